@@ -1,0 +1,410 @@
+//! The endpoint: tells the services apart, puts each call through the dials, and keeps the journal.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, USER_AGENT};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+
+use crate::admin;
+use crate::cloud::{Cloud, Verdict};
+use crate::dials::Dials;
+use crate::dynamodb::{self, DynamoDb};
+use crate::ec2::{Answer, Ec2Error, Params};
+use crate::http::{Body, Hangup, answer, collect};
+use crate::identity::{Caller, credential};
+use crate::journal::Call;
+use crate::lambda::Lambda;
+use crate::{ids, sts, xml};
+
+/// What the endpoint serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) cloud: Cloud,
+    pub(crate) lambda: Lambda,
+    pub(crate) dynamodb: Arc<DynamoDb>,
+}
+
+impl Api {
+    /// Answers one request.
+    pub(crate) async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
+        let (parts, body) = request.into_parts();
+        let body = collect(body).await;
+        let path = parts.uri.path();
+        if let Some(path) = path.strip_prefix("/_local/") {
+            return Ok(admin::handle(
+                &self,
+                &parts.method,
+                path,
+                parts.uri.query().unwrap_or_default(),
+                &body,
+            )
+            .await);
+        }
+        if let Some(path) = path.strip_prefix("/2015-03-31/functions/") {
+            return Ok(admin::invoke(&self.lambda, path, &parts.headers, &body).await);
+        }
+        let caller = self.caller(&parts.headers);
+        if let Some(target) = header(&parts.headers, "x-amz-target") {
+            return match target.strip_prefix("DynamoDB_20120810.") {
+                Some(action) => self.dynamodb(caller, action, &parts.headers, body).await,
+                None => Ok(dynamodb::refusal(
+                    "UnknownOperationException",
+                    &format!("rulekeeper-local does not imitate {target}"),
+                    400,
+                )),
+            };
+        }
+        // A query API takes its parameters from the body, and from the URL as well.
+        let mut form = String::from_utf8_lossy(&body).into_owned();
+        if let Some(query) = parts.uri.query() {
+            form.push('&');
+            form.push_str(query);
+        }
+        self.query(caller, Params::parse(&form)).await
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Caller {
+        let authorization = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let (key, region, _) = credential(authorization).unwrap_or(("", "us-east-1", ""));
+        let text = |name: HeaderName| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Caller {
+            identity: self.cloud.identify(key),
+            access_key: key.to_owned(),
+            region: region.to_owned(),
+            user_agent: text(USER_AGENT),
+            host: text(HOST),
+        }
+    }
+
+    fn open(&self, caller: &Caller, service: &str, action: &str, group: Option<String>) -> u64 {
+        self.cloud.open_call(Call {
+            sequence: 0,
+            time_ms: 0,
+            service: service.to_owned(),
+            action: action.to_owned(),
+            account: caller.identity.account.clone(),
+            region: caller.region.clone(),
+            principal: caller.identity.arn.clone(),
+            user_agent: caller.user_agent.clone(),
+            group,
+            outcome: None,
+            status: None,
+            took_us: 0,
+        })
+    }
+
+    /// The dialled latency; even an empty sleep would take a timer tick.
+    async fn linger(&self, action: &str) {
+        let latency = self.cloud.latency(action);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+    }
+
+    async fn query(&self, caller: Caller, params: Params) -> Result<Response<Body>, Hangup> {
+        let arrived = Instant::now();
+        let action = params.text("Action").unwrap_or_default().to_owned();
+        let is_sts = params.text("Version") == Some("2011-06-15");
+        let service = if is_sts { "sts" } else { "ec2" };
+        let request_id = ids::uuid();
+        let sequence = self.open(&caller, service, &action, first_group(&params));
+        let close = |outcome: &str, status: Option<u16>| {
+            let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.cloud.close_call(sequence, outcome, status, took);
+        };
+        self.linger(&action).await;
+        self.cloud.run_hook(&action);
+        let denial = |dials: &Dials| denied(dials, &caller, service, &action, &params);
+        let verdict = self
+            .cloud
+            .judge(&caller, &action, |id| params.mentions(id), denial);
+        let run = || match (is_sts, params.text("Version")) {
+            (true, _) => sts::call(&self.cloud, &caller, &action, &params),
+            (false, Some("2016-11-15")) => self.cloud.run_ec2(&caller, &action, &params),
+            (false, version) => Err(Ec2Error::new(
+                "InvalidAction",
+                format!(
+                    "rulekeeper-local imitates EC2 2016-11-15 and STS 2011-06-15, not version {version:?}"
+                ),
+            )),
+        };
+        let record = |result: &Result<Answer, Ec2Error>| {
+            if !is_sts {
+                self.cloud
+                    .trail(&caller, &action, &params, &request_id, result);
+            }
+        };
+        let result = match verdict {
+            Verdict::Go => run(),
+            Verdict::Fail {
+                refusal,
+                takes_effect,
+            } => {
+                if takes_effect {
+                    // Whatever it brought, the caller is told otherwise.
+                    drop(run());
+                }
+                Err(refusal)
+            }
+            Verdict::Drop { takes_effect } => {
+                if takes_effect {
+                    record(&run());
+                }
+                close("ConnectionDropped", None);
+                return Err(Hangup);
+            }
+            Verdict::Silence { takes_effect } => {
+                if takes_effect {
+                    record(&run());
+                }
+                close("Silence", None);
+                return pending().await;
+            }
+        };
+        // Journal first, so that whoever is woken by the event finds the call that caused it.
+        match &result {
+            Ok(_) => close("Success", Some(200)),
+            Err(refusal) => close(&refusal.code, Some(refusal.status)),
+        }
+        record(&result);
+        Ok(match (result, is_sts) {
+            (Ok(fields), false) => ec2_answer(&action, &request_id, &fields),
+            (Err(refusal), false) => ec2_refusal(&request_id, &refusal),
+            (Ok(fields), true) => sts_answer(&action, &request_id, &fields),
+            (Err(refusal), true) => sts_refusal(&request_id, &refusal),
+        })
+    }
+
+    async fn dynamodb(
+        &self,
+        caller: Caller,
+        action: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Body>, Hangup> {
+        let arrived = Instant::now();
+        let sequence = self.open(&caller, "dynamodb", action, None);
+        let close = |outcome: &str, status: Option<u16>| {
+            let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.cloud.close_call(sequence, outcome, status, took);
+        };
+        self.linger(action).await;
+        self.cloud.run_hook(action);
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let denial = |dials: &Dials| {
+            let message = format!(
+                "User: {} is not authorized to perform: dynamodb:{action}",
+                caller.identity.arn
+            );
+            dials
+                .denied
+                .contains(action)
+                .then(|| Ec2Error::new("AccessDeniedException", message))
+        };
+        let verdict = self
+            .cloud
+            .judge(&caller, action, |id| text.contains(id), denial);
+        let run = async || {
+            self.dynamodb
+                .forward(
+                    &caller.identity.account,
+                    &caller.region,
+                    headers,
+                    body.clone(),
+                )
+                .await
+        };
+        let result = match verdict {
+            Verdict::Go => run().await,
+            Verdict::Fail {
+                refusal,
+                takes_effect,
+            } => {
+                if takes_effect {
+                    drop(run().await);
+                }
+                let (code, status) = match refusal.code.as_str() {
+                    // DynamoDB's name for the same thing, and its status (DynamoDB Developer Guide, "Error handling").
+                    "RequestLimitExceeded" if refusal.status == 503 => ("ThrottlingException", 400),
+                    code => (code, refusal.status),
+                };
+                close(code, Some(status));
+                return Ok(dynamodb::refusal(code, &refusal.message, status));
+            }
+            Verdict::Drop { takes_effect } => {
+                if takes_effect {
+                    drop(run().await);
+                }
+                close("ConnectionDropped", None);
+                return Err(Hangup);
+            }
+            Verdict::Silence { takes_effect } => {
+                if takes_effect {
+                    drop(run().await);
+                }
+                close("Silence", None);
+                return pending().await;
+            }
+        };
+        match result {
+            Ok(response) if response.status().is_success() => {
+                close("Success", Some(200));
+                Ok(response)
+            }
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let bytes = match http_body_util::BodyExt::collect(body).await {
+                    Ok(all) => all.to_bytes(),
+                };
+                close(&error_type(&bytes), Some(parts.status.as_u16()));
+                Ok(Response::from_parts(
+                    parts,
+                    http_body_util::Full::new(bytes),
+                ))
+            }
+            Err(error) => {
+                close("InternalServerError", Some(500));
+                Ok(dynamodb::refusal(
+                    "InternalServerError",
+                    &error.to_string(),
+                    500,
+                ))
+            }
+        }
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The first group id among the parameters that name the call's own group.
+fn first_group(params: &Params) -> Option<String> {
+    let filtered = params
+        .list("Filter")
+        .into_iter()
+        .filter(|filter| filter.get("Name") == Some("group-id"));
+    let named = params.text("GroupId").map(str::to_owned);
+    named
+        .or_else(|| params.values("GroupId").into_iter().next())
+        .or_else(|| filtered.flat_map(|filter| filter.values("Value")).next())
+}
+
+/// The name behind `#` in a DynamoDB error's `__type`.
+fn error_type(body: &[u8]) -> String {
+    let error: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let kind = error["__type"].as_str().unwrap_or("Unknown");
+    kind.rsplit('#').next().unwrap_or(kind).to_owned()
+}
+
+/// `UnauthorizedOperation` with the text that AWS was seen to send (`adanalvarez/TrailDiscover`); for STS `AccessDenied`.
+fn denied(
+    dials: &Dials,
+    caller: &Caller,
+    service: &str,
+    action: &str,
+    params: &Params,
+) -> Option<Ec2Error> {
+    let tags_on_create = action != "CreateTags" && params.has("TagSpecification");
+    let denied = if dials.denied.contains(action) {
+        action
+    } else if tags_on_create && dials.denied.contains("CreateTags") {
+        "CreateTags"
+    } else {
+        return None;
+    };
+    let (arn, account, region) = (
+        &caller.identity.arn,
+        &caller.identity.account,
+        &caller.region,
+    );
+    if service == "sts" {
+        let role = params.text("RoleArn").unwrap_or("*");
+        let message =
+            format!("User: {arn} is not authorized to perform: sts:{denied} on resource: {role}");
+        return Some(Ec2Error::new("AccessDenied", message).with_status(403));
+    }
+    let resource = match (denied, params.text("GroupId")) {
+        ("CreateTags", _) => format!("arn:aws:ec2:{region}:{account}:security-group-rule/*"),
+        (_, Some(group)) => format!("arn:aws:ec2:{region}:{account}:security-group/{group}"),
+        _ => "*".to_owned(),
+    };
+    let message = format!(
+        "You are not authorized to perform this operation. User: {arn} is not authorized to perform: ec2:{denied} on resource: \
+         {resource} because no identity-based policy allows the ec2:{denied} action. Encoded authorization failure message: \
+         bG9jYWwgc3RhY2s"
+    );
+    Some(Ec2Error::new("UnauthorizedOperation", message).with_status(403))
+}
+
+const XML_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+fn xml_answer(status: u16, body: String) -> Response<Body> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    answer(
+        status,
+        "text/xml;charset=UTF-8",
+        format!("{XML_HEAD}{body}"),
+    )
+}
+
+fn ec2_answer(action: &str, request_id: &str, fields: &Answer) -> Response<Body> {
+    let members = xml::members(fields);
+    xml_answer(
+        200,
+        format!(
+            "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>{request_id}</requestId>{members}</{action}Response>"
+        ),
+    )
+}
+
+/// EC2 Developer Guide, "Error codes for the Amazon EC2 API", example error response.
+fn ec2_refusal(request_id: &str, refusal: &Ec2Error) -> Response<Body> {
+    let (code, message) = (xml::escape(&refusal.code), xml::escape(&refusal.message));
+    xml_answer(
+        refusal.status,
+        format!(
+            "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>"
+        ),
+    )
+}
+
+fn sts_answer(action: &str, request_id: &str, fields: &Answer) -> Response<Body> {
+    let members = xml::members(fields);
+    xml_answer(
+        200,
+        format!(
+            "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{members}</{action}Result>\
+         <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
+        ),
+    )
+}
+
+fn sts_refusal(request_id: &str, refusal: &Ec2Error) -> Response<Body> {
+    let (code, message) = (xml::escape(&refusal.code), xml::escape(&refusal.message));
+    let side = if refusal.status >= 500 {
+        "Receiver"
+    } else {
+        "Sender"
+    };
+    xml_answer(
+        refusal.status,
+        format!(
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>{side}</Type><Code>{code}</Code>\
+         <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        ),
+    )
+}

@@ -1,0 +1,391 @@
+//! The cloud as a test holds it: set-up, dials, hooks, the call journal, the trail.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::bridge::Bridge;
+use crate::dials::{Bucket, Dials, Fault, FaultKind, Fill, take_fault};
+use crate::ec2::world::{Peering, World};
+use crate::ec2::{self, Answer, Ctx, Ec2Error, Params};
+use crate::handle::Ec2;
+use crate::identity::{Caller, Identity};
+use crate::journal::{Call, Journal};
+use crate::{ids, trail};
+
+/// A closure that runs right before a call does.
+type Hook = Box<dyn FnOnce(&Cloud) + Send>;
+
+/// Shared handle to the faked cloud; clones are the same cloud.
+#[derive(Clone)]
+pub struct Cloud {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    account: String,
+    region: String,
+    world: Mutex<World>,
+    dials: Mutex<DialState>,
+    journal: Mutex<Journal>,
+    identities: Mutex<BTreeMap<String, Identity>>,
+    hooks: Mutex<Vec<(String, Hook)>>,
+    records: Mutex<Vec<Value>>,
+    bridge: Bridge,
+}
+
+struct DialState {
+    dials: Dials,
+    fills: HashMap<(String, String, String), Fill>,
+    rng: fastrand::Rng,
+}
+
+/// What the dials do to a call.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Go,
+    Fail {
+        refusal: Ec2Error,
+        takes_effect: bool,
+    },
+    Drop {
+        takes_effect: bool,
+    },
+    Silence {
+        takes_effect: bool,
+    },
+}
+
+/// A lock whose holder panicked is still good: every change behind it is a single step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud")
+            .field("account", &self.inner.account)
+            .field("region", &self.inner.region)
+            .finish()
+    }
+}
+
+impl Cloud {
+    pub(crate) fn new(account: String, region: String, bridge: Bridge) -> Self {
+        let state = DialState {
+            dials: Dials::default(),
+            fills: HashMap::new(),
+            rng: fastrand::Rng::with_seed(0),
+        };
+        let inner = Inner {
+            account,
+            region,
+            world: Mutex::default(),
+            dials: Mutex::new(state),
+            journal: Mutex::default(),
+            identities: Mutex::default(),
+            hooks: Mutex::default(),
+            records: Mutex::default(),
+            bridge,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The account of callers that assumed no role.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.inner.account
+    }
+
+    /// The Region of in-process calls.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.inner.region
+    }
+
+    /// Where events go: delay, duplicates, loss.
+    #[must_use]
+    pub fn bridge(&self) -> &Bridge {
+        &self.inner.bridge
+    }
+
+    /// EC2 in process, as an IAM user of the default account and Region; dials and hooks don't apply, CloudTrail does.
+    #[must_use]
+    pub fn ec2(&self) -> Ec2 {
+        Ec2::new(
+            self.clone(),
+            Identity::user(self.account(), "local"),
+            self.region().to_owned(),
+        )
+    }
+
+    /// The dials as they stand: counts of faults and stale describes go down as they are used.
+    #[must_use]
+    pub fn dials(&self) -> Dials {
+        lock(&self.inner.dials).dials.clone()
+    }
+
+    /// Sets all dials; token buckets start full.
+    pub fn set_dials(&self, dials: Dials) {
+        self.adjust(|now| *now = dials);
+    }
+
+    /// Changes some dials; token buckets start full again if they or the seed change.
+    ///
+    /// Returns what the closure does.
+    pub fn adjust<R>(&self, change: impl FnOnce(&mut Dials) -> R) -> R {
+        let mut state = lock(&self.inner.dials);
+        let before = (state.dials.throttles.clone(), state.dials.seed);
+        let result = change(&mut state.dials);
+        if before != (state.dials.throttles.clone(), state.dials.seed) {
+            state.fills.clear();
+            state.rng = fastrand::Rng::with_seed(state.dials.seed);
+        }
+        result
+    }
+
+    /// Adds a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.adjust(|dials| dials.faults.push(fault));
+    }
+
+    /// Runs a closure before the next call of an action is carried out, such as a rival's change; once.
+    ///
+    /// Several hooks for one action serve one call each, in order.
+    pub fn before(&self, action: &str, hook: impl FnOnce(&Cloud) + Send + 'static) {
+        lock(&self.inner.hooks).push((action.to_owned(), Box::new(hook)));
+    }
+
+    /// Makes an access key id belong to a principal.
+    pub fn register(&self, access_key: &str, identity: Identity) {
+        lock(&self.inner.identities).insert(access_key.to_owned(), identity);
+    }
+
+    /// Connects two VPCs of one Region, whoever owns them, by an active peering connection, and returns its id.
+    pub fn peer(&self, one_vpc: &str, other_vpc: &str) -> String {
+        let id = ids::resource("pcx");
+        let peering = Peering {
+            id: id.clone(),
+            vpcs: [one_vpc.to_owned(), other_vpc.to_owned()],
+        };
+        lock(&self.inner.world).peerings.push(peering);
+        id
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.inner.journal).calls.clone()
+    }
+
+    /// How often an action was called.
+    #[must_use]
+    pub fn count(&self, action: &str) -> usize {
+        lock(&self.inner.journal)
+            .calls
+            .iter()
+            .filter(|call| call.action == action)
+            .count()
+    }
+
+    /// Empties the journal; numbers go on.
+    pub fn clear_calls(&self) {
+        lock(&self.inner.journal).calls.clear();
+    }
+
+    /// CloudTrail's records so far, oldest first.
+    #[must_use]
+    pub fn records(&self) -> Vec<Value> {
+        lock(&self.inner.records).clone()
+    }
+
+    /// Puts a record into the trail and on its way through EventBridge, as if AWS had written it.
+    pub fn emit(&self, record: Value) {
+        lock(&self.inner.records).push(record.clone());
+        self.inner.bridge.record(record);
+    }
+
+    pub(crate) fn open_call(&self, call: Call) -> u64 {
+        lock(&self.inner.journal).open(call)
+    }
+
+    pub(crate) fn close_call(
+        &self,
+        sequence: u64,
+        outcome: &str,
+        status: Option<u16>,
+        took_us: u64,
+    ) {
+        lock(&self.inner.journal).close(sequence, outcome, status, took_us);
+    }
+
+    /// The identity behind an access key; an unknown key becomes an IAM user of the default account.
+    pub(crate) fn identify(&self, access_key: &str) -> Identity {
+        let mut identities = lock(&self.inner.identities);
+        identities
+            .entry(access_key.to_owned())
+            .or_insert_with(|| Identity::user(&self.inner.account, "local"))
+            .clone()
+    }
+
+    pub(crate) fn run_hook(&self, action: &str) {
+        let hook = {
+            let mut hooks = lock(&self.inner.hooks);
+            hooks
+                .iter()
+                .position(|(name, _)| name == action)
+                .map(|index| hooks.remove(index))
+        };
+        if let Some((_, hook)) = hook {
+            hook(self);
+        }
+    }
+
+    /// How long the call has to wait before it is looked at.
+    pub(crate) fn latency(&self, action: &str) -> std::time::Duration {
+        let mut state = lock(&self.inner.dials);
+        let latency = state
+            .dials
+            .latency
+            .get(action)
+            .or_else(|| state.dials.latency.get("*"))
+            .copied();
+        let latency = latency.unwrap_or_default();
+        let jitter = if latency.jitter_ms == 0 {
+            0
+        } else {
+            state.rng.u64(0..=latency.jitter_ms)
+        };
+        std::time::Duration::from_millis(latency.fixed_ms + jitter)
+    }
+
+    /// Throttle, fault, denial: whichever comes first.
+    pub(crate) fn judge(
+        &self,
+        caller: &Caller,
+        action: &str,
+        mentions: impl Fn(&str) -> bool,
+        denial: impl Fn(&Dials) -> Option<Ec2Error>,
+    ) -> Verdict {
+        let mut guard = lock(&self.inner.dials);
+        let state = &mut *guard;
+        let bucket: Option<Bucket> = state
+            .dials
+            .throttles
+            .get(action)
+            .or_else(|| state.dials.throttles.get("*"))
+            .copied();
+        if let Some(bucket) = bucket {
+            let key = (
+                caller.identity.account.clone(),
+                caller.region.clone(),
+                action.to_owned(),
+            );
+            let fill = state.fills.entry(key).or_insert_with(|| Fill::full(bucket));
+            if !fill.take(bucket, Instant::now()) {
+                return Verdict::Fail {
+                    refusal: Ec2Error::throttled(),
+                    takes_effect: false,
+                };
+            }
+        }
+        if let Some(fault) = take_fault(
+            &mut state.dials.faults,
+            action,
+            &caller.identity.arn,
+            mentions,
+        ) {
+            let takes_effect = fault.takes_effect;
+            return match fault.kind {
+                FaultKind::Error {
+                    code,
+                    message,
+                    status,
+                } => Verdict::Fail {
+                    refusal: Ec2Error::new(code, message).with_status(status),
+                    takes_effect,
+                },
+                FaultKind::DropConnection => Verdict::Drop { takes_effect },
+                FaultKind::Silence => Verdict::Silence { takes_effect },
+            };
+        }
+        match denial(&state.dials) {
+            Some(refusal) => Verdict::Fail {
+                refusal,
+                takes_effect: false,
+            },
+            None => Verdict::Go,
+        }
+    }
+
+    /// Carries out an EC2 action, without dials and without a record.
+    pub(crate) fn run_ec2(
+        &self,
+        caller: &Caller,
+        action: &str,
+        params: &Params,
+    ) -> Result<Answer, Ec2Error> {
+        let dry_run = params.flag("DryRun")?;
+        let mut state = lock(&self.inner.dials);
+        let mut stale_describes = std::mem::take(&mut state.dials.stale_describes);
+        let mut world = lock(&self.inner.world);
+        let mut ctx = Ctx {
+            world: &mut world,
+            account: &caller.identity.account,
+            region: &caller.region,
+            dials: &state.dials,
+            stale_describes: &mut stale_describes,
+        };
+        let result = if dry_run {
+            // Permission was checked before; a dry run checks nothing else (EC2 API Reference, `DryRun`).
+            Err(Ec2Error::new(
+                "DryRunOperation",
+                "Request would have succeeded, but DryRun flag is set.",
+            )
+            .with_status(412))
+        } else {
+            ec2::call(&mut ctx, action, params)
+        };
+        drop(world);
+        state.dials.stale_describes = stale_describes;
+        result
+    }
+
+    /// Ids and notation of a group's inbound rules, as they are now.
+    pub(crate) fn inbound(
+        &self,
+        account: &str,
+        region: &str,
+        group: &str,
+    ) -> Vec<(String, String)> {
+        let group = lock(&self.inner.world).group(account, region, group);
+        let rules = group
+            .iter()
+            .flat_map(|group| &group.rules)
+            .filter(|rule| !rule.key.egress);
+        rules
+            .map(|rule| (rule.id.clone(), rule.key.to_string()))
+            .collect()
+    }
+
+    /// Writes the record of a changing call and sends it on.
+    pub(crate) fn trail(
+        &self,
+        caller: &Caller,
+        action: &str,
+        params: &Params,
+        request_id: &str,
+        result: &Result<Answer, Ec2Error>,
+    ) {
+        if ec2::is_mutating(action)
+            && !matches!(result, Err(refusal) if refusal.code == "InvalidAction")
+        {
+            self.emit(trail::record(caller, action, params, request_id, result));
+        }
+    }
+}

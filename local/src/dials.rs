@@ -1,0 +1,323 @@
+//! Dials: how the cloud misbehaves. Settable in process and, as the same JSON, at `/_local/dials`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// All dials. The default is a cloud that behaves: no delay, no error, reads that are current.
+///
+/// Actions are named as in the APIs (`AuthorizeSecurityGroupIngress`, `GetItem`, `AssumeRole`); `*` stands for all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dials {
+    /// EC2's describe calls answer from the state as it was so many milliseconds ago.
+    ///
+    /// Turn it before the changes that are to be seen late: older states are kept only while it is on.
+    pub staleness_ms: u64,
+    /// By group id: so many of the next describes of that group answer from before its last change.
+    pub stale_describes: BTreeMap<String, u32>,
+    /// Token buckets by action; each account and Region has its own (EC2 Developer Guide, "Request throttling").
+    pub throttles: BTreeMap<String, Bucket>,
+    /// Errors, dropped connections and silence to come, in order; the first that fits a call is used.
+    pub faults: Vec<Fault>,
+    /// Extra time a call takes, by action.
+    pub latency: BTreeMap<String, Latency>,
+    /// Seed of the jitter.
+    pub seed: u64,
+    /// EC2 actions answered with `UnauthorizedOperation`; `CreateTags` also denies tags on creation.
+    pub denied: BTreeSet<String>,
+    /// Rules per group, direction and address family.
+    pub quota: u32,
+    /// Tag keys that a tag policy refuses (`TagPolicyViolation`).
+    pub refused_tag_keys: BTreeSet<String>,
+    /// Leave `revokedSecurityGroupRuleSet` out of answers and records, as before 2024.
+    pub omit_revoked_rule_set: bool,
+    /// No page of a describe has more entries than this, whatever was asked for.
+    pub page_limit: Option<usize>,
+}
+
+impl Default for Dials {
+    fn default() -> Self {
+        Self {
+            staleness_ms: 0,
+            stale_describes: BTreeMap::new(),
+            throttles: BTreeMap::new(),
+            faults: Vec::new(),
+            latency: BTreeMap::new(),
+            seed: 0,
+            denied: BTreeSet::new(),
+            // VPC User Guide, quotas.
+            quota: 60,
+            refused_tag_keys: BTreeSet::new(),
+            omit_revoked_rule_set: false,
+            page_limit: None,
+        }
+    }
+}
+
+impl Dials {
+    pub(crate) fn staleness(&self) -> Duration {
+        Duration::from_millis(self.staleness_ms)
+    }
+}
+
+/// A token bucket: it holds up to `burst` tokens, and gains `per_second`; a call takes one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// Most tokens, and the tokens at the start.
+    pub burst: f64,
+    /// Tokens gained per second.
+    #[serde(default)]
+    pub per_second: f64,
+}
+
+/// How much longer a call takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Latency {
+    /// Always, in milliseconds.
+    pub fixed_ms: u64,
+    /// At most so many milliseconds on top, evenly spread.
+    pub jitter_ms: u64,
+}
+
+/// Something that goes wrong with calls of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The action, or `*`.
+    pub action: String,
+    /// How many calls it hits; `null` for all from now on.
+    #[serde(default = "once")]
+    pub count: Option<u32>,
+    /// How many fitting calls it lets pass first.
+    #[serde(default)]
+    pub after: u32,
+    /// Only calls that mention this id (a group, say) anywhere in their parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentions: Option<String>,
+    /// Only calls by principals whose ARN contains this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Whether the call has its effect all the same: a server error may have worked.
+    #[serde(default)]
+    pub takes_effect: bool,
+    /// What the caller sees.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+}
+
+fn once() -> Option<u32> {
+    Some(1)
+}
+
+/// What the caller sees of a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FaultKind {
+    /// An error answer.
+    Error {
+        /// The code, such as `InternalError`.
+        code: String,
+        /// The text.
+        #[serde(default)]
+        message: String,
+        /// The HTTP status.
+        #[serde(default = "bad_request")]
+        status: u16,
+    },
+    /// The connection closes without an answer.
+    DropConnection,
+    /// The connection stays open and nothing ever comes.
+    Silence,
+}
+
+fn bad_request() -> u16 {
+    400
+}
+
+impl Fault {
+    /// An error for the next call of an action.
+    #[must_use]
+    pub fn error(action: &str, code: &str, status: u16) -> Self {
+        let kind = FaultKind::Error {
+            code: code.to_owned(),
+            message: format!("{code} (injected)"),
+            status,
+        };
+        Self::of(action, kind)
+    }
+
+    /// A closed connection for the next call of an action.
+    #[must_use]
+    pub fn drop_connection(action: &str) -> Self {
+        Self::of(action, FaultKind::DropConnection)
+    }
+
+    /// No answer for the next call of an action.
+    #[must_use]
+    pub fn silence(action: &str) -> Self {
+        Self::of(action, FaultKind::Silence)
+    }
+
+    fn of(action: &str, kind: FaultKind) -> Self {
+        let action = action.to_owned();
+        Self {
+            action,
+            count: Some(1),
+            after: 0,
+            mentions: None,
+            principal: None,
+            takes_effect: false,
+            kind,
+        }
+    }
+
+    /// The same for so many calls.
+    #[must_use]
+    pub fn times(mut self, count: u32) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// The same for every call from now on.
+    #[must_use]
+    pub fn always(mut self) -> Self {
+        self.count = None;
+        self
+    }
+
+    /// The same after letting so many calls pass.
+    #[must_use]
+    pub fn after(mut self, calls: u32) -> Self {
+        self.after = calls;
+        self
+    }
+
+    /// The same only for calls that mention an id.
+    #[must_use]
+    pub fn mentioning(mut self, id: &str) -> Self {
+        self.mentions = Some(id.to_owned());
+        self
+    }
+
+    /// The same only for callers whose ARN contains a text.
+    #[must_use]
+    pub fn by(mut self, principal: &str) -> Self {
+        self.principal = Some(principal.to_owned());
+        self
+    }
+
+    /// The same, but the call works behind the caller's back.
+    #[must_use]
+    pub fn taking_effect(mut self) -> Self {
+        self.takes_effect = true;
+        self
+    }
+}
+
+/// Takes the first fault that fits a call out of the list, counting it down.
+pub(crate) fn take_fault(
+    faults: &mut Vec<Fault>,
+    action: &str,
+    principal: &str,
+    mentions: impl Fn(&str) -> bool,
+) -> Option<Fault> {
+    let fits = |fault: &Fault| {
+        (fault.action == action || fault.action == "*")
+            && fault.count != Some(0)
+            && fault
+                .principal
+                .as_deref()
+                .is_none_or(|text| principal.contains(text))
+            && fault.mentions.as_deref().is_none_or(&mentions)
+    };
+    let mut taken = None;
+    for fault in faults.iter_mut().filter(|fault| fits(fault)) {
+        if fault.after > 0 {
+            fault.after -= 1;
+            continue;
+        }
+        if let Some(count) = &mut fault.count {
+            *count -= 1;
+        }
+        taken = Some(fault.clone());
+        break;
+    }
+    faults.retain(|fault| fault.count != Some(0));
+    taken
+}
+
+/// The fill of one bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fill {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Fill {
+    pub(crate) fn full(bucket: Bucket) -> Self {
+        Self {
+            tokens: bucket.burst,
+            at: Instant::now(),
+        }
+    }
+
+    /// Takes a token, if there is one.
+    pub(crate) fn take(&mut self, bucket: Bucket, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * bucket.per_second;
+        self.tokens = (self.tokens + gained).min(bucket.burst);
+        self.at = now;
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let bucket = Bucket {
+            burst: 2.0,
+            per_second: 10.0,
+        };
+        let mut fill = Fill::full(bucket);
+        let start = Instant::now();
+        assert!(fill.take(bucket, start) && fill.take(bucket, start) && !fill.take(bucket, start));
+        assert!(fill.take(bucket, start + Duration::from_millis(150)));
+        assert!(!fill.take(bucket, start + Duration::from_millis(151)));
+    }
+
+    #[test]
+    fn faults_wait_count_down_and_leave() {
+        let mut faults = vec![Fault::error("A", "X", 500).after(1).times(2)];
+        let hits: Vec<_> = (0..4)
+            .map(|_| take_fault(&mut faults, "A", "", |_| false).is_some())
+            .collect();
+        assert_eq!(hits, [false, true, true, false]);
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn faults_are_picky_about_action_principal_and_ids() {
+        let mut faults = vec![Fault::silence("A").by("role/x").mentioning("sg-1")];
+        assert!(take_fault(&mut faults, "B", "role/x", |_| true).is_none());
+        assert!(take_fault(&mut faults, "A", "role/y", |_| true).is_none());
+        assert!(take_fault(&mut faults, "A", "role/x", |id| id == "sg-2").is_none());
+        assert!(take_fault(&mut faults, "A", "role/x", |id| id == "sg-1").is_some());
+    }
+
+    #[test]
+    fn json_of_a_fault_needs_little() {
+        let json = r#"{"faults":[{"action":"GetItem","kind":"error","code":"InternalServerError","status":500}]}"#;
+        let dials: Dials = serde_json::from_str(json).expect("dials");
+        assert_eq!(dials.faults[0].count, Some(1));
+        assert_eq!(dials.quota, 60);
+    }
+}

@@ -1,0 +1,203 @@
+//! CreateSecurityGroup, DescribeSecurityGroups, DeleteSecurityGroup.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::rule::Source;
+use super::world::Group;
+use super::{Answer, Ctx, Ec2Error, Params, paging, permission, rule, tags};
+
+/// Makes a group, in the default VPC unless another is named; names are unique within a VPC.
+pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
+    params.only(&["GroupName", "GroupDescription", "VpcId", "TagSpecification"])?;
+    let name = params.require("GroupName", "groupName")?;
+    let description = params.require("GroupDescription", "groupDescription")?;
+    if name.starts_with("sg-") || name == "default" {
+        let code = if name == "default" {
+            "InvalidGroup.Reserved"
+        } else {
+            "InvalidParameterValue"
+        };
+        return Err(Ec2Error::new(
+            code,
+            format!("Cannot use reserved security group name: {name}"),
+        ));
+    }
+    let tags = tags::on_create(params, "security-group", &ctx.dials.refused_tag_keys)?;
+    let state = ctx.state();
+    let vpc_id = match params.text("VpcId") {
+        Some(id) if state.vpcs.contains_key(id) => id.to_owned(),
+        Some(id) => return Err(super::vpcs::not_found(id)),
+        None => state
+            .default_vpc()
+            .map(str::to_owned)
+            .ok_or_else(no_default_vpc)?,
+    };
+    if state
+        .groups
+        .values()
+        .any(|group| group.vpc_id == vpc_id && group.name == name)
+    {
+        return Err(Ec2Error::new(
+            "InvalidGroup.Duplicate",
+            format!("The security group '{name}' already exists for VPC '{vpc_id}'"),
+        ));
+    }
+    let group = Group::new(name, description, &vpc_id, tags);
+    let mut answer = Answer::new();
+    answer.insert("return".into(), json!(true));
+    answer.insert("groupId".into(), json!(group.id));
+    answer.insert("securityGroupArn".into(), json!(arn(ctx, &group.id)));
+    if !group.tags.is_empty() {
+        answer.insert("tagSet".into(), tags::set(&group.tags));
+    }
+    ctx.change(|state| state.groups.insert(group.id.clone(), Arc::new(group)));
+    Ok(answer)
+}
+
+fn no_default_vpc() -> Ec2Error {
+    Ec2Error::new("VPCIdNotSpecified", "No default VPC for this user")
+}
+
+fn arn(ctx: &Ctx<'_>, id: &str) -> String {
+    format!(
+        "arn:aws:ec2:{}:{}:security-group/{id}",
+        ctx.region, ctx.account
+    )
+}
+
+/// Deletes a group that no other group of its VPC refers to.
+///
+/// Rules of groups in peered VPCs stay, stale, without the owner's account id (EC2 API Reference, `UserIdGroupPair`; VPC Peering Guide).
+pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
+    params.only(&["GroupId", "GroupName"])?;
+    let group = ctx.target_group(params)?;
+    if group.name == "default" {
+        return Err(Ec2Error::new(
+            "CannotDelete",
+            format!(
+                "the specified group: \"{}\" name: \"default\" cannot be deleted by a user",
+                group.id
+            ),
+        ));
+    }
+    let refers = |other: &Group| {
+        other
+            .rules
+            .iter()
+            .any(|rule| matches!(&rule.key.source, Source::Group { id, .. } if *id == group.id))
+    };
+    let region = ctx.region.to_owned();
+    let mut holders = Vec::new();
+    for (account, shard) in ctx.world.shards_in(&region) {
+        for other in shard
+            .now
+            .groups
+            .values()
+            .filter(|other| other.id != group.id && refers(other))
+        {
+            if other.vpc_id == group.vpc_id {
+                return Err(Ec2Error::new(
+                    "DependencyViolation",
+                    format!("resource {} has a dependent object", group.id),
+                ));
+            }
+            holders.push((account.to_owned(), other.id.clone()));
+        }
+    }
+    let staleness = ctx.dials.staleness();
+    for (account, holder) in holders {
+        ctx.world
+            .shard(&account, &region)
+            .change(staleness, |state| {
+                let Some(holder) = state.group_mut(&holder) else {
+                    return;
+                };
+                for rule in &mut holder.rules {
+                    if matches!(&rule.key.source, Source::Group { id, .. } if *id == group.id) {
+                        rule.stale = true;
+                    }
+                }
+            });
+    }
+    ctx.change(|state| state.groups.remove(&group.id));
+    Ok(Map::from_iter([
+        ("return".to_owned(), json!(true)),
+        ("groupId".to_owned(), json!(group.id)),
+    ]))
+}
+
+/// Groups by id, by name (default VPC only) or by filter; an id or name that is not there fails the whole call.
+pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
+    params.only(&["GroupId", "GroupName", "Filter", "MaxResults", "NextToken"])?;
+    let ids = params.values("GroupId");
+    let names = params.values("GroupName");
+    let filters = paging::filters(params)?;
+    let view = ctx.view(params);
+    for id in &ids {
+        if !view.groups.contains_key(permission::group_id(id)?) {
+            return Err(Ec2Error::group_not_found(id));
+        }
+    }
+    let default_vpc = view.default_vpc();
+    let named = |group: &Group, name: &str| {
+        Some(group.vpc_id.as_str()) == default_vpc && group.name == name
+    };
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !view.groups.values().any(|group| named(group, name)))
+    {
+        return Err(super::not_in_default_vpc(unknown, default_vpc));
+    }
+    let mut found: Vec<(String, Value)> = Vec::new();
+    for group in view.groups.values() {
+        let mut fits = (ids.is_empty() && names.is_empty())
+            || ids.contains(&group.id)
+            || names.iter().any(|name| named(group, name));
+        for filter in &filters {
+            fits &= match filter.name.as_str() {
+                "group-id" => filter.matches(&group.id),
+                "group-name" => filter.matches(&group.name),
+                "vpc-id" => filter.matches(&group.vpc_id),
+                "owner-id" => filter.matches(ctx.account),
+                "description" => filter.matches(&group.description),
+                _ => filter
+                    .matches_tags(&group.tags)
+                    .ok_or_else(|| filter.unsupported("DescribeSecurityGroups"))?,
+            };
+        }
+        if fits {
+            found.push((group.id.clone(), entry(ctx, group)));
+        }
+    }
+    let mut answer = Answer::new();
+    paging::page(
+        &mut answer,
+        "securityGroupInfo",
+        found,
+        params,
+        (5, 1000),
+        ctx.dials.page_limit,
+    )?;
+    Ok(answer)
+}
+
+fn entry(ctx: &Ctx<'_>, group: &Group) -> Value {
+    let side = |egress: bool| {
+        rule::permissions(group.rules.iter().filter(|rule| rule.key.egress == egress))
+    };
+    let fields: BTreeMap<&str, Value> = BTreeMap::from([
+        ("ownerId", json!(ctx.account)),
+        ("groupId", json!(group.id)),
+        ("groupName", json!(group.name)),
+        ("groupDescription", json!(group.description)),
+        ("vpcId", json!(group.vpc_id)),
+        ("securityGroupArn", json!(arn(ctx, &group.id))),
+        ("ipPermissions", side(false)),
+        ("ipPermissionsEgress", side(true)),
+        ("tagSet", tags::set(&group.tags)),
+    ]);
+    json!(fields)
+}

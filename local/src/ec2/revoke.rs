@@ -1,0 +1,116 @@
+//! RevokeSecurityGroupIngress and -Egress: by properties or by rule ids.
+
+use serde_json::{Value, json};
+
+use super::permission::{self, Wanted};
+use super::rule::{Rule, Source};
+use super::{Answer, Ctx, Ec2Error, Params};
+use crate::ids;
+
+/// Removes rules.
+///
+/// Properties have to match exactly, descriptions aside. What does not match is no error in a default VPC, where it comes back as `unknownIpPermissionSet`; elsewhere it is one, and nothing is removed (EC2 API Reference, RevokeSecurityGroupIngress).
+pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result<Answer, Ec2Error> {
+    let mut known = vec![
+        "GroupId",
+        "GroupName",
+        "IpPermissions",
+        "SecurityGroupRuleId",
+    ];
+    known.extend(permission::FLAT);
+    params.only(&known)?;
+    let group = ctx.target_group(params)?;
+    let by_id = params.values("SecurityGroupRuleId");
+    let mut gone: Vec<&Rule> = Vec::new();
+    let mut unknown = Vec::new();
+    if by_id.is_empty() {
+        let lenient = ctx.state().is_default_vpc(&group.vpc_id);
+        for wanted in permission::wanted(ctx, params, egress)? {
+            match group
+                .rules
+                .iter()
+                .find(|rule| meant(&wanted, rule, ctx.account))
+            {
+                Some(rule) => gone.push(rule),
+                None if lenient => unknown.push(permission::as_permission(&wanted)),
+                None => {
+                    return Err(Ec2Error::new(
+                        "InvalidPermission.NotFound",
+                        "The specified rule does not exist in this security group.",
+                    ));
+                }
+            }
+        }
+    } else {
+        if params.has("IpPermissions") || permission::FLAT.iter().any(|name| params.has(name)) {
+            return Err(Ec2Error::combination(
+                "The parameter securityGroupRuleIds cannot be used with the parameter ipPermissions",
+            ));
+        }
+        for id in &by_id {
+            check_rule_id(id)?;
+            let rule = group
+                .rules
+                .iter()
+                .find(|rule| rule.id == *id && rule.key.egress == egress);
+            let rule = rule.ok_or_else(|| rule_not_found(id))?;
+            if !gone.iter().any(|there| there.id == rule.id) {
+                gone.push(rule);
+            }
+        }
+    }
+
+    let entries: Vec<_> = gone
+        .iter()
+        .map(|rule| Value::Object(rule.revoked_entry(&group.id)))
+        .collect();
+    ctx.change(|state| {
+        if let Some(now) = state.group_mut(&group.id).filter(|_| !gone.is_empty()) {
+            now.rules
+                .retain(|rule| !gone.iter().any(|revoked| revoked.id == rule.id));
+        }
+    });
+    let mut answer = Answer::new();
+    answer.insert("return".into(), json!(true));
+    if !ctx.dials.omit_revoked_rule_set {
+        answer.insert("revokedSecurityGroupRuleSet".into(), json!(entries));
+    }
+    if !unknown.is_empty() {
+        answer.insert("unknownIpPermissionSet".into(), json!(unknown));
+    }
+    Ok(answer)
+}
+
+/// Whether a rule is the one meant. A stale group reference no longer shows its owner, so none need be given.
+fn meant(wanted: &Wanted, rule: &Rule, account: &str) -> bool {
+    if wanted.key == rule.key {
+        return true;
+    }
+    let (Source::Group { id: meant, .. }, Source::Group { id, owner }) =
+        (&wanted.key.source, &rule.key.source)
+    else {
+        return false;
+    };
+    let without_owner = rule.stale && !wanted.owner_given && owner != account;
+    without_owner
+        && meant == id
+        && wanted.key.egress == rule.key.egress
+        && wanted.key.traffic == rule.key.traffic
+}
+
+pub(crate) fn check_rule_id(id: &str) -> Result<(), Ec2Error> {
+    if ids::is_well_formed(id, "sgr") {
+        return Ok(());
+    }
+    Err(Ec2Error::new(
+        "InvalidSecurityGroupRuleId.Malformed",
+        format!("The security group rule ID '{id}' is malformed"),
+    ))
+}
+
+pub(crate) fn rule_not_found(id: &str) -> Ec2Error {
+    Ec2Error::new(
+        "InvalidSecurityGroupRuleId.NotFound",
+        format!("The security group rule ID '{id}' does not exist"),
+    )
+}

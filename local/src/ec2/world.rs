@@ -1,0 +1,327 @@
+//! The state: accounts and Regions apart, VPCs, groups, prefix lists, and what reads of the past need.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::rule::{Protocol, Rule, RuleKey, Source, Traffic};
+use crate::ids;
+
+/// A VPC.
+#[derive(Debug, Clone)]
+pub(crate) struct Vpc {
+    pub(crate) cidr: String,
+    pub(crate) is_default: bool,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// A security group with its rules, in the order they were made.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) vpc_id: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+impl Group {
+    /// A group as EC2 makes it: no inbound rules, and outbound everything over IPv4.
+    pub(crate) fn new(
+        name: &str,
+        description: &str,
+        vpc_id: &str,
+        tags: BTreeMap<String, String>,
+    ) -> Self {
+        let anywhere = Source::Ipv4(ipnet::Ipv4Net::default());
+        let open = RuleKey {
+            egress: true,
+            traffic: Traffic {
+                protocol: Protocol::All,
+                ports: None,
+            },
+            source: anywhere,
+        };
+        Self {
+            id: ids::resource("sg"),
+            name: name.to_owned(),
+            description: description.to_owned(),
+            vpc_id: vpc_id.to_owned(),
+            tags,
+            rules: vec![Rule {
+                id: ids::resource("sgr"),
+                key: open,
+                description: None,
+                tags: BTreeMap::new(),
+                link: None,
+                stale: false,
+            }],
+        }
+    }
+}
+
+/// A prefix list, the account's own or AWS's.
+#[derive(Debug, Clone)]
+pub(crate) struct PrefixList {
+    pub(crate) name: String,
+    /// `AWS` for managed ones.
+    pub(crate) owner: String,
+    pub(crate) family: String,
+    /// What a rule that names the list costs: the maximum size, or AWS's weight.
+    pub(crate) weight: u32,
+    pub(crate) version: u64,
+    pub(crate) entries: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// Everything in one account and Region.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RegionState {
+    pub(crate) vpcs: BTreeMap<String, Vpc>,
+    pub(crate) groups: BTreeMap<String, Arc<Group>>,
+    pub(crate) prefix_lists: BTreeMap<String, Arc<PrefixList>>,
+}
+
+impl RegionState {
+    /// A new Region: a default VPC with its `default` group, and AWS's own prefix lists with the weights of the VPC User Guide.
+    fn new(region: &str, account: &str) -> Self {
+        let mut state = Self::default();
+        state.add_vpc(account, "172.31.0.0/16", true);
+        for (name, weight) in [
+            (format!("com.amazonaws.{region}.s3"), 1),
+            (format!("com.amazonaws.{region}.dynamodb"), 1),
+            (
+                "com.amazonaws.global.cloudfront.origin-facing".to_owned(),
+                55,
+            ),
+            (format!("com.amazonaws.{region}.vpc-lattice"), 10),
+        ] {
+            let list = PrefixList {
+                name,
+                owner: "AWS".into(),
+                family: "IPv4".into(),
+                weight,
+                version: 1,
+                entries: BTreeMap::new(),
+                tags: BTreeMap::new(),
+            };
+            state
+                .prefix_lists
+                .insert(ids::resource("pl"), Arc::new(list));
+        }
+        state
+    }
+
+    pub(crate) fn add_vpc(&mut self, account: &str, cidr: &str, is_default: bool) -> String {
+        let id = ids::resource("vpc");
+        self.vpcs.insert(
+            id.clone(),
+            Vpc {
+                cidr: cidr.to_owned(),
+                is_default,
+                tags: BTreeMap::new(),
+            },
+        );
+        let mut group = Group::new(
+            "default",
+            "default VPC security group",
+            &id,
+            BTreeMap::new(),
+        );
+        let own = Source::Group {
+            id: group.id.clone(),
+            owner: account.to_owned(),
+        };
+        let traffic = Traffic {
+            protocol: Protocol::All,
+            ports: None,
+        };
+        let key = RuleKey {
+            egress: false,
+            traffic,
+            source: own,
+        };
+        let rule = Rule {
+            id: ids::resource("sgr"),
+            key,
+            description: None,
+            tags: BTreeMap::new(),
+            link: None,
+            stale: false,
+        };
+        group.rules.push(rule);
+        self.groups.insert(group.id.clone(), Arc::new(group));
+        id
+    }
+
+    pub(crate) fn default_vpc(&self) -> Option<&str> {
+        self.vpcs
+            .iter()
+            .find(|(_, vpc)| vpc.is_default)
+            .map(|(id, _)| id.as_str())
+    }
+
+    pub(crate) fn is_default_vpc(&self, vpc_id: &str) -> bool {
+        self.vpcs.get(vpc_id).is_some_and(|vpc| vpc.is_default)
+    }
+
+    pub(crate) fn group_mut(&mut self, id: &str) -> Option<&mut Group> {
+        self.groups.get_mut(id).map(Arc::make_mut)
+    }
+
+    /// The group and the rule with this id.
+    pub(crate) fn rule(&self, rule_id: &str) -> Option<(&Arc<Group>, &Rule)> {
+        self.groups.values().find_map(|group| {
+            group
+                .rules
+                .iter()
+                .find(|rule| rule.id == rule_id)
+                .map(|rule| (group, rule))
+        })
+    }
+}
+
+/// One account and Region: the state now, and as much of the past as stale reads need.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) now: Arc<RegionState>,
+    /// Earlier states, each with the moment it came about; empty unless reads are dialled to be stale.
+    past: VecDeque<(Instant, Arc<RegionState>)>,
+    /// Each changed group as it was before its last change; `None` if it did not exist.
+    before: BTreeMap<String, Option<Arc<Group>>>,
+}
+
+impl Shard {
+    /// Applies a change, remembering what stale reads may ask for.
+    pub(crate) fn change<T>(
+        &mut self,
+        staleness: Duration,
+        apply: impl FnOnce(&mut RegionState) -> T,
+    ) -> T {
+        let old = Arc::clone(&self.now);
+        let result = apply(Arc::make_mut(&mut self.now));
+        for (id, group) in &old.groups {
+            if !self
+                .now
+                .groups
+                .get(id)
+                .is_some_and(|new| Arc::ptr_eq(new, group))
+            {
+                self.before.insert(id.clone(), Some(Arc::clone(group)));
+            }
+        }
+        for id in self
+            .now
+            .groups
+            .keys()
+            .filter(|id| !old.groups.contains_key(*id))
+        {
+            self.before.insert(id.clone(), None);
+        }
+        if staleness.is_zero() {
+            self.past.clear();
+        } else {
+            if self.past.is_empty() {
+                self.past.push_back((
+                    Instant::now()
+                        .checked_sub(staleness)
+                        .unwrap_or_else(Instant::now),
+                    old,
+                ));
+            }
+            self.past.push_back((Instant::now(), Arc::clone(&self.now)));
+            // The newest state that is old enough answers reads; whatever came before it is of no more use.
+            while self
+                .past
+                .get(1)
+                .is_some_and(|(at, _)| at.elapsed() >= staleness)
+            {
+                self.past.pop_front();
+            }
+        }
+        result
+    }
+
+    /// The state as it was `staleness` ago.
+    pub(crate) fn as_of(&self, staleness: Duration) -> Arc<RegionState> {
+        if staleness.is_zero() {
+            return Arc::clone(&self.now);
+        }
+        let old_enough = self
+            .past
+            .iter()
+            .rev()
+            .find(|(at, _)| at.elapsed() >= staleness);
+        let state = old_enough
+            .or_else(|| self.past.front())
+            .map(|(_, state)| state);
+        Arc::clone(state.unwrap_or(&self.now))
+    }
+
+    /// Whether the group ever changed here, so that there is a before.
+    pub(crate) fn has_before(&self, group: &str) -> bool {
+        self.before.contains_key(group)
+    }
+
+    /// `view` with one group put back to before its last change.
+    pub(crate) fn put_back(&self, view: &mut Arc<RegionState>, group: &str) {
+        match self.before.get(group) {
+            None => {}
+            Some(Some(old)) => {
+                Arc::make_mut(view)
+                    .groups
+                    .insert(group.to_owned(), Arc::clone(old));
+            }
+            Some(None) => {
+                Arc::make_mut(view).groups.remove(group);
+            }
+        }
+    }
+}
+
+/// A VPC peering connection, always active.
+#[derive(Debug, Clone)]
+pub(crate) struct Peering {
+    pub(crate) id: String,
+    pub(crate) vpcs: [String; 2],
+}
+
+/// All accounts and Regions.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    shards: BTreeMap<(String, String), Shard>,
+    pub(crate) peerings: Vec<Peering>,
+}
+
+impl World {
+    pub(crate) fn shard(&mut self, account: &str, region: &str) -> &mut Shard {
+        self.shards
+            .entry((account.to_owned(), region.to_owned()))
+            .or_insert_with(|| Shard {
+                now: Arc::new(RegionState::new(region, account)),
+                past: VecDeque::new(),
+                before: BTreeMap::new(),
+            })
+    }
+
+    pub(crate) fn shards_in<'a>(
+        &'a mut self,
+        region: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a mut Shard)> {
+        self.shards
+            .iter_mut()
+            .filter(move |((_, r), _)| r == region)
+            .map(|((account, _), shard)| (account.as_str(), shard))
+    }
+
+    pub(crate) fn group(&mut self, account: &str, region: &str, id: &str) -> Option<Arc<Group>> {
+        self.shard(account, region).now.groups.get(id).cloned()
+    }
+
+    pub(crate) fn peering(&self, one: &str, other: &str) -> Option<&Peering> {
+        self.peerings.iter().find(|p| {
+            (p.vpcs[0] == one && p.vpcs[1] == other) || (p.vpcs[1] == one && p.vpcs[0] == other)
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! Identifiers in the shapes that AWS hands out, and the check that a given one could be real.
+
+/// A fresh id such as `sg-0a1b2c3d4e5f60718`: the prefix and 17 hexadecimal digits, the longer of EC2's two forms.
+pub(crate) fn resource(prefix: &str) -> String {
+    let digits = fastrand::u128(..) >> 60;
+    format!("{prefix}-{digits:017x}")
+}
+
+/// A random (version 4) UUID, as request ids and CloudTrail event ids are.
+pub(crate) fn uuid() -> String {
+    let bits =
+        (fastrand::u128(..) & !(0xf000 << 64) & !(0xc000 << 48)) | (0x4000 << 64) | (0x8000 << 48);
+    let hex = format!("{bits:032x}");
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+/// Upper-case letters and digits after a prefix, as IAM's unique ids (`AIDA…`, `AROA…`, `ASIA…`) are; 20 characters in all.
+pub(crate) fn iam(prefix: &str) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut id = prefix.to_owned();
+    while id.len() < 20 {
+        id.push(char::from(LETTERS[fastrand::usize(..LETTERS.len())]));
+    }
+    id
+}
+
+/// Whether `id` has EC2's shape: the prefix, a dash, and 8 or 17 hexadecimal digits.
+pub(crate) fn is_well_formed(id: &str, prefix: &str) -> bool {
+    id.strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .is_some_and(|digits| {
+            matches!(digits.len(), 8 | 17)
+                && digits
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn epoch_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_ids_are_well_formed_and_differ() {
+        let (one, two) = (resource("sgr"), resource("sgr"));
+        assert!(is_well_formed(&one, "sgr") && one.len() == 21, "{one}");
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn malformed_ids_are_told_apart() {
+        assert!(is_well_formed("sg-1a2b3c4d", "sg"));
+        for id in [
+            "sg-123",
+            "sgr-1a2b3c4d",
+            "sg-1A2B3C4D",
+            "web",
+            "sg-1a2b3c4d5",
+            "",
+        ] {
+            assert!(!is_well_formed(id, "sg"), "{id}");
+        }
+    }
+
+    #[test]
+    fn uuids_carry_version_four_and_the_variant() {
+        let id = uuid();
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
+    }
+}

@@ -1,0 +1,556 @@
+//! The queue and what happens to invocations.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    DeadLetter, Invocation, InvocationResult, Job, LambdaConfig, LogLine, LogSink, Outcome,
+};
+use crate::cloud::lock;
+use crate::ids;
+
+/// The pseudo-instance of functions that were started elsewhere.
+pub(crate) const EXTERNAL: u64 = 0;
+
+/// The function and its queue; clones are the same function.
+#[derive(Debug, Clone)]
+pub struct Lambda {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) config: LambdaConfig,
+    pub(super) runtime: Handle,
+    pub(super) state: Mutex<State>,
+    pub(super) under_way: AtomicUsize,
+    pub(super) changed: watch::Sender<()>,
+    pub(super) account: String,
+    pub(super) region: String,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) queue: VecDeque<Job>,
+    pub(super) instances: BTreeMap<u64, Instance>,
+    idle: VecDeque<Idle>,
+    pub(super) running: BTreeMap<String, Running>,
+    pub(super) waiting: usize,
+    pub(super) log: Vec<Invocation>,
+    pub(super) dead: Vec<DeadLetter>,
+    pub(super) lines: Vec<LogLine>,
+    last_instance: u64,
+    pub(super) endpoint: String,
+    pub(super) closing: bool,
+}
+
+impl State {
+    /// Kills a process of ours and keeps work away from it from this moment on.
+    fn doom(&mut self, id: u64) {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        instance.doomed = true;
+        if let Some(kill) = instance.kill.take() {
+            // An error means that it has ended by itself.
+            let _ = kill.send(());
+        }
+        self.idle.retain(|idle| idle.instance != id);
+    }
+}
+
+/// Where to ask a reader of a process's output to catch up.
+pub(super) type Flush = mpsc::UnboundedSender<oneshot::Sender<()>>;
+
+/// A process of ours.
+#[derive(Debug, Default)]
+pub(super) struct Instance {
+    /// Has asked for its first event.
+    pub(super) up: bool,
+    /// Has been given its first event.
+    warm: bool,
+    /// Is about to be killed, and gets nothing more.
+    doomed: bool,
+    current: Option<String>,
+    last: Option<String>,
+    kill: Option<oneshot::Sender<()>>,
+    /// Asks the readers of its output to say when they have read what there is.
+    flush: Vec<Flush>,
+    pub(super) init_error: Option<Value>,
+}
+
+impl Instance {
+    pub(super) fn new(kill: oneshot::Sender<()>, flush: Vec<Flush>) -> Self {
+        Self {
+            kill: Some(kill),
+            flush,
+            ..Self::default()
+        }
+    }
+}
+
+/// Somebody waiting at `invocation/next`.
+#[derive(Debug)]
+struct Idle {
+    instance: u64,
+    give: oneshot::Sender<Assignment>,
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
+    job: Job,
+    instance: u64,
+    cold_start: bool,
+    started: Instant,
+    started_ms: u64,
+}
+
+/// What an instance is handed.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) request_id: String,
+    pub(crate) payload: Value,
+    pub(crate) deadline_ms: u64,
+}
+
+/// Counts an event as being on its way until dropped.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Lambda);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.inner.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.announce();
+    }
+}
+
+impl Lambda {
+    pub(crate) fn new(
+        config: LambdaConfig,
+        runtime: Handle,
+        account: String,
+        region: String,
+    ) -> Self {
+        let inner = Inner {
+            config,
+            runtime,
+            state: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            changed: watch::Sender::new(()),
+            account,
+            region,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Tells instances to come where AWS is.
+    pub(crate) fn at(&self, endpoint: &str) {
+        endpoint.clone_into(&mut lock(&self.inner.state).endpoint);
+    }
+
+    pub(crate) fn arn(&self) -> String {
+        format!(
+            "arn:aws:lambda:{}:{}:function:{}",
+            self.inner.region, self.inner.account, self.inner.config.name
+        )
+    }
+
+    /// The function's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.config.name
+    }
+
+    /// Invokes the function and waits for its answer. With every instance busy it waits, where AWS would refuse (`TooManyRequestsException`).
+    pub async fn invoke(&self, payload: Value) -> InvocationResult {
+        let (reply, answer) = oneshot::channel();
+        let request_id = self.enqueue(payload, Some(reply));
+        answer.await.unwrap_or_else(|_| InvocationResult {
+            request_id,
+            payload: json!({"errorType": "Runtime.Closed", "errorMessage": "the local stack was shut down"}),
+            function_error: Some("Unhandled".to_owned()),
+            duration: Duration::ZERO,
+            cold_start: false,
+            instance: EXTERNAL,
+        })
+    }
+
+    /// Queues an event, which is tried again if it fails, and returns the request id.
+    pub fn invoke_event(&self, payload: Value) -> String {
+        self.enqueue(payload, None)
+    }
+
+    fn enqueue(&self, payload: Value, reply: Option<oneshot::Sender<InvocationResult>>) -> String {
+        let request_id = ids::uuid();
+        let job = Job {
+            request_id: request_id.clone(),
+            payload,
+            attempt: 1,
+            since: Instant::now(),
+            reply,
+        };
+        lock(&self.inner.state).queue.push_back(job);
+        self.dispatch();
+        request_id
+    }
+
+    /// Kills all instances, so that the next invocation starts cold.
+    pub fn kill_instances(&self) {
+        let mut state = lock(&self.inner.state);
+        let all: Vec<_> = state.instances.keys().copied().collect();
+        all.into_iter().for_each(|id| state.doom(id));
+    }
+
+    pub(crate) fn under_way(&self) -> UnderWay {
+        self.inner.under_way.fetch_add(1, Ordering::SeqCst);
+        UnderWay(self.clone())
+    }
+
+    pub(super) fn announce(&self) {
+        self.inner.changed.send_replace(());
+    }
+
+    /// Brings queued jobs and idle instances together, and starts instances while there is need and room.
+    pub(super) fn dispatch(&self) {
+        let mut guard = lock(&self.inner.state);
+        let state = &mut *guard;
+        while !state.queue.is_empty() {
+            let Some(idle) = state.idle.pop_front() else {
+                break;
+            };
+            if idle.give.is_closed() {
+                continue;
+            }
+            if let Some(job) = state.queue.pop_front() {
+                self.assign(state, job, idle);
+            }
+        }
+        let starting = state
+            .instances
+            .values()
+            .filter(|instance| !instance.up && !instance.doomed)
+            .count();
+        let room = self
+            .inner
+            .config
+            .concurrency
+            .saturating_sub(state.instances.len());
+        let wanted = state.queue.len().saturating_sub(starting).min(room);
+        if self.inner.config.program.is_some() && !state.closing {
+            for _ in 0..wanted {
+                state.last_instance += 1;
+                let id = state.last_instance;
+                state.instances.insert(id, self.start(id, state));
+            }
+        }
+        drop(guard);
+        self.announce();
+    }
+
+    fn assign(&self, state: &mut State, job: Job, idle: Idle) {
+        let timeout = self.inner.config.timeout;
+        let started_ms = ids::epoch_ms();
+        let assignment = Assignment {
+            request_id: job.request_id.clone(),
+            payload: job.payload.clone(),
+            deadline_ms: started_ms + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2),
+        };
+        if idle.give.send(assignment).is_err() {
+            // The instance hung up between the two checks: the job stays first in line.
+            state.queue.push_front(job);
+            return;
+        }
+        let mut cold_start = false;
+        if let Some(instance) = state.instances.get_mut(&idle.instance) {
+            cold_start = !instance.warm;
+            instance.warm = true;
+            instance.current = Some(job.request_id.clone());
+        }
+        let (request_id, attempt) = (job.request_id.clone(), job.attempt);
+        let running = Running {
+            job,
+            instance: idle.instance,
+            cold_start,
+            started: Instant::now(),
+            started_ms,
+        };
+        state.running.insert(request_id.clone(), running);
+        let lambda = self.clone();
+        self.inner.runtime.spawn(async move {
+            tokio::time::sleep(timeout).await;
+            lambda.time_out(&request_id, attempt);
+        });
+    }
+
+    /// An instance asks for its next event.
+    pub(crate) fn next(&self, instance: u64) -> oneshot::Receiver<Assignment> {
+        let (give, take) = oneshot::channel();
+        {
+            let mut state = lock(&self.inner.state);
+            let mut refused = state.closing;
+            if let Some(instance) = state.instances.get_mut(&instance) {
+                instance.up = true;
+                refused |= instance.doomed;
+            }
+            if !refused {
+                state.idle.push_back(Idle { instance, give });
+            }
+        }
+        self.dispatch();
+        take
+    }
+
+    /// An instance couldn't start; its process is expected to end, and takes the first event in line with it.
+    pub(crate) fn init_error(&self, instance: u64, error: Value) {
+        let known = match lock(&self.inner.state).instances.get_mut(&instance) {
+            Some(instance) => {
+                instance.init_error = Some(error.clone());
+                true
+            }
+            None => false,
+        };
+        if !known {
+            tracing::warn!(%error, "a function started elsewhere failed to start");
+        }
+    }
+
+    /// The end of an attempt; `false` if no such invocation runs.
+    pub(crate) fn finish(
+        &self,
+        request_id: &str,
+        outcome: Outcome,
+        response: Value,
+        ended: Instant,
+    ) -> bool {
+        let mut guard = lock(&self.inner.state);
+        let state = &mut *guard;
+        let Some(running) = state.running.remove(request_id) else {
+            return false;
+        };
+        if let Some(instance) = state.instances.get_mut(&running.instance) {
+            instance.last = instance.current.take();
+        }
+        let took = ended.saturating_duration_since(running.started);
+        state.log.push(Invocation {
+            request_id: request_id.to_owned(),
+            attempt: running.job.attempt,
+            asynchronous: running.job.reply.is_none(),
+            started_ms: running.started_ms,
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            outcome,
+            response: response.clone(),
+            cold_start: running.cold_start,
+            instance: running.instance,
+            payload: running.job.payload.clone(),
+        });
+        self.settle(
+            state,
+            running.job,
+            outcome,
+            response,
+            took,
+            running.cold_start,
+            running.instance,
+        );
+        drop(guard);
+        self.announce();
+        true
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the facts of one ended attempt; a struct for one caller would say less"
+    )]
+    fn settle(
+        &self,
+        state: &mut State,
+        mut job: Job,
+        outcome: Outcome,
+        response: Value,
+        duration: Duration,
+        cold_start: bool,
+        instance: u64,
+    ) {
+        let failed = outcome != Outcome::Success;
+        if let Some(reply) = job.reply.take() {
+            let function_error = failed.then(|| "Unhandled".to_owned());
+            let request_id = job.request_id;
+            // An error means that the caller no longer waits.
+            let _ = reply.send(InvocationResult {
+                request_id,
+                payload: response,
+                function_error,
+                duration,
+                cold_start,
+                instance,
+            });
+            return;
+        }
+        if !failed {
+            return;
+        }
+        let wait = self.inner.config.retry_waits.get(job.attempt - 1).copied();
+        let reason = match wait {
+            None => "RetriesExhausted",
+            Some(wait) if job.since.elapsed() + wait > self.inner.config.max_event_age => {
+                "EventAgeExceeded"
+            }
+            Some(wait) => {
+                state.waiting += 1;
+                job.attempt += 1;
+                let lambda = self.clone();
+                self.inner.runtime.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    {
+                        let mut state = lock(&lambda.inner.state);
+                        state.waiting -= 1;
+                        state.queue.push_back(job);
+                    }
+                    lambda.dispatch();
+                });
+                return;
+            }
+        };
+        state.dead.push(DeadLetter {
+            request_id: job.request_id,
+            payload: job.payload,
+            reason: reason.to_owned(),
+            attempts: job.attempt,
+            error: response,
+        });
+    }
+
+    fn time_out(&self, request_id: &str, attempt: usize) {
+        let instance = {
+            let state = lock(&self.inner.state);
+            state
+                .running
+                .get(request_id)
+                .filter(|running| running.job.attempt == attempt)
+                .map(|running| running.instance)
+        };
+        let Some(instance) = instance else { return };
+        let seconds = self.inner.config.timeout.as_secs_f64();
+        let error = json!({
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": format!("RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds"),
+        });
+        // Doomed first, so that it takes no further work with it.
+        lock(&self.inner.state).doom(instance);
+        self.finish(request_id, Outcome::TimedOut, error, Instant::now());
+    }
+
+    /// A process ended: what ran there failed, and so does the first event in line if it never came up.
+    pub(super) fn ended(&self, id: u64, status: &str) {
+        let mut state = lock(&self.inner.state);
+        let Some(instance) = state.instances.remove(&id) else {
+            return;
+        };
+        state.idle.retain(|idle| idle.instance != id);
+        let orphan = if instance.up || instance.doomed || state.closing {
+            None
+        } else {
+            state.queue.pop_front()
+        };
+        if let Some(job) = orphan {
+            let running = Running {
+                instance: id,
+                cold_start: true,
+                started: Instant::now(),
+                started_ms: ids::epoch_ms(),
+                job,
+            };
+            let request_id = running.job.request_id.clone();
+            state.running.insert(request_id.clone(), running);
+            drop(state);
+            self.finish(
+                &request_id,
+                Outcome::Crashed,
+                instance
+                    .init_error
+                    .unwrap_or_else(|| exited(&request_id, status)),
+                Instant::now(),
+            );
+        } else {
+            drop(state);
+            if let Some(request_id) = instance.current {
+                self.finish(
+                    &request_id,
+                    Outcome::Crashed,
+                    exited(&request_id, status),
+                    Instant::now(),
+                );
+            }
+        }
+        self.dispatch();
+    }
+
+    /// Waits until the output that an instance wrote so far is read, so that it counts for the invocation that wrote it.
+    pub(crate) async fn drained(&self, instance: u64) {
+        let flush = match lock(&self.inner.state).instances.get(&instance) {
+            Some(instance) => instance.flush.clone(),
+            None => return,
+        };
+        // Gives the runtime a look at the pipes first.
+        tokio::task::yield_now().await;
+        for reader in flush {
+            let (done, caught_up) = oneshot::channel();
+            if reader.send(done).is_ok() {
+                // An error means that the pipe is closed: there is no more to come.
+                let _ = caught_up.await;
+            }
+        }
+    }
+
+    /// A line of output.
+    pub(super) fn line(&self, instance: u64, stream: &str, text: String) {
+        let mut state = lock(&self.inner.state);
+        let there = state.instances.get(&instance);
+        let request_id =
+            there.and_then(|instance| instance.current.clone().or_else(|| instance.last.clone()));
+        let line = LogLine {
+            time_ms: ids::epoch_ms(),
+            instance,
+            request_id,
+            stream: stream.to_owned(),
+            text,
+        };
+        state.lines.push(line.clone());
+        drop(state);
+        match &self.inner.config.log {
+            LogSink::Capture => {}
+            LogSink::Stderr => eprintln!("[function {instance}] {}", line.text),
+            LogSink::Call(call) => call(&line),
+        }
+    }
+
+    /// Starts no more instances, kills those there are, and says when none is left.
+    pub(crate) fn close(&self) {
+        {
+            let mut state = lock(&self.inner.state);
+            state.closing = true;
+            state.queue.clear();
+            state.idle.clear();
+        }
+        self.kill_instances();
+    }
+
+    pub(crate) fn has_processes(&self) -> bool {
+        !lock(&self.inner.state).instances.is_empty()
+    }
+}
+
+fn exited(request_id: &str, status: &str) -> Value {
+    json!({
+        "errorType": "Runtime.ExitError",
+        "errorMessage": format!("RequestId: {request_id} Error: Runtime exited with error: {status}"),
+    })
+}

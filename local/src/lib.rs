@@ -1,0 +1,164 @@
+//! The cloud on loopback: EC2's security groups, CloudTrail, EventBridge, Lambda, DynamoDB and STS, over real HTTP, for rulekeeper's tests and demo.
+//!
+//! The real function and the real AWS SDKs talk to it.
+//! It shares no code with the rest of the project, so that the function and its stand-in cannot agree on the same mistake.
+//! What it does not imitate it refuses loudly, with an error that names `rulekeeper-local`.
+//!
+//! # In a test
+//!
+//! ```no_run
+//! use rulekeeper_local::{Fault, LambdaConfig, Stack, StackConfig};
+//! use std::time::Duration;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut lambda = LambdaConfig::program("target/debug/rulekeeper-function");
+//! lambda.env.insert("RULEKEEPER_TABLE".into(), "rulekeeper".into());
+//! let stack = Stack::start(StackConfig { table: Some("rulekeeper".into()), lambda, ..StackConfig::default() })?;
+//! let ec2 = stack.cloud().ec2();
+//! let group = ec2.create_group("web", &ec2.create_vpc("10.0.0.0/16")?)?;
+//! ec2.authorize(&group, &["tcp 443 from 10.0.0.0/8"])?;
+//! // … write the desired-state record with any DynamoDB client at stack.endpoint() …
+//! stack.cloud().inject(Fault::error("AuthorizeSecurityGroupIngress", "InternalError", 500));
+//! ec2.revoke(&group, &["tcp 443 from 10.0.0.0/8"])?;
+//! stack.lambda().wait_idle(Duration::from_secs(10)).await?;
+//! assert_eq!(ec2.rules(&group), ["tcp 443 from 10.0.0.0/8"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The stack has threads of its own: plain `#[test]`s and asynchronous ones can use it alike.
+//!
+//! # Map
+//!
+//! | module | is |
+//! | --- | --- |
+//! | `stack` | ports, threads, shutdown |
+//! | `http`, `api` | the endpoint: which service, which dials, the journal |
+//! | `admin` | `/_local/` and `aws lambda invoke` |
+//! | `cloud`, `handle` | what a test holds: dials, hooks, journal, trail; EC2 in rule notation |
+//! | `dials`, `journal`, `identity` | how it misbehaves, what was called, by whom |
+//! | `ec2` | the state and the actions, pure functions |
+//! | `trail`, `bridge`, `lambda` | CloudTrail's records, EventBridge's deliveries, the function |
+//! | `sts`, `dynamodb` | the two small ones |
+//!
+//! # The admin API
+//!
+//! Paths under `/_local/` at the same address as AWS; bodies and answers are JSON, dials the same as in process.
+//!
+//! | method and path | does |
+//! | --- | --- |
+//! | `GET health` | `{"status": "ok"}` |
+//! | `GET`, `PUT`, `PATCH`, `DELETE dials` | [`Dials`]: show, replace, change the members given, reset |
+//! | `POST faults` | add one [`Fault`] |
+//! | `GET`, `DELETE calls` | the journal: show (`?action=NAME` for one), clear |
+//! | `GET trail`, `POST trail` | CloudTrail's records; put a made-up one on its way |
+//! | `PUT identities/ACCESS_KEY` | who an access key belongs to: `{"type": "AssumedRole", "account", "role", "session", "invoked_by"?}`, `IAMUser` (`account`, `name`), `EksServiceAccount` (`account`, `role`, `session`, `provider`), `Root`, `AWSService` (`account`, `name`), `Raw` (`account`, `arn`, `user_identity`) |
+//! | `POST peerings` | `{"vpcs": ["vpc-…", "vpc-…"]}`: an active peering |
+//! | `GET`, `PUT`, `PATCH bridge` | [`Delivery`] |
+//! | `GET bridge/log`, `GET bridge/held`, `POST bridge/release` | fates of events; held ones; send them (`{"order": [1, 0]}`, or all) |
+//! | `POST schedule` | send a scheduled event |
+//! | `GET lambda` | load, attempts, dead letters |
+//! | `GET lambda/logs` | output (`?request_id=…` for one invocation) |
+//! | `DELETE lambda` | forget attempts, dead letters and output |
+//! | `POST lambda/kill` | kill all instances |
+//! | `POST lambda/wait-idle` | wait (`?timeout_ms=10000`): 200, or 408 with the load |
+//!
+//! # What it imitates, and from where
+//!
+//! *Inferred* means that nobody states it and that it follows from the rest.
+//!
+//! | behaviour | source |
+//! | --- | --- |
+//! | actions, parameters, answers, their names on the wire | EC2 API Reference, version 2016-11-15 |
+//! | codes, statuses, the XML of errors; 500 for server errors | EC2 Developer Guide, "Error codes for the Amazon EC2 API" |
+//! | identity of a rule: protocol, ports, one source; never description, tags, id | `kubernetes-sigs/cluster-api-provider-aws` #5438; `kubernetes-sigs/aws-load-balancer-controller`, `security_group_info.go` |
+//! | CIDRs stored with host bits cleared; the other spelling is a duplicate | EC2 API Reference, AuthorizeSecurityGroupIngress; for IPv6 text inferred |
+//! | protocol names in any case, numbers for names | moto's tests verified against AWS; `Optum/ChaoSlingr`; that answers use names is inferred |
+//! | `-1` and other numbers ignore ports | EC2 API Reference, `IpPermission` |
+//! | how `-1` reads back in each describe | moto's tests verified against AWS; published CloudTrail records; the same for other numbers is inferred |
+//! | ports needed for tcp and udp, and that message | moto's tests verified against AWS; the same for icmp is inferred |
+//! | messages for ports out of range or reversed, malformed CIDRs, unknown protocols | from memory of reports; the code `InvalidParameterValue` is what matters |
+//! | ICMP type and code; icmpv6 without them means all | EC2 API Reference, `IpPermission` |
+//! | authorize and revoke are all-or-nothing | documented for revoke outside a default VPC; inferred for authorize |
+//! | `InvalidPermission.Duplicate` and its message | `galaxyproject/cloudlaunch` #56, `lucidsoftware/cumulus` #101; the wording for ICMP is inferred |
+//! | "must not appear multiple times" | `hashicorp/terraform-provider-aws` #2587 |
+//! | "exactly one of …" without a source | `aws/aws-sdk-ruby` #1716 |
+//! | order of checks: form, repeats, references, duplicates, quota | inferred |
+//! | both id and name in a group pair are refused | `spinnaker/clouddriver` #918 |
+//! | groups in unconnected VPCs: code and message | reports on `hashicorp/terraform-provider-aws` |
+//! | peered VPCs, owner needed for another account's group | VPC Peering Guide, "Update your security groups to reference peer security groups" |
+//! | stale rules lose `UserId` | EC2 API Reference, `UserIdGroupPair` |
+//! | a self-reference reads back with its owner | moto's tests verified against AWS |
+//! | revoke in a default VPC: `unknownIpPermissionSet`; elsewhere `InvalidPermission.NotFound` | EC2 API Reference, RevokeSecurityGroupIngress; the message from `invictus-ir/aws_dataset` |
+//! | `revokedSecurityGroupRuleSet`: flat, no account, no tags | EC2 API Reference, `RevokedSecurityGroupRule` |
+//! | descriptions: 255 characters, which letters | EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId` |
+//! | new ids and no old tags after a re-authorize | inferred |
+//! | modify keeps the id; kinds of source don't change; its messages | moto's tests verified against AWS |
+//! | tags: 50, 128 and 256 characters, `aws:` reserved | EC2 User Guide, "Tag your resources"; messages inferred |
+//! | grouping in DescribeSecurityGroups | moto's tests verified against AWS |
+//! | an unknown well-formed group has no rules; a malformed id is an error | moto's tests verified against AWS |
+//! | `MaxResults`, `NextToken` | EC2 API Reference |
+//! | 200 filter values of 255 characters | `apache/druid` PR 1954, `ansible-collections/amazon.aws` #2393 |
+//! | quota 60 per direction and family; prefix lists by maximum size or weight | VPC User Guide, quotas and prefix lists |
+//! | references and prefix lists count in both families | older VPC quota page; `jantman/awslimitchecker` #431 |
+//! | `RulesPerSecurityGroupLimitExceeded` and its message | `aws-samples/aws-cloudfront-samples` #53; for a growing prefix list inferred |
+//! | a referenced group of the same VPC, a used prefix list can't be deleted | EC2 API Reference |
+//! | dry runs check permission only | EC2 API Reference; `aws/aws-sdk-ruby` #1716 |
+//! | `UnauthorizedOperation` text; `CreateTags` checked on creation | `adanalvarez/TrailDiscover`; Service Authorization Reference |
+//! | token buckets per account, Region and action | EC2 Developer Guide, "Request throttling" |
+//! | reads lag behind; writes see what is true | EC2 Developer Guide, "Eventual consistency"; that writes are exact is inferred |
+//! | CloudTrail envelope | CloudTrail User Guide, "CloudTrail record contents" |
+//! | `userIdentity` of each kind of caller | CloudTrail User Guide, "CloudTrail userIdentity element"; EKS example in the AWS Marketplace documentation |
+//! | request forms of revoke and authorize, `{"items": …}` and `{}` | published records (`invictus-ir/aws_dataset`, Stratus Red Team); for rule ids public queries, neighbouring keys inferred |
+//! | ModifySecurityGroupRules in PascalCase with `tag` | cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`; a list for several is inferred |
+//! | failed calls: prefixed `errorCode`, null `responseElements` | published records; that throttling is `Client.` from the EC2 error page |
+//! | EventBridge envelope, best effort, repeats, no order, 256 KB | EventBridge User Guide and Events Reference; CloudTrail User Guide; published events |
+//! | two retries after one and two minutes, event age, dead letters | Lambda Developer Guide, asynchronous invocation |
+//! | Runtime API, environment, timeouts, exit errors | Lambda Developer Guide, "Using the Lambda runtime API", "Defined runtime environment variables" |
+//! | AssumeRole, GetCallerIdentity | AWS STS API Reference |
+//! | DynamoDB | the crate `dynoxide-rs`, checked against AWS by a public conformance suite |
+//!
+//! # What it does not do
+//!
+//! - No other action, filter or parameter than those in the code; each is refused by name.
+//! - Signatures are not verified; any access key is good. A key that nobody registered is an IAM user of the default account.
+//! - No IAM policies: `denied` in [`Dials`] stands in for them. Any role may be assumed.
+//! - Several rules of one call share no transaction id; two calls never overlap: each works on the state at one instant.
+//! - Peering connections are always active; no transit gateways, no VPC associations, no sharing.
+//! - Prefix list changes are complete at once. AWS's lists are empty; only their weight counts.
+//! - A fault that hides a success is recorded by CloudTrail as the caller saw it: the error; a call whose answer got lost on the way is recorded as it was.
+//! - CloudTrail covers EC2 writes only; one bus, one rule, one function, whichever account and Region the event is from.
+//! - EventBridge's own retries and dead-letter queue are not there: delivery to the queue always works, unless it is dialled to get lost.
+//! - Synchronous invocations wait for an instance where AWS would answer `TooManyRequestsException`. Memory is not limited, nothing is frozen between invocations.
+//! - DynamoDB: no streams to Lambda, no backups; tables of different accounts and Regions are different databases.
+
+mod admin;
+mod api;
+mod bridge;
+mod cloud;
+mod dials;
+mod dynamodb;
+mod ec2;
+mod handle;
+mod http;
+mod identity;
+mod ids;
+mod journal;
+mod lambda;
+mod stack;
+mod sts;
+mod trail;
+mod xml;
+
+pub use bridge::{Bridge, Delivered, Delivery};
+pub use cloud::Cloud;
+pub use dials::{Bucket, Dials, Fault, FaultKind, Latency};
+pub use ec2::{Answer, Ec2Error, Params};
+pub use handle::Ec2;
+pub use identity::Identity;
+pub use journal::Call;
+pub use lambda::{
+    DeadLetter, Invocation, InvocationResult, Lambda, LambdaConfig, Load, LogLine, LogSink,
+    NotIdle, Outcome,
+};
+pub use stack::{Stack, StackConfig, StartError};

@@ -1,0 +1,67 @@
+//! STS: GetCallerIdentity and AssumeRole (AWS STS API Reference, version 2011-06-15).
+
+use serde_json::{Value, json};
+
+use crate::cloud::Cloud;
+use crate::ec2::{Answer, Ec2Error, Params};
+use crate::identity::{Caller, Identity};
+use crate::ids;
+
+/// Carries out one action.
+pub(crate) fn call(
+    cloud: &Cloud,
+    caller: &Caller,
+    action: &str,
+    params: &Params,
+) -> Result<Answer, Ec2Error> {
+    match action {
+        "GetCallerIdentity" => {
+            let user = caller.identity.user_identity["principalId"].clone();
+            Ok(object(
+                json!({ "Arn": caller.identity.arn, "UserId": user, "Account": caller.identity.account }),
+            ))
+        }
+        "AssumeRole" => assume_role(cloud, params),
+        other => Err(Ec2Error::new(
+            "InvalidAction",
+            format!("rulekeeper-local does not imitate sts:{other}"),
+        )),
+    }
+}
+
+/// Hands out an access key that acts in the role's account. Any role may be assumed; a fault or a denial is how one is refused.
+fn assume_role(cloud: &Cloud, params: &Params) -> Result<Answer, Ec2Error> {
+    let arn = params.require("RoleArn", "RoleArn")?;
+    let session = params.require("RoleSessionName", "RoleSessionName")?;
+    let invalid = || Ec2Error::new("ValidationError", format!("{arn} is invalid"));
+    let (account, path) = arn
+        .strip_prefix("arn:aws:iam::")
+        .and_then(|rest| rest.split_once(":role/"))
+        .ok_or_else(invalid)?;
+    if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    let role = path.rsplit('/').next().unwrap_or(path);
+    let seconds = params.integer("DurationSeconds")?.unwrap_or(3600);
+    let identity = Identity::assumed_role(account, role, session);
+    let key = ids::iam("ASIA");
+    let expires = jiff::Timestamp::now().as_second() + seconds;
+    let expires = jiff::Timestamp::from_second(expires).map_err(|_| invalid())?;
+    let answer = json!({
+        "Credentials": {
+            "AccessKeyId": key, "SecretAccessKey": "local", "SessionToken": "local", "Expiration": expires.to_string(),
+        },
+        "AssumedRoleUser": {
+            "Arn": identity.arn, "AssumedRoleId": identity.user_identity["principalId"],
+        },
+    });
+    cloud.register(&key, identity);
+    Ok(object(answer))
+}
+
+fn object(value: Value) -> Answer {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Answer::new(),
+    }
+}
