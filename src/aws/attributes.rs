@@ -1,0 +1,77 @@
+//! DynamoDB attributes as JSON and back. Numbers keep their digits; sets become lists.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Map, Value};
+
+/// An item as a JSON object.
+pub(super) fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
+    Value::Object(
+        item.iter()
+            .map(|(name, value)| (name.clone(), value_to_json(value)))
+            .collect(),
+    )
+}
+
+fn value_to_json(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => text.clone().into(),
+        AttributeValue::N(number) => number_to_json(number),
+        AttributeValue::Bool(truth) => (*truth).into(),
+        AttributeValue::L(list) => list.iter().map(value_to_json).collect(),
+        AttributeValue::M(map) => to_json(map),
+        AttributeValue::Ss(texts) => texts
+            .iter()
+            .map(|text| Value::from(text.as_str()))
+            .collect(),
+        AttributeValue::Ns(numbers) => numbers
+            .iter()
+            .map(|number| number_to_json(number))
+            .collect(),
+        AttributeValue::B(_) | AttributeValue::Bs(_) => "(binary)".into(),
+        _ => Value::Null,
+    }
+}
+
+/// A number that JSON cannot hold stays text, so that whoever reads it can say what is wrong with it.
+fn number_to_json(number: &str) -> Value {
+    serde_json::from_str(number).map_or_else(|_| number.into(), Value::Number)
+}
+
+/// A JSON object as an item.
+pub(super) fn from_json(fields: &Map<String, Value>) -> HashMap<String, AttributeValue> {
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), value_from_json(value)))
+        .collect()
+}
+
+fn value_from_json(value: &Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(truth) => AttributeValue::Bool(*truth),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text.clone()),
+        Value::Array(list) => AttributeValue::L(list.iter().map(value_from_json).collect()),
+        Value::Object(fields) => AttributeValue::M(from_json(fields)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn items_come_back_as_they_were() {
+        let fields = json!({
+            "schema": 1, "mode": "enforce", "negative": -1, "fraction": 0.5, "truth": true, "none": null,
+            "rules": [{"protocol": "tcp", "from_port": 443, "tags": {"team": "web"}}],
+        });
+        let Value::Object(fields) = fields else {
+            panic!("an object")
+        };
+        assert_eq!(to_json(&from_json(&fields)), Value::Object(fields));
+    }
+}

@@ -1,0 +1,182 @@
+//! SDK clients, built once and kept.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{ConfigLoader, SdkConfig};
+use aws_sdk_ec2::config::Region as SdkRegion;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+use super::{DynamoTable, Ec2};
+use crate::budget::Budget;
+use crate::handler::Clouds;
+use crate::model::Scope;
+use crate::ports::Calls;
+
+/// Bounds of one call. Without them the SDK waits for more than a minute on a server that accepts a connection and then
+/// says nothing, which is longer than the function may run. EC2 answers an authorize in well under a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Attempts of one read. Backoff starts at 100 ms, because a group is open while we wait; the invocation's deadline ends
+/// it sooner.
+const READ_ATTEMPTS: u32 = 12;
+
+/// Standard SDK configuration (environment, profile, role of the function) with our HTTP client, time-outs and retries.
+/// Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as everywhere.
+pub async fn load_sdk_config(loader: ConfigLoader) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(READ_ATTEMPTS)
+        .with_initial_backoff(Duration::from_millis(100))
+        .with_max_backoff(Duration::from_secs(2));
+    loader
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .load()
+        .await
+}
+
+/// EC2's clients for one Region and one set of credentials.
+#[derive(Debug, Clone)]
+struct Ec2Clients {
+    /// Repeats what fails for a passing reason.
+    reading: aws_sdk_ec2::Client,
+    /// Repeats nothing.
+    changing: aws_sdk_ec2::Client,
+}
+
+/// Clients for every account and Region that was asked for, and the table's.
+#[derive(Debug)]
+pub struct Clients {
+    config: SdkConfig,
+    dynamodb: aws_sdk_dynamodb::Client,
+    table: String,
+    role_name: Option<String>,
+    ec2: Mutex<HashMap<(SdkRegion, Option<String>), Ec2Clients>>,
+}
+
+impl Clients {
+    /// Clients with this configuration. `role_name` is the role to assume in accounts that are not ours.
+    pub fn new(config: SdkConfig, table: String, role_name: Option<String>) -> Self {
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        Self {
+            config,
+            dynamodb,
+            table,
+            role_name,
+            ec2: Mutex::default(),
+        }
+    }
+
+    /// Builds the clients for our own account and Region ahead of the first event, so that it does not wait for them.
+    pub async fn prepare(&self) {
+        if let Some(region) = self.config.region() {
+            let _ = self.clients(region.clone(), None).await;
+        }
+    }
+
+    /// EC2's clients for a Region, with the function's own credentials or with those of an assumed role.
+    async fn clients(&self, region: SdkRegion, role_arn: Option<String>) -> Ec2Clients {
+        let place = (region, role_arn);
+        let known = self
+            .ec2
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&place)
+            .cloned();
+        if let Some(clients) = known {
+            return clients;
+        }
+        let mut config = aws_sdk_ec2::config::Builder::from(&self.config).region(place.0.clone());
+        if let Some(role_arn) = &place.1 {
+            let provider = AssumeRoleProvider::builder(role_arn)
+                .session_name("rulekeeper")
+                .configure(&self.config)
+                .build()
+                .await;
+            config = config.credentials_provider(provider);
+        }
+        let clients = Ec2Clients {
+            reading: aws_sdk_ec2::Client::from_conf(config.clone().build()),
+            changing: aws_sdk_ec2::Client::from_conf(
+                config.retry_config(RetryConfig::disabled()).build(),
+            ),
+        };
+        self.ec2
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(place, clients.clone());
+        clients
+    }
+
+    /// The role to assume in a foreign scope, when a role was named.
+    fn role_in(&self, scope: &Scope) -> Option<String> {
+        let name = self.role_name.as_ref()?;
+        let partition = match scope.region.as_str() {
+            region if region.starts_with("cn-") => "aws-cn",
+            region if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        Some(format!(
+            "arn:{partition}:iam::{}:role/{name}",
+            scope.account
+        ))
+    }
+
+    /// The table, for work that ends in this time.
+    pub fn table(&self, calls: &Calls, budget: Budget) -> DynamoTable {
+        DynamoTable {
+            client: self.dynamodb.clone(),
+            name: self.table.clone(),
+            calls: calls.clone(),
+            deadline: budget.calls_until,
+            record_deadline: budget.record_until,
+        }
+    }
+}
+
+impl Clouds for Clients {
+    type Ec2 = Ec2;
+    type Table = DynamoTable;
+
+    fn has_role(&self) -> bool {
+        self.role_name.is_some()
+    }
+
+    async fn in_scope(
+        &self,
+        scope: &Scope,
+        foreign: bool,
+        calls: &Calls,
+        budget: Budget,
+    ) -> (Ec2, DynamoTable) {
+        let role = if foreign { self.role_in(scope) } else { None };
+        let region = SdkRegion::new(scope.region.as_str().to_owned());
+        let Ec2Clients { reading, changing } = self.clients(region, role).await;
+        let ec2 = Ec2 {
+            reading,
+            changing,
+            account: scope.account.clone(),
+            calls: calls.clone(),
+            deadline: budget.calls_until,
+        };
+        (ec2, self.table(calls, budget))
+    }
+}

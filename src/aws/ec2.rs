@@ -1,0 +1,401 @@
+//! EC2's security groups. This adapter can describe and it can authorize ingress; it calls nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{
+    Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as SdkPrefixListId, ResourceType,
+    SecurityGroupRule, Tag, TagSpecification, UserIdGroupPair,
+};
+use tokio::time::Instant;
+
+use super::call::{CountAttempts, within};
+use crate::actual::{ActualRule, ActualRules};
+use crate::error::ApiError;
+use crate::model::{
+    AccountId, GroupId, IngressRule, InvalidRule, PrefixListId, Protocol, RuleKey, Source, Tags,
+};
+use crate::ports::{Authorized, Batch, Calls, GROUPS_PER_READ, SecurityGroups};
+
+/// The largest page of the describes we use (EC2 API Reference). Asking for pages also buys the larger token bucket of
+/// filtered and paginated reads (EC2 Developer Guide, "Request throttling").
+const PAGE: i32 = 1_000;
+
+/// What AWS's own prefix lists count towards the quota, by the end of their name; any other counts 1
+/// (VPC User Guide, "AWS-managed prefix list weight").
+const MANAGED_WEIGHTS: [(&str, u32); 4] = [
+    (".global.cloudfront.origin-facing", 55),
+    (".global.ipv6.cloudfront.origin-facing", 55),
+    (".global.groundstation", 5),
+    (".vpc-lattice", 10),
+];
+
+/// EC2 in one account and Region, for the time of one piece of work.
+#[derive(Debug, Clone)]
+pub struct Ec2 {
+    /// Repeats what fails for a passing reason.
+    pub(super) reading: Client,
+    /// Never repeats anything: whether an authorize may be sent again is not for the SDK to say.
+    pub(super) changing: Client,
+    pub(super) account: AccountId,
+    pub(super) calls: Calls,
+    pub(super) deadline: Instant,
+}
+
+impl Ec2 {
+    fn counting(&self, operation: &'static str) -> CountAttempts {
+        CountAttempts {
+            calls: self.calls.clone(),
+            operation,
+        }
+    }
+
+    async fn default_vpc(&self) -> Result<Option<String>, ApiError> {
+        const OPERATION: &str = "DescribeVpcs";
+        let request = self
+            .reading
+            .describe_vpcs()
+            .filters(filter("is-default", ["true"]))
+            .customize()
+            .interceptor(self.counting(OPERATION));
+        let vpcs = within(self.deadline, OPERATION, request.send()).await?;
+        Ok(vpcs
+            .vpcs
+            .unwrap_or_default()
+            .into_iter()
+            .find_map(|vpc| vpc.vpc_id))
+    }
+
+    /// Id, name and VPC of every group that the filters let through.
+    async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<GroupSummary>, ApiError> {
+        const OPERATION: &str = "DescribeSecurityGroups";
+        let (mut groups, mut token) = (Vec::new(), None);
+        loop {
+            let request = self
+                .reading
+                .describe_security_groups()
+                .set_filters(Some(filters.clone()))
+                .max_results(PAGE)
+                .set_next_token(token)
+                .customize()
+                .interceptor(self.counting(OPERATION));
+            let page = within(self.deadline, OPERATION, request.send()).await?;
+            groups.extend(
+                page.security_groups
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|group| {
+                        Some(GroupSummary {
+                            id: group.group_id?.parse().ok()?,
+                            name: group.group_name.unwrap_or_default(),
+                            vpc: group.vpc_id.unwrap_or_default(),
+                        })
+                    }),
+            );
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(groups);
+            }
+        }
+    }
+}
+
+struct GroupSummary {
+    id: GroupId,
+    name: String,
+    vpc: String,
+}
+
+impl SecurityGroups for Ec2 {
+    async fn ingress_rules(
+        &self,
+        groups: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
+        const OPERATION: &str = "DescribeSecurityGroupRules";
+        debug_assert!(
+            groups.len() <= GROUPS_PER_READ,
+            "EC2 takes {GROUPS_PER_READ} values per filter"
+        );
+        let by_group = filter("group-id", groups.iter().map(GroupId::as_str));
+        let (mut rules, mut token) = (Vec::new(), None);
+        loop {
+            let request = self
+                .reading
+                .describe_security_group_rules()
+                .filters(by_group.clone())
+                .max_results(PAGE)
+                .set_next_token(token)
+                .customize()
+                .interceptor(self.counting(OPERATION));
+            let page = within(self.deadline, OPERATION, request.send()).await?;
+            rules.extend(page.security_group_rules.unwrap_or_default());
+            // A short or empty page is not the last one while a token is there.
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                break;
+            }
+        }
+        let mut read: BTreeMap<GroupId, (Vec<ActualRule>, Vec<String>)> = groups
+            .iter()
+            .map(|group| (group.clone(), Default::default()))
+            .collect();
+        for rule in rules.iter().filter(|rule| rule.is_egress != Some(true)) {
+            let group = rule
+                .group_id
+                .as_deref()
+                .and_then(|id| id.parse::<GroupId>().ok());
+            let Some((known, unknown)) = group.and_then(|group| read.get_mut(&group)) else {
+                continue;
+            };
+            match actual_rule(rule, &self.account) {
+                Ok(rule) => known.push(rule),
+                Err(reason) => unknown.push(reason),
+            }
+        }
+        Ok(read
+            .into_iter()
+            .map(|(group, (known, unknown))| (group, ActualRules::new(known, unknown)))
+            .collect())
+    }
+
+    async fn authorize_ingress(
+        &self,
+        group: &GroupId,
+        batch: &Batch,
+    ) -> Result<Vec<Authorized>, ApiError> {
+        const OPERATION: &str = "AuthorizeSecurityGroupIngress";
+        let request = self
+            .changing
+            .authorize_security_group_ingress()
+            .group_id(group.as_str())
+            .set_ip_permissions(Some(permissions(batch)))
+            .set_tag_specifications(tag_specifications(&batch.tags))
+            .customize()
+            .interceptor(self.counting(OPERATION));
+        let made = within(self.deadline, OPERATION, request.send()).await?;
+        let made = made.security_group_rules.unwrap_or_default();
+        let rules = made
+            .iter()
+            .filter_map(|rule| actual_rule(rule, &self.account).ok());
+        Ok(rules
+            .map(|rule| Authorized {
+                key: rule.key,
+                id: rule.id,
+            })
+            .collect())
+    }
+
+    async fn existing_groups(
+        &self,
+        groups: &BTreeSet<GroupId>,
+    ) -> Result<BTreeSet<GroupId>, ApiError> {
+        let mut existing = BTreeSet::new();
+        let ids: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
+        // A filter answers with those that exist; ids given directly would fail the call for the first that does not.
+        for ids in ids.chunks(GROUPS_PER_READ) {
+            let found = self
+                .describe_groups(vec![filter("group-id", ids.iter().copied())])
+                .await?;
+            existing.extend(found.into_iter().map(|group| group.id));
+        }
+        Ok(existing)
+    }
+
+    async fn prefix_lists(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> Result<BTreeMap<PrefixListId, u32>, ApiError> {
+        const OPERATION: &str = "DescribeManagedPrefixLists";
+        let mut weights = BTreeMap::new();
+        let ids: Vec<&str> = lists.iter().map(PrefixListId::as_str).collect();
+        for ids in ids.chunks(GROUPS_PER_READ) {
+            let mut token = None;
+            loop {
+                let request = self
+                    .reading
+                    .describe_managed_prefix_lists()
+                    .filters(filter("prefix-list-id", ids.iter().copied()))
+                    .max_results(100)
+                    .set_next_token(token)
+                    .customize()
+                    .interceptor(self.counting(OPERATION));
+                let page = within(self.deadline, OPERATION, request.send()).await?;
+                weights.extend(
+                    page.prefix_lists
+                        .unwrap_or_default()
+                        .into_iter()
+                        .filter_map(|list| {
+                            let id = list.prefix_list_id?.parse().ok()?;
+                            let stated = list
+                                .max_entries
+                                .and_then(|entries| u32::try_from(entries).ok());
+                            let name = list.prefix_list_name.unwrap_or_default();
+                            let managed = MANAGED_WEIGHTS
+                                .iter()
+                                .find(|(suffix, _)| name.ends_with(suffix));
+                            Some((
+                                id,
+                                managed.map_or(stated.unwrap_or(1), |(_, weight)| *weight),
+                            ))
+                        }),
+                );
+                token = page.next_token.filter(|token| !token.is_empty());
+                if token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(weights)
+    }
+
+    async fn default_vpc_group(&self, name: &str) -> Result<Option<GroupId>, ApiError> {
+        let by_name = self.describe_groups(vec![filter("group-name", [name])]);
+        let (vpc, named) = tokio::join!(self.default_vpc(), by_name);
+        let Some(vpc) = vpc? else { return Ok(None) };
+        if let Some(group) = named?.into_iter().find(|group| group.vpc == vpc) {
+            return Ok(Some(group.id));
+        }
+        // Filter values are case-sensitive and group names are not.
+        let all = self
+            .describe_groups(vec![filter("vpc-id", [vpc.as_str()])])
+            .await?;
+        Ok(all
+            .into_iter()
+            .find(|group| group.name.eq_ignore_ascii_case(name))
+            .map(|group| group.id))
+    }
+}
+
+fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
+    let values = values.into_iter().map(str::to_owned).collect();
+    Filter::builder()
+        .name(name)
+        .set_values(Some(values))
+        .build()
+}
+
+/// A live rule in our vocabulary, or its description as text when it has no place there.
+fn actual_rule(rule: &SecurityGroupRule, owner: &AccountId) -> Result<ActualRule, String> {
+    let reference_owner = rule
+        .referenced_group_info
+        .as_ref()
+        .map(|group| group.user_id.as_deref());
+    match rule_key(rule, owner) {
+        Ok(key) => Ok(ActualRule {
+            id: rule
+                .security_group_rule_id
+                .as_deref()
+                .and_then(|id| id.parse().ok()),
+            key,
+            description: rule.description.clone().filter(|text| !text.is_empty()),
+            tags: rule
+                .tags
+                .iter()
+                .flatten()
+                .filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())))
+                .collect(),
+            reference_owner_unknown: reference_owner == Some(None),
+        }),
+        Err(error) => {
+            let id = rule
+                .security_group_rule_id
+                .as_deref()
+                .unwrap_or("a rule without an id");
+            Err(format!("{id} (not understood: {error})"))
+        }
+    }
+}
+
+fn rule_key(rule: &SecurityGroupRule, owner: &AccountId) -> Result<RuleKey, InvalidRule> {
+    let protocol = Protocol::from_fields(
+        rule.ip_protocol.as_deref().unwrap_or_default(),
+        rule.from_port.map(i64::from),
+        rule.to_port.map(i64::from),
+    )?;
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let source = if let Some(cidr) = given(&rule.cidr_ipv4) {
+        Source::ipv4(&cidr)?
+    } else if let Some(cidr) = given(&rule.cidr_ipv6) {
+        Source::ipv6(&cidr)?
+    } else if let Some(list) = given(&rule.prefix_list_id) {
+        Source::prefix_list(&list)?
+    } else if let Some(group) = &rule.referenced_group_info {
+        let id = group.group_id.as_deref().unwrap_or_default();
+        Source::referenced_group(id, group.user_id.as_deref(), owner)?
+    } else {
+        return Err(InvalidRule::Notation("a rule without a source".to_owned()));
+    };
+    Ok(RuleKey { protocol, source })
+}
+
+/// One permission per protocol and ports, holding all its sources, as EC2 itself bundles them.
+fn permissions(batch: &Batch) -> Vec<IpPermission> {
+    let mut bundles: BTreeMap<Protocol, Vec<_>> = BTreeMap::new();
+    for rule in &batch.rules {
+        bundles.entry(rule.key.protocol).or_default().push(rule);
+    }
+    let permission = |(protocol, rules): (Protocol, Vec<&IngressRule>)| {
+        let ports = sent_ports(protocol);
+        let permission = IpPermission::builder()
+            .ip_protocol(protocol.name())
+            .set_from_port(ports.map(|(from, _)| from))
+            .set_to_port(ports.map(|(_, to)| to));
+        let filled = rules.into_iter().fold(permission, |permission, rule| {
+            let description = rule.description.clone();
+            match &rule.key.source {
+                Source::Ipv4(net) => permission.ip_ranges(
+                    IpRange::builder()
+                        .cidr_ip(net.to_string())
+                        .set_description(description)
+                        .build(),
+                ),
+                Source::Ipv6(net) => permission.ipv6_ranges(
+                    Ipv6Range::builder()
+                        .cidr_ipv6(net.to_string())
+                        .set_description(description)
+                        .build(),
+                ),
+                Source::PrefixList(id) => permission.prefix_list_ids(
+                    SdkPrefixListId::builder()
+                        .prefix_list_id(id.as_str())
+                        .set_description(description)
+                        .build(),
+                ),
+                Source::ReferencedGroup(group) => permission.user_id_group_pairs(
+                    UserIdGroupPair::builder()
+                        .group_id(group.group_id.as_str())
+                        .set_user_id(group.account_id.as_ref().map(ToString::to_string))
+                        .set_description(description)
+                        .build(),
+                ),
+            }
+        });
+        filled.build()
+    };
+    bundles.into_iter().map(permission).collect()
+}
+
+/// The ports of a request. EC2 ignores those of a protocol that is given by number, and Terraform always sends 0 and 0
+/// for one; some stand-ins for EC2 stumble when they are absent.
+fn sent_ports(protocol: Protocol) -> Option<(i32, i32)> {
+    match protocol {
+        Protocol::Number(_) => Some((0, 0)),
+        other => other.ports(),
+    }
+}
+
+fn tag_specifications(tags: &Tags) -> Option<Vec<TagSpecification>> {
+    if tags.is_empty() {
+        return None;
+    }
+    let tags = tags
+        .iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect();
+    Some(vec![
+        TagSpecification::builder()
+            .resource_type(ResourceType::SecurityGroupRule)
+            .set_tags(Some(tags))
+            .build(),
+    ])
+}

@@ -1,0 +1,11 @@
+//! The only room that speaks to the AWS SDK. Adapters translate and nothing else.
+
+mod attributes;
+mod call;
+mod clients;
+mod dynamodb;
+mod ec2;
+
+pub use clients::{Clients, load_sdk_config};
+pub use dynamodb::DynamoTable;
+pub use ec2::Ec2;

@@ -1,0 +1,156 @@
+//! The Lambda function: builds what stays, hands events to the library, gives its answers to Lambda.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use lambda_runtime::tower::util::MapRequestLayer;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
+use rulekeeper::aws::{Clients, load_sdk_config};
+use rulekeeper::config::Config;
+use rulekeeper::handler::{Handler, Home};
+use rulekeeper::metrics;
+use rulekeeper::report::Answer;
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    let config = match Config::read(|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        return refuse(
+            "AWS_LAMBDA_RUNTIME_API is not set: this program is started by Lambda, by `cargo lambda watch` or by \
+             `rulekeeper-local`",
+        );
+    }
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(&config.log))
+        .with_writer(std::io::stdout)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let served = match runtime {
+        Ok(runtime) => runtime.block_on(serve(config)),
+        Err(error) => Err(error.into()),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("rulekeeper-function: {message}");
+    ExitCode::FAILURE
+}
+
+async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
+    let sdk_config = load_sdk_config(aws_config::from_env()).await;
+    let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone());
+    // The first event finds its client built. Nothing is called for it.
+    clients.prepare().await;
+    let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
+    let service = service_fn(move |event: LambdaEvent<Value>| {
+        let handler = Arc::clone(&handler);
+        async move { answer(&handler, event).await }
+    });
+    Runtime::new(service)
+        .layer(MapRequestLayer::new(json_at_least))
+        .run()
+        .await
+}
+
+async fn answer(
+    handler: &Handler<Clients>,
+    event: LambdaEvent<Value>,
+) -> Result<Answer, Diagnostic> {
+    let (began, at) = (std::time::Instant::now(), Timestamp::now());
+    let home = Home::of_function(&event.context.invoked_function_arn);
+    let answer = handler
+        .handle(&event.payload, &home, remaining(&event.context))
+        .await;
+    write_log(&answer, &event.context.request_id, at, began.elapsed());
+    match retryable(&answer) {
+        Some(message) => Err(Diagnostic {
+            error_type: "rulekeeper.Retryable".to_owned(),
+            error_message: message,
+        }),
+        None => Ok(answer),
+    }
+}
+
+/// What makes Lambda call again, in a sentence.
+fn retryable(answer: &Answer) -> Option<String> {
+    if !answer.is_worth_another_try() {
+        return None;
+    }
+    let of_sweep = match answer {
+        Answer::Sweep(sweep) => sweep.reason.clone(),
+        Answer::Group(_) => None,
+    };
+    let of_groups = answer
+        .reports()
+        .iter()
+        .filter(|report| report.passing)
+        .map(|report| {
+            let group = report
+                .group
+                .as_ref()
+                .map_or_else(|| "no group".to_owned(), ToString::to_string);
+            let rules = report.rules.iter().filter(|rule| rule.passing);
+            let rules = rules.map(|rule| {
+                format!(
+                    "; {}: {}",
+                    rule.rule,
+                    rule.reason.as_deref().unwrap_or_default()
+                )
+            });
+            format!("{group}: {}{}", report.reason, rules.collect::<String>())
+        });
+    Some(
+        of_sweep
+            .into_iter()
+            .chain(of_groups)
+            .collect::<Vec<_>>()
+            .join(" | "),
+    )
+}
+
+/// The report and the metrics, one JSON object a line. Writing to standard output cannot be allowed to fail the
+/// invocation: the rules are restored by now.
+fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
+    let report = json!({"timestamp": at.to_string(), "level": "INFO", "message": "report", "request_id": request_id,
+        "report": answer});
+    let handler_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let mut out = std::io::stdout().lock();
+    for line in std::iter::once(report.to_string()).chain(metrics::lines(answer, at, handler_ms)) {
+        if let Err(error) = writeln!(out, "{line}") {
+            eprintln!("rulekeeper-function: the report could not be logged: {error}");
+        }
+    }
+}
+
+/// The time until the deadline. Nothing is invoked after its deadline, so one in the past says nothing: `cargo lambda
+/// watch` gives such a one.
+fn remaining(context: &Context) -> Duration {
+    const UNKNOWN: Duration = Duration::from_secs(30);
+    context
+        .deadline()
+        .duration_since(SystemTime::now())
+        .unwrap_or(UNKNOWN)
+}
+
+/// The runtime fails an invocation whose payload is not JSON, and Lambda would deliver it again to no avail. As a JSON
+/// text it reaches the handler, which says what it is.
+fn json_at_least(mut invocation: LambdaInvocation) -> LambdaInvocation {
+    if serde_json::from_slice::<Value>(&invocation.body).is_err() {
+        let text = String::from_utf8_lossy(&invocation.body).into_owned();
+        invocation.body = Value::String(text).to_string().into();
+    }
+    invocation
+}

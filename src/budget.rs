@@ -1,0 +1,46 @@
+//! How much time an invocation has, and how it is divided.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The moments after which something must not be begun or awaited any longer.
+///
+/// With less than about two seconds left an invocation stops restoring and says what it has done: an authorize that
+/// Lambda cuts off would leave no report. Short time-outs keep a quarter of their time back instead.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// No further authorize, read or wait is begun after this.
+    pub act_until: Instant,
+    /// A call in flight is given up at this moment.
+    pub calls_until: Instant,
+    /// The writing of the incident is given up at this moment.
+    pub record_until: Instant,
+}
+
+impl Budget {
+    /// Divides what is left of an invocation.
+    pub fn of(remaining: Duration) -> Self {
+        let reserve = (remaining / 4).min(Duration::from_secs(2));
+        let now = Instant::now();
+        Self {
+            act_until: now + remaining - reserve,
+            calls_until: now + remaining - reserve / 2,
+            record_until: now + remaining - reserve / 8,
+        }
+    }
+
+    /// Whether there is time to wait this long and then still act.
+    pub fn allows(&self, wait: Duration) -> bool {
+        Instant::now() + wait < self.act_until
+    }
+}
+
+/// How long to wait before try number `tries` (from 0): 100 ms, doubled each time, at most 3 s, of which a random half
+/// is left out so that several instances do not come back together.
+pub fn backoff(tries: u32) -> Duration {
+    let ceiling = Duration::from_millis(100)
+        .saturating_mul(1 << tries.min(5))
+        .min(Duration::from_secs(3));
+    ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

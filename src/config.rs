@@ -1,0 +1,163 @@
+//! The function's configuration: environment variables, read once at start.
+
+use crate::desired::Mode;
+use crate::reconcile::Settings;
+
+/// AWS's default quota of inbound rules per security group (VPC User Guide, "Amazon VPC quotas").
+pub const DEFAULT_RULES_PER_GROUP: u32 = 60;
+
+/// What the environment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `RULEKEEPER_TABLE`, required: the table's name.
+    pub table: String,
+    /// `RULEKEEPER_MODE`: `enforce`, or `observe` to override every record.
+    pub mode: Mode,
+    /// `RULEKEEPER_RULES_PER_GROUP`: the account's quota of ingress rules per group, 1 to 1000.
+    pub rules_per_group: u32,
+    /// `RULEKEEPER_ROLE_NAME`: the role to assume in the event's account when it is not ours.
+    pub role_name: Option<String>,
+    /// `RULEKEEPER_LOG`: a tracing filter, such as `info` or `rulekeeper=debug`.
+    pub log: String,
+}
+
+/// A variable that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct InvalidVariable {
+    name: &'static str,
+    problem: String,
+}
+
+impl Config {
+    /// Reads the configuration. An empty variable counts as absent, as CloudFormation cannot leave one out.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong, by name, with what it should be.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidVariable> {
+        let given = |name: &str| {
+            variable(name)
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
+        let wrong = |name, problem| Err(InvalidVariable { name, problem });
+        let Some(table) = given("RULEKEEPER_TABLE") else {
+            return wrong(
+                "RULEKEEPER_TABLE",
+                "is not set: give the name of the DynamoDB table".to_owned(),
+            );
+        };
+        let mode = match given("RULEKEEPER_MODE").as_deref() {
+            None | Some("enforce") => Mode::Enforce,
+            Some("observe") => Mode::Observe,
+            Some(other) => {
+                return wrong(
+                    "RULEKEEPER_MODE",
+                    format!("is {other:?}: give enforce or observe"),
+                );
+            }
+        };
+        let rules_per_group = match given("RULEKEEPER_RULES_PER_GROUP") {
+            None => DEFAULT_RULES_PER_GROUP,
+            Some(text) => match text.parse() {
+                Ok(number @ 1..=1_000) => number,
+                _ => {
+                    let problem =
+                        format!("is {text:?}: give your account's quota, a number from 1 to 1000");
+                    return wrong("RULEKEEPER_RULES_PER_GROUP", problem);
+                }
+            },
+        };
+        let role_name = given("RULEKEEPER_ROLE_NAME");
+        if let Some(name) = role_name
+            .as_deref()
+            .filter(|name| name.contains([':', ' ']))
+        {
+            let problem = format!(
+                "is {name:?}: give a role's name, with its path if it has one, and not an ARN"
+            );
+            return wrong("RULEKEEPER_ROLE_NAME", problem);
+        }
+        let log = given("RULEKEEPER_LOG").unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&log) {
+            return wrong(
+                "RULEKEEPER_LOG",
+                format!("is {log:?}, not a tracing filter such as info: {error}"),
+            );
+        }
+        Ok(Self {
+            table,
+            mode,
+            rules_per_group,
+            role_name,
+            log,
+        })
+    }
+
+    /// The settings of a reconcile that acts.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            mode: self.mode,
+            rules_per_group: self.rules_per_group,
+            writes: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        Config::read(find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_table_is_all_that_is_needed() {
+        let config = read(&[
+            ("RULEKEEPER_TABLE", "rulekeeper"),
+            ("RULEKEEPER_ROLE_NAME", ""),
+        ])
+        .expect("a table");
+        assert_eq!(
+            (config.mode, config.rules_per_group, config.role_name),
+            (Mode::Enforce, 60, None)
+        );
+        assert_eq!(config.log, "info");
+    }
+
+    #[test]
+    fn a_missing_or_wrong_variable_is_named() {
+        let table = ("RULEKEEPER_TABLE", "t");
+        let cases: [(&[(&str, &str)], &str); 6] = [
+            (&[], "RULEKEEPER_TABLE is not set"),
+            (
+                &[table, ("RULEKEEPER_MODE", "watch")],
+                "RULEKEEPER_MODE is \"watch\"",
+            ),
+            (
+                &[table, ("RULEKEEPER_RULES_PER_GROUP", "many")],
+                "RULEKEEPER_RULES_PER_GROUP is \"many\"",
+            ),
+            (
+                &[table, ("RULEKEEPER_RULES_PER_GROUP", "0")],
+                "RULEKEEPER_RULES_PER_GROUP is \"0\"",
+            ),
+            (
+                &[table, ("RULEKEEPER_ROLE_NAME", "arn:aws:iam::1:role/x")],
+                "RULEKEEPER_ROLE_NAME is",
+            ),
+            (&[table, ("RULEKEEPER_LOG", "a=b=c")], "RULEKEEPER_LOG is"),
+        ];
+        for (variables, expected) in cases {
+            let error = read(variables).expect_err(expected);
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What went wrong with an API call, and what follows from it.
+
+use std::fmt;
+
+/// How a call ended, when it did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The service answered with an error below the 500 series.
+    Refused {
+        /// The service's error code, without CloudTrail's `Client.` prefix.
+        code: String,
+    },
+    /// The service answered with an error of the 500 series. The call may have worked.
+    Server {
+        /// The service's error code.
+        code: String,
+    },
+    /// No answer in time, or the connection broke. The call may have worked.
+    NoAnswer,
+    /// The invocation's time ran out before or during the call. The call may have worked.
+    OutOfTime,
+    /// An answer came and could not be understood.
+    Unusable,
+}
+
+/// An AWS API call that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ApiError {
+    /// The API operation, such as `AuthorizeSecurityGroupIngress`.
+    pub operation: &'static str,
+    /// How it ended.
+    pub failure: Failure,
+    /// What the service or the client said, without the encoded part of authorization messages.
+    pub message: String,
+}
+
+impl ApiError {
+    /// The code under which this failure is reported.
+    pub fn code(&self) -> &str {
+        match &self.failure {
+            Failure::Refused { code } | Failure::Server { code } => code,
+            Failure::NoAnswer => "NoAnswer",
+            Failure::OutOfTime => "OutOfTime",
+            Failure::Unusable => "UnusableAnswer",
+        }
+    }
+
+    /// Whether the same call could succeed later with nobody changing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.verdict(),
+            Verdict::Throttled | Verdict::Uncertain | Verdict::Expired
+        )
+    }
+
+    /// What follows from this error for an authorize.
+    pub fn verdict(&self) -> Verdict {
+        match &self.failure {
+            Failure::Refused { code } => Verdict::of_code(code),
+            Failure::Server { code } if Verdict::of_code(code) == Verdict::Throttled => {
+                Verdict::Throttled
+            }
+            Failure::Server { .. } | Failure::NoAnswer | Failure::OutOfTime | Failure::Unusable => {
+                Verdict::Uncertain
+            }
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.operation, self.code(), self.message)
+    }
+}
+
+/// What an authorize error means for the batch it refused.
+///
+/// From EC2 Developer Guide, "Error codes for the Amazon EC2 API". The operations have no modelled errors, so the code
+/// is all there is; messages are never searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Some rule of the batch is there already.
+    Duplicate,
+    /// The group itself or a referenced group does not exist, or is out of reach.
+    GroupNotFound,
+    /// A prefix list does not exist.
+    PrefixListNotFound,
+    /// The group has no room for the batch.
+    QuotaFull,
+    /// The tags were refused, not the rules.
+    TagsRefused,
+    /// Too many calls.
+    Throttled,
+    /// The call may have worked.
+    Uncertain,
+    /// Credentials or clock: another try with fresh ones can work.
+    Expired,
+    /// Our role may not do this, or not with tags.
+    Denied,
+    /// Some rule of the batch can never be authorized as it stands.
+    BadRule,
+    /// A code that is not on this list.
+    Unknown,
+}
+
+impl Verdict {
+    fn of_code(code: &str) -> Self {
+        match code {
+            "InvalidPermission.Duplicate" => Self::Duplicate,
+            "InvalidGroup.NotFound"
+            | "InvalidSecurityGroupID.NotFound"
+            | "InvalidSecurityGroupId.NotFound" => Self::GroupNotFound,
+            // The error page and its own anchor disagree about the capital D.
+            code if code.eq_ignore_ascii_case("InvalidPrefixListID.NotFound")
+                || code.eq_ignore_ascii_case("InvalidPrefixList.NotFound") =>
+            {
+                Self::PrefixListNotFound
+            }
+            "RulesPerSecurityGroupLimitExceeded" => Self::QuotaFull,
+            "TagPolicyViolation"
+            | "TagLimitExceeded"
+            | "InvalidTagKey.Malformed"
+            | "InvalidTag.Malformed" => Self::TagsRefused,
+            "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "SlowDown"
+            | "EC2ThrottledException"
+            | "ProvisionedThroughputExceededException"
+            | "LimitExceededException" => Self::Throttled,
+            "InternalError"
+            | "InternalFailure"
+            | "InternalServerError"
+            | "ServerInternal"
+            | "ServiceUnavailable"
+            | "Unavailable"
+            | "RequestTimeout"
+            | "RequestTimeoutException" => Self::Uncertain,
+            "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => Self::Expired,
+            "UnauthorizedOperation"
+            | "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthFailure"
+            | "OptInRequired"
+            | "Blocked"
+            | "PendingVerification"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "SignatureDoesNotMatch" => Self::Denied,
+            "InvalidParameterValue"
+            | "InvalidParameterCombination"
+            | "MissingParameter"
+            | "InvalidParameter"
+            | "InvalidPermission.Malformed"
+            | "InvalidGroupId.Malformed"
+            | "InvalidSecurityGroupId.Malformed"
+            | "InvalidPrefixListId.Malformed"
+            | "InvalidVpcID.NotFound"
+            | "VPCIdNotSpecified"
+            | "InvalidVpcPeeringConnectionID.NotFound"
+            | "UnsupportedOperation" => Self::BadRule,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// An authorization message without its encoded part, which can be kilobytes long and belongs in no notice.
+pub fn without_encoded_part(message: &str) -> &str {
+    message
+        .split("Encoded authorization failure message")
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str) -> ApiError {
+        ApiError {
+            operation: "AuthorizeSecurityGroupIngress",
+            failure: Failure::Refused {
+                code: code.to_owned(),
+            },
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn each_documented_code_has_its_verdict() {
+        let table = [
+            ("InvalidPermission.Duplicate", Verdict::Duplicate),
+            ("InvalidGroup.NotFound", Verdict::GroupNotFound),
+            ("InvalidSecurityGroupID.NotFound", Verdict::GroupNotFound),
+            ("InvalidPrefixListID.NotFound", Verdict::PrefixListNotFound),
+            ("InvalidPrefixListId.NotFound", Verdict::PrefixListNotFound),
+            ("RulesPerSecurityGroupLimitExceeded", Verdict::QuotaFull),
+            ("TagPolicyViolation", Verdict::TagsRefused),
+            ("RequestLimitExceeded", Verdict::Throttled),
+            ("InternalError", Verdict::Uncertain),
+            ("RequestExpired", Verdict::Expired),
+            ("UnauthorizedOperation", Verdict::Denied),
+            ("InvalidParameterValue", Verdict::BadRule),
+            ("InvalidPermission.Malformed", Verdict::BadRule),
+            ("NeverHeardOf", Verdict::Unknown),
+        ];
+        for (code, verdict) in table {
+            assert_eq!(refused(code).verdict(), verdict, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_throttle_answered_with_503_is_a_throttle_and_any_other_5xx_is_uncertain() {
+        let server = |code: &str| ApiError {
+            failure: Failure::Server {
+                code: code.to_owned(),
+            },
+            ..refused("")
+        };
+        assert_eq!(server("RequestLimitExceeded").verdict(), Verdict::Throttled);
+        assert_eq!(
+            server("InvalidPermission.Duplicate").verdict(),
+            Verdict::Uncertain
+        );
+    }
+
+    #[test]
+    fn only_what_can_pass_by_itself_is_passing() {
+        assert!(refused("RequestLimitExceeded").is_passing());
+        assert!(refused("RequestExpired").is_passing());
+        assert!(
+            ApiError {
+                failure: Failure::NoAnswer,
+                ..refused("")
+            }
+            .is_passing()
+        );
+        for code in [
+            "UnauthorizedOperation",
+            "RulesPerSecurityGroupLimitExceeded",
+            "InvalidGroup.NotFound",
+            "What",
+        ] {
+            assert!(!refused(code).is_passing(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_encoded_part_of_an_authorization_message_is_cut_off() {
+        let message = "You are not authorized. Encoded authorization failure message: abcdef";
+        assert_eq!(without_encoded_part(message), "You are not authorized.");
+        assert_eq!(without_encoded_part("plain"), "plain");
+    }
+}

@@ -1,0 +1,427 @@
+//! From what arrived to what it asks for: where to look, or why there is nothing to do.
+//!
+//! An event says *where to look*. What it says of rules is kept as [`Evidence`] only, to tell a stale read from a
+//! fresh one. Of an event only what is needed is required, and unknown fields are tolerated: CloudTrail adds some with
+//! every minor version (CloudTrail User Guide, "CloudTrail record contents").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::{AccountId, GroupAddress, GroupId, Region, RuleId, RuleKey, Scope};
+
+mod rules;
+
+/// What an arriving value asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// Look at one group.
+    Reconcile(Box<Lookup>),
+    /// Look at every group with a record.
+    Sweep(Sweep),
+    /// Nothing to do.
+    Ignore(Ignored),
+}
+
+/// One group to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The group's account and Region.
+    pub scope: Scope,
+    /// The group.
+    pub group: GroupLocator,
+    /// What set this off.
+    pub trigger: Trigger,
+    /// What the event says happened.
+    pub evidence: Evidence,
+}
+
+/// How an event names its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupLocator {
+    /// By id.
+    Id(GroupId),
+    /// By name, which EC2 takes in a default VPC only and without regard to case.
+    DefaultVpcName(String),
+}
+
+/// A request to look at all recorded groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    /// The account; the function's own when absent.
+    pub account: Option<AccountId>,
+    /// The Region; the function's own when absent.
+    pub region: Option<Region>,
+    /// What set this off.
+    pub trigger: Trigger,
+}
+
+/// Something that needs no work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// What arrived, as far as it could be read.
+    pub trigger: Trigger,
+    /// The group it names, when it names one.
+    pub group: Option<GroupAddress>,
+    /// Why there is nothing to do.
+    pub reason: String,
+}
+
+/// What kind of thing set a reconcile off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TriggerKind {
+    /// A CloudTrail event.
+    #[default]
+    Event,
+    /// A schedule or a request for a sweep.
+    Sweep,
+    /// A person at the CLI.
+    Operator,
+}
+
+impl TriggerKind {
+    /// The name in reports and in keys.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Sweep => "sweep",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// What set a reconcile off, for the report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Trigger {
+    /// Its kind.
+    pub kind: TriggerKind,
+    /// CloudTrail's `eventID`, or the id of the scheduled event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The API call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_name: Option<String>,
+    /// When the call completed, to the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<Timestamp>,
+    /// Who called: the role for an assumed role, else the user's ARN or the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+/// What an event says of rules. Used to doubt a read, never to decide what to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Rule ids that were revoked. EC2 never gives an id out again, so a read that shows one is stale.
+    pub revoked_ids: BTreeSet<RuleId>,
+    /// Rules that were revoked, by content.
+    pub revoked: BTreeSet<RuleKey>,
+    /// Rules that were modified, with their new content where it could be read. Modifying keeps the id.
+    pub modified: BTreeMap<RuleId, Option<RuleKey>>,
+}
+
+/// Reads whatever was handed to the function. Never fails: what cannot be used is [`Intent::Ignore`] with the reason,
+/// because another delivery of it could not help.
+pub fn intent(payload: &Value) -> Intent {
+    match payload {
+        Value::Object(fields) if fields.contains_key("sweep") => sweep_request(&fields["sweep"]),
+        Value::Object(fields) if fields.contains_key("detail") => envelope(payload),
+        Value::Object(fields) if fields.contains_key("eventName") => {
+            record(payload, &Envelope::default())
+        }
+        Value::Object(_) => ignore(
+            Trigger::default(),
+            None,
+            "neither an EventBridge event, nor a CloudTrail record, nor a sweep request",
+        ),
+        _ => ignore(
+            Trigger::default(),
+            None,
+            "not an event: the payload is not a JSON object",
+        ),
+    }
+}
+
+fn ignore(trigger: Trigger, group: Option<GroupAddress>, reason: impl Into<String>) -> Intent {
+    Intent::Ignore(Ignored {
+        trigger,
+        group,
+        reason: reason.into(),
+    })
+}
+
+fn sweep_request(request: &Value) -> Intent {
+    let trigger = Trigger {
+        kind: TriggerKind::Sweep,
+        ..Trigger::default()
+    };
+    match (optional(request, "account"), optional(request, "region")) {
+        (Ok(account), Ok(region)) => Intent::Sweep(Sweep {
+            account,
+            region,
+            trigger,
+        }),
+        (Err(reason), _) | (_, Err(reason)) => ignore(trigger, None, reason),
+    }
+}
+
+/// A field of a sweep request: absent is fine, wrong is not, because the wrong groups would be swept.
+fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
+    request: &Value,
+    name: &str,
+) -> Result<Option<T>, String> {
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match account_text(value)
+            .unwrap_or_else(|| value.to_string())
+            .parse()
+        {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(error) => Err(format!("sweep.{name}: {error}")),
+        },
+    }
+}
+
+/// What the envelope adds to a record.
+#[derive(Default)]
+struct Envelope {
+    id: Option<String>,
+    account: Option<String>,
+    region: Option<String>,
+}
+
+fn envelope(payload: &Value) -> Intent {
+    let event: EventBridgeEvent<Value> = match serde_json::from_value(tolerable(payload)) {
+        Ok(event) => event,
+        Err(error) => {
+            return ignore(
+                Trigger::default(),
+                None,
+                format!("not an EventBridge event: {error}"),
+            );
+        }
+    };
+    let around = Envelope {
+        id: event.id,
+        account: event.account,
+        region: event.region,
+    };
+    if event.detail_type == "Scheduled Event" {
+        let trigger = Trigger {
+            kind: TriggerKind::Sweep,
+            event_id: around.id,
+            event_time: payload
+                .get("time")
+                .and_then(Value::as_str)
+                .and_then(|time| time.parse().ok()),
+            ..Trigger::default()
+        };
+        let account = around.account.and_then(|text| text.parse().ok());
+        let region = around.region.and_then(|text| text.parse().ok());
+        return Intent::Sweep(Sweep {
+            account,
+            region,
+            trigger,
+        });
+    }
+    if event.detail.get("eventName").is_none() {
+        let trigger = Trigger {
+            event_id: around.id,
+            ..Trigger::default()
+        };
+        let reason = format!("{:?} carries no CloudTrail record", event.detail_type);
+        return ignore(trigger, None, reason);
+    }
+    record(&event.detail, &around)
+}
+
+/// The envelope with its oddities smoothed: an account written as a number, and fields that are there but unusable,
+/// which nothing depends on.
+fn tolerable(payload: &Value) -> Value {
+    let mut event = payload.clone();
+    let Value::Object(fields) = &mut event else {
+        return event;
+    };
+    let account = fields.get("account").and_then(account_text);
+    fields.insert("account".to_owned(), account.into());
+    for name in ["id", "region", "version"] {
+        let text = fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        fields.insert(name.to_owned(), text.into());
+    }
+    for name in ["detail-type", "source"] {
+        let text = fields
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        fields.insert(name.to_owned(), text.into());
+    }
+    fields.remove("time");
+    fields.remove("resources");
+    event
+}
+
+/// Text as it is. A number is an account that was written as one and lost its leading zeros: it gets them back.
+fn account_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(format!("{:0>12}", number.to_string())),
+        _ => None,
+    }
+}
+
+fn record(detail: &Value, around: &Envelope) -> Intent {
+    let text = |name: &str| {
+        detail
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let trigger = Trigger {
+        kind: TriggerKind::Event,
+        event_id: text("eventID").or(around.id.as_deref()).map(str::to_owned),
+        event_name: text("eventName").map(str::to_owned),
+        event_time: text("eventTime").and_then(|time| time.parse().ok()),
+        principal: detail.get("userIdentity").and_then(principal),
+    };
+    if let Some(source) = text("eventSource").filter(|source| *source != "ec2.amazonaws.com") {
+        return ignore(trigger, None, format!("{source} is not ec2.amazonaws.com"));
+    }
+    let name = trigger.event_name.clone().unwrap_or_default();
+    if let Some(reason) = not_ours(&name) {
+        return ignore(trigger, None, reason);
+    }
+    let Some(scope) = scope(detail, around) else {
+        return ignore(
+            trigger,
+            None,
+            "the record names no account and Region of the group",
+        );
+    };
+    let request = detail.get("requestParameters").unwrap_or(&Value::Null);
+    let response = detail.get("responseElements").unwrap_or(&Value::Null);
+    let group = rules::group(request, response);
+    let address = match &group {
+        Some(GroupLocator::Id(id)) => Some(GroupAddress {
+            scope: scope.clone(),
+            id: id.clone(),
+        }),
+        _ => None,
+    };
+    if let Some(reason) = took_no_effect(detail, request, response) {
+        return ignore(trigger, address, reason);
+    }
+    match group {
+        Some(group) => {
+            let evidence = rules::evidence(&name, request, response, &scope.account);
+            Intent::Reconcile(Box::new(Lookup {
+                scope,
+                group,
+                trigger,
+                evidence,
+            }))
+        }
+        // CloudTrail cuts request parameters of more than 100 KB out of the record. Some group of this account and
+        // Region lost rules, so all of them are looked at.
+        None if is_true(request.get("omitted")) => Intent::Sweep(Sweep {
+            account: Some(scope.account),
+            region: Some(scope.region),
+            trigger,
+        }),
+        None => ignore(trigger, None, "the record names no security group"),
+    }
+}
+
+/// Why this call cannot have dropped a kept rule, or `None` for the two that can.
+fn not_ours(name: &str) -> Option<String> {
+    match name {
+        "RevokeSecurityGroupIngress" | "ModifySecurityGroupRules" => None,
+        "AuthorizeSecurityGroupIngress" => Some("an authorize drops no rule".to_owned()),
+        "RevokeSecurityGroupEgress" => Some("egress rules are not kept".to_owned()),
+        other => Some(format!("{other} drops no ingress rule")),
+    }
+}
+
+/// Why a call changed nothing: it failed, or it was a dry run.
+fn took_no_effect(detail: &Value, request: &Value, response: &Value) -> Option<String> {
+    let code = detail
+        .get("errorCode")
+        .and_then(Value::as_str)
+        .filter(|code| !code.is_empty());
+    let bare = code.map(|code| {
+        code.trim_start_matches("Client.")
+            .trim_start_matches("Server.")
+    });
+    let dry_run = ["dryRun", "DryRun"]
+        .into_iter()
+        .any(|name| is_true(request.get(name)));
+    match bare {
+        Some("DryRunOperation") => Some("the call was a dry run".to_owned()),
+        Some(code) => Some(format!("the call failed with {code} and changed nothing")),
+        None if dry_run => Some("the call was a dry run".to_owned()),
+        None => is_false(response.get("_return"))
+            .then(|| "the call returned false and changed nothing".to_owned()),
+    }
+}
+
+fn is_true(value: Option<&Value>) -> bool {
+    truth(value) == Some(true)
+}
+
+fn is_false(value: Option<&Value>) -> bool {
+    truth(value) == Some(false)
+}
+
+/// CloudTrail writes booleans as booleans or, in older records, as text.
+fn truth(value: Option<&Value>) -> Option<bool> {
+    match value? {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) => text.to_ascii_lowercase().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The account and Region of the group. `recipientAccountId` is the account of the resource; the caller's own account
+/// is the last resort (CloudTrail User Guide, "CloudTrail record contents").
+fn scope(detail: &Value, around: &Envelope) -> Option<Scope> {
+    let caller = detail
+        .get("userIdentity")
+        .and_then(|identity| identity.get("accountId"));
+    let accounts = [
+        detail.get("recipientAccountId").and_then(account_text),
+        around.account.clone(),
+        caller.and_then(account_text),
+    ];
+    let in_record = detail
+        .get("awsRegion")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let regions = [in_record, around.region.clone()];
+    Some(Scope {
+        account: accounts
+            .into_iter()
+            .flatten()
+            .find_map(|text| text.parse().ok())?,
+        region: regions
+            .into_iter()
+            .flatten()
+            .find_map(|text| text.parse().ok())?,
+    })
+}
+
+/// Who called. Identities vary too much for a type of their own, so this is the ARN that policies are written for: the
+/// role behind an assumed role, else the caller's ARN, else the service or the kind of caller.
+fn principal(identity: &Value) -> Option<String> {
+    let candidates = [
+        identity.pointer("/sessionContext/sessionIssuer/arn"),
+        identity.get("arn"),
+        identity.get("invokedBy"),
+        identity.get("type"),
+    ];
+    let mut texts = candidates.into_iter().flatten().filter_map(Value::as_str);
+    texts.find(|text| !text.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,245 @@
+//! The group and the rules that a CloudTrail record names, in every form that EC2 callers produce.
+//!
+//! Four forms are known for a revoke: nested `ipPermissions`, flat fields beside an empty `ipPermissions`, rule ids,
+//! and a group name in place of its id. Lists are `{"items": […]}`, `{}` when empty, or absent. Newer responses hold
+//! the revoked rules themselves (`revokedSecurityGroupRuleSet`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Evidence, GroupLocator};
+use crate::model::{AccountId, GroupId, Protocol, RuleId, RuleKey, Source};
+
+const MODIFY_REQUEST: &str = "ModifySecurityGroupRulesRequest";
+
+/// The group a record is about: by id in the request, by id in the response's rules, or by name.
+pub(super) fn group(request: &Value, response: &Value) -> Option<GroupLocator> {
+    let in_request = [
+        request.get("groupId"),
+        request
+            .get(MODIFY_REQUEST)
+            .and_then(|modify| modify.get("GroupId")),
+    ];
+    let in_response = revoked_rule_set(response)
+        .into_iter()
+        .map(|rule| rule.get("groupId"));
+    let id = in_request
+        .into_iter()
+        .chain(in_response)
+        .flatten()
+        .find_map(parsed::<GroupId>);
+    let name = || {
+        request
+            .get("groupName")
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())
+    };
+    id.map(GroupLocator::Id)
+        .or_else(|| name().map(|name| GroupLocator::DefaultVpcName(name.to_owned())))
+}
+
+/// What the record says of rules. A rule that cannot be read is left out: the reconcile reads the group anyway.
+pub(super) fn evidence(
+    name: &str,
+    request: &Value,
+    response: &Value,
+    owner: &AccountId,
+) -> Evidence {
+    if name == "ModifySecurityGroupRules" {
+        return Evidence {
+            modified: modified(request, owner),
+            ..Evidence::default()
+        };
+    }
+    let rule_set = revoked_rule_set(response);
+    if !rule_set.is_empty() {
+        return Evidence {
+            revoked_ids: rule_set
+                .iter()
+                .filter_map(|rule| rule.get("securityGroupRuleId"))
+                .filter_map(parsed)
+                .collect(),
+            revoked: rule_set
+                .iter()
+                .filter_map(|rule| flat_rule(rule, owner))
+                .collect(),
+            modified: BTreeMap::new(),
+        };
+    }
+    let ids = items(request.get("securityGroupRuleIds"));
+    // In a default VPC a revoke of a rule that is not there succeeds and lists it here.
+    let unknown = permissions(response.get("unknownIpPermissionSet"), owner);
+    let flat = flat_request(request, owner);
+    let named = permissions(request.get("ipPermissions"), owner)
+        .into_iter()
+        .chain(flat);
+    Evidence {
+        revoked_ids: ids.into_iter().filter_map(rule_id).collect(),
+        revoked: named.filter(|key| !unknown.contains(key)).collect(),
+        modified: BTreeMap::new(),
+    }
+}
+
+fn revoked_rule_set(response: &Value) -> Vec<&Value> {
+    let mut rules = items(response.get("revokedSecurityGroupRuleSet"));
+    rules.retain(|rule| rule.get("isEgress") != Some(&Value::Bool(true)));
+    rules
+}
+
+/// A list in any of its spellings: `{"items": […]}`, a bare list, one bare value, `{}`, null or absent.
+fn items(list: Option<&Value>) -> Vec<&Value> {
+    match list {
+        Some(Value::Array(values)) => values.iter().collect(),
+        Some(Value::Object(fields)) if fields.contains_key("items") => items(fields.get("items")),
+        Some(Value::Object(fields)) if fields.is_empty() => Vec::new(),
+        None | Some(Value::Null) => Vec::new(),
+        Some(value) => vec![value],
+    }
+}
+
+fn parsed<T: std::str::FromStr>(value: &Value) -> Option<T> {
+    value.as_str()?.trim().parse().ok()
+}
+
+/// A rule id, bare or as `{"securityGroupRuleId": …}`.
+fn rule_id(entry: &Value) -> Option<RuleId> {
+    parsed(entry.get("securityGroupRuleId").unwrap_or(entry))
+}
+
+/// A port as a number or as text; anything else is absent.
+fn port(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn protocol(name: Option<&Value>, from: Option<&Value>, to: Option<&Value>) -> Option<Protocol> {
+    let name = match name? {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    Protocol::from_fields(&name, port(from), port(to)).ok()
+}
+
+/// Every rule of a nested list of permissions: each holds one protocol and any number of sources.
+fn permissions(list: Option<&Value>, owner: &AccountId) -> BTreeSet<RuleKey> {
+    let mut rules = BTreeSet::new();
+    for permission in items(list) {
+        let field = |name: &str| permission.get(name);
+        let Some(protocol) = protocol(field("ipProtocol"), field("fromPort"), field("toPort"))
+        else {
+            continue;
+        };
+        let sources = items(field("ipRanges"))
+            .into_iter()
+            .filter_map(|range| cidr(range.get("cidrIp"), Source::ipv4));
+        let sources = sources
+            .chain(
+                items(field("ipv6Ranges"))
+                    .into_iter()
+                    .filter_map(|range| cidr(range.get("cidrIpv6"), Source::ipv6)),
+            )
+            .chain(
+                items(field("prefixListIds"))
+                    .into_iter()
+                    .filter_map(|list| cidr(list.get("prefixListId"), Source::prefix_list)),
+            )
+            .chain(
+                items(field("groups"))
+                    .into_iter()
+                    .filter_map(|group| reference(group, owner)),
+            );
+        rules.extend(sources.map(|source| RuleKey { protocol, source }));
+    }
+    rules
+}
+
+fn cidr<E>(value: Option<&Value>, parse: fn(&str) -> Result<Source, E>) -> Option<Source> {
+    parse(value?.as_str()?).ok()
+}
+
+fn reference(group: &Value, owner: &AccountId) -> Option<Source> {
+    let id = group.get("groupId")?.as_str()?;
+    let account = group.get("userId").and_then(Value::as_str);
+    Source::referenced_group(id, account, owner).ok()
+}
+
+/// The old form: one rule in the request's own fields. It can name an IPv4 range, or a group by name, which no read
+/// shows and so proves nothing.
+fn flat_request(request: &Value, owner: &AccountId) -> Option<RuleKey> {
+    let source = match request.get("cidrIp") {
+        Some(range) => cidr(Some(range), Source::ipv4)?,
+        None => {
+            let id = request.get("sourceSecurityGroupId")?.as_str()?;
+            Source::referenced_group(id, None, owner).ok()?
+        }
+    };
+    let protocol = protocol(
+        request.get("ipProtocol"),
+        request.get("fromPort"),
+        request.get("toPort"),
+    )?;
+    Some(RuleKey { protocol, source })
+}
+
+/// A rule of a response's rule set: every field flat, one source.
+fn flat_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
+    let text = |name: &str| rule.get(name).and_then(Value::as_str);
+    let source = if let Some(range) = text("cidrIpv4") {
+        Source::ipv4(range).ok()?
+    } else if let Some(range) = text("cidrIpv6") {
+        Source::ipv6(range).ok()?
+    } else if let Some(list) = text("prefixListId") {
+        Source::prefix_list(list).ok()?
+    } else if let Some(group) = text("referencedGroupId") {
+        Source::referenced_group(group, None, owner).ok()?
+    } else {
+        reference(rule.get("referencedGroupInfo")?, owner)?
+    };
+    let protocol = protocol(
+        rule.get("ipProtocol"),
+        rule.get("fromPort"),
+        rule.get("toPort"),
+    )?;
+    Some(RuleKey { protocol, source })
+}
+
+/// The rules of a `ModifySecurityGroupRules` request, whose names are in Pascal case and whose list may be one value.
+fn modified(request: &Value, owner: &AccountId) -> BTreeMap<RuleId, Option<RuleKey>> {
+    let rules = request
+        .get(MODIFY_REQUEST)
+        .and_then(|modify| modify.get("SecurityGroupRule"));
+    let entries = items(rules).into_iter().filter_map(|entry| {
+        let id = entry.get("SecurityGroupRuleId").and_then(parsed)?;
+        Some((
+            id,
+            entry
+                .get("SecurityGroupRule")
+                .and_then(|rule| pascal_rule(rule, owner)),
+        ))
+    });
+    entries.collect()
+}
+
+fn pascal_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
+    let text = |name: &str| rule.get(name).and_then(Value::as_str);
+    let source = if let Some(range) = text("CidrIpv4") {
+        Source::ipv4(range).ok()?
+    } else if let Some(range) = text("CidrIpv6") {
+        Source::ipv6(range).ok()?
+    } else if let Some(list) = text("PrefixListId") {
+        Source::prefix_list(list).ok()?
+    } else {
+        Source::referenced_group(text("ReferencedGroupId")?, None, owner).ok()?
+    };
+    let protocol = protocol(
+        rule.get("IpProtocol"),
+        rule.get("FromPort"),
+        rule.get("ToPort"),
+    )?;
+    Some(RuleKey { protocol, source })
+}

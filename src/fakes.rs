@@ -1,0 +1,443 @@
+//! In-memory ports that hold state and make trouble on request.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::actual::{ActualRule, ActualRules};
+use crate::desired::{DesiredRecord, Mode};
+use crate::error::{ApiError, Failure};
+use crate::incident::Incident;
+use crate::memory::MissingReferences;
+use crate::model::{
+    AccountId, GroupAddress, GroupId, IngressRule, PrefixListId, RuleId, RuleKey, Scope, Source,
+    Tags,
+};
+use crate::ports::{Authorized, Batch, Calls, SecurityGroups, Table};
+use crate::reconcile::{Settings, World};
+
+pub(crate) fn key(rule: &str) -> RuleKey {
+    rule.parse().expect("rule notation")
+}
+
+pub(crate) fn group() -> GroupAddress {
+    let scope = Scope {
+        account: account(),
+        region: "eu-west-1".parse().expect("a Region"),
+    };
+    GroupAddress {
+        scope,
+        id: "sg-0000000000000000a".parse().expect("a group id"),
+    }
+}
+
+pub(crate) fn account() -> AccountId {
+    "111122223333".parse().expect("twelve digits")
+}
+
+/// A record of these rules: `!` in front of a rule gives it priority 1, `#tag` behind it a tag.
+pub(crate) fn record(rules: &[&str]) -> DesiredRecord {
+    let rules = rules.iter().map(|text| {
+        let (text, tags) = match text.split_once(" #") {
+            Some((rule, tags)) => (
+                rule,
+                tags.split(',')
+                    .map(|tag| (tag.to_owned(), "x".to_owned()))
+                    .collect(),
+            ),
+            None => (*text, Tags::new()),
+        };
+        let priority = i64::from(text.starts_with('!'));
+        let key = key(text.trim_start_matches('!'));
+        (
+            key.clone(),
+            IngressRule {
+                tags,
+                priority,
+                ..IngressRule::bare(key)
+            },
+        )
+    });
+    DesiredRecord {
+        generation: 7,
+        rules: rules.collect(),
+        ..DesiredRecord::default()
+    }
+}
+
+pub(crate) fn refused(code: &str) -> ApiError {
+    ApiError {
+        operation: "AuthorizeSecurityGroupIngress",
+        failure: Failure::Refused {
+            code: code.to_owned(),
+        },
+        message: format!("refused with {code}"),
+    }
+}
+
+/// An EC2 with one group of its own.
+pub(crate) struct FakeEc2 {
+    state: Mutex<State>,
+    pub(crate) calls: Calls,
+}
+
+/// What the fake holds, and the trouble it makes. Public to tests through [`FakeEc2::state`].
+pub(crate) struct State {
+    pub(crate) live: BTreeMap<RuleKey, ActualRule>,
+    pub(crate) groups: BTreeSet<GroupId>,
+    /// Groups that can be named and that our describe does not show, as another account's.
+    pub(crate) hidden_groups: BTreeSet<GroupId>,
+    /// Ids that fail every read they are in.
+    pub(crate) malformed_groups: BTreeSet<GroupId>,
+    pub(crate) prefix_lists: BTreeMap<PrefixListId, u32>,
+    pub(crate) default_vpc_groups: BTreeMap<String, GroupId>,
+    pub(crate) quota: usize,
+    /// Rules that are refused with a code, whatever they come with.
+    pub(crate) bad_rules: BTreeMap<RuleKey, &'static str>,
+    /// Tag keys that are refused, and the code.
+    pub(crate) bad_tags: BTreeSet<String>,
+    pub(crate) bad_tag_code: &'static str,
+    /// Errors of the next authorizes, and whether the call takes effect all the same.
+    pub(crate) authorize_errors: VecDeque<(ApiError, bool)>,
+    /// Rules on which EC2 stumbles: every authorize with one ends in a server error.
+    pub(crate) stumbling: BTreeSet<RuleKey>,
+    /// Errors of the next reads of rules.
+    pub(crate) read_errors: VecDeque<ApiError>,
+    /// What the next reads show instead of what is live.
+    pub(crate) stale_reads: VecDeque<Vec<ActualRule>>,
+    /// Rules that somebody else adds just before the next authorize.
+    pub(crate) rival: Vec<RuleKey>,
+    /// Rules of every authorize that was asked for, in order.
+    pub(crate) asked: Vec<Vec<String>>,
+    next_id: u64,
+}
+
+impl FakeEc2 {
+    pub(crate) fn new(live: &[&str]) -> Self {
+        let mut state = State {
+            live: BTreeMap::new(),
+            groups: BTreeSet::from([group().id]),
+            hidden_groups: BTreeSet::new(),
+            malformed_groups: BTreeSet::new(),
+            prefix_lists: BTreeMap::new(),
+            default_vpc_groups: BTreeMap::new(),
+            quota: 60,
+            bad_rules: BTreeMap::new(),
+            bad_tags: BTreeSet::new(),
+            bad_tag_code: "TagPolicyViolation",
+            authorize_errors: VecDeque::new(),
+            stumbling: BTreeSet::new(),
+            read_errors: VecDeque::new(),
+            stale_reads: VecDeque::new(),
+            rival: Vec::new(),
+            asked: Vec::new(),
+            next_id: 0,
+        };
+        for rule in live {
+            state.add(&key(rule), None, Tags::new());
+        }
+        Self {
+            state: Mutex::new(state),
+            calls: Calls::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn live(&self) -> Vec<String> {
+        self.state().live.keys().map(ToString::to_string).collect()
+    }
+
+    pub(crate) fn called(&self, operation: &str) -> u64 {
+        self.calls.counted().get(operation).copied().unwrap_or(0)
+    }
+}
+
+impl State {
+    pub(crate) fn add(&mut self, key: &RuleKey, description: Option<String>, tags: Tags) -> RuleId {
+        self.next_id += 1;
+        let id: RuleId = format!("sgr-{:017x}", self.next_id)
+            .parse()
+            .expect("a rule id");
+        let rule = ActualRule {
+            id: Some(id.clone()),
+            key: key.clone(),
+            description,
+            tags,
+            reference_owner_unknown: false,
+        };
+        self.live.insert(key.clone(), rule);
+        id
+    }
+
+    fn judge(&self, batch: &Batch) -> Result<(), ApiError> {
+        if !self.groups.contains(&group().id) {
+            return Err(refused("InvalidGroup.NotFound"));
+        }
+        if batch.tags.keys().any(|tag| self.bad_tags.contains(tag)) {
+            return Err(refused(self.bad_tag_code));
+        }
+        for rule in &batch.rules {
+            if let Some(code) = self.bad_rules.get(&rule.key) {
+                return Err(refused(code));
+            }
+            match &rule.key.source {
+                Source::ReferencedGroup(reference)
+                    if !self.groups.contains(&reference.group_id)
+                        && !self.hidden_groups.contains(&reference.group_id) =>
+                {
+                    return Err(refused("InvalidGroup.NotFound"));
+                }
+                Source::PrefixList(list) if !self.prefix_lists.contains_key(list) => {
+                    return Err(refused("InvalidPrefixListID.NotFound"));
+                }
+                _ => {}
+            }
+            if self.live.contains_key(&rule.key) {
+                return Err(refused("InvalidPermission.Duplicate"));
+            }
+        }
+        if self.live.len() + batch.rules.len() > self.quota {
+            return Err(refused("RulesPerSecurityGroupLimitExceeded"));
+        }
+        Ok(())
+    }
+}
+
+impl SecurityGroups for FakeEc2 {
+    async fn ingress_rules(
+        &self,
+        groups: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
+        self.calls.count("DescribeSecurityGroupRules");
+        let mut state = self.state();
+        if let Some(error) = state.read_errors.pop_front() {
+            return Err(error);
+        }
+        if groups
+            .iter()
+            .any(|group| state.malformed_groups.contains(group))
+        {
+            return Err(refused("InvalidGroupId.Malformed"));
+        }
+        let stale = state.stale_reads.pop_front();
+        let rules = stale.unwrap_or_else(|| state.live.values().cloned().collect());
+        let mut read: BTreeMap<_, _> = groups
+            .iter()
+            .map(|id| (id.clone(), ActualRules::default()))
+            .collect();
+        if groups.contains(&group().id) {
+            read.insert(group().id, ActualRules::new(rules, Vec::new()));
+        }
+        Ok(read)
+    }
+
+    async fn authorize_ingress(
+        &self,
+        _: &GroupId,
+        batch: &Batch,
+    ) -> Result<Vec<Authorized>, ApiError> {
+        self.calls.count("AuthorizeSecurityGroupIngress");
+        let mut state = self.state();
+        let asked = batch
+            .rules
+            .iter()
+            .map(|rule| rule.key.to_string())
+            .collect();
+        state.asked.push(asked);
+        for rule in std::mem::take(&mut state.rival) {
+            state.add(&rule, None, Tags::new());
+        }
+        let injected = state.authorize_errors.pop_front();
+        if let Some((error, false)) = injected {
+            return Err(error);
+        }
+        if batch
+            .rules
+            .iter()
+            .any(|rule| state.stumbling.contains(&rule.key))
+        {
+            let failure = Failure::Server {
+                code: "HTTP 500".to_owned(),
+            };
+            return Err(ApiError {
+                failure,
+                ..refused("")
+            });
+        }
+        state.judge(batch)?;
+        let made = batch
+            .rules
+            .iter()
+            .map(|rule| {
+                let id = state.add(&rule.key, rule.description.clone(), batch.tags.clone());
+                Authorized {
+                    key: rule.key.clone(),
+                    id: Some(id),
+                }
+            })
+            .collect();
+        match injected {
+            Some((error, _)) => Err(error),
+            None => Ok(made),
+        }
+    }
+
+    async fn existing_groups(
+        &self,
+        groups: &BTreeSet<GroupId>,
+    ) -> Result<BTreeSet<GroupId>, ApiError> {
+        self.calls.count("DescribeSecurityGroups");
+        Ok(self.state().groups.intersection(groups).cloned().collect())
+    }
+
+    async fn prefix_lists(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> Result<BTreeMap<PrefixListId, u32>, ApiError> {
+        self.calls.count("DescribeManagedPrefixLists");
+        let known = self.state().prefix_lists.clone();
+        Ok(known
+            .into_iter()
+            .filter(|(id, _)| lists.contains(id))
+            .collect())
+    }
+
+    async fn default_vpc_group(&self, name: &str) -> Result<Option<GroupId>, ApiError> {
+        self.calls.count("DescribeVpcs");
+        Ok(self.state().default_vpc_groups.get(name).cloned())
+    }
+}
+
+/// A table in memory.
+#[derive(Default)]
+pub(crate) struct FakeTable {
+    pub(crate) items: Mutex<BTreeMap<GroupAddress, Value>>,
+    pub(crate) incidents: Mutex<Vec<Incident>>,
+    pub(crate) orphans: Mutex<BTreeSet<GroupId>>,
+    pub(crate) error: Mutex<Option<ApiError>>,
+}
+
+impl FakeTable {
+    pub(crate) fn with(record: &DesiredRecord) -> Self {
+        let table = Self::default();
+        table.put(group(), Value::Object(record.to_json()));
+        table
+    }
+
+    pub(crate) fn put(&self, group: GroupAddress, item: Value) {
+        self.items
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(group, item);
+    }
+
+    pub(crate) fn recorded(&self) -> Vec<Incident> {
+        self.incidents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn trouble(&self) -> Result<(), ApiError> {
+        self.error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .map_or(Ok(()), Err)
+    }
+}
+
+impl Table for FakeTable {
+    async fn desired(&self, group: &GroupAddress) -> Result<Option<Value>, ApiError> {
+        self.trouble()?;
+        Ok(self
+            .items
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(group)
+            .cloned())
+    }
+
+    async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        self.trouble()?;
+        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_scope = items.iter().filter(|(group, _)| group.scope == *scope);
+        Ok(of_scope
+            .map(|(group, item)| (group.id.to_string(), item.clone()))
+            .collect())
+    }
+
+    async fn orphaned(&self, _: &Scope) -> Result<BTreeSet<GroupId>, ApiError> {
+        Ok(self
+            .orphans
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone())
+    }
+
+    async fn mark_orphaned(&self, group: &GroupAddress, _: &str) -> Result<(), ApiError> {
+        self.orphans
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(group.id.clone());
+        Ok(())
+    }
+
+    async fn record_incident(&self, incident: &Incident) -> Result<(), ApiError> {
+        self.trouble()?;
+        self.incidents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(incident.clone());
+        Ok(())
+    }
+}
+
+/// Half past nine on the day of the sample events.
+pub(crate) fn now() -> Timestamp {
+    "2026-11-22T09:30:02Z".parse().expect("a time")
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        mode: Mode::Enforce,
+        rules_per_group: 60,
+        writes: true,
+    }
+}
+
+pub(crate) fn world<'a>(
+    ec2: &'a FakeEc2,
+    table: &'a FakeTable,
+    missing: &'a MissingReferences,
+) -> World<'a, FakeEc2, FakeTable> {
+    World {
+        ec2,
+        table,
+        calls: &ec2.calls,
+        missing,
+        settings: settings(),
+        blind: false,
+        now,
+    }
+}
+
+/// A successful nested revoke of one IPv4 rule, `port` from 10.0.0.0/8, of [`group`].
+pub(crate) fn revoke_event(port: u16, response: Value) -> Value {
+    json!({
+        "eventName": "RevokeSecurityGroupIngress", "eventSource": "ec2.amazonaws.com",
+        "eventID": "11111111-2222-4333-8444-555555555555", "eventTime": "2026-11-22T09:30:00Z",
+        "awsRegion": "eu-west-1", "recipientAccountId": "111122223333",
+        "userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::111122223333:assumed-role/controller/x",
+            "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::111122223333:role/controller"}}},
+        "requestParameters": {"groupId": group().id, "ipPermissions": {"items": [
+            {"ipProtocol": "tcp", "fromPort": port, "toPort": port, "groups": {}, "ipv6Ranges": {},
+             "prefixListIds": {}, "ipRanges": {"items": [{"cidrIp": "10.0.0.0/8"}]}}]}},
+        "responseElements": response,
+    })
+}

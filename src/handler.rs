@@ -1,0 +1,195 @@
+//! From a payload to an answer: what the function does with whatever it is handed, and the CLI with a replayed event.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::budget::Budget;
+use crate::event::{Ignored, Intent, Lookup, Sweep, intent};
+use crate::memory::MissingReferences;
+use crate::model::{AccountId, Region, Scope};
+use crate::ports::{Calls, SecurityGroups, Table};
+use crate::reconcile::{Settings, World, reconcile};
+use crate::report::{Answer, GroupOutcome, Report};
+use crate::sweep::{Progress, sweep};
+
+/// Gives access to EC2 and to the table, wherever a group lives.
+pub trait Clouds {
+    /// EC2 in a scope.
+    type Ec2: SecurityGroups;
+    /// The table.
+    type Table: Table;
+
+    /// Whether a role is assumed in accounts that are not ours.
+    fn has_role(&self) -> bool;
+
+    /// Both, for a piece of work: they count their calls and end them in its time. `foreign` says that the scope's
+    /// account is not the one we run in. Makes no call by itself.
+    fn in_scope(
+        &self,
+        scope: &Scope,
+        foreign: bool,
+        calls: &Calls,
+        budget: Budget,
+    ) -> impl Future<Output = (Self::Ec2, Self::Table)>;
+}
+
+/// Where the function itself runs, as far as it knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Home {
+    /// Its account.
+    pub account: Option<AccountId>,
+    /// Its Region.
+    pub region: Option<Region>,
+}
+
+impl Home {
+    /// From the ARN that Lambda gives with each invocation, `arn:aws:lambda:REGION:ACCOUNT:function:NAME`. Parts that
+    /// are not what they should be are unknown.
+    pub fn of_function(arn: &str) -> Self {
+        let mut parts = arn.split(':').skip(3).map(str::to_owned);
+        let region = parts.next().and_then(|part| part.parse().ok());
+        let account = parts.next().and_then(|part| part.parse().ok());
+        Self { account, region }
+    }
+
+    fn is_foreign(&self, account: &AccountId) -> bool {
+        self.account.as_ref().is_some_and(|ours| ours != account)
+    }
+}
+
+/// What stays from one payload to the next.
+#[derive(Debug)]
+pub struct Handler<C> {
+    clouds: C,
+    settings: Settings,
+    missing: MissingReferences,
+    now: fn() -> Timestamp,
+}
+
+impl<C: Clouds> Handler<C> {
+    /// A handler that acts, or only plans, by its settings.
+    pub fn new(clouds: C, settings: Settings, now: fn() -> Timestamp) -> Self {
+        Self {
+            clouds,
+            settings,
+            missing: MissingReferences::default(),
+            now,
+        }
+    }
+
+    /// Does what a payload asks for, within `remaining`. Never fails: what cannot be done is in the answer.
+    pub async fn handle(&self, payload: &Value, home: &Home, remaining: Duration) -> Answer {
+        let budget = Budget::of(remaining);
+        match intent(payload) {
+            Intent::Ignore(Ignored {
+                trigger,
+                group,
+                reason,
+            }) => Answer::Group(Box::new(self.ignored(Report::bare(
+                trigger,
+                group,
+                GroupOutcome::Ignored,
+                reason,
+            )))),
+            Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
+            Intent::Sweep(request) => self.sweep(request, home, budget, &|_, _| {}).await,
+        }
+    }
+
+    /// Looks at one group.
+    pub async fn reconcile(&self, lookup: &Lookup, home: &Home, budget: Budget) -> Answer {
+        let calls = Calls::default();
+        let foreign = home.is_foreign(&lookup.scope.account);
+        let (ec2, table) = self
+            .clouds
+            .in_scope(&lookup.scope, foreign, &calls, budget)
+            .await;
+        Answer::Group(Box::new(
+            reconcile(self.world(&ec2, &table, &calls, foreign), lookup, budget).await,
+        ))
+    }
+
+    /// Looks at every recorded group of the scope that is asked for, or of home.
+    pub async fn sweep(
+        &self,
+        request: Sweep,
+        home: &Home,
+        budget: Budget,
+        progress: Progress<'_>,
+    ) -> Answer {
+        let account = request.account.or_else(|| home.account.clone());
+        let region = request.region.or_else(|| home.region.clone());
+        let (Some(account), Some(region)) = (account, region) else {
+            let reason = "the account and Region to sweep are not known".to_owned();
+            let report = Report::bare(request.trigger, None, GroupOutcome::Ignored, reason);
+            return Answer::Group(Box::new(self.ignored(report)));
+        };
+        let scope = Scope { account, region };
+        let calls = Calls::default();
+        let foreign = home.is_foreign(&scope.account);
+        let (ec2, table) = self.clouds.in_scope(&scope, foreign, &calls, budget).await;
+        Answer::Sweep(
+            sweep(
+                self.world(&ec2, &table, &calls, foreign),
+                &scope,
+                &request.trigger,
+                budget,
+                progress,
+            )
+            .await,
+        )
+    }
+
+    fn world<'a>(
+        &'a self,
+        ec2: &'a C::Ec2,
+        table: &'a C::Table,
+        calls: &'a Calls,
+        foreign: bool,
+    ) -> World<'a, C::Ec2, C::Table> {
+        World {
+            ec2,
+            table,
+            calls,
+            missing: &self.missing,
+            settings: self.settings,
+            blind: foreign && !self.clouds.has_role(),
+            now: self.now,
+        }
+    }
+
+    fn ignored(&self, mut report: Report) -> Report {
+        let age = report
+            .trigger
+            .event_time
+            .map(|event| (self.now)().duration_since(event).as_millis());
+        report.timing.event_age_ms = age.map(|age| u64::try_from(age).unwrap_or(0));
+        report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_is_read_from_the_functions_arn_as_far_as_it_goes() {
+        let home = Home::of_function("arn:aws:lambda:eu-west-1:111122223333:function:rulekeeper");
+        assert_eq!(
+            home.region.map(|region| region.to_string()).as_deref(),
+            Some("eu-west-1")
+        );
+        assert_eq!(
+            home.account.map(|account| account.to_string()).as_deref(),
+            Some("111122223333")
+        );
+        assert_eq!(Home::of_function("function"), Home::default());
+        assert_eq!(
+            Home::of_function("arn:aws:lambda:us-east-1:test:function:f").account,
+            None
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! The incident item: one per handled drop, whoever handles it and however often.
+
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Map, Value};
+
+use crate::model::GroupAddress;
+use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
+
+/// How long an incident is kept, in hours: 90 days, CloudTrail's own event history.
+const KEPT_FOR_HOURS: i64 = 90 * 24;
+
+/// An incident, as it is written to the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incident {
+    /// The group.
+    pub group: GroupAddress,
+    /// `eventTime#eventID`: the same for every delivery of one event.
+    pub key: String,
+    /// The report, and `expires_at` in seconds since 1970.
+    pub attributes: Map<String, Value>,
+}
+
+impl Incident {
+    /// The incident of a report, or `None` when there is nothing to keep: no rule was dropped, or the report is about
+    /// no group.
+    ///
+    /// A sweep that restores nothing leaves none either. What it finds missing was an incident before, and it would
+    /// otherwise be one again with every sweep.
+    pub fn of(report: &Report, began: Timestamp) -> Option<Self> {
+        let group = report.group.clone()?;
+        let from_event = report.trigger.event_name.is_some();
+        let worth_keeping =
+            !report.rules.is_empty() && (from_event || report.timing.restored_ms.is_some());
+        if !worth_keeping {
+            return None;
+        }
+        let at = report.trigger.event_time.unwrap_or(began);
+        let id = report
+            .trigger
+            .event_id
+            .as_deref()
+            .unwrap_or(report.trigger.kind.name());
+        let Ok(Value::Object(mut attributes)) = serde_json::to_value(report) else {
+            return None;
+        };
+        attributes.remove("group");
+        let expires_at = began.checked_add(KEPT_FOR_HOURS.hours()).ok()?.as_second();
+        attributes.insert("expires_at".into(), expires_at.into());
+        Some(Self {
+            group,
+            key: format!("{at}#{id}"),
+            attributes,
+        })
+    }
+
+    /// Joins what another handling of the same event wrote: per rule, the outcome that says most. The event that we
+    /// restored a rule outweighs another instance's finding it there, and a retry's success outweighs the failure
+    /// before it, whichever is written first.
+    pub fn merge(&mut self, written: &Map<String, Value>) {
+        let mut merged: Vec<Value> = lines(written);
+        for line in lines(&self.attributes) {
+            match merged.iter_mut().find(|kept| kept["rule"] == line["rule"]) {
+                Some(kept) if weight(&line) > weight(kept) => *kept = line,
+                Some(_) => {}
+                None => merged.push(line),
+            }
+        }
+        // The rest of the item tells one handling's story: that of the one which restored more.
+        if restored(&lines(written)) > restored(&lines(&self.attributes)) {
+            self.attributes = written.clone();
+        }
+        if let Some((outcome, reason)) = conclusion(&merged) {
+            self.attributes.insert("outcome".into(), outcome.into());
+            self.attributes.insert("reason".into(), reason.into());
+        }
+        self.attributes.insert("rules".into(), merged.into());
+    }
+}
+
+fn restored(lines: &[Value]) -> usize {
+    lines
+        .iter()
+        .filter(|line| line["outcome"] == "restored")
+        .count()
+}
+
+/// What the merged lines come to, unless rules are held: then each handling said why.
+fn conclusion(lines: &[Value]) -> Option<(&'static str, String)> {
+    let reports: Option<Vec<RuleReport>> = lines
+        .iter()
+        .map(|line| {
+            let rule = line["rule"].as_str()?.parse().ok()?;
+            let outcome = RuleOutcome::of_name(line["outcome"].as_str()?)?;
+            (outcome != RuleOutcome::Held).then(|| RuleReport::new(rule, outcome))
+        })
+        .collect();
+    let (outcome, reason) = conclude(&reports?);
+    (outcome != GroupOutcome::Failed).then(|| (outcome.name(), reason))
+}
+
+fn lines(attributes: &Map<String, Value>) -> Vec<Value> {
+    attributes
+        .get("rules")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default()
+}
+
+fn weight(line: &Value) -> u8 {
+    match line.get("outcome").and_then(Value::as_str) {
+        Some("restored") => 5,
+        Some("superseded") => 4,
+        Some("restored_elsewhere") => 3,
+        Some("already_present") => 2,
+        Some("held") => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,54 @@
+//! rulekeeper puts back security group ingress rules that were revoked and not authorized again.
+//!
+//! EC2 has no transaction for security group rules. Controllers revoke, then authorize, and when the authorize is
+//! refused the group stays without its rules. rulekeeper holds a record of what a group should contain and, seconds
+//! after a revoke, authorizes what is missing.
+//!
+//! ```text
+//! event ─► intent ─► load (desired ∥ actual) ─► plan ─► authorize ─► verify ─► report
+//!          pure      one round trip             pure    one round    I/O       incident, metrics, answer
+//!                                                       trip
+//! ```
+//!
+//! # Map
+//! - [`model`]: identifiers, protocols, sources, rules. Knows nobody.
+//! - [`event`]: what arrived, read into an intent.
+//! - [`desired`] and [`actual`]: what should be there, and what is.
+//! - [`plan`] with [`cover`]: deciding. [`doubt`]: whether a read can be trusted.
+//! - [`ports`]: the few verbs asked of EC2 and of the table. [`aws`] is the only room that speaks to the AWS SDK.
+//! - [`execute`] with [`quota`]: authorizing, and isolating what is refused. [`error`]: what an error code means.
+//! - [`reconcile`] and [`sweep`]: the order of things, for one group and for all.
+//! - [`report`], [`incident`], [`metrics`]: what came of it. [`handler`], [`config`]: the function around it all.
+//! - [`operator`]: what the CLI does beyond reconciling.
+//!
+//! # Invariants
+//! 1. [`model`], [`plan`], [`cover`], [`doubt`] and [`event`] perform no I/O and read no clock.
+//! 2. There is no way to revoke: no port offers it, and the role's policy does not allow it.
+//! 3. Nothing is authorized that the record does not contain.
+//! 4. One rule's failure never stops another's.
+//! 5. A rule's identity is its [`model::RuleKey`]; never its description, its tags or its id.
+
+pub mod actual;
+pub mod aws;
+pub mod budget;
+pub mod config;
+pub mod cover;
+pub mod desired;
+pub mod doubt;
+pub mod error;
+pub mod event;
+pub mod execute;
+#[cfg(test)]
+mod fakes;
+pub mod handler;
+pub mod incident;
+pub mod memory;
+pub mod metrics;
+pub mod model;
+pub mod operator;
+pub mod plan;
+pub mod ports;
+pub mod quota;
+pub mod reconcile;
+pub mod report;
+pub mod sweep;

@@ -1,0 +1,15 @@
+//! The vocabulary: identifiers, protocols, sources and rules, each parsed once at the edge and trusted afterwards.
+//!
+//! Nothing here performs I/O or reads a clock.
+
+mod ids;
+mod protocol;
+mod rule;
+mod source;
+
+pub use ids::{
+    AccountId, GroupAddress, GroupId, InvalidIdentifier, PrefixListId, Region, RuleId, Scope,
+};
+pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
+pub use rule::{IngressRule, InvalidRule, RuleKey, Tags};
+pub use source::{GroupRef, InvalidSource, Source};
