@@ -1,0 +1,11 @@
+//! The built function, driven through the Lambda Runtime API against the local stack and moto's DynamoDB: real
+//! processes, real SDK clients, real HTTP.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod events;
+mod process;
+mod refusals;
+mod story;
+mod trouble;

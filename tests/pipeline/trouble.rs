@@ -1,0 +1,248 @@
+//! Slow, silent, throttled and stale neighbours.
+
+use std::time::{Duration, Instant};
+
+use rulekeeper_local::{Bucket, Fault};
+use serde_json::json;
+
+use crate::support::{Scene, outcomes, revoke_event};
+
+const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
+
+#[tokio::test]
+async fn throttling_is_waited_out() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    for (action, times) in [
+        ("DescribeSecurityGroupRules", 5),
+        ("AuthorizeSecurityGroupIngress", 2),
+    ] {
+        let fault = Fault::error(action, "RequestLimitExceeded", 503).times(times);
+        scene.stack.cloud().inject(fault);
+    }
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live(), [OFFICE]);
+    let report = scene.answer();
+    assert_eq!(
+        report["calls"]["AuthorizeSecurityGroupIngress"], 3,
+        "{report:#}"
+    );
+    assert_eq!(scene.answers().len(), 1, "inside one invocation");
+}
+
+#[tokio::test]
+async fn throttling_without_end_fails_the_invocation_so_that_lambda_calls_again() {
+    let scene = Scene::with(|config| config.lambda.timeout = Duration::from_secs(3)).await;
+    scene.keep(&[OFFICE]).await;
+    let empty = Bucket {
+        burst: 0.0,
+        per_second: 0.001,
+    };
+    scene.stack.cloud().adjust(|dials| {
+        dials
+            .throttles
+            .insert("AuthorizeSecurityGroupIngress".to_owned(), empty)
+    });
+    scene.revoke(&[OFFICE]).await;
+    assert!(scene.live().is_empty());
+    let [letter] = &scene.stack.lambda().dead_letters()[..] else {
+        panic!("one dead letter")
+    };
+    assert_eq!(letter.attempts, 3);
+    assert_eq!(
+        letter.error["errorType"], "rulekeeper.Retryable",
+        "{:#}",
+        letter.error
+    );
+    let message = letter.error["errorMessage"].as_str().expect("a message");
+    assert!(
+        message.contains(OFFICE) && message.contains(&scene.group),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_later_attempt_finishes_what_an_earlier_one_could_not_and_the_incident_says_so() {
+    let scene = Scene::with(|config| config.lambda.timeout = Duration::from_secs(3)).await;
+    scene.keep(&[OFFICE]).await;
+    let empty = Bucket {
+        burst: 0.0,
+        per_second: 0.001,
+    };
+    scene.stack.cloud().adjust(|dials| {
+        dials
+            .throttles
+            .insert("AuthorizeSecurityGroupIngress".to_owned(), empty)
+    });
+    scene
+        .stack
+        .cloud()
+        .ec2()
+        .revoke(&scene.group, &[OFFICE])
+        .expect("live");
+    let cloud = scene.stack.cloud().clone();
+    tokio::time::sleep(Duration::from_millis(2_900)).await;
+    cloud.adjust(|dials| dials.throttles.clear());
+    scene.settle().await;
+    assert_eq!(scene.live(), [OFFICE]);
+    let incidents = scene.incidents().await;
+    assert_eq!(incidents.len(), 1);
+    let line = incidents[0]["rules"].as_l().expect("a list")[0]
+        .as_m()
+        .expect("a map");
+    assert_eq!(line["outcome"].as_s().map(String::as_str), Ok("restored"));
+}
+
+#[tokio::test]
+async fn a_server_error_that_took_effect_is_found_out_by_reading() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    scene.stack.cloud().inject(
+        Fault::error("AuthorizeSecurityGroupIngress", "InternalError", 500).taking_effect(),
+    );
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live(), [OFFICE]);
+    let report = scene.answer();
+    assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 restored"]);
+    assert_eq!(report["calls"]["AuthorizeSecurityGroupIngress"], 1);
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_survived() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    for action in [
+        "DescribeSecurityGroupRules",
+        "AuthorizeSecurityGroupIngress",
+    ] {
+        scene.stack.cloud().inject(Fault::drop_connection(action));
+    }
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live(), [OFFICE]);
+    assert_eq!(scene.answers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_costs_seconds_and_not_minutes() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    scene
+        .stack
+        .cloud()
+        .inject(Fault::silence("AuthorizeSecurityGroupIngress"));
+    let began = Instant::now();
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live(), [OFFICE]);
+    assert!(
+        began.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(scene.answers().len(), 1, "inside one invocation");
+}
+
+#[tokio::test]
+async fn silence_without_end_ends_the_invocation_before_its_deadline() {
+    let scene = Scene::with(|config| config.lambda.timeout = Duration::from_secs(4)).await;
+    scene.keep(&[OFFICE]).await;
+    scene
+        .stack
+        .cloud()
+        .inject(Fault::silence("DescribeSecurityGroupRules").always());
+    let result = scene
+        .stack
+        .lambda()
+        .invoke(revoke_event("111122223333", &scene.group, &[OFFICE]))
+        .await;
+    assert_eq!(
+        result.payload["errorType"], "rulekeeper.Retryable",
+        "{:#}",
+        result.payload
+    );
+    assert!(
+        result.duration < Duration::from_secs(4),
+        "{:?}",
+        result.duration
+    );
+}
+
+#[tokio::test]
+async fn stale_reads_do_not_hide_a_revoked_rule() {
+    // Three stale reads are looked through; with many, EC2 itself is asked by authorizing.
+    for stale_reads in [1, 3, 50] {
+        let scene = Scene::with(|config| config.delivery.hold = true).await;
+        scene.keep(&[OFFICE]).await;
+        scene
+            .stack
+            .cloud()
+            .ec2()
+            .revoke(&scene.group, &[OFFICE])
+            .expect("live");
+        let group = scene.group.clone();
+        scene
+            .stack
+            .cloud()
+            .adjust(|dials| dials.stale_describes.insert(group, stale_reads));
+        scene.stack.bridge().release_all();
+        scene.settle().await;
+        assert_eq!(
+            scene.live(),
+            [OFFICE],
+            "{stale_reads} stale reads: {:#}",
+            scene.answer()
+        );
+    }
+}
+
+#[tokio::test]
+async fn pages_are_followed_to_the_end() {
+    let scene = Scene::new().await;
+    let rules: Vec<String> = (1..=25)
+        .map(|port| format!("tcp {port} from 10.0.0.0/8"))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    scene.keep(&rules).await;
+    scene
+        .stack
+        .cloud()
+        .adjust(|dials| dials.page_limit = Some(10));
+    scene.revoke(&rules[..1]).await;
+    let report = scene.answer();
+    assert_eq!(
+        outcomes(&report),
+        ["tcp 1 from 10.0.0.0/8 restored"],
+        "the rest was seen: {report:#}"
+    );
+    assert_eq!(scene.live().len(), 25);
+    assert!(
+        report["calls"]["DescribeSecurityGroupRules"].as_u64() >= Some(6),
+        "{report:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_named_and_nothing_is_authorized() {
+    let scene = Scene::with(|config| {
+        config
+            .lambda
+            .env
+            .insert("RULEKEEPER_TABLE".to_owned(), "no-such-table".to_owned());
+    })
+    .await;
+    let result = scene
+        .stack
+        .lambda()
+        .invoke(revoke_event("111122223333", &scene.group, &[OFFICE]))
+        .await;
+    assert_eq!(result.payload["outcome"], "failed");
+    let reason = result.payload["reason"].as_str().expect("a reason");
+    assert!(reason.contains("ResourceNotFoundException"), "{reason}");
+    assert_eq!(
+        scene.stack.cloud().count("AuthorizeSecurityGroupIngress"),
+        0
+    );
+    assert_eq!(
+        result.payload["calls"],
+        json!({"DescribeSecurityGroupRules": 1, "GetItem": 1})
+    );
+}
