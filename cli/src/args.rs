@@ -1,0 +1,274 @@
+//! What can be asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rulekeeper::config::DEFAULT_RULES_PER_GROUP;
+use rulekeeper::desired::Mode;
+use rulekeeper::model::{AccountId, GroupId};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or nothing to do
+  1  failed: something could not be read, written or found out
+  2  wrong usage, or a setting is missing
+  3  drift found (plan, replay), or rules remain missing (restore, replay --execute)
+
+A rule that live rules supersede and a group without a record are no drift. Of several groups the worst decides.
+
+Region, profile, credentials and endpoints come from where the AWS CLI takes them: AWS_REGION, AWS_PROFILE,
+AWS_ENDPOINT_URL, ~/.aws/config and so on. RULEKEEPER_LOG sets what is logged to stderr (default: warn).";
+
+/// Keeps security group ingress rules where they should be: pins them in a record, and puts back what was dropped.
+#[derive(Debug, Parser)]
+#[command(name = "rulekeeper", version, after_help = EXIT_CODES, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Where to work, and how to show it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The DynamoDB table with the records
+    #[arg(long, global = true, env = "RULEKEEPER_TABLE", value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// The Region [default: as in the AWS CLI]
+    #[arg(long, global = true, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// The profile [default: as in the AWS CLI]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Send every API call to this endpoint
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+    /// The account whose groups are meant [default: that of the credentials, asked of STS]
+    #[arg(long, global = true, value_name = "ACCOUNT")]
+    pub(crate) account: Option<AccountId>,
+    /// The role to assume for EC2 in accounts that are not that of the credentials
+    #[arg(long, global = true, env = "RULEKEEPER_ROLE_NAME", value_name = "NAME", value_parser = role_name)]
+    pub(crate) role_name: Option<String>,
+    /// The account's quota of ingress rules per group, 1 to 1000
+    #[arg(
+        long,
+        global = true,
+        env = "RULEKEEPER_RULES_PER_GROUP",
+        value_name = "NUMBER",
+        value_parser = rules_per_group,
+        default_value_t = DEFAULT_RULES_PER_GROUP
+    )]
+    pub(crate) rules_per_group: u32,
+    /// How to show results [default: table on a terminal, json elsewhere]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+}
+
+/// How results are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make the live rules of a group its record
+    Pin(Pin),
+    /// Write records from files; all are checked before the first is written
+    Apply(Apply),
+    /// Show the record of a group
+    Show(Show),
+    /// Give the record of a group as a file that `apply` takes
+    Export(Export),
+    /// List the records of the account and Region with their state
+    List,
+    /// Show what is missing and what would be done; change nothing
+    Plan(Plan),
+    /// Put back what is missing
+    Restore(Restore),
+    /// Run sample or saved events through the function's code; a plan unless --execute
+    Replay(Replay),
+}
+
+const PIN_HELP: &str = "\
+Mode, pause, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
+
+Examples:
+  rulekeeper pin sg-0123456789abcdef0
+  rulekeeper pin sg-0123456789abcdef0 --mode observe --note 'watch first, CHG-1234'";
+
+#[derive(Debug, Args)]
+#[command(after_help = PIN_HELP)]
+pub(crate) struct Pin {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// enforce puts missing rules back, observe only reports them [default: as before, or enforce]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub(crate) mode: Option<Mode>,
+    /// Why, for whoever reads the record [default: as before]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+}
+
+const APPLY_HELP: &str = "\
+A file holds a record in YAML or, if its name ends in .json, in JSON; several YAML documents are several records.
+A file with a `generation` other than the table's is refused, so that nobody's change is lost.
+
+Examples:
+  rulekeeper apply -f records/web.yaml -f records/db.yaml
+  rulekeeper export sg-0123456789abcdef0 | rulekeeper apply -f -";
+
+#[derive(Debug, Args)]
+#[command(after_help = APPLY_HELP)]
+pub(crate) struct Apply {
+    /// A file with records; - is standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+const SHOW_HELP: &str = "\
+Examples:
+  rulekeeper show sg-0123456789abcdef0
+  rulekeeper show sg-0123456789abcdef0 --output json | jq '.rules[].description'";
+
+#[derive(Debug, Args)]
+#[command(after_help = SHOW_HELP)]
+pub(crate) struct Show {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+}
+
+const EXPORT_HELP: &str = "\
+Examples:
+  rulekeeper export sg-0123456789abcdef0 > web.yaml
+  rulekeeper export sg-0123456789abcdef0 --format json -o web.json --force";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub(crate) struct Export {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// The file's format
+    #[arg(long, value_name = "FORMAT", default_value = "yaml")]
+    pub(crate) format: FileFormat,
+    /// Write to this file instead of standard output
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+}
+
+/// What a record is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileFormat {
+    /// YAML
+    Yaml,
+    /// JSON
+    Json,
+}
+
+const PLAN_HELP: &str = "\
+Exit code 3 says that rules are missing. Nothing is written, neither to EC2 nor to the table.
+
+Examples:
+  rulekeeper plan sg-0123456789abcdef0
+  rulekeeper plan --output json | jq '.reports[].group.id'";
+
+#[derive(Debug, Args)]
+#[command(after_help = PLAN_HELP)]
+pub(crate) struct Plan {
+    /// The groups; every group with a record when none is given
+    #[arg(value_name = "GROUP")]
+    pub(crate) groups: Vec<GroupId>,
+}
+
+const RESTORE_HELP: &str = "\
+A paused group and one whose record says observe are left as they are, and reported as held or observed.
+Exit code 3 says that rules remain missing.
+
+Examples:
+  rulekeeper restore sg-0123456789abcdef0
+  rulekeeper restore --region eu-west-1";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_HELP)]
+pub(crate) struct Restore {
+    /// The groups; every group with a record when none is given
+    #[arg(value_name = "GROUP")]
+    pub(crate) groups: Vec<GroupId>,
+}
+
+const REPLAY_HELP: &str = "\
+A file holds events as EventBridge delivers them, CloudTrail records, a CloudTrail log file ({\"Records\": […]}), a JSON
+array of events, or one event after another, such as JSON lines. The answer is the function's; of several, a list.
+
+Examples:
+  rulekeeper replay events/revoke-by-permission.json
+  rulekeeper replay saved/*.json --execute";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub(crate) struct Replay {
+    /// Files with events; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Put back what is missing, and record incidents, as the function would
+    #[arg(long)]
+    pub(crate) execute: bool,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "enforce" => Ok(Mode::Enforce),
+        "observe" => Ok(Mode::Observe),
+        _ => Err("give enforce or observe".to_owned()),
+    }
+}
+
+/// An empty variable counts as absent, as it does for the function.
+fn rules_per_group(text: &str) -> Result<u32, String> {
+    match text.trim() {
+        "" => Ok(DEFAULT_RULES_PER_GROUP),
+        text => match text.parse() {
+            Ok(number @ 1..=1_000) => Ok(number),
+            _ => Err("give your account's quota, a number from 1 to 1000".to_owned()),
+        },
+    }
+}
+
+fn role_name(text: &str) -> Result<String, String> {
+    if text.contains([':', ' ']) {
+        return Err("give a role's name, with its path if it has one, and not an ARN".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_that_the_function_would_refuse_are_refused() {
+        assert_eq!(rules_per_group(""), Ok(60));
+        assert_eq!(rules_per_group("120"), Ok(120));
+        assert!(rules_per_group("0").is_err() && rules_per_group("many").is_err());
+        assert!(role_name("arn:aws:iam::111122223333:role/x").is_err());
+        assert!(mode("watch").is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! Record files: reading them as YAML or JSON, and writing them.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rulekeeper::desired::RecordFile;
+use rulekeeper::operator::Submitted;
+use serde::Deserialize as _;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::Value;
+
+use crate::args::FileFormat;
+use crate::failure::Failure;
+use crate::output;
+use crate::strict::Strict;
+
+/// The content of a file, or of standard input for `-`.
+///
+/// # Errors
+/// With the file's name.
+pub(crate) fn read_text(file: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        fs::read(file).map(|content| bytes = content)
+    };
+    let name = name_of(file);
+    read.map_err(|error| format!("{name}: {error}"))?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return Err(format!(
+            "{name}: is compressed; unpack it with gunzip first"
+        ));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|error| format!("{name}: is not UTF-8 text: {error}"))?;
+    // Editors on Windows put a byte order mark in front, which is no part of the content.
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
+}
+
+/// How messages call a file.
+pub(crate) fn name_of(file: &Path) -> String {
+    if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    }
+}
+
+/// Reads every record of every file. What cannot be read is a finding, and the other files are read all the same.
+pub(crate) fn read_all(files: &[PathBuf]) -> (Vec<Submitted>, Vec<String>) {
+    let (mut records, mut findings) = (Vec::new(), Vec::new());
+    for file in files {
+        let is_json = file
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+        let name = name_of(file);
+        let read = read_text(file).and_then(|text| {
+            if is_json {
+                from_json(&name, &text)
+            } else {
+                from_yaml(&name, &text)
+            }
+        });
+        match read {
+            Ok(read) => records.extend(read),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    (records, findings)
+}
+
+fn from_json(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
+    let Strict(content) = serde_json::from_str(text).map_err(|error| format!("{name}: {error}"))?;
+    Ok(vec![Submitted {
+        file: name.to_owned(),
+        content,
+    }])
+}
+
+/// YAML is read as JSON too, whatever the file is called: JSON is a part of YAML.
+fn from_yaml(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
+    let mut documents = Vec::new();
+    for document in yaml_serde::Deserializer::from_str(text) {
+        let Strict(content) = Strict::deserialize(document).map_err(|error| {
+            let line = match error.location() {
+                // The parser's own words name the place, where there is one.
+                Some(at) if !error.to_string().contains(&format!("line {}", at.line())) => {
+                    format!("line {}: ", at.line())
+                }
+                _ => String::new(),
+            };
+            let within = if documents.is_empty() {
+                String::new()
+            } else {
+                format!("document {}: ", documents.len() + 1)
+            };
+            format!("{name}: {within}{line}{error}")
+        })?;
+        documents.push(content);
+    }
+    let several = documents.len() > 1;
+    // A separator with nothing behind it makes an empty document, which is no record and no mistake.
+    let filled = documents
+        .into_iter()
+        .enumerate()
+        .filter(|(_, content)| !content.is_null());
+    let records: Vec<Submitted> = filled
+        .map(|(index, content)| {
+            let file = if several {
+                format!("{name}: document {}", index + 1)
+            } else {
+                name.to_owned()
+            };
+            Submitted { file, content }
+        })
+        .collect();
+    if records.is_empty() {
+        Err(format!("{name}: holds no record"))
+    } else {
+        Ok(records)
+    }
+}
+
+/// A record as the content of a file that `apply` takes.
+pub(crate) fn write_text(record: &RecordFile, format: FileFormat) -> Result<String, Failure> {
+    let content = Value::Object(record.to_json());
+    match format {
+        FileFormat::Json => output::json(&Ordered(&content)),
+        FileFormat::Yaml => yaml_serde::to_string(&Ordered(&content)).map_err(Failure::failed),
+    }
+}
+
+/// Writes a file as a whole or not at all: to a file beside it first, which then takes its name.
+///
+/// That it is not there yet is asked, not enforced, when it takes the name. Of two exports to one new file at the same
+/// moment the later one stays, and it is whole.
+pub(crate) fn write_file(file: &Path, text: &str, replace: bool) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::failed(format_args!("{}: {error}", file.display()));
+    let Some(name) = file.file_name() else {
+        return Err(Failure::usage(format_args!(
+            "{} is no file name",
+            file.display()
+        )));
+    };
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = file.with_file_name(beside);
+    let written = File::create_new(&beside)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
+        .map_err(failed)
+        .and_then(|()| refuse_existing(file, replace))
+        .and_then(|()| fs::rename(&beside, file).map_err(failed));
+    if written.is_err() {
+        // Nothing better is left to do if this fails as well.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Refuses a file that exists, unless it is to be replaced.
+pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure> {
+    if replace || fs::symlink_metadata(file).is_err() {
+        return Ok(());
+    }
+    Err(Failure::failed(format_args!("{} exists", file.display()))
+        .hint("Give --force to replace it."))
+}
+
+/// A record's JSON with its names in the order in which people read them, whichever order the map keeps.
+pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
+
+const READING_ORDER: [&str; 25] = [
+    "account",
+    "region",
+    "group",
+    "schema",
+    "generation",
+    "mode",
+    "paused_until",
+    "pause_reason",
+    "superseding",
+    "principals",
+    "updated_at",
+    "updated_by",
+    "note",
+    "rules",
+    "protocol",
+    "from_port",
+    "to_port",
+    "cidr_ipv4",
+    "cidr_ipv6",
+    "prefix_list_id",
+    "referenced_group",
+    "description",
+    "tags",
+    "priority",
+    "group_id",
+];
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(fields) => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                let place = |name: &str| {
+                    READING_ORDER
+                        .iter()
+                        .position(|known| *known == name)
+                        .unwrap_or(usize::MAX)
+                };
+                fields.sort_by_key(|(name, _)| (place(name), *name));
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (name, value) in fields {
+                    map.serialize_entry(name, &Ordered(value))?;
+                }
+                map.end()
+            }
+            Value::Array(list) => serializer.collect_seq(list.iter().map(Ordered)),
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What is read from files, and what comes back from what was written.
+
+use serde_json::json;
+
+use super::*;
+
+const RECORD: &str = r#"
+account: "012345678901"
+region: eu-west-1
+group: sg-0123456789abcdef0
+generation: 7
+mode: observe
+note: "yes"
+principals: [{arn: "arn:aws:iam::111122223333:role/*", policy: accept}]
+rules:
+  - {protocol: tcp, from_port: 443, to_port: 443, cidr_ipv4: 10.0.0.0/8, description: "443", priority: 10}
+  - {protocol: "-1", cidr_ipv6: "2001:db8::/32", tags: {owner: "0x10", "on": "1e3"}}
+  - {protocol: tcp, from_port: 1, to_port: 2, referenced_group: {group_id: sg-0a, account_id: "444455556666"}}
+"#;
+
+fn documents(text: &str) -> Vec<(String, Value)> {
+    let records = from_yaml("f.yaml", text).expect("YAML");
+    records
+        .into_iter()
+        .map(|record| (record.file, record.content))
+        .collect()
+}
+
+fn record(content: &Value) -> RecordFile {
+    RecordFile::from_json(content).expect("a record")
+}
+
+#[test]
+fn what_is_written_is_read_as_the_same_record() {
+    let original = record(&documents(RECORD)[0].1);
+    let yaml = write_text(&original, FileFormat::Yaml).expect("YAML");
+    assert_eq!(record(&documents(&yaml)[0].1), original, "{yaml}");
+    let json = write_text(&original, FileFormat::Json).expect("JSON");
+    assert_eq!(
+        record(&from_json("f.json", &json).expect("JSON")[0].content),
+        original,
+        "{json}"
+    );
+    assert_eq!(
+        record(&documents(&json)[0].1),
+        original,
+        "JSON is YAML: {json}"
+    );
+}
+
+#[test]
+fn account_numbers_stay_texts_and_names_come_in_reading_order() {
+    let yaml = write_text(&record(&documents(RECORD)[0].1), FileFormat::Yaml).expect("YAML");
+    assert!(
+        yaml.starts_with("account: '012345678901'\nregion: eu-west-1\ngroup: sg-"),
+        "{yaml}"
+    );
+    assert!(yaml.contains("account_id: '444455556666'"), "{yaml}");
+    let first = yaml.find("priority: 10").expect("a priority");
+    assert!(
+        yaml[..first].contains("- protocol: tcp\n  from_port: 443\n  to_port: 443\n  cidr_ipv4"),
+        "{yaml}"
+    );
+}
+
+#[test]
+fn several_documents_are_several_records_with_their_numbers() {
+    let named = |text: &str| {
+        documents(text)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(named("a: 1"), ["f.yaml"]);
+    assert_eq!(
+        named("---\na: 1\n---\na: 2\n"),
+        ["f.yaml: document 1", "f.yaml: document 2"]
+    );
+    assert_eq!(
+        named("a: 1\n---\n# nothing here\n---\na: 2\n"),
+        ["f.yaml: document 1", "f.yaml: document 3"]
+    );
+    assert_eq!(
+        from_yaml("f.yaml", "# nothing"),
+        Err("f.yaml: holds no record".to_owned())
+    );
+}
+
+#[test]
+fn a_syntax_error_names_its_file_and_line() {
+    for (text, line) in [
+        ("a: 1\nb: [1,\nc: }", "line 3"),
+        ("a: 1\n---\nb: 1\nb: 2\n", "line "),
+        ("a:\n\t- 1", "line 2"),
+    ] {
+        let error = from_yaml("f.yaml", text).expect_err(text);
+        assert!(
+            error.starts_with("f.yaml: ") && error.contains(line),
+            "{error}"
+        );
+    }
+    let error = from_json("f.json", "{\n  \"a\": 1,\n}").expect_err("a trailing comma");
+    assert!(
+        error.starts_with("f.json: ") && error.contains("line 3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_account_that_yaml_reads_as_a_number_is_left_for_the_record_to_refuse() {
+    assert_eq!(
+        documents("account: 111122223333")[0].1,
+        json!({"account": 111_122_223_333_u64})
+    );
+}

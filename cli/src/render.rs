@@ -1,0 +1,67 @@
+//! Results as text for people. Nothing is said by colour, and other people's texts cannot steer the terminal.
+
+use comfy_table::{Row, Table, presets};
+
+mod list;
+mod record;
+mod report;
+mod written;
+
+pub(crate) use list::list;
+pub(crate) use record::record;
+pub(crate) use report::{Style, answer, warn};
+pub(crate) use written::written;
+
+/// Aligned columns without lines, indented, ending in a line break; nothing when there are no rows.
+fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        table.set_header(Row::from(header.iter().copied()));
+    }
+    for row in rows {
+        table.add_row(Row::from(row.iter().map(|text| plain(text))));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+        .trim_fmt()
+        .lines()
+        .map(|line| format!("{indent}{line}\n"))
+        .collect()
+}
+
+/// A text without control characters: descriptions, notes and tags are written by anybody.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_control_characters_are_spelled_out() {
+        let rows = vec![
+            vec!["a".to_owned(), "b\u{1b}[31m".to_owned()],
+            vec!["long".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            columns(&["ONE", "TWO"], rows, "  "),
+            "  ONE   TWO\n  a     b\\u{1b}[31m\n  long\n"
+        );
+        assert_eq!(columns(&["ONE"], Vec::new(), ""), "");
+    }
+}

@@ -1,0 +1,30 @@
+//! What became of a record.
+
+use rulekeeper::operator::Written;
+
+use super::plain;
+
+/// What was written, with the rules that came and went.
+pub(crate) fn written(record: &Written) -> String {
+    let Written {
+        group,
+        generation,
+        changed,
+        added,
+        removed,
+    } = record;
+    if !changed {
+        return format!(
+            "{group}: nothing differs from generation {generation}; nothing was written\n"
+        );
+    }
+    let mut text = format!("{group}: generation {generation} is written\n");
+    for (sign, rules) in [("+", added), ("-", removed)] {
+        text.extend(
+            rules
+                .iter()
+                .map(|rule| format!("  {sign} {}\n", plain(&rule.to_string()))),
+        );
+    }
+    text
+}

@@ -1,0 +1,277 @@
+//! What most verbs need of the outside: configuration, clients, and who is asking. Each is had when it is first needed,
+//! so that a verb that can do without makes no call.
+
+use std::cell::OnceCell;
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::{Region as SdkRegion, SdkConfig};
+use aws_sdk_sts::config::ProvideCredentials as _;
+use aws_sdk_sts::error::ProvideErrorMetadata as _;
+use jiff::Timestamp;
+use rulekeeper::aws::{Clients, DynamoTable, Ec2, load_sdk_config};
+use rulekeeper::budget::Budget;
+use rulekeeper::desired::Mode;
+use rulekeeper::handler::{Clouds as _, Home};
+use rulekeeper::model::{AccountId, GroupAddress, GroupId, Region, Scope};
+use rulekeeper::operator::Author;
+use rulekeeper::ports::Calls;
+use rulekeeper::reconcile::Settings;
+
+use crate::args::Global;
+use crate::failure::Failure;
+
+/// The time for one group, or for one piece of work with the table. EC2 takes well under a second; the rest is for
+/// throttling.
+pub(crate) const GROUP_TIME: Duration = Duration::from_secs(60);
+
+/// The time for a sweep: what Lambda would allow the function at most.
+pub(crate) const SWEEP_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// Stands in for the Region where none is needed, because nothing is called.
+const NO_REGION: &str = "us-east-1";
+
+/// Who is asking, as STS says.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The account of the credentials.
+    pub(crate) account: AccountId,
+    /// Who they belong to.
+    pub(crate) arn: String,
+}
+
+/// One run of the program.
+pub(crate) struct Session {
+    options: Global,
+    config: OnceCell<SdkConfig>,
+    caller: OnceCell<Caller>,
+}
+
+impl Session {
+    pub(crate) fn new(options: Global) -> Self {
+        Self {
+            options,
+            config: OnceCell::new(),
+            caller: OnceCell::new(),
+        }
+    }
+
+    /// The SDK's configuration, with a Region in it.
+    async fn config(&self) -> Result<&SdkConfig, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = self.load(self.options.region.clone()).await;
+        if config.region().is_none() {
+            return Err(Failure::usage("no AWS Region is set")
+                .hint("Give --region, set AWS_REGION, or name a profile that has a Region with --profile or AWS_PROFILE."));
+        }
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    async fn load(&self, region: Option<String>) -> SdkConfig {
+        let mut loader = aws_config::from_env();
+        if let Some(region) = region {
+            loader = loader.region(SdkRegion::new(region));
+        }
+        if let Some(profile) = &self.options.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = &self.options.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        load_sdk_config(loader).await
+    }
+
+    /// The Region in which we work.
+    pub(crate) async fn region(&self) -> Result<Region, Failure> {
+        let region = self
+            .config()
+            .await?
+            .region()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        region.parse().map_err(Failure::usage)
+    }
+
+    /// Who is asking.
+    pub(crate) async fn caller(&self) -> Result<&Caller, Failure> {
+        if let Some(caller) = self.caller.get() {
+            return Ok(caller);
+        }
+        let sts = aws_sdk_sts::Client::new(self.config().await?);
+        let identity = match sts.get_caller_identity().send().await {
+            Ok(identity) => identity,
+            Err(error) => {
+                let said = error
+                    .code()
+                    .map(|code| format!("{code}: {}", error.message().unwrap_or_default()));
+                let said = said.unwrap_or_else(|| with_causes(&error));
+                let failure = Failure::failed(format_args!(
+                    "STS did not say who these credentials belong to: {said}"
+                ));
+                return Err(self
+                    .explain(failure.hint("Check the credentials, --region and --endpoint-url."))
+                    .await);
+            }
+        };
+        let account = identity
+            .account()
+            .unwrap_or_default()
+            .parse()
+            .map_err(Failure::failed)?;
+        let arn = identity.arn().unwrap_or_default().to_owned();
+        Ok(self.caller.get_or_init(|| Caller { account, arn }))
+    }
+
+    /// The account and Region whose groups are meant.
+    pub(crate) async fn scope(&self) -> Result<Scope, Failure> {
+        let account = match &self.options.account {
+            Some(account) => account.clone(),
+            None => self.caller().await?.account.clone(),
+        };
+        Ok(Scope {
+            account,
+            region: self.region().await?,
+        })
+    }
+
+    /// A group of that account and Region.
+    pub(crate) async fn address(&self, id: &GroupId) -> Result<GroupAddress, Failure> {
+        Ok(GroupAddress {
+            scope: self.scope().await?,
+            id: id.clone(),
+        })
+    }
+
+    /// Who writes records now, to the second: that is how records and CloudTrail tell time.
+    pub(crate) async fn author(&self) -> Result<Author, Failure> {
+        let now = Timestamp::now();
+        Ok(Author {
+            arn: self.caller().await?.arn.clone(),
+            now: Timestamp::from_second(now.as_second()).unwrap_or(now),
+        })
+    }
+
+    /// Where we are ourselves.
+    pub(crate) async fn home(&self) -> Result<Home, Failure> {
+        let account = self.caller().await?.account.clone();
+        Ok(Home {
+            account: Some(account),
+            region: Some(self.region().await?),
+        })
+    }
+
+    /// The account of `--account`, if it was given.
+    pub(crate) fn account_asked_for(&self) -> Option<AccountId> {
+        self.options.account.clone()
+    }
+
+    /// Clients for EC2 and the table.
+    pub(crate) async fn clients(&self) -> Result<Clients, Failure> {
+        let Some(table) = self
+            .options
+            .table
+            .as_ref()
+            .filter(|name| !name.trim().is_empty())
+        else {
+            return Err(Failure::usage("no table is named")
+                .hint("Give --table, or set RULEKEEPER_TABLE to its name."));
+        };
+        Ok(Clients::new(
+            self.config().await?.clone(),
+            table.clone(),
+            self.role_name(),
+        ))
+    }
+
+    /// Clients for answers that need no call, whatever is or isn't configured.
+    pub(crate) async fn idle_clients(&self) -> Clients {
+        Clients::new(
+            self.load(Some(NO_REGION.to_owned())).await,
+            String::new(),
+            None,
+        )
+    }
+
+    /// The table alone.
+    pub(crate) async fn table(&self) -> Result<DynamoTable, Failure> {
+        Ok(self
+            .clients()
+            .await?
+            .table(&Calls::default(), Budget::of(GROUP_TIME)))
+    }
+
+    /// EC2 and the table, where our groups are.
+    pub(crate) async fn in_scope(&self, scope: &Scope) -> Result<(Ec2, DynamoTable), Failure> {
+        let clients = self.clients().await?;
+        let foreign = self.reach(&scope.account).await?;
+        Ok(clients
+            .in_scope(scope, foreign, &Calls::default(), Budget::of(GROUP_TIME))
+            .await)
+    }
+
+    /// Whether an account is not that of the credentials. EC2 shows a group to its own account only: asked with the
+    /// wrong credentials it looks like a group that is gone.
+    ///
+    /// # Errors
+    /// When it is not, and there is no role to assume there.
+    pub(crate) async fn reach(&self, account: &AccountId) -> Result<bool, Failure> {
+        let ours = &self.caller().await?.account;
+        if ours == account {
+            return Ok(false);
+        }
+        if self.role_name().is_some() {
+            return Ok(true);
+        }
+        let message = format!("{account} is not the account of these credentials, which is {ours}");
+        Err(Failure::failed(message).hint(
+            "Give --role-name (RULEKEEPER_ROLE_NAME) to assume a role there, or other credentials.",
+        ))
+    }
+
+    fn role_name(&self) -> Option<String> {
+        self.options
+            .role_name
+            .clone()
+            .filter(|name| !name.trim().is_empty())
+    }
+
+    /// The settings of a reconcile that acts, or of one that only looks.
+    pub(crate) fn settings(&self, acts: bool) -> Settings {
+        let mode = if acts { Mode::Enforce } else { Mode::Observe };
+        Settings {
+            mode,
+            rules_per_group: self.options.rules_per_group,
+            writes: acts,
+        }
+    }
+
+    /// The same failure, or a better one: without credentials no service is asked, and the SDK's words for it are many.
+    pub(crate) async fn explain(&self, failure: Failure) -> Failure {
+        let Some(provider) = self.config.get().and_then(SdkConfig::credentials_provider) else {
+            return failure;
+        };
+        match provider.provide_credentials().await {
+            Ok(_) => failure,
+            Err(error) => Failure::failed(format_args!("there are no AWS credentials to use: {}", with_causes(&error))).hint(
+                "Name a profile with --profile or AWS_PROFILE, log in to it, or set AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY.",
+            ),
+        }
+    }
+}
+
+/// An error with what caused it.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let words = deeper.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = deeper.source();
+    }
+    text
+}

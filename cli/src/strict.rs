@@ -1,0 +1,119 @@
+//! JSON values read with care: a map that gives one name twice is refused, where the last one would win unseen.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// A value of JSON or YAML in which no map repeats a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Strict(pub(crate) Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map, a list, a text, a number, a boolean or nothing")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<Value, E> {
+        Ok(truth.into())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        let number = Number::from_f64(number)
+            .ok_or_else(|| E::custom("infinity and NaN are no numbers here"))?;
+        Ok(number.into())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format_args!(
+                    "{name:?} is given twice in this map"
+                )));
+            }
+            let Strict(value) = map.next_value()?;
+            fields.insert(name, value);
+        }
+        Ok(fields.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_are() {
+        let text = r#"{"a": [1, -1, 0.5, "x", true, null], "b": {"c": {}}}"#;
+        let Strict(value) = serde_json::from_str(text).expect("JSON");
+        assert_eq!(
+            value,
+            json!({"a": [1, -1, 0.5, "x", true, null], "b": {"c": {}}})
+        );
+        let Strict(value) =
+            yaml_serde::from_str("a: [1, -1, 0.5, x, true, ~]\nb: {c: {}}").expect("YAML");
+        assert_eq!(
+            value,
+            json!({"a": [1, -1, 0.5, "x", true, null], "b": {"c": {}}})
+        );
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused_with_its_line() {
+        let error =
+            serde_json::from_str::<Strict>("{\"mode\": 1,\n \"mode\": 2}").expect_err("twice");
+        assert!(
+            error.to_string().contains("\"mode\" is given twice") && error.line() == 2,
+            "{error}"
+        );
+        let error = yaml_serde::from_str::<Strict>("a: 1\nmode: enforce\nmode: observe\n")
+            .expect_err("twice");
+        assert!(
+            error.to_string().contains("\"mode\" is given twice"),
+            "{error}"
+        );
+        // YAML's reader knows where the map begins, and that is line 1 here.
+        assert_eq!(error.location().map(|at| at.line()), Some(1));
+    }
+}

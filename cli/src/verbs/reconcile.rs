@@ -1,0 +1,89 @@
+//! What `plan` and `restore` have in common: the function's own code, set off by a person.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rulekeeper::budget::Budget;
+use rulekeeper::event::{Evidence, GroupLocator, Lookup, Sweep, Trigger, TriggerKind};
+use rulekeeper::handler::Handler;
+use rulekeeper::model::GroupId;
+use rulekeeper::report::Answer;
+
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::render::{self, Style};
+use crate::session::{GROUP_TIME, SWEEP_TIME, Session};
+
+/// Reconciles the groups, or every recorded group when none is named.
+pub(super) async fn run(
+    session: &Session,
+    output: Output,
+    groups: &[GroupId],
+    style: Style,
+) -> Result<Status, Failure> {
+    let clients = session.clients().await?;
+    let scope = session.scope().await?;
+    session.reach(&scope.account).await?;
+    let home = session.home().await?;
+    let principal = Some(session.caller().await?.arn.clone());
+    let trigger = Trigger {
+        kind: TriggerKind::Operator,
+        principal,
+        ..Trigger::default()
+    };
+    let handler = Handler::new(
+        clients,
+        session.settings(style == Style::Done),
+        Timestamp::now,
+    );
+
+    let mut answers = Vec::new();
+    if groups.is_empty() {
+        let request = Sweep {
+            account: Some(scope.account),
+            region: Some(scope.region),
+            trigger,
+        };
+        let progress = Progress::of("groups");
+        let tell = |done, total| progress.tell(done, total);
+        answers.push(
+            handler
+                .sweep(request, &home, Budget::of(SWEEP_TIME), &tell)
+                .await,
+        );
+    } else {
+        let mut seen = BTreeSet::new();
+        for id in groups.iter().filter(|id| seen.insert((*id).clone())) {
+            let lookup = Lookup {
+                scope: scope.clone(),
+                group: GroupLocator::Id(id.clone()),
+                trigger: trigger.clone(),
+                evidence: Evidence::default(),
+            };
+            answers.push(
+                handler
+                    .reconcile(&lookup, &home, Budget::of(GROUP_TIME))
+                    .await,
+            );
+        }
+    }
+    show(output, &answers, style)?;
+    Ok(Status::of_answers(&answers))
+}
+
+fn show(output: Output, answers: &[Answer], style: Style) -> Result<(), Failure> {
+    let text = || {
+        let texts = answers
+            .iter()
+            .map(|answer| render::answer(answer, None, style));
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    if output.is_table() {
+        answers.iter().for_each(render::warn);
+    }
+    match answers {
+        [one] => output.show(one, text),
+        _ => output.show(&answers, text),
+    }
+}

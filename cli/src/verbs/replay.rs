@@ -1,0 +1,154 @@
+//! `replay`: sample or saved events through the function's own code.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rulekeeper::aws::Clients;
+use rulekeeper::budget::Budget;
+use rulekeeper::event::{GroupLocator, Intent, Lookup, Sweep, intent};
+use rulekeeper::handler::{Handler, Home};
+use rulekeeper::model::{AccountId, GroupAddress};
+use rulekeeper::report::{Answer, GroupOutcome, Report};
+
+use crate::args::Replay;
+use crate::events::{self, Saved};
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::render::{self, Style};
+use crate::session::{GROUP_TIME, SWEEP_TIME, Session};
+
+pub(super) async fn run(
+    session: &Session,
+    output: Output,
+    replay: &Replay,
+) -> Result<Status, Failure> {
+    let saved = events::read_all(&replay.files)?;
+    let player = Player::new(session, &saved, replay.execute).await?;
+    let mut answers = Vec::new();
+    let progress = Progress::of("events");
+    for event in &saved {
+        answers.push(player.play(event).await?);
+        if saved.len() > 1 {
+            progress.tell(answers.len(), saved.len());
+        }
+    }
+    drop(progress);
+    let style = if replay.execute {
+        Style::Done
+    } else {
+        Style::Plan
+    };
+    let text = || {
+        let texts = saved
+            .iter()
+            .zip(&answers)
+            .map(|(event, answer)| render::answer(answer, Some(&event.origin), style));
+        texts.collect::<Vec<_>>().join("\n")
+    };
+    if output.is_table() {
+        answers.iter().for_each(render::warn);
+    }
+    match &answers[..] {
+        [one] => output.show(one, text)?,
+        _ => output.show(&answers, text)?,
+    }
+    Ok(Status::of_answers(&answers))
+}
+
+/// Gives events to the handler.
+struct Player<'a> {
+    session: &'a Session,
+    handler: Handler<Clients>,
+    home: Home,
+    execute: bool,
+    /// Whether there is one event only.
+    alone: bool,
+    /// Accounts that were warned of.
+    warned: RefCell<BTreeSet<AccountId>>,
+}
+
+impl<'a> Player<'a> {
+    /// Events that ask for nothing are answered without an account, a table or a Region.
+    async fn new(session: &'a Session, saved: &[Saved], execute: bool) -> Result<Self, Failure> {
+        let calls = saved
+            .iter()
+            .any(|saved| !matches!(intent(&saved.event), Intent::Ignore(_)));
+        let (clients, home) = if calls {
+            (session.clients().await?, session.home().await?)
+        } else {
+            (session.idle_clients().await, Home::default())
+        };
+        let handler = Handler::new(clients, session.settings(execute), Timestamp::now);
+        Ok(Self {
+            session,
+            handler,
+            home,
+            execute,
+            alone: saved.len() == 1,
+            warned: RefCell::default(),
+        })
+    }
+
+    async fn play(&self, saved: &Saved) -> Result<Answer, Failure> {
+        let (trigger, group, account, sweep) = match intent(&saved.event) {
+            Intent::Ignore(ignored) => (ignored.trigger, None, None, None),
+            Intent::Reconcile(lookup) => {
+                let Lookup {
+                    scope,
+                    group,
+                    trigger,
+                    ..
+                } = *lookup;
+                let account = scope.account.clone();
+                let group = match group {
+                    GroupLocator::Id(id) => Some(GroupAddress { scope, id }),
+                    GroupLocator::DefaultVpcName(_) => None,
+                };
+                (trigger, group, Some(account), None)
+            }
+            Intent::Sweep(sweep) => {
+                let account = sweep
+                    .account
+                    .clone()
+                    .or_else(|| self.session.account_asked_for());
+                let sweep = Sweep {
+                    account: account.clone(),
+                    ..sweep
+                };
+                (sweep.trigger.clone(), None, account, Some(sweep))
+            }
+        };
+        if let Some(account) = account
+            && let Err(out_of_reach) = self.session.reach(&account).await
+        {
+            let reason = format!("{out_of_reach}: without --role-name its groups cannot be seen");
+            // To restore with the wrong credentials would find every group gone and say so in the table.
+            if self.execute {
+                let report = Report::bare(trigger, group, GroupOutcome::Failed, reason);
+                return Ok(Answer::Group(Box::new(report)));
+            }
+            if self.warned.borrow_mut().insert(account) {
+                eprintln!("warning: {reason}, and what is recorded of them shows as missing");
+            }
+        }
+        let Some(sweep) = sweep else {
+            return Ok(self
+                .handler
+                .handle(&saved.event, &self.home, GROUP_TIME)
+                .await);
+        };
+        let progress = Progress::of("groups");
+        let tell = |done, total| {
+            // Two bars at once would write over each other.
+            if self.alone {
+                progress.tell(done, total);
+            }
+        };
+        Ok(self
+            .handler
+            .sweep(sweep, &self.home, Budget::of(SWEEP_TIME), &tell)
+            .await)
+    }
+}

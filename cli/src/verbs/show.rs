@@ -1,0 +1,22 @@
+//! `show`: the record of a group.
+
+use jiff::Timestamp;
+use rulekeeper::operator;
+use serde_json::Value;
+
+use crate::args::Show;
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::records::Ordered;
+use crate::render;
+use crate::session::Session;
+
+pub(super) async fn run(session: &Session, output: Output, show: &Show) -> Result<Status, Failure> {
+    let group = session.address(&show.group).await?;
+    let record = operator::show(&session.table().await?, &group).await?;
+    let content = Value::Object(record.to_json());
+    output.show(&Ordered(&content), || {
+        render::record(&record, Timestamp::now())
+    })?;
+    Ok(Status::Done)
+}

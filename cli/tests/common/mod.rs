@@ -1,0 +1,341 @@
+//! The real binary, and moto as the cloud around it: one moto for a test binary, one table for a test.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
+};
+use aws_sdk_ec2::config::Credentials;
+use aws_sdk_ec2::types::{
+    IpPermission, IpRange, ResourceType, SecurityGroupRule, Tag, TagSpecification,
+};
+use serde_json::Value;
+
+/// moto's account.
+pub(crate) const ACCOUNT: &str = "123456789012";
+/// The Region of most sample events.
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// Where moto listens. It is started by the first test that asks.
+fn endpoint() -> &'static str {
+    static MOTO: OnceLock<(Child, String)> = OnceLock::new();
+    let (_, endpoint) = MOTO.get_or_init(|| {
+        let Some(program) = std::env::var_os("RULEKEEPER_MOTO") else {
+            panic!("RULEKEEPER_MOTO does not name a moto_server program: run `make test`, which installs one");
+        };
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        // The shell waits for the end of this process, which closes its standard input, and ends moto then: a static
+        // is never dropped.
+        let child = Command::new("sh")
+            .arg("-c")
+            .arg("\"$0\" -H 127.0.0.1 -p \"$1\" >/dev/null 2>&1 & cat >/dev/null; kill $!")
+            .arg(program)
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "moto did not start within a minute");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        (child, format!("http://127.0.0.1:{port}"))
+    });
+    endpoint
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    /// The one document on standard output.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The same, after a look at the exit code.
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+}
+
+/// The binary with nothing of our environment, and no place to find configuration.
+pub(crate) fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rulekeeper"));
+    command
+        .env_clear()
+        .env("HOME", scratch("home"))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .args(arguments);
+    command
+}
+
+/// Runs a command with this on its standard input.
+pub(crate) fn run(mut command: Command, input: &str) -> Done {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // A command that does not read its input ends without it.
+    let _ = child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("the binary ends");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Done {
+        code: output.status.code().expect("an exit code"),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+/// An empty folder of this name.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// A cloud with an empty table.
+pub(crate) struct Scene {
+    table: String,
+    folder: PathBuf,
+    pub(crate) ec2: aws_sdk_ec2::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+}
+
+impl Scene {
+    /// `name` is the test's own, for its table and files.
+    pub(crate) async fn new(name: &str) -> Self {
+        let loader = aws_config::from_env()
+            .region(aws_sdk_ec2::config::Region::new(REGION))
+            .endpoint_url(endpoint())
+            .credentials_provider(Credentials::new(
+                "AKIAEXAMPLE",
+                "secret",
+                None,
+                None,
+                "test",
+            ));
+        let config = rulekeeper::aws::load_sdk_config(loader).await;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        let mut create = dynamodb
+            .create_table()
+            .table_name(name)
+            .billing_mode(BillingMode::PayPerRequest);
+        for (key, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let definition = AttributeDefinition::builder()
+                .attribute_name(key)
+                .attribute_type(ScalarAttributeType::S);
+            let schema = KeySchemaElement::builder()
+                .attribute_name(key)
+                .key_type(kind);
+            create = create
+                .attribute_definitions(definition.build().expect("a definition"))
+                .key_schema(schema.build().expect("a key"));
+        }
+        create.send().await.expect("a table");
+        let folder = scratch(name);
+        Self {
+            table: name.to_owned(),
+            folder,
+            ec2: aws_sdk_ec2::Client::new(&config),
+            dynamodb,
+        }
+    }
+
+    /// Runs the binary in this cloud.
+    pub(crate) fn rulekeeper(&self, arguments: &[&str]) -> Done {
+        self.rulekeeper_reading(arguments, "")
+    }
+
+    /// Runs the binary in this cloud with something on its standard input.
+    pub(crate) fn rulekeeper_reading(&self, arguments: &[&str], input: &str) -> Done {
+        run(self.command(arguments), input)
+    }
+
+    /// The binary in this cloud.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = bare(arguments);
+        command
+            .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("AWS_REGION", REGION)
+            .env("AWS_ENDPOINT_URL", endpoint())
+            .env("RULEKEEPER_TABLE", &self.table);
+        command
+    }
+
+    /// A file of this test.
+    pub(crate) fn file(&self, name: &str, content: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// A path for a file of this test, where there is none.
+    pub(crate) fn path(&self, name: &str) -> String {
+        let path = self.folder.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path).expect("an old file goes");
+        }
+        path.to_str().expect("UTF-8").to_owned()
+    }
+
+    /// A new group with these TCP ports open to 10.0.0.0/8, each described as `port N` and tagged `owner: test`.
+    pub(crate) async fn group(&self, name: &str, ports: &[i32]) -> String {
+        let created = self
+            .ec2
+            .create_security_group()
+            .group_name(name)
+            .description(name)
+            .send()
+            .await;
+        let id = created.expect("a group").group_id.expect("its id");
+        for port in ports {
+            let tags = TagSpecification::builder()
+                .resource_type(ResourceType::SecurityGroupRule)
+                .tags(Tag::builder().key("owner").value("test").build());
+            let authorized = self
+                .ec2
+                .authorize_security_group_ingress()
+                .group_id(&id)
+                .ip_permissions(permission(*port))
+                .tag_specifications(tags.build())
+                .send();
+            authorized.await.expect("a rule");
+        }
+        id
+    }
+
+    /// Takes such a rule away.
+    pub(crate) async fn revoke(&self, group: &str, port: i32) {
+        let revoke = self
+            .ec2
+            .revoke_security_group_ingress()
+            .group_id(group)
+            .ip_permissions(permission(port));
+        revoke.send().await.expect("revoked");
+    }
+
+    /// The live ingress rules of a group by port.
+    pub(crate) async fn rules(&self, group: &str) -> Vec<SecurityGroupRule> {
+        let filter = aws_sdk_ec2::types::Filter::builder()
+            .name("group-id")
+            .values(group)
+            .build();
+        let found = self
+            .ec2
+            .describe_security_group_rules()
+            .filters(filter)
+            .send()
+            .await
+            .expect("rules");
+        let rules = found.security_group_rules.unwrap_or_default().into_iter();
+        let mut rules: Vec<_> = rules.filter(|rule| rule.is_egress != Some(true)).collect();
+        rules.sort_by_key(|rule| rule.from_port);
+        rules
+    }
+
+    /// The ports of the live rules.
+    pub(crate) async fn ports(&self, group: &str) -> Vec<i32> {
+        self.rules(group)
+            .await
+            .iter()
+            .filter_map(|rule| rule.from_port)
+            .collect()
+    }
+
+    /// How many items the table holds.
+    pub(crate) async fn items(&self) -> usize {
+        let scan = self
+            .dynamodb
+            .scan()
+            .table_name(&self.table)
+            .send()
+            .await
+            .expect("a scan");
+        scan.items.unwrap_or_default().len()
+    }
+
+    /// Writes an attribute of a group's record, or makes a record of nothing else, as people do in the console.
+    pub(crate) async fn write_attribute(&self, group: &str, name: &str, value: AttributeValue) {
+        let update = self
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key(
+                "pk",
+                AttributeValue::S(format!("desired#{ACCOUNT}#{REGION}")),
+            )
+            .key("sk", AttributeValue::S(group.to_owned()))
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", value);
+        update.send().await.expect("an attribute");
+    }
+
+    /// Writes an earlier generation of a group's record.
+    pub(crate) async fn put_history(&self, group: &str, generation: u64) {
+        let key = format!("history#{ACCOUNT}#{REGION}#{group}");
+        let put = self
+            .dynamodb
+            .put_item()
+            .table_name(&self.table)
+            .item("pk", AttributeValue::S(key))
+            .item("sk", AttributeValue::S(format!("{generation:012}")));
+        put.send().await.expect("history");
+    }
+
+    /// A record file for a group with these ports.
+    pub(crate) fn record(&self, group: &str, ports: &[i32]) -> String {
+        let mut text =
+            format!("account: \"{ACCOUNT}\"\nregion: {REGION}\ngroup: {group}\nrules:\n");
+        for port in ports {
+            text += &format!(
+                "  - {{protocol: tcp, from_port: {port}, to_port: {port}, cidr_ipv4: 10.0.0.0/8}}\n"
+            );
+        }
+        text
+    }
+
+    /// A sample event that is about a group of this cloud.
+    pub(crate) fn event(&self, name: &str, group: &str) -> String {
+        let text =
+            std::fs::read_to_string(Path::new("../events").join(name)).expect("a sample event");
+        text.replace("111122223333", ACCOUNT)
+            .replace("sg-0123456789abcdef0", group)
+    }
+}
+
+fn permission(port: i32) -> IpPermission {
+    let range = IpRange::builder()
+        .cidr_ip("10.0.0.0/8")
+        .description(format!("port {port}"));
+    IpPermission::builder()
+        .ip_protocol("tcp")
+        .from_port(port)
+        .to_port(port)
+        .ip_ranges(range.build())
+        .build()
+}

@@ -1,0 +1,187 @@
+//! `plan` and `restore`, by the real binary against moto.
+
+mod common;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use common::{ACCOUNT, REGION, Scene};
+use serde_json::json;
+
+#[tokio::test]
+async fn plan_finds_drift_and_changes_nothing() {
+    let scene = Scene::new("plan").await;
+    let group = scene.group("plan", &[443, 80]).await;
+    scene.rulekeeper(&["pin", &group]).exits(0);
+    let converged = scene.rulekeeper(&["plan", &group]).exits(0).json();
+    assert_eq!(converged["outcome"], "converged");
+
+    scene.revoke(&group, 80).await;
+    let items = scene.items().await;
+    let planned = scene.rulekeeper(&["plan", &group]).exits(3).json();
+    assert_eq!(
+        planned["group"],
+        json!({"account": ACCOUNT, "region": REGION, "id": group})
+    );
+    assert_eq!(
+        (&planned["outcome"], &planned["trigger"]["kind"]),
+        (&json!("observed"), &json!("operator"))
+    );
+    assert_eq!(planned["rules"][0]["rule"], "tcp 80 from 10.0.0.0/8");
+    let table = scene
+        .rulekeeper(&["plan", &group, "--output", "table"])
+        .exits(3)
+        .out;
+    let expected = format!(
+        "{ACCOUNT}/{REGION}/{group}: drifted: 1 rule is missing\n  missing  tcp 80 from 10.0.0.0/8\n"
+    );
+    assert_eq!(table, expected);
+    let swept = scene.rulekeeper(&["plan"]).exits(3).json();
+    assert_eq!(
+        swept["sweep"],
+        json!({"groups": 1, "converged": 0, "observed": 1})
+    );
+    assert_eq!(swept["reports"][0]["rules"], planned["rules"]);
+    assert_eq!(
+        (scene.items().await, scene.ports(&group).await),
+        (items, vec![443])
+    );
+}
+
+#[tokio::test]
+async fn restore_brings_a_revoked_rule_back_with_all_that_belongs_to_it() {
+    let scene = Scene::new("restore").await;
+    let group = scene.group("restore", &[443, 80]).await;
+    scene.rulekeeper(&["pin", &group]).exits(0);
+    scene.revoke(&group, 80).await;
+    scene.revoke(&group, 443).await;
+    let restored = scene.rulekeeper(&["restore", &group]).exits(0).json();
+    assert_eq!(
+        (&restored["outcome"], &restored["generation"]),
+        (&json!("restored"), &json!(1))
+    );
+    assert_eq!(restored["trigger"]["kind"], "operator");
+    assert!(
+        restored["trigger"]["principal"]
+            .as_str()
+            .is_some_and(|arn| arn.starts_with("arn:aws:")),
+        "{restored}"
+    );
+    let rules = scene.rules(&group).await;
+    assert_eq!(scene.ports(&group).await, [80, 443]);
+    assert_eq!(rules[0].description.as_deref(), Some("port 80"));
+    let tags: Vec<_> = rules[0]
+        .tags()
+        .iter()
+        .map(|tag| (tag.key(), tag.value()))
+        .collect();
+    assert_eq!(tags, [(Some("owner"), Some("test"))]);
+    assert_eq!(scene.items().await, 2, "the record and the incident");
+
+    let again = scene
+        .rulekeeper(&["restore", &group, &group])
+        .exits(0)
+        .json();
+    assert_eq!(
+        again["outcome"], "converged",
+        "a group named twice is looked at once"
+    );
+}
+
+#[tokio::test]
+async fn restore_without_a_group_restores_all_of_them() {
+    let scene = Scene::new("restore-all").await;
+    let (a, b) = (
+        scene.group("restore-all-a", &[443]).await,
+        scene.group("restore-all-b", &[80]).await,
+    );
+    for group in [&a, &b] {
+        scene.rulekeeper(&["pin", group]).exits(0);
+    }
+    scene.revoke(&a, 443).await;
+    let swept = scene.rulekeeper(&["restore"]).exits(0);
+    assert_eq!(
+        swept.json()["sweep"],
+        json!({"groups": 2, "converged": 1, "restored": 1})
+    );
+    assert_eq!(swept.err, "", "no bar where there is no terminal");
+    assert_eq!(scene.ports(&a).await, [443]);
+    let both = scene.rulekeeper(&["restore", &a, &b]).exits(0).json();
+    assert_eq!(both.as_array().map(Vec::len), Some(2));
+    let table = scene
+        .rulekeeper(&["restore", "--output", "table"])
+        .exits(0)
+        .out;
+    assert_eq!(table, "2 groups: 2 converged\n");
+}
+
+#[tokio::test]
+async fn paused_and_observed_groups_are_reported_and_left_alone() {
+    let scene = Scene::new("held").await;
+    let (paused, observed) = (
+        scene.group("held-paused", &[443]).await,
+        scene.group("held-observed", &[80]).await,
+    );
+    scene.rulekeeper(&["pin", &paused]).exits(0);
+    scene
+        .rulekeeper(&["pin", &observed, "--mode", "observe"])
+        .exits(0);
+    let until = AttributeValue::S("2999-01-01T00:00:00Z".to_owned());
+    scene.write_attribute(&paused, "paused_until", until).await;
+    scene.revoke(&paused, 443).await;
+    scene.revoke(&observed, 80).await;
+    let report = scene.rulekeeper(&["restore", &paused]).exits(3).json();
+    assert_eq!(
+        (&report["outcome"], &report["rules"][0]["outcome"]),
+        (&json!("held"), &json!("held"))
+    );
+    let report = scene.rulekeeper(&["restore", &observed]).exits(3).json();
+    assert_eq!(report["outcome"], "observed");
+    assert!(scene.ports(&paused).await.is_empty() && scene.ports(&observed).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_understood_is_a_failure_and_an_unmanaged_group_is_none() {
+    let scene = Scene::new("unreadable").await;
+    let group = scene.group("unreadable", &[443]).await;
+    let unmanaged = scene.rulekeeper(&["plan", &group]).exits(0).json();
+    assert_eq!(unmanaged["outcome"], "unmanaged");
+    scene
+        .write_attribute(&group, "rules", AttributeValue::S("all".to_owned()))
+        .await;
+    let failed = scene.rulekeeper(&["restore", &group]).exits(1).json();
+    assert!(
+        failed["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("rules: is not a list")),
+        "{failed}"
+    );
+    let other = scene.group("unreadable-other", &[443]).await;
+    scene.rulekeeper(&["pin", &other]).exits(0);
+    scene.revoke(&other, 443).await;
+    let swept = scene.rulekeeper(&["plan"]).exits(1).json();
+    assert_eq!(swept["sweep"]["groups"], 2, "the worst decides");
+}
+
+#[tokio::test]
+async fn groups_of_another_account_are_not_taken_for_lost() {
+    let scene = Scene::new("foreign").await;
+    for verb in ["pin", "plan", "restore"] {
+        let refused = scene
+            .rulekeeper(&[verb, "sg-0a", "--account", "444455556666"])
+            .exits(1);
+        assert!(
+            refused
+                .err
+                .contains("444455556666 is not the account of these credentials"),
+            "{refused:?}"
+        );
+        assert!(refused.err.contains("--role-name"), "{refused:?}");
+    }
+    // The table alone is ours, whoever the records are about.
+    assert_eq!(
+        scene
+            .rulekeeper(&["list", "--account", "444455556666"])
+            .exits(0)
+            .json(),
+        json!([])
+    );
+}

@@ -1,0 +1,136 @@
+//! What is said about a command line that cannot be followed; nothing here reaches a cloud.
+
+mod common;
+
+use common::{bare, run, scratch};
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["pin"],
+        &["pin", "sg_1"],
+        &["pin", "sg-0a", "--mode", "watch"],
+        &["apply"],
+        &["plan", "--output", "xml"],
+        &["list", "--rules-per-group", "0"],
+        &["list", "--account", "1"],
+        &["export", "sg-0a", "--force"],
+    ] {
+        let done = run(bare(arguments), "").exits(2);
+        assert!(
+            done.out.is_empty() && !done.err.is_empty(),
+            "{arguments:?}: {done:?}"
+        );
+    }
+}
+
+#[test]
+fn help_goes_to_standard_output_with_examples_and_exit_codes() {
+    let help = run(bare(&["--help"]), "").exits(0).out;
+    assert!(
+        help.contains("Exit codes:") && help.contains("3  drift found"),
+        "{help}"
+    );
+    for verb in [
+        "pin", "apply", "show", "export", "plan", "restore", "replay",
+    ] {
+        assert!(help.contains(verb), "{verb}");
+        let help = run(bare(&[verb, "--help"]), "").exits(0).out;
+        assert!(help.contains("Examples:\n  rulekeeper "), "{help}");
+    }
+}
+
+#[test]
+fn a_missing_setting_is_named_with_what_to_set() {
+    let no_table = run(bare(&["list", "--region", "eu-west-1"]), "").exits(2);
+    assert!(
+        no_table
+            .err
+            .contains("error: no table is named\n\nhint: Give --table"),
+        "{no_table:?}"
+    );
+    let no_region = run(bare(&["list", "--table", "t"]), "").exits(2);
+    assert!(
+        no_region
+            .err
+            .contains("error: no AWS Region is set\n\nhint: Give --region"),
+        "{no_region:?}"
+    );
+    let mut command = bare(&["list"]);
+    command.env("RULEKEEPER_LOG", "a=b=c");
+    let filter = run(command, "").exits(2);
+    assert!(
+        filter.err.contains("RULEKEEPER_LOG is \"a=b=c\""),
+        "{filter:?}"
+    );
+}
+
+#[test]
+fn missing_credentials_are_named_whether_or_not_sts_is_asked() {
+    for account in [&[][..], &["--account", "111122223333"]] {
+        let mut arguments = vec![
+            "list",
+            "--table",
+            "t",
+            "--region",
+            "eu-west-1",
+            "--endpoint-url",
+            "http://127.0.0.1:9",
+        ];
+        arguments.extend(account);
+        let done = run(bare(&arguments), "").exits(1);
+        assert!(
+            done.err
+                .contains("error: there are no AWS credentials to use"),
+            "{done:?}"
+        );
+        assert!(
+            done.err
+                .contains("hint: Name a profile with --profile or AWS_PROFILE"),
+            "{done:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_with_findings_is_refused_before_anything_is_asked_of_the_cloud() {
+    let file = scratch("usage").join("record.yaml");
+    std::fs::write(&file, "group: sg-0a\n").expect("a file");
+    let done = run(bare(&["apply", "-f", file.to_str().expect("UTF-8")]), "").exits(1);
+    for finding in ["account: is missing", "region: is missing"] {
+        assert!(done.err.contains(finding), "{done:?}");
+    }
+}
+
+#[test]
+fn the_settings_of_the_function_are_taken_from_the_environment() {
+    let mut command = bare(&["list"]);
+    command.env("RULEKEEPER_RULES_PER_GROUP", "many");
+    assert!(
+        run(command, "")
+            .exits(2)
+            .err
+            .contains("a number from 1 to 1000")
+    );
+    let mut command = bare(&["list"]);
+    command
+        .env("RULEKEEPER_RULES_PER_GROUP", "")
+        .env("RULEKEEPER_ROLE_NAME", "")
+        .env("RULEKEEPER_TABLE", "");
+    assert!(run(command, "").exits(2).err.contains("no table is named"));
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let mut command = bare(&["replay", "../events/revoke-denied.json"]);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
