@@ -1,0 +1,135 @@
+//! A thread that looks at a group every millisecond, whatever anybody claims about it, and counts the events that have
+//! reached the function.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rulekeeper_local::{Cloud, Lambda, Stack};
+
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Microseconds since the Unix epoch, so that our clock and the journal's can be compared.
+pub(crate) type Moment = u64;
+
+/// The present.
+pub(crate) fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    micros(since.unwrap_or_default())
+}
+
+/// A duration as a difference of moments.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What the thread sees.
+#[derive(Debug)]
+pub(crate) enum Sighting {
+    /// Rules that the group had at the last look.
+    Gone(Vec<String>),
+    /// Rules that it had not.
+    Back(Vec<String>),
+    /// So many events have been handed to the function since the stack was started.
+    Delivered(usize),
+}
+
+/// The thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    sightings: mpsc::Receiver<(Moment, Sighting)>,
+    enough: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Probe {
+    /// Starts to look; what is there at this moment is not told.
+    pub(crate) fn start(stack: &Stack, group: &str) -> Self {
+        let (tell, sightings) = mpsc::channel();
+        let mut look = Look {
+            cloud: stack.cloud().clone(),
+            lambda: stack.lambda().clone(),
+            group: group.to_owned(),
+            rules: stack.cloud().ec2().rules(group).into_iter().collect(),
+            delivered: delivered(stack.cloud(), stack.lambda()),
+            last: now(),
+            tell,
+        };
+        let enough = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&enough);
+        let thread = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                look.once();
+                std::thread::sleep(LOOK_EVERY);
+            }
+        });
+        Self {
+            sightings,
+            enough,
+            thread: Some(thread),
+        }
+    }
+
+    /// What has been seen since the last call.
+    pub(crate) fn sightings(&self) -> Vec<(Moment, Sighting)> {
+        self.sightings.try_iter().collect()
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.enough.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // An error means that the thread panicked, which it has told by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's side.
+struct Look {
+    cloud: Cloud,
+    lambda: Lambda,
+    group: String,
+    rules: BTreeSet<String>,
+    delivered: usize,
+    last: Moment,
+    tell: mpsc::Sender<(Moment, Sighting)>,
+}
+
+impl Look {
+    fn once(&mut self) {
+        let rules: BTreeSet<String> = self.cloud.ec2().rules(&self.group).into_iter().collect();
+        let delivered = delivered(&self.cloud, &self.lambda);
+        // A rule is told of no earlier than the call that made it; an event no later than what came of it.
+        let (before, at) = (self.last, now());
+        self.last = at;
+        let gone: Vec<String> = self.rules.difference(&rules).cloned().collect();
+        let back: Vec<String> = rules.difference(&self.rules).cloned().collect();
+        self.rules = rules;
+        if !gone.is_empty() {
+            self.tell(at, Sighting::Gone(gone));
+        }
+        if !back.is_empty() {
+            self.tell(at, Sighting::Back(back));
+        }
+        if delivered > self.delivered {
+            self.delivered = delivered;
+            self.tell(before, Sighting::Delivered(delivered));
+        }
+    }
+
+    fn tell(&self, at: Moment, sighting: Sighting) {
+        // An error means that nobody looks on any more.
+        let _ = self.tell.send((at, sighting));
+    }
+}
+
+/// How many events have left the bridge. Once an event shows in the log it is counted as under way, until it arrives.
+pub(crate) fn delivered(cloud: &Cloud, lambda: &Lambda) -> usize {
+    let log = cloud.bridge().log();
+    let sent = log.iter().filter(|event| event.fate == "sent").count();
+    sent.saturating_sub(lambda.load().under_way)
+}
