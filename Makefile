@@ -1,0 +1,38 @@
+# make demo   the story on this machine: a rule is dropped and comes back; needs only Rust
+# make test   every test; needs Rust and Python 3.10 or later, and installs moto into .venv
+# make check  what CI runs (.ci/run)
+
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+
+.PHONY: help demo test check
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+# The whole workspace with its examples, as `make test` builds it: asked for package by package, cargo would choose other
+# features for shared dependencies and compile the EC2 SDK, most of the work, a second time. For the same reason the demo
+# is started by its path and not by `cargo run`.
+demo:
+	cargo build --locked --workspace --bins --examples
+	"$(TARGET)/debug/examples/demo"
+
+# moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
+test: $(VENV)/installed
+	RULEKEEPER_MOTO="$(VENV)/bin/moto_server" cargo test --locked --workspace
+
+check:
+	.ci/run
+
+$(VENV)/installed: tools/requirements/moto.txt
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "error: the tests need Python 3.10 or later to run moto, and there is no $(PYTHON) on PATH." >&2; \
+		echo "       Install it, or name one: make test PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "error: the tests need Python 3.10 or later to run moto, and $(PYTHON) is older." >&2; \
+		echo "       Install one, or name it: make test PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear "$(VENV)" || { \
+		echo "error: $(PYTHON) cannot make a virtual environment. On Debian and Ubuntu, install python3-venv." >&2; exit 1; }
+	"$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/requirements/moto.txt
+	@touch "$@"
