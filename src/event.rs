@@ -113,6 +113,14 @@ pub struct Trigger {
     pub principal: Option<String>,
 }
 
+impl Trigger {
+    /// How long ago the event was, in milliseconds; 0 for one from the future, whose clock is ahead of ours.
+    pub fn age_ms(&self, now: Timestamp) -> Option<u64> {
+        let age = now.duration_since(self.event_time?).as_millis();
+        Some(u64::try_from(age).unwrap_or(0))
+    }
+}
+
 /// What an event says of rules. Used to doubt a read, never to decide what to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {

@@ -229,9 +229,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let still_missing: BTreeSet<&RuleKey> =
             fresh.missing.iter().map(|rule| &rule.key).collect();
         for superseded in fresh.superseded {
-            let by: Vec<String> = superseded.by.iter().map(ToString::to_string).collect();
-            let line = RuleReport::new(superseded.rule.clone(), RuleOutcome::Superseded)
-                .because(format!("live rules allow the same: {}", by.join(", ")));
+            let line = superseded.report();
             self.execution
                 .reports
                 .entry(superseded.rule)
@@ -499,9 +497,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
     }
 
     async fn read(&self) -> Result<ActualRules, ApiError> {
-        let id = &self.context.group.id;
-        let mut rules = self.ec2.ingress_rules(std::slice::from_ref(id)).await?;
-        let actual = rules.remove(id).unwrap_or_default();
+        let actual = self.ec2.rules_of(&self.context.group.id).await?;
         Ok(actual.without(self.context.revoked_ids))
     }
 

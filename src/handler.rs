@@ -162,11 +162,7 @@ impl<C: Clouds> Handler<C> {
     }
 
     fn ignored(&self, mut report: Report) -> Report {
-        let age = report
-            .trigger
-            .event_time
-            .map(|event| (self.now)().duration_since(event).as_millis());
-        report.timing.event_age_ms = age.map(|age| u64::try_from(age).unwrap_or(0));
+        report.timing.event_age_ms = report.trigger.age_ms((self.now)());
         report
     }
 }

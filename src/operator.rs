@@ -158,13 +158,13 @@ pub async fn pin(
     let wanted = [group.id.clone()].into();
     let (existing, live, item) = tokio::join!(
         ec2.existing_groups(&wanted),
-        ec2.ingress_rules(std::slice::from_ref(&group.id)),
+        ec2.rules_of(&group.id),
         table.desired(group)
     );
     if !existing?.contains(&group.id) {
         return Err(OperatorError::NoSuchGroup(group.clone()));
     }
-    let actual = live?.remove(&group.id).unwrap_or_default();
+    let actual = live?;
     if !actual.unrecognised.is_empty() {
         return Err(OperatorError::Unrecognised {
             group: group.clone(),

@@ -9,6 +9,7 @@ use crate::cover::covering;
 use crate::desired::{DesiredRecord, Mode, Superseding};
 use crate::model::{IngressRule, RuleKey, Tags};
 use crate::ports::Batch;
+use crate::report::{RuleOutcome, RuleReport};
 
 /// The most rules of one authorize call. AWS names no limit; a feature request for ACK's EC2 controller says 1,000.
 const BATCH_RULES_MAX: usize = 1_000;
@@ -32,6 +33,15 @@ pub struct Superseded {
     pub rule: RuleKey,
     /// The live rules, none of them in the record, that together allow the same.
     pub by: Vec<RuleKey>,
+}
+
+impl Superseded {
+    /// The rule's line in a report.
+    pub fn report(&self) -> RuleReport {
+        let by: Vec<String> = self.by.iter().map(ToString::to_string).collect();
+        RuleReport::new(self.rule.clone(), RuleOutcome::Superseded)
+            .because(format!("live rules allow the same: {}", by.join(", ")))
+    }
 }
 
 /// Why nothing of a group is put back for now.

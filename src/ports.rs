@@ -25,6 +25,14 @@ pub trait SecurityGroups {
         groups: &[GroupId],
     ) -> impl Future<Output = Result<BTreeMap<GroupId, ActualRules>, ApiError>>;
 
+    /// The live ingress rules of one group, with the same reservation.
+    fn rules_of(&self, group: &GroupId) -> impl Future<Output = Result<ActualRules, ApiError>> {
+        async move {
+            let mut rules = self.ingress_rules(std::slice::from_ref(group)).await?;
+            Ok(rules.remove(group).unwrap_or_default())
+        }
+    }
+
     /// Authorizes all rules of the batch, or, as far as EC2's documentation can be relied on, none of them.
     fn authorize_ingress(
         &self,

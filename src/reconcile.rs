@@ -95,8 +95,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         Ok(group) => group,
         Err(report) => return started.finish(&world, *report),
     };
-    let ids = std::slice::from_ref(&group.id);
-    let (desired, live) = tokio::join!(world.table.desired(&group), world.ec2.ingress_rules(ids));
+    let (desired, live) = tokio::join!(world.table.desired(&group), world.ec2.rules_of(&group.id));
     let item = match desired {
         Ok(Some(item)) => item,
         Ok(None) => {
@@ -115,8 +114,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         }
     };
     match live {
-        Ok(mut live) => {
-            let actual = live.remove(&group.id).unwrap_or_default();
+        Ok(actual) => {
             converge(
                 world,
                 started,
@@ -133,7 +131,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
 }
 
 /// The part of [`reconcile`] after loading: from a record as it stands in the table and a read of the group.
-pub(crate) async fn converge<E: SecurityGroups, T: Table>(
+async fn converge<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     started: Started,
     group: GroupAddress,
@@ -274,14 +272,14 @@ async fn locate<E: SecurityGroups, T>(
 
 /// When and why a reconcile began.
 #[derive(Debug, Clone)]
-pub(crate) struct Started {
+struct Started {
     at: Timestamp,
     instant: Instant,
     trigger: Trigger,
 }
 
 impl Started {
-    pub(crate) fn now<E, T>(world: &World<'_, E, T>, trigger: &Trigger) -> Self {
+    fn now<E, T>(world: &World<'_, E, T>, trigger: &Trigger) -> Self {
         Self {
             at: (world.now)(),
             instant: Instant::now(),
@@ -308,11 +306,7 @@ impl Started {
     }
 
     fn finish<E, T>(&self, world: &World<'_, E, T>, mut report: Report) -> Report {
-        let age = report
-            .trigger
-            .event_time
-            .map(|event| self.at.duration_since(event).as_millis());
-        report.timing.event_age_ms = age.map(|age| u64::try_from(age).unwrap_or(0));
+        report.timing.event_age_ms = report.trigger.age_ms(self.at);
         report.timing.total_ms = millis(self.instant.elapsed());
         report.calls = world.calls.counted();
         report
@@ -368,10 +362,9 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
     async fn act(&mut self, plan: &Plan) -> bool {
         self.forget_what_changed(plan);
         for superseded in &plan.superseded {
-            let by: Vec<String> = superseded.by.iter().map(ToString::to_string).collect();
-            let line = RuleReport::new(superseded.rule.clone(), RuleOutcome::Superseded)
-                .because(format!("live rules allow the same: {}", by.join(", ")));
-            self.lines.entry(superseded.rule.clone()).or_insert(line);
+            self.lines
+                .entry(superseded.rule.clone())
+                .or_insert_with(|| superseded.report());
         }
         if let Some(hold) = self.hold {
             for rule in &plan.missing {
@@ -498,14 +491,9 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             return false;
         }
         tokio::time::sleep(wait).await;
-        match self
-            .world
-            .ec2
-            .ingress_rules(std::slice::from_ref(&self.group.id))
-            .await
-        {
-            Ok(mut rules) => {
-                self.actual = rules.remove(&self.group.id).unwrap_or_default();
+        match self.world.ec2.rules_of(&self.group.id).await {
+            Ok(actual) => {
+                self.actual = actual;
                 true
             }
             Err(_) => false,

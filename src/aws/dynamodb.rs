@@ -227,9 +227,8 @@ impl Table for DynamoTable {
             for key in ["pk", "sk"] {
                 written.remove(key);
             }
-            let ours = incident.attributes.get("rules").cloned();
             incident.merge(&written);
-            if incident.attributes.get("rules") == written.get("rules") && ours.is_some() {
+            if incident.attributes.get("rules") == written.get("rules") {
                 // What is written says all that we could add.
                 return Ok(());
             }
