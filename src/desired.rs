@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::{AccountId, GroupAddress, IngressRule, RuleKey, Scope, Source};
+use crate::principals::Principal;
 
 mod lint;
 
 use lint::Reader;
 pub use lint::{Finding, Severity};
+pub(crate) use lint::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 
 /// The version of the record's shape that this code reads and writes.
 pub const SCHEMA: u64 = 1;
 
 /// Whether missing rules are put back or only reported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Put back what is missing.
@@ -32,7 +34,7 @@ pub enum Mode {
 }
 
 /// Whether a dropped rule may stay away because other live rules allow the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Superseding {
     /// Leave it out.
@@ -42,29 +44,8 @@ pub enum Superseding {
     Ignore,
 }
 
-/// How a principal's revokes are to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Policy {
-    /// A drop is a drop.
-    Restore,
-    /// Its revokes are decisions.
-    Accept,
-    /// Keep its side of the record up to date.
-    Follow,
-}
-
-/// A principal listed in a record. Kept and shown; this version restores whatever anyone revokes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Principal {
-    /// Role or user ARN; `*` matches anything.
-    pub arn: String,
-    /// How its revokes are taken.
-    pub policy: Policy,
-}
-
 /// A group that is left alone for a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// When it ends.
     pub until: Timestamp,
@@ -73,7 +54,7 @@ pub struct Pause {
 }
 
 /// What one security group should hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct DesiredRecord {
     /// Counts the changes from 1; 0 when whoever wrote the item gave none.
     pub generation: u64,
@@ -85,6 +66,8 @@ pub struct DesiredRecord {
     pub superseding: Superseding,
     /// Principals with a policy of their own.
     pub principals: Vec<Principal>,
+    /// How long revokes of followed principals settle, in seconds, if not as the settings say.
+    pub settle_seconds: Option<u8>,
     /// The rules by identity.
     pub rules: BTreeMap<RuleKey, IngressRule>,
     /// When this generation was written.
@@ -93,6 +76,8 @@ pub struct DesiredRecord {
     pub updated_by: Option<String>,
     /// Free text.
     pub note: Option<String>,
+    /// Why this generation was written.
+    pub reason: Option<String>,
 }
 
 /// A record that was read, with the findings that did not keep it from being understood.
@@ -111,18 +96,25 @@ pub struct Unreadable {
     pub findings: Vec<Finding>,
 }
 
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Unreadable {
+    /// The errors in a line.
+    pub fn errors(&self) -> String {
         let errors: Vec<String> = self
             .findings
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .map(ToString::to_string)
             .collect();
+        errors.join("; ")
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "the desired-state record cannot be understood: {}",
-            errors.join("; ")
+            self.errors()
         )
     }
 }
@@ -171,12 +163,16 @@ impl DesiredRecord {
         if !self.principals.is_empty() {
             item.insert("principals".into(), json!(self.principals));
         }
+        if let Some(seconds) = self.settle_seconds {
+            item.insert("settle_seconds".into(), seconds.into());
+        }
         let rules = self.rules_in_order().into_iter().map(rule_to_json);
         item.insert("rules".into(), rules.collect());
         let texts = [
             ("updated_at", self.updated_at.map(|at| at.to_string())),
             ("updated_by", self.updated_by.clone()),
             ("note", self.note.clone()),
+            ("reason", self.reason.clone()),
         ];
         for (name, text) in texts {
             if let Some(text) = text {
@@ -192,6 +188,7 @@ impl DesiredRecord {
             generation: 0,
             updated_at: None,
             updated_by: None,
+            reason: None,
             ..record.clone()
         };
         content(self) == content(other)
@@ -230,6 +227,57 @@ fn rule_to_json(rule: &IngressRule) -> Value {
     Value::Object(item)
 }
 
+/// What the table's settings item says for all groups.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct SharedSettings {
+    /// Counts the changes from 1; 0 when there is no item, or none was given.
+    pub generation: u64,
+    /// Principals with a policy of their own, for groups whose record does not list them.
+    pub principals: Vec<Principal>,
+    /// How long revokes of followed principals settle, in seconds.
+    pub settle_seconds: Option<u8>,
+    /// When this was written.
+    pub updated_at: Option<Timestamp>,
+    /// Who wrote it: an ARN.
+    pub updated_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl SharedSettings {
+    /// Reads the settings item; with what is doubtful about it.
+    ///
+    /// # Errors
+    /// When any attribute cannot be understood: nothing of it is used then.
+    pub fn from_json(value: &Value) -> Result<(Self, Vec<Finding>), Unreadable> {
+        let mut reader = Reader::default();
+        let settings = reader.settings(value);
+        reader.finish_with(settings)
+    }
+
+    /// The item in JSON, with the attribute names of the table.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut item = Map::new();
+        item.insert("schema".into(), SCHEMA.into());
+        item.insert("generation".into(), self.generation.into());
+        item.insert("principals".into(), json!(self.principals));
+        if let Some(seconds) = self.settle_seconds {
+            item.insert("settle_seconds".into(), seconds.into());
+        }
+        let texts = [
+            ("updated_at", self.updated_at.map(|at| at.to_string())),
+            ("updated_by", self.updated_by.clone()),
+            ("reason", self.reason.clone()),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                item.insert(name.into(), text.into());
+            }
+        }
+        item
+    }
+}
+
 /// A record with its address, as record files hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFile {
@@ -243,11 +291,11 @@ impl RecordFile {
     /// Reads a record file's content: a record with `account`, `region` and `group` in front.
     ///
     /// Unlike an item of the table, a file may hold nothing that is not understood: here a warning counts as an error,
-    /// because its author is there to mend it.
+    /// because its author is there to mend it. What is merely doubtful passes when it is `confirmed`.
     ///
     /// # Errors
     /// Every finding of the file, each with its path.
-    pub fn from_json(value: &Value) -> Result<Self, Unreadable> {
+    pub fn from_json(value: &Value, confirmed: bool) -> Result<Self, Unreadable> {
         let mut reader = Reader::default();
         let address = reader.address(value);
         let mut body = value.clone();
@@ -259,7 +307,11 @@ impl RecordFile {
         let record = address
             .as_ref()
             .and_then(|address| reader.record(&body, &address.scope.account));
-        let reading = reader.finish(record)?;
+        let mut reading = reader.finish(record)?;
+        if confirmed {
+            let doubtful = |finding: &Finding| finding.severity == Severity::Doubt;
+            reading.warnings.retain(|finding| !doubtful(finding));
+        }
         match (address, reading.warnings.is_empty()) {
             (Some(address), true) => Ok(Self {
                 address,

@@ -5,6 +5,7 @@
 //! every minor version (CloudTrail User Guide, "CloudTrail record contents").
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
@@ -35,8 +36,35 @@ pub struct Lookup {
     pub group: GroupLocator,
     /// What set this off.
     pub trigger: Trigger,
+    /// The call that the event tells of, if it is an event.
+    pub call: Option<Call>,
     /// What the event says happened.
     pub evidence: Evidence,
+}
+
+/// A call that matters to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Rules were revoked.
+    Revoke,
+    /// Rules were changed in place.
+    Modify,
+    /// Rules were authorized.
+    Authorize,
+    /// EC2 refused to authorize rules.
+    RefusedAuthorize,
+    /// The group was deleted.
+    Delete,
+}
+
+impl Call {
+    /// Whether it can have taken rules away.
+    pub fn drops_rules(self) -> bool {
+        match self {
+            Self::Revoke | Self::Modify | Self::Delete => true,
+            Self::Authorize | Self::RefusedAuthorize => false,
+        }
+    }
 }
 
 /// How an event names its group.
@@ -111,6 +139,9 @@ pub struct Trigger {
     /// Who called: the role for an assumed role, else the user's ARN or the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
+    /// The name of the role session that called, which for a Lambda function is the function's name.
+    #[serde(skip)]
+    pub session: Option<String>,
 }
 
 impl Trigger {
@@ -121,7 +152,8 @@ impl Trigger {
     }
 }
 
-/// What an event says of rules. Used to doubt a read, never to decide what to do.
+/// What an event says of rules. Used to doubt a read and to know whose change a rule was part of; what is missing, and
+/// what is there, only a read tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Rule ids that were revoked. EC2 never gives an id out again, so a read that shows one is stale.
@@ -130,6 +162,8 @@ pub struct Evidence {
     pub revoked: BTreeSet<RuleKey>,
     /// Rules that were modified, with their new content where it could be read. Modifying keeps the id.
     pub modified: BTreeMap<RuleId, Option<RuleKey>>,
+    /// Rules that were authorized, with their ids where the response gives them.
+    pub authorized: BTreeMap<RuleKey, Option<RuleId>>,
 }
 
 /// Reads whatever was handed to the function. Never fails: what cannot be used is [`Intent::Ignore`] with the reason,
@@ -200,6 +234,7 @@ struct Envelope {
     id: Option<String>,
     account: Option<String>,
     region: Option<String>,
+    time: Option<Timestamp>,
 }
 
 fn envelope(payload: &Value) -> Intent {
@@ -217,15 +252,16 @@ fn envelope(payload: &Value) -> Intent {
         id: event.id,
         account: event.account,
         region: event.region,
+        time: payload
+            .get("time")
+            .and_then(Value::as_str)
+            .and_then(|time| time.parse().ok()),
     };
     if event.detail_type == "Scheduled Event" {
         let trigger = Trigger {
             kind: TriggerKind::Sweep,
             event_id: around.id,
-            event_time: payload
-                .get("time")
-                .and_then(Value::as_str)
-                .and_then(|time| time.parse().ok()),
+            event_time: around.time,
             ..Trigger::default()
         };
         let account = around.account.and_then(|text| text.parse().ok());
@@ -293,16 +329,20 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
         kind: TriggerKind::Event,
         event_id: text("eventID").or(around.id.as_deref()).map(str::to_owned),
         event_name: text("eventName").map(str::to_owned),
-        event_time: text("eventTime").and_then(|time| time.parse().ok()),
+        event_time: text("eventTime")
+            .and_then(|time| time.parse().ok())
+            .or(around.time),
         principal: detail.get("userIdentity").and_then(principal),
+        session: detail.get("userIdentity").and_then(session),
     };
     if let Some(source) = text("eventSource").filter(|source| *source != "ec2.amazonaws.com") {
         return ignore(trigger, None, format!("{source} is not ec2.amazonaws.com"));
     }
     let name = trigger.event_name.clone().unwrap_or_default();
-    if let Some(reason) = not_ours(&name) {
-        return ignore(trigger, None, reason);
-    }
+    let call = match call(&name) {
+        Ok(call) => call,
+        Err(reason) => return ignore(trigger, None, reason),
+    };
     let Some(scope) = scope(detail, around) else {
         return ignore(
             trigger,
@@ -320,22 +360,30 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
         }),
         _ => None,
     };
-    if let Some(reason) = took_no_effect(detail, request, response) {
-        return ignore(trigger, address, reason);
-    }
+    let call = match (took_no_effect(detail, request, response), call) {
+        (None, call) => call,
+        // An authorize of one rule that is there already is refused without anything having failed.
+        (Some(NoEffect::Failed(code)), Call::Authorize)
+            if code != "InvalidPermission.Duplicate" || !rules::asks_for_one(request) =>
+        {
+            Call::RefusedAuthorize
+        }
+        (Some(why), _) => return ignore(trigger, address, why.to_string()),
+    };
     match group {
         Some(group) => {
-            let evidence = rules::evidence(&name, request, response, &scope.account);
+            let evidence = rules::evidence(call, request, response, &scope.account);
             Intent::Reconcile(Box::new(Lookup {
                 scope,
                 group,
                 trigger,
+                call: Some(call),
                 evidence,
             }))
         }
         // CloudTrail cuts request parameters of more than 100 KB out of the record. Some group of this account and
         // Region lost rules, so all of them are looked at.
-        None if is_true(request.get("omitted")) => Intent::Sweep(Sweep {
+        None if call.drops_rules() && is_true(request.get("omitted")) => Intent::Sweep(Sweep {
             account: Some(scope.account),
             region: Some(scope.region),
             trigger,
@@ -344,18 +392,36 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
     }
 }
 
-/// Why this call cannot have dropped a kept rule, or `None` for the two that can.
-fn not_ours(name: &str) -> Option<String> {
+/// The call of this name, or why it does not matter.
+fn call(name: &str) -> Result<Call, String> {
     match name {
-        "RevokeSecurityGroupIngress" | "ModifySecurityGroupRules" => None,
-        "AuthorizeSecurityGroupIngress" => Some("an authorize drops no rule".to_owned()),
-        "RevokeSecurityGroupEgress" => Some("egress rules are not kept".to_owned()),
-        other => Some(format!("{other} drops no ingress rule")),
+        "RevokeSecurityGroupIngress" => Ok(Call::Revoke),
+        "ModifySecurityGroupRules" => Ok(Call::Modify),
+        "AuthorizeSecurityGroupIngress" => Ok(Call::Authorize),
+        "DeleteSecurityGroup" => Ok(Call::Delete),
+        "RevokeSecurityGroupEgress" => Err("egress rules are not kept".to_owned()),
+        other => Err(format!("{other} drops no ingress rule")),
     }
 }
 
-/// Why a call changed nothing: it failed, or it was a dry run.
-fn took_no_effect(detail: &Value, request: &Value, response: &Value) -> Option<String> {
+/// Why a call changed nothing.
+enum NoEffect {
+    DryRun,
+    Failed(String),
+    ReturnedFalse,
+}
+
+impl fmt::Display for NoEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DryRun => write!(f, "the call was a dry run"),
+            Self::Failed(code) => write!(f, "the call failed with {code} and changed nothing"),
+            Self::ReturnedFalse => write!(f, "the call returned false and changed nothing"),
+        }
+    }
+}
+
+fn took_no_effect(detail: &Value, request: &Value, response: &Value) -> Option<NoEffect> {
     let code = detail
         .get("errorCode")
         .and_then(Value::as_str)
@@ -368,11 +434,10 @@ fn took_no_effect(detail: &Value, request: &Value, response: &Value) -> Option<S
         .into_iter()
         .any(|name| is_true(request.get(name)));
     match bare {
-        Some("DryRunOperation") => Some("the call was a dry run".to_owned()),
-        Some(code) => Some(format!("the call failed with {code} and changed nothing")),
-        None if dry_run => Some("the call was a dry run".to_owned()),
-        None => is_false(response.get("_return"))
-            .then(|| "the call returned false and changed nothing".to_owned()),
+        Some("DryRunOperation") => Some(NoEffect::DryRun),
+        _ if dry_run => Some(NoEffect::DryRun),
+        Some(code) => Some(NoEffect::Failed(code.to_owned())),
+        None => is_false(response.get("_return")).then_some(NoEffect::ReturnedFalse),
     }
 }
 
@@ -431,5 +496,22 @@ fn principal(identity: &Value) -> Option<String> {
         identity.get("type"),
     ];
     let mut texts = candidates.into_iter().flatten().filter_map(Value::as_str);
-    texts.find(|text| !text.is_empty()).map(str::to_owned)
+    let principal = texts.find(|text| !text.is_empty())?;
+    Some(role_of(principal).unwrap_or_else(|| principal.to_owned()))
+}
+
+/// The role of a session's ARN, for records without an issuer. The role's path is not to be had from it.
+fn role_of(session_arn: &str) -> Option<String> {
+    let (front, session) = session_arn.split_once(":assumed-role/")?;
+    let (name, _) = session.split_once('/')?;
+    Some(format!("{}:role/{name}", front.replace(":sts:", ":iam:")))
+}
+
+/// The name of an assumed role's session: the end of `principalId`, or of the session's ARN.
+fn session(identity: &Value) -> Option<String> {
+    let text = |name: &str| identity.get(name).and_then(Value::as_str);
+    let of_id = text("principalId").and_then(|id| id.split_once(':'));
+    let of_arn = text("arn").and_then(|arn| arn.split_once(":assumed-role/")?.1.split_once('/'));
+    let (_, name) = of_id.or(of_arn)?;
+    Some(name.to_owned())
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::actual::{ActualRule, ActualRules};
+use crate::changes::GroupState;
 use crate::desired::{DesiredRecord, Mode};
 use crate::error::{ApiError, Failure};
 use crate::incident::Incident;
@@ -15,7 +16,10 @@ use crate::model::{
     AccountId, GroupAddress, GroupId, IngressRule, PrefixListId, RuleId, RuleKey, Scope, Source,
     Tags,
 };
-use crate::ports::{Authorized, Batch, Calls, SecurityGroups, Table};
+use crate::operator::{Archive, NewSettings, TakenOut};
+use crate::ports::{
+    Authorized, Batch, Calls, Loaded, Marks, NewGeneration, SecurityGroups, Table, WriteError,
+};
 use crate::reconcile::{Settings, World};
 
 pub(crate) fn key(rule: &str) -> RuleKey {
@@ -313,12 +317,24 @@ impl SecurityGroups for FakeEc2 {
     }
 }
 
+/// What the fake table keeps for operators.
+#[derive(Default)]
+pub(crate) struct Archived {
+    pub(crate) history: BTreeMap<GroupAddress, BTreeMap<u64, Value>>,
+    pub(crate) settings: Option<Value>,
+    pub(crate) settings_history: BTreeMap<u64, Value>,
+    /// What the function writes into the state item just before each of the next writes.
+    pub(crate) busy: usize,
+}
+
 /// A table in memory.
 #[derive(Default)]
 pub(crate) struct FakeTable {
     pub(crate) items: Mutex<BTreeMap<GroupAddress, Value>>,
+    pub(crate) states: Mutex<BTreeMap<GroupAddress, Value>>,
     pub(crate) incidents: Mutex<Vec<Incident>>,
     pub(crate) orphans: Mutex<BTreeSet<GroupId>>,
+    pub(crate) archive: Mutex<Archived>,
     pub(crate) error: Mutex<Option<ApiError>>,
 }
 
@@ -343,6 +359,49 @@ impl FakeTable {
             .clone()
     }
 
+    pub(crate) fn archive(&self) -> MutexGuard<'_, Archived> {
+        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn remove(&self, group: &GroupAddress) {
+        self.items
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(group);
+    }
+
+    /// What every write of a record has in common: what it replaces goes into history, and the state is saved.
+    async fn begin_write(
+        &self,
+        group: &GroupAddress,
+        replaces: Option<&Value>,
+        before: u64,
+        state: &GroupState,
+    ) -> Result<(), WriteError> {
+        let loaded = self.load(group).await.map_err(WriteError::Api)?;
+        let group = group.clone();
+        if loaded.desired.as_ref() != replaces {
+            return Err(WriteError::LostRace { group });
+        }
+        if self.archive().busy > 0 {
+            self.archive().busy -= 1;
+            let state = loaded.state.as_ref().map(GroupState::from_json);
+            let state = state.transpose().expect("it can be read");
+            let saved = self.save_state(&group, &state.unwrap_or_default()).await;
+            assert_eq!(saved, Ok(true));
+        }
+        let saved = self.save_state(&group, state).await;
+        if !saved.map_err(WriteError::Api)? {
+            return Err(WriteError::StateChanged { group });
+        }
+        if let Some(replaced) = loaded.desired {
+            let mut archive = self.archive();
+            let history = archive.history.entry(group).or_default();
+            assert_eq!(history.insert(before, replaced), None);
+        }
+        Ok(())
+    }
+
     fn trouble(&self) -> Result<(), ApiError> {
         self.error
             .lock()
@@ -353,14 +412,17 @@ impl FakeTable {
 }
 
 impl Table for FakeTable {
-    async fn desired(&self, group: &GroupAddress) -> Result<Option<Value>, ApiError> {
+    async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
         self.trouble()?;
-        Ok(self
-            .items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(group)
-            .cloned())
+        let get = |items: &Mutex<BTreeMap<GroupAddress, Value>>| {
+            let items = items.lock().unwrap_or_else(PoisonError::into_inner);
+            items.get(group).cloned()
+        };
+        Ok(Loaded {
+            desired: get(&self.items),
+            state: get(&self.states),
+            settings: self.archive().settings.clone(),
+        })
     }
 
     async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
@@ -372,12 +434,39 @@ impl Table for FakeTable {
             .collect())
     }
 
-    async fn orphaned(&self, _: &Scope) -> Result<BTreeSet<GroupId>, ApiError> {
-        Ok(self
-            .orphans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone())
+    async fn marks(&self, _: &Scope) -> Result<Marks, ApiError> {
+        Ok(Marks {
+            orphaned: self
+                .orphans
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            ..Marks::default()
+        })
+    }
+
+    async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
+        let (group, generation) = (change.address.clone(), change.record.generation);
+        let before = generation.saturating_sub(1);
+        self.begin_write(&group, change.replaces.as_ref(), before, &change.state)
+            .await?;
+        self.put(group, Value::Object(change.record.to_json()));
+        Ok(generation)
+    }
+
+    async fn save_state(&self, group: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
+        self.trouble()?;
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = states
+            .get(group)
+            .map_or(0, |item| item["revision"].as_u64().unwrap_or(0));
+        if revision != state.revision {
+            return Ok(false);
+        }
+        let mut item = state.to_json();
+        item.insert("revision".to_owned(), (revision + 1).into());
+        states.insert(group.clone(), Value::Object(item));
+        Ok(true)
     }
 
     async fn mark_orphaned(&self, group: &GroupAddress, _: &str) -> Result<(), ApiError> {
@@ -395,6 +484,50 @@ impl Table for FakeTable {
             .unwrap_or_else(PoisonError::into_inner)
             .push(incident.clone());
         Ok(())
+    }
+}
+
+impl Archive for FakeTable {
+    async fn history(&self, group: &GroupAddress) -> Result<Vec<(u64, Value)>, ApiError> {
+        self.trouble()?;
+        let history = self.archive().history.get(group).cloned();
+        Ok(history.unwrap_or_default().into_iter().collect())
+    }
+
+    async fn take_out(&self, change: &TakenOut) -> Result<u64, WriteError> {
+        let (group, generation) = (&change.address, change.generation);
+        let before = generation.saturating_sub(1);
+        self.begin_write(group, Some(&change.replaces), before, &change.state)
+            .await?;
+        self.remove(group);
+        let mut archive = self.archive();
+        let history = archive.history.entry(group.clone()).or_default();
+        history.insert(generation, change.tombstone.clone());
+        Ok(generation)
+    }
+
+    async fn settings(&self) -> Result<Option<Value>, ApiError> {
+        self.trouble()?;
+        Ok(self.archive().settings.clone())
+    }
+
+    async fn settings_history(&self) -> Result<Vec<(u64, Value)>, ApiError> {
+        let history = self.archive().settings_history.clone();
+        Ok(history.into_iter().collect())
+    }
+
+    async fn write_settings(&self, change: &NewSettings) -> Result<Option<u64>, ApiError> {
+        self.trouble()?;
+        let mut archive = self.archive();
+        if archive.settings != change.replaces {
+            return Ok(None);
+        }
+        let generation = change.settings.generation;
+        if let Some(replaced) = archive.settings.take() {
+            archive.settings_history.insert(generation - 1, replaced);
+        }
+        archive.settings = Some(Value::Object(change.settings.to_json()));
+        Ok(Some(generation))
     }
 }
 

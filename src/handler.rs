@@ -7,13 +7,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::event::{Ignored, Intent, Lookup, Sweep, intent};
+use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, intent};
 use crate::memory::MissingReferences;
-use crate::model::{AccountId, Region, Scope};
+use crate::model::{AccountId, GroupAddress, Region, Scope};
 use crate::ports::{Calls, SecurityGroups, Table};
 use crate::reconcile::{Settings, World, reconcile};
 use crate::report::{Answer, GroupOutcome, Report};
 use crate::sweep::{Progress, sweep};
+
+/// How our sessions of a role in another account are named.
+pub const SESSION_NAME: &str = "rulekeeper";
 
 /// Gives access to EC2 and to the table, wherever a group lives.
 pub trait Clouds {
@@ -43,6 +46,8 @@ pub struct Home {
     pub account: Option<AccountId>,
     /// Its Region.
     pub region: Option<Region>,
+    /// Its name.
+    pub function: Option<String>,
 }
 
 impl Home {
@@ -52,7 +57,24 @@ impl Home {
         let mut parts = arn.split(':').skip(3).map(str::to_owned);
         let region = parts.next().and_then(|part| part.parse().ok());
         let account = parts.next().and_then(|part| part.parse().ok());
-        Self { account, region }
+        let function = parts.nth(1);
+        Self {
+            account,
+            region,
+            function,
+        }
+    }
+
+    /// Whether an event tells of an authorize of this function's own, whoever's changes are meant: it would answer
+    /// itself without end. Lambda names a function's role sessions for the function (Lambda Developer Guide, "Defining
+    /// Lambda function permissions with an execution role"); those of a role in another account are named by us.
+    fn made(&self, lookup: &Lookup) -> bool {
+        let name = match self.is_foreign(&lookup.scope.account) {
+            true => Some(SESSION_NAME),
+            false => self.function.as_deref(),
+        };
+        let is_authorize = lookup.call.is_some_and(|call| !call.drops_rules());
+        is_authorize && name.is_some() && lookup.trigger.session.as_deref() == name
     }
 
     fn is_foreign(&self, account: &AccountId) -> bool {
@@ -94,6 +116,18 @@ impl<C: Clouds> Handler<C> {
                 GroupOutcome::Ignored,
                 reason,
             )))),
+            Intent::Reconcile(lookup) if home.made(&lookup) => {
+                let group = match lookup.group {
+                    GroupLocator::Id(id) => Some(GroupAddress {
+                        scope: lookup.scope,
+                        id,
+                    }),
+                    GroupLocator::DefaultVpcName(_) => None,
+                };
+                let reason = "rulekeeper made this call itself".to_owned();
+                let report = Report::bare(lookup.trigger, group, GroupOutcome::Ignored, reason);
+                Answer::Group(Box::new(self.ignored(report)))
+            }
             Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
             Intent::Sweep(request) => self.sweep(request, home, budget, &|_, _| {}).await,
         }
@@ -172,6 +206,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn own_authorizes_are_known_by_their_session() {
+        let home = Home::of_function(
+            "arn:aws:lambda:eu-west-1:111122223333:function:rulekeeper-stack:live",
+        );
+        let made = |account: &str, call: &str, session: &str| {
+            let event = serde_json::json!({
+                "eventName": call, "eventSource": "ec2.amazonaws.com", "awsRegion": "eu-west-1",
+                "recipientAccountId": account, "requestParameters": {"groupId": "sg-0a"},
+                "userIdentity": {"type": "AssumedRole", "principalId": format!("AROA1:{session}")},
+            });
+            match intent(&event) {
+                Intent::Reconcile(lookup) => home.made(&lookup),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (authorize, revoke) = (
+            "AuthorizeSecurityGroupIngress",
+            "RevokeSecurityGroupIngress",
+        );
+        assert!(made("111122223333", authorize, "rulekeeper-stack"));
+        assert!(!made("111122223333", revoke, "rulekeeper-stack"));
+        assert!(!made("111122223333", authorize, SESSION_NAME));
+        assert!(made("444455556666", authorize, SESSION_NAME));
+        assert!(!made("444455556666", authorize, "rulekeeper-stack"));
+    }
+
+    #[test]
     fn home_is_read_from_the_functions_arn_as_far_as_it_goes() {
         let home = Home::of_function("arn:aws:lambda:eu-west-1:111122223333:function:rulekeeper");
         assert_eq!(
@@ -182,6 +243,7 @@ mod tests {
             home.account.map(|account| account.to_string()).as_deref(),
             Some("111122223333")
         );
+        assert_eq!(home.function.as_deref(), Some("rulekeeper"));
         assert_eq!(Home::of_function("function"), Home::default());
         assert_eq!(
             Home::of_function("arn:aws:lambda:us-east-1:test:function:f").account,

@@ -91,7 +91,8 @@ fn conclusion(lines: &[Value]) -> Option<(&'static str, String)> {
         .map(|line| {
             let rule = line["rule"].as_str()?.parse().ok()?;
             let outcome = RuleOutcome::of_name(line["outcome"].as_str()?)?;
-            (outcome != RuleOutcome::Held).then(|| RuleReport::new(rule, outcome))
+            (!matches!(outcome, RuleOutcome::Held | RuleOutcome::Contested))
+                .then(|| RuleReport::new(rule, outcome))
         })
         .collect();
     let (outcome, reason) = conclude(&reports?);
@@ -112,7 +113,7 @@ fn weight(line: &Value) -> u8 {
         Some("superseded") => 4,
         Some("restored_elsewhere") => 3,
         Some("already_present") => 2,
-        Some("held") => 1,
+        Some("held" | "contested") => 1,
         _ => 0,
     }
 }

@@ -15,6 +15,7 @@
 //! - [`event`]: what arrived, read into an intent.
 //! - [`desired`] and [`actual`]: what should be there, and what is.
 //! - [`plan`] with [`cover`]: deciding. [`doubt`]: whether a read can be trusted.
+//! - [`changes`] with [`principals`]: whose changes are meant, and who fights.
 //! - [`ports`]: the few verbs asked of EC2 and of the table. [`aws`] is the only room that speaks to the AWS SDK.
 //! - [`execute`] with [`quota`]: authorizing, and isolating what is refused. [`error`]: what an error code means.
 //! - [`reconcile`] and [`sweep`]: the order of things, for one group and for all.
@@ -22,15 +23,19 @@
 //! - [`operator`]: what the CLI does beyond reconciling.
 //!
 //! # Invariants
-//! 1. [`model`], [`plan`], [`cover`], [`doubt`] and [`event`] perform no I/O and read no clock.
+//! 1. [`model`], [`plan`], [`cover`], [`changes`], [`principals`], [`doubt`] and [`event`] perform no I/O and read no clock.
 //! 2. There is no way to revoke: no port offers it, and the role's policy does not allow it.
 //! 3. Nothing is authorized that the record does not contain.
 //! 4. One rule's failure never stops another's.
 //! 5. A rule's identity is its [`model::RuleKey`]; never its description, its tags or its id.
 
+#[macro_use]
+mod broken;
+
 pub mod actual;
 pub mod aws;
 pub mod budget;
+pub mod changes;
 pub mod config;
 pub mod cover;
 pub mod desired;
@@ -45,9 +50,12 @@ pub mod incident;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+#[cfg(test)]
+mod modelcheck;
 pub mod operator;
 pub mod plan;
 pub mod ports;
+pub mod principals;
 pub mod quota;
 pub mod reconcile;
 pub mod report;

@@ -14,7 +14,11 @@ pub const NAMESPACE: &str = "rulekeeper";
 /// The metrics of one answer as lines to be written to standard output: one for the invocation, and one for each group
 /// that was open, because a line holds one value of a metric.
 pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
-    let reports = answer.reports();
+    // What a sweep remarks on was dropped before, and is remarked on by each sweep.
+    let reports = match answer {
+        Answer::Group(report) => std::slice::from_ref(&**report),
+        Answer::Sweep(sweep) => &sweep.reports,
+    };
     let rules = |outcome: RuleOutcome| {
         reports
             .iter()
@@ -34,7 +38,11 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
             json!(rules(RuleOutcome::Restored)),
         ),
         ("RulesFailed", "Count", json!(rules(RuleOutcome::Failed))),
-        ("RulesContested", "Count", json!(0)),
+        (
+            "RulesContested",
+            "Count",
+            json!(rules(RuleOutcome::Contested)),
+        ),
         (
             "RecordsUnreadable",
             "Count",
@@ -57,11 +65,7 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
 
 /// Groups of which nobody knows what is missing. A sweep that ended early counts as one more.
 fn groups_unread(answer: &Answer) -> usize {
-    let unread = answer
-        .reports()
-        .iter()
-        .filter(|report| report.unread)
-        .count();
+    let unread = answer.reports().filter(|report| report.unread).count();
     let ended_early = matches!(answer, Answer::Sweep(sweep) if sweep.reason.is_some());
     unread + usize::from(ended_early)
 }
@@ -154,6 +158,7 @@ mod tests {
             Answer::Sweep(SweepReport {
                 sweep: BTreeMap::from([("groups".to_owned(), 5)]),
                 reports: Vec::new(),
+                remarks: Vec::new(),
                 reason: reason.map(str::to_owned),
                 passing: false,
             })

@@ -111,7 +111,8 @@ pub fn plan(
     let outside: Vec<&RuleKey> = actual
         .iter()
         .map(|live| &live.key)
-        .filter(|key| !kept.contains(key) && !presumed_absent.contains(*key))
+        .filter(|key| !kept.contains(key) || broken!(RecordedRulesStandIn))
+        .filter(|key| !presumed_absent.contains(*key))
         .collect();
 
     let mut plan = Plan {

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::actual::ActualRules;
+use crate::changes::GroupState;
+use crate::desired::DesiredRecord;
 use crate::error::ApiError;
 use crate::incident::Incident;
 use crate::model::{
@@ -64,13 +66,65 @@ pub trait SecurityGroups {
 /// `FilterLimitExceeded` to more.
 pub const GROUPS_PER_READ: usize = 200;
 
+/// What the table holds about a group, read consistently.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Loaded {
+    /// The desired-state item.
+    pub desired: Option<Value>,
+    /// The run-time state.
+    pub state: Option<Value>,
+    /// The settings for all groups.
+    pub settings: Option<Value>,
+}
+
+/// What sweeps must know of groups besides their records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Groups that are known to be gone.
+    pub orphaned: BTreeSet<GroupId>,
+    /// Groups about which something is to be judged even when nothing is missing.
+    pub open: BTreeSet<GroupId>,
+}
+
+/// A record about to become current.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewGeneration {
+    /// The group.
+    pub address: GroupAddress,
+    /// Its new record, with generation, author, time and reason.
+    pub record: DesiredRecord,
+    /// The item as it was read, if there was one.
+    pub replaces: Option<Value>,
+    /// The run-time state to be written with it, on condition that it is still the one that was read.
+    pub state: GroupState,
+}
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else wrote the record since it was read.
+    #[error("the record of {group} changed while this command was at work, so it was not written; look at it with `rulekeeper show {}` and run the command again", group.id)]
+    LostRace {
+        /// The group.
+        group: GroupAddress,
+    },
+    /// Somebody else wrote the run-time state since it was read.
+    #[error(
+        "the run-time state of {group} kept changing while this command was at work; run it again"
+    )]
+    StateChanged {
+        /// The group.
+        group: GroupAddress,
+    },
+    /// The table refused.
+    #[error("the record could not be written: {0}")]
+    Api(#[source] ApiError),
+}
+
 /// The table.
 pub trait Table {
-    /// The desired-state item of a group as JSON, read consistently.
-    fn desired(
-        &self,
-        group: &GroupAddress,
-    ) -> impl Future<Output = Result<Option<Value>, ApiError>>;
+    /// Everything about a group, in one call.
+    fn load(&self, group: &GroupAddress) -> impl Future<Output = Result<Loaded, ApiError>>;
 
     /// Every desired-state item of an account and Region, by group id.
     fn all_desired(
@@ -78,8 +132,8 @@ pub trait Table {
         scope: &Scope,
     ) -> impl Future<Output = Result<Vec<(String, Value)>, ApiError>>;
 
-    /// The groups of an account and Region that are known to be gone.
-    fn orphaned(&self, scope: &Scope) -> impl Future<Output = Result<BTreeSet<GroupId>, ApiError>>;
+    /// The groups of an account and Region that need more than their record to be looked at.
+    fn marks(&self, scope: &Scope) -> impl Future<Output = Result<Marks, ApiError>>;
 
     /// Notes that a group is gone. Doing it again changes nothing.
     fn mark_orphaned(
@@ -87,6 +141,17 @@ pub trait Table {
         group: &GroupAddress,
         at: &str,
     ) -> impl Future<Output = Result<(), ApiError>>;
+
+    /// Makes a record current and keeps what it replaces as history, on condition that nobody changed it meanwhile.
+    /// Answers with the generation it was given: the record's own, unless history holds that number already.
+    fn write(&self, change: &NewGeneration) -> impl Future<Output = Result<u64, WriteError>>;
+
+    /// Writes the run-time state, counted one revision on; answers `false` when it is not the one that was read.
+    fn save_state(
+        &self,
+        group: &GroupAddress,
+        state: &GroupState,
+    ) -> impl Future<Output = Result<bool, ApiError>>;
 
     /// Writes an incident, or merges it with what an earlier or concurrent handling of the same event wrote.
     fn record_incident(&self, incident: &Incident) -> impl Future<Output = Result<(), ApiError>>;

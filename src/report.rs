@@ -22,6 +22,8 @@ pub enum GroupOutcome {
     Held,
     /// Observe mode: rules are missing and were left missing.
     Observed,
+    /// Somebody keeps dropping rules that we put back, and they are left alone for a time.
+    Contested,
     /// There is no record of this group.
     Unmanaged,
     /// The group is gone.
@@ -41,6 +43,7 @@ impl GroupOutcome {
             Self::Partial => "partial",
             Self::Held => "held",
             Self::Observed => "observed",
+            Self::Contested => "contested",
             Self::Unmanaged => "unmanaged",
             Self::Orphaned => "orphaned",
             Self::Ignored => "ignored",
@@ -59,10 +62,12 @@ pub enum RuleOutcome {
     AlreadyPresent,
     /// It was missing when we first looked, and somebody else put it back.
     RestoredElsewhere,
-    /// Other live rules, which the record does not hold, allow the same.
+    /// Other live rules allow the same, or the rule left the record because its revoke was meant.
     Superseded,
     /// Left alone on purpose.
     Held,
+    /// Left alone for a time, because somebody drops it as often as we put it back.
+    Contested,
     /// Still missing.
     Failed,
 }
@@ -76,6 +81,7 @@ impl RuleOutcome {
             Self::RestoredElsewhere => "restored_elsewhere",
             Self::Superseded => "superseded",
             Self::Held => "held",
+            Self::Contested => "contested",
             Self::Failed => "failed",
         }
     }
@@ -88,6 +94,7 @@ impl RuleOutcome {
             Self::RestoredElsewhere,
             Self::Superseded,
             Self::Held,
+            Self::Contested,
             Self::Failed,
         ];
         all.into_iter().find(|outcome| outcome.name() == name)
@@ -156,6 +163,21 @@ pub struct Timing {
     pub total_ms: u64,
 }
 
+/// A generation of the record that was written on behalf of a principal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordChange {
+    /// Its number.
+    pub generation: u64,
+    /// The principal.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// Rules that entered, or that changed their description or tags.
+    pub added: Vec<RuleKey>,
+    /// Rules that left.
+    pub removed: Vec<RuleKey>,
+}
+
 /// What came of one group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[must_use]
@@ -179,6 +201,12 @@ pub struct Report {
     /// Things that did not keep the job from being done and that somebody may want to mend.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Generations of the record that were written on behalf of principals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RecordChange>,
+    /// What somebody should hear of, told once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// How long it took.
     pub timing: Timing,
     /// API calls by operation, repeated attempts included.
@@ -196,6 +224,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it tells anything but that all is well.
+    pub fn tells(&self) -> bool {
+        self.outcome != GroupOutcome::Converged
+            || !self.rules.is_empty()
+            || !self.changes.is_empty()
+            || !self.notices.is_empty()
+            || !self.warnings.is_empty()
+    }
+
     /// A report with nothing in it but its outcome.
     pub fn bare(
         trigger: Trigger,
@@ -212,6 +249,8 @@ impl Report {
             rules: Vec::new(),
             unexpected: Vec::new(),
             warnings: Vec::new(),
+            changes: Vec::new(),
+            notices: Vec::new(),
             timing: Timing::default(),
             calls: BTreeMap::new(),
             passing: false,
@@ -230,7 +269,10 @@ impl Report {
 
     /// Whether rules of the record are missing now, on purpose or not.
     pub fn leaves_rules_missing(&self) -> bool {
-        self.count(RuleOutcome::Failed) + self.count(RuleOutcome::Held) > 0
+        self.count(RuleOutcome::Failed)
+            + self.count(RuleOutcome::Held)
+            + self.count(RuleOutcome::Contested)
+            > 0
             || matches!(self.outcome, GroupOutcome::Failed | GroupOutcome::Orphaned)
     }
 
@@ -250,7 +292,10 @@ pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     let (restored, failed) = (count(RuleOutcome::Restored), count(RuleOutcome::Failed));
     let elsewhere = count(RuleOutcome::RestoredElsewhere) + count(RuleOutcome::AlreadyPresent);
     let superseded = count(RuleOutcome::Superseded);
+    let (contested, held) = (count(RuleOutcome::Contested), count(RuleOutcome::Held));
     let outcome = match (restored, failed) {
+        (_, 0) if contested > 0 => GroupOutcome::Contested,
+        (0, 0) if held > 0 => GroupOutcome::Held,
         (0, 0) => GroupOutcome::Converged,
         (_, 0) => GroupOutcome::Restored,
         (0, _) if elsewhere == 0 => GroupOutcome::Failed,
@@ -267,7 +312,15 @@ pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     }
     if superseded > 0 {
         let (n, noun) = plural(superseded, "rule");
-        parts.push(format!("{n} {noun} superseded by live rules"));
+        parts.push(format!("{n} {noun} superseded"));
+    }
+    if contested > 0 {
+        let (n, noun) = plural(contested, "rule");
+        parts.push(format!("{n} {noun} contested"));
+    }
+    if held > 0 {
+        let (n, noun) = plural(held, "rule");
+        parts.push(format!("{n} {noun} held while a change is under way"));
     }
     if parts.is_empty() {
         parts.push("no rule is missing".to_owned());
@@ -293,6 +346,10 @@ pub struct SweepReport {
     pub sweep: BTreeMap<String, u64>,
     /// The groups that were not converged.
     pub reports: Vec<Report>,
+    /// The converged groups of which there is something to tell all the same: a superseded rule, a change of the record,
+    /// a warning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Report>,
     /// Why the sweep could not be finished, when it could not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -314,16 +371,17 @@ pub enum Answer {
 
 impl Answer {
     /// Every report in the answer.
-    pub fn reports(&self) -> &[Report] {
-        match self {
-            Self::Group(report) => std::slice::from_ref(report),
-            Self::Sweep(sweep) => &sweep.reports,
-        }
+    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+        let (reports, remarks) = match self {
+            Self::Group(report) => (std::slice::from_ref(&**report), &[][..]),
+            Self::Sweep(sweep) => (&sweep.reports[..], &sweep.remarks[..]),
+        };
+        reports.iter().chain(remarks)
     }
 
     /// Whether rules are missing for a reason that may pass by itself, so that another delivery could help.
     pub fn is_worth_another_try(&self) -> bool {
-        self.reports().iter().any(|report| report.passing)
+        self.reports().any(|report| report.passing)
             || matches!(self, Self::Sweep(SweepReport { passing: true, .. }))
     }
 }

@@ -34,8 +34,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
     progress: Progress<'_>,
 ) -> SweepReport {
     let mut tally = Tally::default();
-    let (records, orphaned) =
-        tokio::join!(world.table.all_desired(scope), world.table.orphaned(scope));
+    let (records, marks) = tokio::join!(world.table.all_desired(scope), world.table.marks(scope));
     let records = match records {
         Ok(records) => records,
         Err(error) => {
@@ -44,7 +43,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
         }
     };
     // Not knowing which groups are gone costs a few calls and nothing else.
-    let orphaned = orphaned.unwrap_or_default();
+    let marks = marks.unwrap_or_default();
     let total = records.len();
     let mut present: Vec<(GroupAddress, Value)> = Vec::new();
     for (name, item) in records {
@@ -53,7 +52,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
             id,
         });
         match group {
-            Ok(group) if orphaned.contains(&group.id) => tally.add(gone(trigger, group)),
+            Ok(group) if marks.orphaned.contains(&group.id) => tally.add(gone(trigger, group)),
             Ok(group) => present.push((group, item)),
             Err(error) => {
                 let reason = format!("the desired-state record cannot be understood: sk: {error}");
@@ -101,13 +100,14 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
                 return out_of_time(tally, total);
             }
             let actual = live.remove(&group.id).unwrap_or_default();
-            if is_as_recorded(&item, &actual, scope) {
+            if !marks.open.contains(&group.id) && is_as_recorded(&item, &actual, scope) {
                 tally.count(GroupOutcome::Converged);
             } else {
                 let lookup = Lookup {
                     scope: scope.clone(),
                     group: GroupLocator::Id(group.id),
                     trigger: trigger.clone(),
+                    call: None,
                     evidence: Evidence::default(),
                 };
                 // Each report counts the calls for its own group, so the shared counter is read around it.
@@ -126,7 +126,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
 fn is_as_recorded(item: &Value, actual: &ActualRules, scope: &Scope) -> bool {
     DesiredRecord::from_json(item, &scope.account).is_ok_and(|reading| {
         let plan = plan(&reading.record, actual, &BTreeSet::new());
-        reading.record.pause.is_none() && plan.missing.is_empty()
+        reading.record.pause.is_none() && plan.missing.is_empty() && plan.superseded.is_empty()
     })
 }
 
@@ -163,6 +163,7 @@ fn made_since(before: &BTreeMap<&'static str, u64>, calls: &Calls) -> BTreeMap<&
 struct Tally {
     outcomes: BTreeMap<GroupOutcome, u64>,
     reports: Vec<Report>,
+    remarks: Vec<Report>,
 }
 
 impl Tally {
@@ -172,8 +173,10 @@ impl Tally {
 
     fn add(&mut self, report: Report) {
         self.count(report.outcome);
-        if report.outcome != GroupOutcome::Converged {
-            self.reports.push(report);
+        match report.outcome {
+            GroupOutcome::Converged if report.tells() => self.remarks.push(report),
+            GroupOutcome::Converged => {}
+            _ => self.reports.push(report),
         }
     }
 
@@ -194,6 +197,7 @@ impl Tally {
         SweepReport {
             sweep,
             reports: self.reports,
+            remarks: self.remarks,
             reason,
             passing,
         }

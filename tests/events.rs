@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rulekeeper::event::{GroupLocator, Intent, Lookup, intent};
+use rulekeeper::event::{Call, GroupLocator, Intent, Lookup, intent};
 use serde_json::Value;
 
 fn events_dir() -> PathBuf {
@@ -74,7 +74,8 @@ fn every_sample_is_read_as_the_readme_says() {
             Intent::Sweep(_) => "sweeps",
             Intent::Ignore(_) => "`ignored`",
         };
-        let looks = expected.starts_with("looks") && found == "reconciles";
+        let looks = (expected.starts_with("looks") || expected.starts_with("reads"))
+            && found == "reconciles";
         assert!(
             looks || expected.starts_with(found),
             "{name}: the README says {expected:?}, it is {found}"
@@ -99,8 +100,6 @@ fn what_is_ignored_says_why_and_keeps_what_could_be_read() {
         ),
         ("revoke-dry-run", "the call was a dry run"),
         ("revoke-egress", "egress rules are not kept"),
-        ("authorize-succeeded", "an authorize drops no rule"),
-        ("delete-group", "DeleteSecurityGroup drops no ingress rule"),
         (
             "garbage-array",
             "not an event: the payload is not a JSON object",
@@ -251,6 +250,13 @@ fn records_that_aws_wrote_are_read() {
                 assert!(lookup.trigger.event_time.is_some() && lookup.trigger.principal.is_some());
             }
             (_, Intent::Ignore(ignored)) => assert!(!ignored.reason.is_empty()),
+            (_, Intent::Reconcile(lookup)) => {
+                let calls = [Call::Authorize, Call::RefusedAuthorize, Call::Delete];
+                assert!(
+                    lookup.call.is_some_and(|call| calls.contains(&call)),
+                    "{name}"
+                );
+            }
             (_, other) => panic!("{name}: {other:?}"),
         }
         // The same request as a revoke says which rules it named, whatever their encoding.
@@ -278,4 +284,69 @@ fn records_that_aws_wrote_are_read() {
             other @ Intent::Sweep(_) => panic!("{name}: {other:?}"),
         }
     }
+}
+
+/// The sample of this name, changed.
+fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Lookup {
+    let mut event = read(&events_dir().join(format!("{name}.json")));
+    change(&mut event);
+    match intent(&event) {
+        Intent::Reconcile(lookup) => *lookup,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn an_empty_set_of_revoked_rules_says_that_none_was() {
+    let lookup = changed("revoke-by-permission", |event| {
+        event["detail"]["responseElements"]["revokedSecurityGroupRuleSet"] = serde_json::json!({});
+    });
+    assert!(lookup.evidence.revoked.is_empty() && lookup.evidence.revoked_ids.is_empty());
+}
+
+#[test]
+fn a_session_without_an_issuer_counts_as_its_role() {
+    let lookup = changed("revoke-by-eks-service-account", |event| {
+        let identity = &mut event["detail"]["userIdentity"];
+        identity["arn"] = "arn:aws-cn:sts::111122223333:assumed-role/lbc/one".into();
+        identity["principalId"] = Value::Null;
+        identity["sessionContext"] = Value::Null;
+    });
+    let trigger = lookup.trigger;
+    let role = "arn:aws-cn:iam::111122223333:role/lbc";
+    assert_eq!(trigger.principal.as_deref(), Some(role));
+    assert_eq!(trigger.session.as_deref(), Some("one"));
+}
+
+#[test]
+fn the_envelopes_time_stands_in_for_the_records() {
+    let lookup = changed("revoke-by-permission", |event| {
+        event["detail"]["eventTime"] = Value::Null;
+        event["time"] = "2026-11-22T09:31:07Z".into();
+    });
+    let time = lookup.trigger.event_time.expect("a time").to_string();
+    assert_eq!(time, "2026-11-22T09:31:07Z");
+}
+
+#[test]
+fn a_duplicate_of_a_single_rule_refused_nothing() {
+    let refused = |rules: Value| {
+        let mut event = read(&events_dir().join("authorize-failed-bad-reference.json"));
+        event["detail"]["errorCode"] = "Client.InvalidPermission.Duplicate".into();
+        event["detail"]["requestParameters"]["ipPermissions"] = rules;
+        match intent(&event) {
+            Intent::Reconcile(lookup) => lookup.call == Some(Call::RefusedAuthorize),
+            Intent::Ignore(_) => false,
+            other => panic!("{other:?}"),
+        }
+    };
+    let permission = |ranges: &[&str]| {
+        let ranges = ranges
+            .iter()
+            .map(|range| serde_json::json!({"cidrIp": range}));
+        serde_json::json!({"items": [{"ipProtocol": "tcp", "fromPort": 80, "toPort": 80, "groups": {},
+            "ipRanges": {"items": ranges.collect::<Vec<_>>()}}]})
+    };
+    assert!(!refused(permission(&["10.0.0.0/8"])));
+    assert!(refused(permission(&["10.0.0.0/8", "192.0.2.0/24"])));
 }

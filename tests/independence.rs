@@ -10,7 +10,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, Ipv6Range, UserIdGroupPair};
 use rulekeeper_local::{LambdaConfig, Stack, StackConfig};
 use serde_json::{Value, json};
-use support::{MotoTable, moto, outcomes, revoke_event, rule_json, sdk_config};
+use support::{MotoTable, moto, notation, outcomes, revoke_event, rule_json, sdk_config};
 
 /// The account of every moto.
 const MOTO_ACCOUNT: &str = "123456789012";
@@ -77,7 +77,9 @@ impl Scene {
     }
 
     async fn record_rules(&self, rules: Vec<Value>) {
-        let record = json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules});
+        let principals = json!([{"arn": role("lbc"), "policy": "follow"}, {"arn": role("terraform"), "policy": "accept"}]);
+        let record = json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules, "settle_seconds": 1,
+            "principals": principals});
         self.table
             .put_desired(MOTO_ACCOUNT, &self.group, &record)
             .await;
@@ -90,6 +92,52 @@ impl Scene {
             .group_id(&self.group)
             .ip_permissions(permission);
         made.send().await.expect("moto authorizes");
+    }
+
+    async fn revoke(&self, permission: IpPermission) {
+        let revoked = self
+            .ec2
+            .revoke_security_group_ingress()
+            .group_id(&self.group)
+            .ip_permissions(permission);
+        revoked.send().await.expect("moto revokes");
+    }
+
+    /// The rules of the record, in notation.
+    async fn recorded(&self) -> Vec<String> {
+        let items = self
+            .table
+            .items(&format!("desired#{MOTO_ACCOUNT}#eu-west-1"))
+            .await;
+        let rules = items[0]["rules"].as_l().expect("a list");
+        rules.iter().map(notation).collect()
+    }
+
+    /// Hands over the event of a call that a role made just now.
+    async fn handle_call(
+        &self,
+        call: &str,
+        by: &str,
+        rules: &[&str],
+        error: Option<&str>,
+    ) -> Value {
+        let mut event = revoke_event(MOTO_ACCOUNT, &self.group, rules);
+        let detail = &mut event["detail"];
+        detail["eventName"] = call.into();
+        detail["eventTime"] = jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string()
+            .into();
+        detail["eventID"] = format!("{by} {call} {}", detail["eventTime"]).into();
+        detail["userIdentity"] =
+            json!({"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"arn": role(by)}}});
+        if let Some(error) = error {
+            detail["errorCode"] = error.into();
+            detail["responseElements"] = Value::Null;
+        }
+        let result = self.stack.lambda().invoke(event).await;
+        assert_eq!(result.function_error, None, "{:#}", result.payload);
+        result.payload
     }
 
     /// Port, source and description of each live rule, sorted.
@@ -141,6 +189,16 @@ impl Scene {
         assert_eq!(result.function_error, None, "{:#}", result.payload);
         result.payload
     }
+}
+
+fn role(name: &str) -> String {
+    format!("arn:aws:iam::{MOTO_ACCOUNT}:role/{name}")
+}
+
+fn from_office(from_port: i32, to_port: i32) -> IpPermission {
+    let office = IpRange::builder().cidr_ip("10.0.0.0/8").build();
+    let ports = tcp(from_port).to_port(to_port);
+    ports.ip_ranges(office).build()
 }
 
 fn tcp(port: i32) -> aws_sdk_ec2::types::builders::IpPermissionBuilder {
@@ -335,4 +393,72 @@ async fn a_sweep_finds_what_no_event_told() {
         "{answer:#}"
     );
     assert_eq!(scene.live().await, ["tcp 443 10.0.0.0/8"]);
+}
+
+const NARROW: &str = "tcp 80-9093 from 10.0.0.0/8";
+const WIDE: &str = "tcp 80-9100 from 10.0.0.0/8";
+
+#[tokio::test]
+async fn a_followed_replacement_enters_and_leaves_the_record() {
+    let scene = Scene::new().await;
+    scene.authorize(from_office(80, 9093)).await;
+    scene.record(&[NARROW]).await;
+    scene.revoke(from_office(80, 9093)).await;
+    scene.authorize(from_office(80, 9100)).await;
+    let (revoke, authorize) = tokio::join!(
+        scene.handle_call("RevokeSecurityGroupIngress", "lbc", &[NARROW], None),
+        scene.handle_call("AuthorizeSecurityGroupIngress", "lbc", &[WIDE], None)
+    );
+    assert_eq!(scene.recorded().await, [WIDE], "{revoke:#} {authorize:#}");
+    assert_eq!(scene.live().await, ["tcp 80 10.0.0.0/8"]);
+}
+
+#[tokio::test]
+async fn an_aborted_replacement_is_undone() {
+    let scene = Scene::new().await;
+    scene.authorize(from_office(80, 9093)).await;
+    scene.record(&[NARROW]).await;
+    for _ in 0..2 {
+        scene.revoke(from_office(80, 9093)).await;
+        let refused = Some("Client.InvalidGroup.NotFound");
+        let report = scene
+            .handle_call("AuthorizeSecurityGroupIngress", "lbc", &[WIDE], refused)
+            .await;
+        assert_eq!(
+            outcomes(&report),
+            [format!("{NARROW} restored")],
+            "{report:#}"
+        );
+        let report = scene
+            .handle_call("RevokeSecurityGroupIngress", "lbc", &[NARROW], None)
+            .await;
+        assert_eq!(
+            outcomes(&report),
+            [format!("{NARROW} already_present")],
+            "{report:#}"
+        );
+    }
+    assert_eq!(scene.recorded().await, [NARROW]);
+}
+
+#[tokio::test]
+async fn an_accepted_revoke_leaves_the_record() {
+    let scene = Scene::new().await;
+    scene.authorize(from_office(80, 9100)).await;
+    scene.record(&[NARROW, WIDE]).await;
+    // The event names both, and one of them is still there.
+    let report = scene
+        .handle_call(
+            "RevokeSecurityGroupIngress",
+            "terraform",
+            &[NARROW, WIDE],
+            None,
+        )
+        .await;
+    assert_eq!(
+        report["changes"][0]["removed"],
+        json!([NARROW]),
+        "{report:#}"
+    );
+    assert_eq!(scene.recorded().await, [WIDE]);
 }

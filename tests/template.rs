@@ -66,7 +66,7 @@ fn the_policy_allows_exactly_what_the_adapters_call() {
     assert_eq!(of_service("ec2:"), ec2);
 
     let mut dynamodb = operations("src/aws/dynamodb.rs", "dynamodb");
-    // Writing a record is the operator's: the function's role may not.
+    // A transaction is allowed by the actions that it is made of.
     assert!(
         dynamodb.remove("dynamodb:TransactWriteItems"),
         "{dynamodb:?}"
@@ -103,12 +103,13 @@ fn the_adapter_calls_nothing_that_takes_a_rule_away() {
 }
 
 #[test]
-fn the_function_may_write_incidents_and_state_and_no_record() {
+fn the_function_may_write_records_incidents_and_state_and_no_settings() {
     let template = source("template.yaml");
-    let condition = "dynamodb:LeadingKeys: [\"incident#*\", \"state#*\"]";
+    let condition =
+        "dynamodb:LeadingKeys: [\"desired#*\", \"history#*\", \"incident#*\", \"state#*\"]";
     assert_eq!(template.matches(condition).count(), 1);
     let statement = template
-        .split("Sid: WriteIncidentsAndState")
+        .split("Sid: WriteRecordsIncidentsAndState")
         .nth(1)
         .expect("the statement is there");
     let statement = statement.split("Sid:").next().expect("it ends");

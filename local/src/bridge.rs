@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::cloud::lock;
 use crate::ids;
@@ -94,6 +95,7 @@ struct Inner {
     account: String,
     region: String,
     state: Mutex<State>,
+    hurry: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -123,6 +125,7 @@ impl Bridge {
                 account,
                 region,
                 state: Mutex::new(state),
+                hurry: watch::Sender::new(()),
             }),
         }
     }
@@ -177,6 +180,11 @@ impl Bridge {
     pub fn release_all(&self) {
         let order: Vec<_> = (0..self.held().len()).collect();
         self.release(&order);
+    }
+
+    /// Sends delayed events now, in no particular order, as if time had been skipped. Later events are delayed again.
+    pub fn hurry(&self) {
+        self.inner.hurry.send_replace(());
     }
 
     /// What became of each event so far.
@@ -278,8 +286,10 @@ impl Bridge {
         }
         let lambda = self.inner.lambda.clone();
         let under_way = lambda.under_way();
+        let mut hurry = self.inner.hurry.subscribe();
         self.inner.runtime.spawn(async move {
-            tokio::time::sleep(delay).await;
+            // Either way it is time.
+            let _ = tokio::time::timeout(delay, hurry.changed()).await;
             lambda.invoke_event(event);
             drop(under_way);
         });

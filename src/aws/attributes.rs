@@ -21,17 +21,18 @@ fn value_to_json(value: &AttributeValue) -> Value {
         AttributeValue::Bool(truth) => (*truth).into(),
         AttributeValue::L(list) => list.iter().map(value_to_json).collect(),
         AttributeValue::M(map) => to_json(map),
-        AttributeValue::Ss(texts) => texts
-            .iter()
-            .map(|text| Value::from(text.as_str()))
-            .collect(),
-        AttributeValue::Ns(numbers) => numbers
-            .iter()
-            .map(|number| number_to_json(number))
-            .collect(),
+        AttributeValue::Ss(texts) => sorted(texts).map(Value::from).collect(),
+        AttributeValue::Ns(numbers) => sorted(numbers).map(number_to_json).collect(),
         AttributeValue::B(_) | AttributeValue::Bs(_) => "(binary)".into(),
         _ => Value::Null,
     }
+}
+
+/// Sets come in any order, and a list that is compared needs one.
+fn sorted(set: &[String]) -> impl Iterator<Item = &str> {
+    let mut set: Vec<&str> = set.iter().map(String::as_str).collect();
+    set.sort_unstable();
+    set.into_iter()
 }
 
 /// A number that JSON cannot hold stays text, so that whoever reads it can say what is wrong with it.
@@ -73,5 +74,18 @@ mod tests {
             panic!("an object")
         };
         assert_eq!(to_json(&from_json(&fields)), Value::Object(fields));
+    }
+
+    #[test]
+    fn a_set_is_the_same_list_in_whatever_order_it_comes() {
+        let item = |texts: &[&str]| {
+            let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+            to_json(&HashMap::from([(
+                "set".to_owned(),
+                AttributeValue::Ss(texts),
+            )]))
+        };
+        assert_eq!(item(&["b", "a"]), item(&["a", "b"]));
+        assert_eq!(item(&["b", "a"]), json!({"set": ["a", "b"]}));
     }
 }

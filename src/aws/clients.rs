@@ -14,7 +14,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use super::{DynamoTable, Ec2};
 use crate::budget::Budget;
-use crate::handler::Clouds;
+use crate::handler::{Clouds, SESSION_NAME};
 use crate::model::Scope;
 use crate::ports::Calls;
 
@@ -107,7 +107,7 @@ impl Clients {
         let mut config = aws_sdk_ec2::config::Builder::from(&self.config).region(place.0.clone());
         if let Some(role_arn) = &place.1 {
             let provider = AssumeRoleProvider::builder(role_arn)
-                .session_name("rulekeeper")
+                .session_name(SESSION_NAME)
                 .configure(&self.config)
                 .build()
                 .await;

@@ -1,27 +1,35 @@
 //! The table.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, CancellationReason, KeysAndAttributes, Put,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::attributes::{from_json, to_json};
 use super::call::{CountAttempts, api_error, within};
+use super::state_update::StateUpdate;
+use super::unchanged::{Item, Unchanged};
+use crate::budget::backoff;
+use crate::changes::GroupState;
+use crate::desired::RECORD_ATTRIBUTES;
 use crate::error::{ApiError, Failure};
 use crate::incident::Incident;
-use crate::model::{GroupAddress, GroupId, Scope};
-use crate::operator::{NewGeneration, Records, WriteError};
-use crate::ports::{Calls, Table};
+use crate::model::{GroupAddress, Scope};
+use crate::ports::{Calls, Loaded, Marks, NewGeneration, Table, WriteError};
 
 /// How often an incident is merged anew when somebody else writes it at the same moment.
 const MERGES_MAX: usize = 5;
+
+/// Both keys of the item that holds for all groups.
+pub(super) const SETTINGS: &str = "settings";
 
 /// The table, for the time of one piece of work.
 #[derive(Debug, Clone)]
@@ -35,7 +43,7 @@ pub struct DynamoTable {
     pub(super) record_deadline: Instant,
 }
 
-fn desired_key(scope: &Scope) -> String {
+pub(super) fn desired_key(scope: &Scope) -> String {
     format!("desired#{}#{}", scope.account, scope.region)
 }
 
@@ -43,7 +51,7 @@ fn state_key(scope: &Scope) -> String {
     format!("state#{}#{}", scope.account, scope.region)
 }
 
-fn history_key(group: &GroupAddress) -> String {
+pub(super) fn history_key(group: &GroupAddress) -> String {
     format!(
         "history#{}#{}#{}",
         group.scope.account, group.scope.region, group.id
@@ -57,13 +65,12 @@ fn incident_key(group: &GroupAddress) -> String {
     )
 }
 
-fn text(value: impl Into<String>) -> AttributeValue {
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
 /// An item's keys and the rest of it.
-fn item(pk: String, sk: &str, attributes: &Map<String, Value>) -> HashMap<String, AttributeValue> {
-    let mut item = from_json(attributes);
+pub(super) fn item(pk: String, sk: &str, mut item: Item) -> Item {
     item.insert("pk".to_owned(), text(pk));
     item.insert("sk".to_owned(), text(sk));
     item
@@ -77,11 +84,11 @@ impl DynamoTable {
         }
     }
 
-    async fn query(
+    pub(super) async fn query(
         &self,
         pk: String,
         filter: Option<&str>,
-    ) -> Result<Vec<HashMap<String, AttributeValue>>, ApiError> {
+    ) -> Result<Vec<Item>, ApiError> {
         const OPERATION: &str = "Query";
         let (mut items, mut start) = (Vec::new(), None);
         loop {
@@ -105,19 +112,61 @@ impl DynamoTable {
         }
     }
 
-    async fn get(&self, pk: String, sk: &str) -> Result<Option<Value>, ApiError> {
-        const OPERATION: &str = "GetItem";
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key("pk", text(pk))
-            .key("sk", text(sk))
-            .customize()
-            .interceptor(self.counting(OPERATION));
-        let found = within(self.deadline, OPERATION, request.send()).await?;
-        Ok(found.item.as_ref().map(to_json))
+    /// The items with these keys, in their order. DynamoDB may leave some for another call when it is busy.
+    pub(super) async fn get_all<const N: usize>(
+        &self,
+        keys: [(String, &str); N],
+    ) -> Result<[Option<Value>; N], ApiError> {
+        const OPERATION: &str = "BatchGetItem";
+        let key = |(pk, sk): &(String, &str)| {
+            HashMap::from([
+                ("pk".to_owned(), text(pk.clone())),
+                ("sk".to_owned(), text(*sk)),
+            ])
+        };
+        let mut found: [Option<Value>; N] = std::array::from_fn(|_| None);
+        let mut wanted: Vec<_> = keys.iter().map(key).collect();
+        let mut waits = 0;
+        loop {
+            let asked = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| unusable(OPERATION, &error))?;
+            let request = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, asked)
+                .customize()
+                .interceptor(self.counting(OPERATION));
+            let answer = within(self.deadline, OPERATION, request.send()).await?;
+            let items = answer.responses.unwrap_or_default().remove(&self.name);
+            for item in items.unwrap_or_default() {
+                let place = keys.iter().position(|(pk, sk)| {
+                    item.get("pk") == Some(&text(pk.clone())) && item.get("sk") == Some(&text(*sk))
+                });
+                if let Some(place) = place {
+                    found[place] = Some(to_json(&item));
+                }
+            }
+            let left = answer.unprocessed_keys.unwrap_or_default();
+            wanted = left
+                .get(&self.name)
+                .map_or_else(Vec::new, |left| left.keys.clone());
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            let wait = backoff(waits);
+            waits += 1;
+            if Instant::now() + wait >= self.deadline {
+                return Err(ApiError {
+                    operation: OPERATION,
+                    failure: Failure::OutOfTime,
+                    message: "the table was too busy to answer in time".to_owned(),
+                });
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Puts an incident on condition that its revision is still `revision`; answers with what is there when it is not.
@@ -134,7 +183,7 @@ impl DynamoTable {
             .set_item(Some(item(
                 incident_key(&incident.group),
                 &incident.key,
-                &incident.attributes,
+                from_json(&incident.attributes),
             )))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = match revision {
@@ -159,18 +208,40 @@ impl DynamoTable {
                 }
             }
             Ok(Err(error)) => Err(api_error(OPERATION, &error)),
-            Err(_) => Err(ApiError {
-                operation: OPERATION,
-                failure: Failure::OutOfTime,
-                message: "the invocation's time ran out during the call".to_owned(),
-            }),
+            Err(_) => Err(out_of_time(OPERATION)),
         }
     }
 }
 
+fn out_of_time(operation: &'static str) -> ApiError {
+    ApiError {
+        operation,
+        failure: Failure::OutOfTime,
+        message: "the invocation's time ran out during the call".to_owned(),
+    }
+}
+
+fn unusable(operation: &'static str, error: &BuildError) -> ApiError {
+    ApiError {
+        operation,
+        failure: Failure::Unusable,
+        message: error.to_string(),
+    }
+}
+
 impl Table for DynamoTable {
-    async fn desired(&self, group: &GroupAddress) -> Result<Option<Value>, ApiError> {
-        self.get(desired_key(&group.scope), group.id.as_str()).await
+    async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
+        let keys = [
+            (desired_key(&group.scope), group.id.as_str()),
+            (state_key(&group.scope), group.id.as_str()),
+            (SETTINGS.to_owned(), SETTINGS),
+        ];
+        let [desired, state, settings] = self.get_all(keys).await?;
+        Ok(Loaded {
+            desired,
+            state,
+            settings,
+        })
     }
 
     async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
@@ -186,14 +257,46 @@ impl Table for DynamoTable {
         Ok(named.collect())
     }
 
-    async fn orphaned(&self, scope: &Scope) -> Result<BTreeSet<GroupId>, ApiError> {
-        let items = self
-            .query(state_key(scope), Some("attribute_exists(orphaned_at)"))
-            .await?;
-        Ok(items
-            .iter()
-            .filter_map(|item| item.get("sk")?.as_s().ok()?.parse().ok())
-            .collect())
+    async fn marks(&self, scope: &Scope) -> Result<Marks, ApiError> {
+        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unsettled)";
+        let mut marks = Marks::default();
+        for item in self.query(state_key(scope), Some(filter)).await? {
+            let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.parse().ok());
+            let Some(id) = id else { continue };
+            match item.contains_key("orphaned_at") {
+                true => marks.orphaned.insert(id),
+                false => marks.open.insert(id),
+            };
+        }
+        Ok(marks)
+    }
+
+    async fn save_state(&self, group: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
+        const OPERATION: &str = "UpdateItem";
+        let change = StateUpdate::of(state);
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(state_key(&group.scope)))
+            .key("sk", text(group.id.as_str()))
+            .update_expression(change.update)
+            .condition_expression(change.condition)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
+            .customize()
+            .interceptor(self.counting(OPERATION));
+        let sent = tokio::time::timeout_at(self.record_deadline, request.send()).await;
+        match sent {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(SdkError::ServiceError(error)))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
+            Ok(Err(error)) => Err(api_error(OPERATION, &error)),
+            Err(_) => Err(out_of_time(OPERATION)),
+        }
     }
 
     async fn mark_orphaned(&self, group: &GroupAddress, at: &str) -> Result<(), ApiError> {
@@ -210,6 +313,44 @@ impl Table for DynamoTable {
             .interceptor(self.counting(OPERATION));
         within(self.record_deadline, OPERATION, request.send()).await?;
         Ok(())
+    }
+
+    /// One transaction: the new generation, on condition that the present one is the one that was read, and the present
+    /// one into history. Either both are written, and the run-time state with them, or nothing is. Any mark that the group
+    /// is gone is taken off, so that sweeps look for it again.
+    ///
+    /// Whoever writes items past these tools may have used a generation twice. History is never overwritten: the
+    /// present record then goes behind the latest of it, and the new one counts on from there.
+    async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
+        let mut change = change.clone();
+        match self.replace(&change).await.map_err(WriteError::Api)? {
+            Transaction::Written => return Ok(change.record.generation),
+            Transaction::Changed => {
+                return Err(WriteError::LostRace {
+                    group: change.address,
+                });
+            }
+            Transaction::StateChanged => {
+                return Err(WriteError::StateChanged {
+                    group: change.address,
+                });
+            }
+            Transaction::InHistory => {}
+        }
+        let latest = self
+            .latest_in_history(history_key(&change.address))
+            .await
+            .map_err(WriteError::Api)?;
+        change.record.generation = latest + 2;
+        match self.replace(&change).await.map_err(WriteError::Api)? {
+            Transaction::Written => Ok(change.record.generation),
+            Transaction::StateChanged => Err(WriteError::StateChanged {
+                group: change.address,
+            }),
+            Transaction::Changed | Transaction::InHistory => Err(WriteError::LostRace {
+                group: change.address,
+            }),
+        }
     }
 
     async fn record_incident(&self, incident: &Incident) -> Result<(), ApiError> {
@@ -243,57 +384,53 @@ impl Table for DynamoTable {
     }
 }
 
-impl Records for DynamoTable {
-    /// One transaction: the new generation, on condition that the present one is the one that was read, and the present
-    /// one into history. Either both are written or nothing is. Any mark that the group is gone is taken off before, so
-    /// that sweeps look for it again.
-    ///
-    /// Whoever writes items past these tools may have used a generation twice. History is never overwritten: the
-    /// present record then goes behind the latest of it, and the new one counts on from there.
-    async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
-        self.unmark_orphaned(&change.address)
-            .await
-            .map_err(WriteError::Api)?;
-        let mut change = change.clone();
-        match self.transact(&change).await? {
-            Transaction::Written => return Ok(change.record.generation),
-            Transaction::Changed => {
-                return Err(WriteError::LostRace {
-                    group: change.address,
-                });
-            }
-            Transaction::InHistory => {}
-        }
-        change.record.generation = self.latest_in_history(&change.address).await? + 2;
-        match self.transact(&change).await? {
-            Transaction::Written => Ok(change.record.generation),
-            Transaction::Changed | Transaction::InHistory => Err(WriteError::LostRace {
-                group: change.address,
-            }),
-        }
-    }
-}
-
 /// How a transaction that reached the table ended.
-enum Transaction {
+pub(super) enum Transaction {
     Written,
-    /// The record is not the one that was read.
+    /// The item that it replaces is not the one that was read.
     Changed,
+    /// The run-time state is not the one that was read, or somebody writes one of the items at this moment.
+    StateChanged,
     /// History holds a generation of that number.
     InHistory,
 }
 
 impl DynamoTable {
-    async fn transact(&self, change: &NewGeneration) -> Result<Transaction, WriteError> {
+    /// Sends a transaction whose first part is about the item that was read, and its second about the run-time state, if
+    /// `with_state`; what follows goes into history.
+    ///
+    /// What was read comes as JSON, in which a set looks like a list. If the condition fails and the item turns out to be
+    /// the same in JSON, it goes again with the item as it is.
+    pub(super) async fn transact(
+        &self,
+        read: Option<&Value>,
+        with_state: bool,
+        writes: impl Fn(Option<&Item>) -> Result<Vec<TransactWriteItem>, ApiError>,
+    ) -> Result<Transaction, ApiError> {
+        let as_read = read.and_then(Value::as_object).map(from_json);
+        let (mut ended, there) = self.send(writes(as_read.as_ref())?, with_state).await?;
+        if let (Transaction::Changed, Some(there), Some(read)) = (&ended, there, read)
+            && without_keys(&to_json(&there)) == without_keys(read)
+        {
+            (ended, _) = self.send(writes(Some(&there))?, with_state).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn send(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        with_state: bool,
+    ) -> Result<(Transaction, Option<Item>), ApiError> {
         const OPERATION: &str = "TransactWriteItems";
         let request = self
             .client
             .transact_write_items()
-            .set_transact_items(Some(self.writes(change)?))
+            .set_transact_items(Some(writes))
             .customize()
             .interceptor(self.counting(OPERATION));
         let Err(error) = request.send().await else {
-            return Ok(Transaction::Written);
+            return Ok((Transaction::Written, None));
         };
         let reasons = match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
@@ -301,87 +438,116 @@ impl DynamoTable {
             }
             _ => &[],
         };
-        let failed = |index: usize| {
-            reasons.get(index).and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
-        };
+        let code = |reason: &CancellationReason, code: &str| reason.code() == Some(code);
+        let failed = |reason: &CancellationReason| code(reason, "ConditionalCheckFailed");
+        let history = if with_state { 2 } else { 1 };
         let conflict = reasons
             .iter()
-            .any(|reason| reason.code() == Some("TransactionConflict"));
-        match (failed(0) || conflict, failed(1)) {
-            (true, _) => Ok(Transaction::Changed),
-            (false, true) => Ok(Transaction::InHistory),
-            (false, false) => Err(WriteError::Api(api_error(OPERATION, &error))),
+            .any(|reason| code(reason, "TransactionConflict"));
+        let state_changed = with_state && reasons.get(1).is_some_and(failed);
+        if reasons.first().is_some_and(failed) {
+            let there = reasons.first().and_then(|reason| reason.item.clone());
+            return Ok((Transaction::Changed, there));
         }
+        if conflict || state_changed {
+            return Ok((Transaction::StateChanged, None));
+        }
+        if reasons.iter().skip(history).any(failed) {
+            return Ok((Transaction::InHistory, None));
+        }
+        Err(api_error(OPERATION, &error))
     }
 
-    /// The record, and what goes into history, in this order.
-    fn writes(&self, change: &NewGeneration) -> Result<Vec<TransactWriteItem>, WriteError> {
+    /// The record, the run-time state, and what goes into history, in this order.
+    async fn replace(&self, change: &NewGeneration) -> Result<Transaction, ApiError> {
         let group = &change.address;
-        let current = Put::builder().table_name(&self.name).set_item(Some(item(
-            desired_key(&group.scope),
-            group.id.as_str(),
-            &change.record.to_json(),
-        )));
-        let current = match change
-            .replaces
-            .as_ref()
-            .map(|replaced| replaced.get("generation"))
-        {
-            None => current.condition_expression("attribute_not_exists(pk)"),
-            Some(None) => current
-                .condition_expression("attribute_exists(pk) AND attribute_not_exists(generation)"),
-            Some(Some(generation)) => current
-                .condition_expression("generation = :generation")
-                .expression_attribute_values(":generation", value(generation)),
-        };
-        let mut writes = vec![
-            TransactWriteItem::builder()
-                .put(built(current.build())?)
-                .build(),
-        ];
-        if let Some(Value::Object(replaced)) = &change.replaces {
-            let sk = format!("{:012}", change.record.generation.saturating_sub(1));
-            let earlier = Put::builder()
-                .table_name(&self.name)
-                .set_item(Some(item(history_key(group), &sk, replaced)))
-                .condition_expression("attribute_not_exists(pk)");
-            writes.push(
-                TransactWriteItem::builder()
-                    .put(built(earlier.build())?)
-                    .build(),
+        let writes = |read: Option<&Item>| {
+            let record = item(
+                desired_key(&group.scope),
+                group.id.as_str(),
+                from_json(&change.record.to_json()),
             );
-        }
-        Ok(writes)
+            let mut writes = vec![
+                self.put_unless_changed(record, read, &RECORD_ATTRIBUTES)?,
+                self.state_update(group, &change.state)?,
+            ];
+            if let Some(replaced) = read {
+                let generation = change.record.generation.saturating_sub(1);
+                writes.push(self.archived(history_key(group), generation, replaced.clone())?);
+            }
+            Ok(writes)
+        };
+        self.transact(change.replaces.as_ref(), true, writes).await
     }
 
-    async fn unmark_orphaned(&self, group: &GroupAddress) -> Result<(), ApiError> {
-        const OPERATION: &str = "UpdateItem";
-        let request = self
-            .client
-            .update_item()
+    /// Puts an item on condition that the one that was read is still there.
+    pub(super) fn put_unless_changed(
+        &self,
+        item: Item,
+        read: Option<&Item>,
+        known: &[&str],
+    ) -> Result<TransactWriteItem, ApiError> {
+        let unchanged = Unchanged::since(read, known);
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression(unchanged.expression)
+            .set_expression_attribute_names(unchanged.names)
+            .set_expression_attribute_values(unchanged.values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        Ok(TransactWriteItem::builder()
+            .put(built(put.build())?)
+            .build())
+    }
+
+    /// A generation's way into history, where nothing is ever overwritten.
+    pub(super) fn archived(
+        &self,
+        pk: String,
+        generation: u64,
+        replaced: Item,
+    ) -> Result<TransactWriteItem, ApiError> {
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item(pk, &format!("{generation:012}"), replaced)))
+            .condition_expression("attribute_not_exists(pk)");
+        Ok(TransactWriteItem::builder()
+            .put(built(put.build())?)
+            .build())
+    }
+
+    /// Writes the run-time state beside a record, and takes off any mark that the group is gone.
+    pub(super) fn state_update(
+        &self,
+        group: &GroupAddress,
+        state: &GroupState,
+    ) -> Result<TransactWriteItem, ApiError> {
+        let StateUpdate {
+            update,
+            condition,
+            mut names,
+            values,
+        } = StateUpdate::of(state);
+        names.insert("#orphaned_at".to_owned(), "orphaned_at".to_owned());
+        let update = match update.contains(" REMOVE ") {
+            true => format!("{update}, #orphaned_at"),
+            false => format!("{update} REMOVE #orphaned_at"),
+        };
+        let update = Update::builder()
             .table_name(&self.name)
             .key("pk", text(state_key(&group.scope)))
             .key("sk", text(group.id.as_str()))
-            .update_expression("REMOVE orphaned_at")
-            .condition_expression("attribute_exists(orphaned_at)")
-            .customize()
-            .interceptor(self.counting(OPERATION));
-        match request.send().await {
-            Err(SdkError::ServiceError(error))
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(api_error(OPERATION, &error)),
-            Ok(_) => Ok(()),
-        }
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        Ok(TransactWriteItem::builder()
+            .update(built(update.build())?)
+            .build())
     }
 
-    async fn latest_in_history(&self, group: &GroupAddress) -> Result<u64, WriteError> {
-        let items = self
-            .query(history_key(group), None)
-            .await
-            .map_err(WriteError::Api)?;
+    pub(super) async fn latest_in_history(&self, pk: String) -> Result<u64, ApiError> {
+        let items = self.query(pk, None).await?;
         let numbers = items
             .iter()
             .filter_map(|item| item.get("sk")?.as_s().ok()?.parse().ok());
@@ -389,22 +555,13 @@ impl DynamoTable {
     }
 }
 
-/// A part of a transaction, whose builder asks for what is always given here.
-fn built<T>(part: Result<T, BuildError>) -> Result<T, WriteError> {
-    part.map_err(|error| {
-        WriteError::Api(ApiError {
-            operation: "TransactWriteItems",
-            failure: Failure::Unusable,
-            message: error.to_string(),
-        })
-    })
+fn without_keys(item: &Value) -> Map<String, Value> {
+    let mut fields = item.as_object().cloned().unwrap_or_default();
+    fields.retain(|name, _| !["pk", "sk"].contains(&name.as_str()));
+    fields
 }
 
-/// A JSON value as an attribute.
-fn value(json: &Value) -> AttributeValue {
-    match json {
-        Value::Number(number) => AttributeValue::N(number.to_string()),
-        Value::String(string) => text(string.clone()),
-        _ => AttributeValue::Null(true),
-    }
+/// A part of a transaction, whose builder asks for what is always given here.
+pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T, ApiError> {
+    part.map_err(|error| unusable("TransactWriteItems", &error))
 }

@@ -1,10 +1,13 @@
 //! The only room that speaks to the AWS SDK. Adapters translate and nothing else.
 
+mod archive;
 mod attributes;
 mod call;
 mod clients;
 mod dynamodb;
 mod ec2;
+mod state_update;
+mod unchanged;
 
 pub use clients::{Clients, load_sdk_config};
 pub use dynamodb::DynamoTable;

@@ -95,7 +95,6 @@ fn retryable(answer: &Answer) -> Option<String> {
     };
     let of_groups = answer
         .reports()
-        .iter()
         .filter(|report| report.passing)
         .map(|report| {
             let group = report

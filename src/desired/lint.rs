@@ -8,14 +8,17 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{DesiredRecord, Mode, Pause, Principal, Reading, SCHEMA, Superseding, Unreadable};
+use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
 use crate::model::{AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scope, Source, Tags};
+use crate::principals::{Principal, SETTLE_SECONDS_MAX};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The record can be used; something in it has no effect.
     Warning,
+    /// The record can be used, and whoever writes it should say that it is meant.
+    Doubt,
     /// The record cannot be used.
     Error,
 }
@@ -37,7 +40,8 @@ impl fmt::Display for Finding {
     }
 }
 
-const RECORD_ATTRIBUTES: [&str; 13] = [
+/// Every attribute of a record.
+pub(crate) const RECORD_ATTRIBUTES: [&str; 15] = [
     "pk",
     "sk",
     "schema",
@@ -47,11 +51,26 @@ const RECORD_ATTRIBUTES: [&str; 13] = [
     "pause_reason",
     "superseding",
     "principals",
+    "settle_seconds",
     "rules",
     "updated_at",
     "updated_by",
     "note",
+    "reason",
 ];
+/// Every attribute of the settings item.
+pub(crate) const SETTINGS_ATTRIBUTES: [&str; 9] = [
+    "pk",
+    "sk",
+    "schema",
+    "generation",
+    "principals",
+    "settle_seconds",
+    "updated_at",
+    "updated_by",
+    "reason",
+];
+const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
 const RULE_ATTRIBUTES: [&str; 10] = [
     "protocol",
     "from_port",
@@ -73,21 +92,18 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn finish(self, record: Option<DesiredRecord>) -> Result<Reading, Unreadable> {
-        match record {
-            Some(record)
-                if self
-                    .findings
-                    .iter()
-                    .all(|f| f.severity == Severity::Warning) =>
-            {
-                Ok(Reading {
-                    record,
-                    warnings: self.findings,
-                })
+        let (record, warnings) = self.finish_with(record)?;
+        Ok(Reading { record, warnings })
+    }
+
+    /// What was read, and the warnings; or every finding when there is an error among them.
+    pub(super) fn finish_with<T>(self, read: Option<T>) -> Result<(T, Vec<Finding>), Unreadable> {
+        let findings = self.findings;
+        match read {
+            Some(read) if findings.iter().all(|f| f.severity < Severity::Error) => {
+                Ok((read, findings))
             }
-            _ => Err(Unreadable {
-                findings: self.findings,
-            }),
+            _ => Err(Unreadable { findings }),
         }
     }
 
@@ -136,23 +152,8 @@ impl Reader {
             return self.error("record", "is not a map of attributes");
         };
         self.unknown(fields, "", &RECORD_ATTRIBUTES);
-        let schema = self.integer(value, "", "schema");
-        if let Some(Some(schema)) = schema
-            && u64::try_from(schema) != Ok(SCHEMA)
-        {
-            self.error::<()>(
-                "schema",
-                format_args!("{schema} is not {SCHEMA}, the version this release reads"),
-            );
-        }
-        let generation = match self.integer(value, "", "generation") {
-            None => None,
-            Some(None) => Some(0),
-            Some(Some(number)) => match u64::try_from(number) {
-                Ok(number) => Some(number),
-                Err(_) => self.error("generation", format_args!("{number} is negative")),
-            },
-        };
+        let schema = self.schema(value);
+        let generation = self.generation(value);
         let mode = self.choice::<Mode>(value, "mode", "enforce or observe");
         let superseding = self.choice::<Superseding>(value, "superseding", "honor or ignore");
         let until = self.time(value, "paused_until");
@@ -162,7 +163,9 @@ impl Reader {
             .and_then(|text| text.parse().ok());
         let updated_by = self.remark(value, "updated_by");
         let note = self.remark(value, "note");
+        let reason = self.remark(value, "reason");
         let principals = self.principals(value);
+        let settle_seconds = self.settle_seconds(value, "");
         let rules = self.rules(value, owner);
         schema?;
         Some(DesiredRecord {
@@ -174,28 +177,105 @@ impl Reader {
             }),
             superseding: superseding?.unwrap_or_default(),
             principals: principals?,
+            settle_seconds: settle_seconds?,
             rules: rules?,
             updated_at,
             updated_by,
             note,
+            reason,
         })
+    }
+
+    pub(super) fn settings(&mut self, value: &Value) -> Option<SharedSettings> {
+        let Value::Object(fields) = value else {
+            return self.error("settings", "is not a map of attributes");
+        };
+        self.unknown(fields, "", &SETTINGS_ATTRIBUTES);
+        let schema = self.schema(value);
+        let generation = self.generation(value);
+        let principals = self.principals(value);
+        let settle_seconds = self.settle_seconds(value, "");
+        schema?;
+        Some(SharedSettings {
+            generation: generation?,
+            principals: principals?,
+            settle_seconds: settle_seconds?,
+            updated_at: self
+                .remark(value, "updated_at")
+                .and_then(|text| text.parse().ok()),
+            updated_by: self.remark(value, "updated_by"),
+            reason: self.remark(value, "reason"),
+        })
+    }
+
+    fn schema(&mut self, value: &Value) -> Option<()> {
+        match self.integer(value, "", "schema")? {
+            Some(schema) if u64::try_from(schema) != Ok(SCHEMA) => self.error(
+                "schema",
+                format_args!("{schema} is not {SCHEMA}, the version this release reads"),
+            ),
+            _ => Some(()),
+        }
+    }
+
+    fn generation(&mut self, value: &Value) -> Option<u64> {
+        let number = self.integer(value, "", "generation")?.unwrap_or(0);
+        match u64::try_from(number) {
+            Ok(number) => Some(number),
+            Err(_) => self.error("generation", format_args!("{number} is negative")),
+        }
+    }
+
+    fn settle_seconds(&mut self, value: &Value, path: &str) -> Option<Option<u8>> {
+        let Some(number) = self.integer(value, path, "settle_seconds")? else {
+            return Some(None);
+        };
+        match u8::try_from(number) {
+            Ok(seconds) if seconds <= SETTLE_SECONDS_MAX => Some(Some(seconds)),
+            _ => self.error(
+                &join(path, "settle_seconds"),
+                format_args!("{number} is not between 0 and {SETTLE_SECONDS_MAX}"),
+            ),
+        }
     }
 
     fn principals(&mut self, value: &Value) -> Option<Vec<Principal>> {
         let list = self.list(value, "principals")?;
         let mut principals = Vec::new();
         for (index, entry) in list.iter().enumerate() {
-            match Principal::deserialize_from(entry) {
-                Ok(principal) => principals.push(principal),
-                Err(error) => {
-                    self.error::<()>(
-                        &format!("principals[{index}]"),
-                        format_args!("{error}; give arn and policy (restore, accept or follow)"),
-                    );
+            let path = format!("principals[{index}]");
+            if let Some(principal) = self.principal(entry, &path) {
+                if let Some(doubt) = principal.doubt() {
+                    let message = format!("{:?} {doubt}", principal.arn);
+                    self.note(&join(&path, "arn"), Severity::Doubt, message);
                 }
+                principals.push(principal);
             }
         }
         Some(principals)
+    }
+
+    fn principal(&mut self, entry: &Value, path: &str) -> Option<Principal> {
+        let hint = "give arn and policy (restore, accept or follow)";
+        let Value::Object(fields) = entry else {
+            return self.error(path, format_args!("is not a map of attributes; {hint}"));
+        };
+        self.unknown(fields, path, &PRINCIPAL_ATTRIBUTES);
+        let arn = self.text(entry, path, "arn");
+        let policy = self.text(entry, path, "policy");
+        let settle_seconds = self.settle_seconds(entry, path);
+        let (Some(arn), Some(policy)) = (arn?, policy?) else {
+            return self.error(path, format_args!("lacks arn or policy; {hint}"));
+        };
+        let Ok(policy) = serde_json::from_value(Value::from(policy.as_str())) else {
+            let message = format_args!("{policy:?} is not restore, accept or follow");
+            return self.error(&join(path, "policy"), message);
+        };
+        Some(Principal {
+            arn,
+            policy,
+            settle_seconds: settle_seconds?,
+        })
     }
 
     fn rules(
@@ -465,12 +545,6 @@ impl Reader {
                 Err(_) => self.error(name, format_args!("{given} is not {choices}")),
             },
         }
-    }
-}
-
-impl Principal {
-    fn deserialize_from(value: &Value) -> Result<Self, serde_json::Error> {
-        serde_json::from_value(value.clone())
     }
 }
 

@@ -131,7 +131,7 @@ fn what_has_no_effect_is_a_warning_in_the_table_and_an_error_in_a_file() {
     ] {
         record[name] = value.into();
     }
-    let refused = RecordFile::from_json(&record).expect_err("a misspelt attribute");
+    let refused = RecordFile::from_json(&record, false).expect_err("a misspelt attribute");
     assert_eq!(refused.findings.len(), 1);
     assert_eq!(refused.findings[0].severity, Severity::Error);
 }
@@ -161,7 +161,7 @@ fn a_repeated_rule_counts_once_and_a_bad_description_costs_the_description() {
 #[test]
 fn a_file_names_its_group() {
     let file = json!({"account": "1111", "region": "eu-west-1", "rules": []});
-    let refused = RecordFile::from_json(&file).expect_err("no group, and a short account");
+    let refused = RecordFile::from_json(&file, false).expect_err("no group, and a short account");
     let found: Vec<String> = refused.findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         found,
@@ -171,7 +171,8 @@ fn a_file_names_its_group() {
         ]
     );
     let unquoted = json!({"account": 111_122_223_333_u64, "region": "eu-west-1", "group": "sg-0a", "rules": []});
-    let refused = RecordFile::from_json(&unquoted).expect_err("YAML read the account as a number");
+    let refused =
+        RecordFile::from_json(&unquoted, false).expect_err("YAML read the account as a number");
     assert_eq!(
         refused.findings[0].to_string(),
         "account: 111122223333 is not text; write it in quotes"

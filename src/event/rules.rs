@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Evidence, GroupLocator};
+use super::{Call, Evidence, GroupLocator};
 use crate::model::{AccountId, GroupId, Protocol, RuleId, RuleKey, Source};
 
 const MODIFY_REQUEST: &str = "ModifySecurityGroupRulesRequest";
@@ -23,6 +23,7 @@ pub(super) fn group(request: &Value, response: &Value) -> Option<GroupLocator> {
     ];
     let in_response = revoked_rule_set(response)
         .into_iter()
+        .chain(items(response.get("securityGroupRuleSet")))
         .map(|rule| rule.get("groupId"));
     let id = in_request
         .into_iter()
@@ -41,19 +42,33 @@ pub(super) fn group(request: &Value, response: &Value) -> Option<GroupLocator> {
 
 /// What the record says of rules. A rule that cannot be read is left out: the reconcile reads the group anyway.
 pub(super) fn evidence(
-    name: &str,
+    call: Call,
     request: &Value,
     response: &Value,
     owner: &AccountId,
 ) -> Evidence {
-    if name == "ModifySecurityGroupRules" {
-        return Evidence {
+    let none = Evidence::default();
+    match call {
+        Call::RefusedAuthorize | Call::Delete => none,
+        Call::Modify => Evidence {
             modified: modified(request, owner),
-            ..Evidence::default()
-        };
+            ..none
+        },
+        Call::Authorize => Evidence {
+            authorized: authorized(request, response, owner),
+            ..none
+        },
+        Call::Revoke => revoked(request, response, owner),
     }
+}
+
+fn revoked(request: &Value, response: &Value, owner: &AccountId) -> Evidence {
     let rule_set = revoked_rule_set(response);
-    if !rule_set.is_empty() {
+    // A set that is there and empty says that there was nothing to revoke.
+    let is_told = response
+        .get("revokedSecurityGroupRuleSet")
+        .is_some_and(|set| !set.is_null());
+    if is_told {
         return Evidence {
             revoked_ids: rule_set
                 .iter()
@@ -64,26 +79,68 @@ pub(super) fn evidence(
                 .iter()
                 .filter_map(|rule| flat_rule(rule, owner))
                 .collect(),
-            modified: BTreeMap::new(),
+            ..Evidence::default()
         };
     }
     let ids = items(request.get("securityGroupRuleIds"));
     // In a default VPC a revoke of a rule that is not there succeeds and lists it here.
     let unknown = permissions(response.get("unknownIpPermissionSet"), owner);
-    let flat = flat_request(request, owner);
-    let named = permissions(request.get("ipPermissions"), owner)
-        .into_iter()
-        .chain(flat);
+    let named = requested(request, owner).into_iter();
     Evidence {
         revoked_ids: ids.into_iter().filter_map(rule_id).collect(),
         revoked: named.filter(|key| !unknown.contains(key)).collect(),
-        modified: BTreeMap::new(),
+        ..Evidence::default()
     }
+}
+
+/// The rules that an authorize made. Older responses do not list them; then it is what was asked for.
+fn authorized(
+    request: &Value,
+    response: &Value,
+    owner: &AccountId,
+) -> BTreeMap<RuleKey, Option<RuleId>> {
+    let rule_set = items(response.get("securityGroupRuleSet"));
+    if rule_set.is_empty() {
+        let named = requested(request, owner).into_iter();
+        return named.map(|key| (key, None)).collect();
+    }
+    let made = rule_set.into_iter().filter(|rule| !is_egress(rule));
+    let made = made.filter_map(|rule| {
+        let id = rule.get("securityGroupRuleId").and_then(parsed);
+        Some((flat_rule(rule, owner)?, id))
+    });
+    made.collect()
+}
+
+/// The rules that a request names, in the nested form and in the flat one.
+fn requested(request: &Value, owner: &AccountId) -> BTreeSet<RuleKey> {
+    let mut rules = permissions(request.get("ipPermissions"), owner);
+    rules.extend(flat_request(request, owner));
+    rules
+}
+
+/// Whether a request names exactly one rule, readable or not.
+pub(super) fn asks_for_one(request: &Value) -> bool {
+    let permissions = items(request.get("ipPermissions"));
+    if permissions.is_empty() {
+        return request.get("cidrIp").is_some() || request.get("sourceSecurityGroupId").is_some();
+    }
+    let sources = permissions.into_iter().flat_map(|permission| {
+        let lists = ["ipRanges", "ipv6Ranges", "prefixListIds", "groups"];
+        lists
+            .into_iter()
+            .flat_map(|list| items(permission.get(list)))
+    });
+    sources.count() == 1
+}
+
+fn is_egress(rule: &Value) -> bool {
+    rule.get("isEgress") == Some(&Value::Bool(true))
 }
 
 fn revoked_rule_set(response: &Value) -> Vec<&Value> {
     let mut rules = items(response.get("revokedSecurityGroupRuleSet"));
-    rules.retain(|rule| rule.get("isEgress") != Some(&Value::Bool(true)));
+    rules.retain(|rule| !is_egress(rule));
     rules
 }
 

@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for RuleKey {
 }
 
 /// A rule of the desired-state record: its identity, and what it is given back along with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IngressRule {
     /// Identity.
     pub key: RuleKey,

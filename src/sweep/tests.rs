@@ -6,6 +6,7 @@ use super::*;
 use crate::event::TriggerKind;
 use crate::fakes::{FakeEc2, FakeTable, group, record, refused, world};
 use crate::memory::MissingReferences;
+use crate::report::RuleOutcome;
 
 const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
 
@@ -59,6 +60,17 @@ async fn a_group_that_differs_is_read_again_before_anything_is_authorized() {
     assert_eq!(ec2.live(), [OFFICE]);
     // To find out, to decide, to verify.
     assert_eq!(ec2.called("DescribeSecurityGroupRules"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_converged_group_with_a_superseded_rule_is_remarked_on() {
+    let wider = "tcp 400-500 from 10.0.0.0/8";
+    let (ec2, table) = (FakeEc2::new(&[wider]), FakeTable::with(&record(&[OFFICE])));
+    let report = swept(&ec2, &table).await;
+    assert_eq!(report.sweep["converged"], 1);
+    assert!(report.reports.is_empty());
+    let lines = &report.remarks[0].rules;
+    assert_eq!(lines[0].outcome, RuleOutcome::Superseded);
 }
 
 #[tokio::test(start_paused = true)]

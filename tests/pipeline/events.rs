@@ -109,9 +109,6 @@ async fn what_dropped_nothing_is_ignored_without_any_call() {
         "revoke-dry-run",
         "revoke-failed-unprefixed-code",
         "revoke-egress",
-        "authorize-succeeded",
-        "authorize-failed-bad-reference",
-        "delete-group",
         "modify-rules-failed",
         "not-cloudtrail",
         "garbage",
@@ -168,7 +165,6 @@ async fn odd_payloads_are_ignored_and_never_an_error() {
 /// One record serves every sample: each that asks for a reconcile of it, whatever its form, puts everything back.
 #[tokio::test]
 async fn every_sample_that_asks_for_it_restores_the_sample_record() {
-    let scene = Scene::new().await;
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("events/README.md"))
         .expect("there");
     let reconciled: Vec<String> = readme
@@ -183,8 +179,10 @@ async fn every_sample_that_asks_for_it_restores_the_sample_record() {
         })
         .collect();
     assert!(reconciled.len() > 30, "{reconciled:?}");
-    scene.record(&[OFFICE]).await;
     for name in reconciled {
+        // A table of its own counters: so many restores of one rule would be a fight.
+        let scene = Scene::new().await;
+        scene.record(&[OFFICE]).await;
         let mut event = sample(&name);
         // Only the group is another: ids are EC2's to give. A group by name is found by the name it has here.
         let text = event

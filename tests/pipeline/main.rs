@@ -4,7 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounted;
 mod events;
+mod meant;
 mod process;
 mod refusals;
 mod story;

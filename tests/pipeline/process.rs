@@ -60,8 +60,9 @@ async fn the_log_is_json_lines_with_report_and_metrics_and_nothing_secret() {
         .collect();
     let report = parsed
         .iter()
-        .find(|line| line["message"] == "report")
+        .find(|line| line["report"]["trigger"]["event_name"] == "RevokeSecurityGroupIngress")
         .expect("the report is logged");
+    assert_eq!(report["message"], "report");
     assert_eq!(report["report"]["outcome"], "restored");
     let metrics: Vec<&Value> = parsed
         .iter()

@@ -86,7 +86,7 @@ async fn two_sequential_round_trips_lead_from_the_event_to_the_restored_rule() {
     );
     assert_eq!(
         scene.answer()["calls"],
-        json!({"AuthorizeSecurityGroupIngress": 1, "DescribeSecurityGroupRules": 2, "GetItem": 1, "PutItem": 1})
+        json!({"AuthorizeSecurityGroupIngress": 1, "DescribeSecurityGroupRules": 2, "BatchGetItem": 1, "PutItem": 1, "UpdateItem": 1})
     );
 }
 

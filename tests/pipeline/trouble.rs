@@ -243,6 +243,6 @@ async fn a_table_that_is_not_there_is_named_and_nothing_is_authorized() {
     );
     assert_eq!(
         result.payload["calls"],
-        json!({"DescribeSecurityGroupRules": 1, "GetItem": 1})
+        json!({"DescribeSecurityGroupRules": 1, "BatchGetItem": 1})
     );
 }

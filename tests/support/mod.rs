@@ -5,6 +5,7 @@
     reason = "each test binary is a crate of its own and uses its own part of this"
 )]
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,10 +23,21 @@ use aws_sdk_dynamodb::types::{
 use rulekeeper_local::{LambdaConfig, Stack, StackConfig};
 use serde_json::{Value, json};
 
-/// moto serves until its standard input closes, which happens when the test process ends, however it ends.
+/// moto serves until its standard input closes, which happens when the test process ends, however it ends. Its DynamoDB
+/// takes one request at a time: by itself it lets concurrent transactions through each other, and a refused one takes the
+/// writes of others back with its own.
 const SERVE_UNTIL_ORPHANED: &str = "
-import sys
+import sys, threading
+from moto.dynamodb.responses import DynamoHandler
 from moto.server import ThreadedMotoServer
+
+one_at_a_time, call_action = threading.Lock(), DynamoHandler.call_action
+
+def isolated(handler):
+    with one_at_a_time:
+        return call_action(handler)
+
+DynamoHandler.call_action = isolated
 server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
 server.start()
 print('http://%s:%d' % server.get_host_and_port(), flush=True)
@@ -116,26 +128,37 @@ impl MotoTable {
 
     /// Writes a desired-state item as a person would, past all of our code.
     pub async fn put_desired(&self, account: &str, group: &str, record: &Value) {
-        let Value::Object(fields) = record else {
-            panic!("a record is an object")
+        let pk = format!("desired#{account}#eu-west-1");
+        self.put(&pk, group, record).await;
+    }
+
+    /// Writes any item.
+    pub async fn put(&self, pk: &str, sk: &str, item: &Value) {
+        let Value::Object(fields) = item else {
+            panic!("an item is an object")
         };
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
-            .item(
-                "pk",
-                AttributeValue::S(format!("desired#{account}#eu-west-1")),
-            )
-            .item("sk", AttributeValue::S(group.to_owned()));
+            .item("pk", AttributeValue::S(pk.to_owned()))
+            .item("sk", AttributeValue::S(sk.to_owned()));
         let put = fields
             .iter()
             .fold(put, |put, (name, value)| put.item(name, attribute(value)));
         put.send().await.expect("moto takes the item");
     }
 
+    /// The desired-state item of a group of [`ACCOUNT`].
+    pub async fn item(&self, group: &str) -> HashMap<String, AttributeValue> {
+        let items = self.items(&format!("desired#{ACCOUNT}#eu-west-1")).await;
+        let mut items = items.into_iter();
+        let item = items.find(|item| item["sk"].as_s().is_ok_and(|sk| sk == group));
+        item.expect("the group has a record")
+    }
+
     /// Every item under a partition key, as it came.
-    pub async fn items(&self, pk: &str) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+    pub async fn items(&self, pk: &str) -> Vec<HashMap<String, AttributeValue>> {
         let found = self
             .client
             .query()
@@ -167,6 +190,9 @@ fn attribute(value: &Value) -> AttributeValue {
 
 pub const ACCOUNT: &str = "111122223333";
 
+/// Whom the local stack runs the function as.
+pub const FUNCTION_ROLE: &str = "arn:aws:iam::111122223333:role/rulekeeper-function";
+
 /// The built function on the local stack, with moto as its DynamoDB and one group.
 pub struct Scene {
     pub stack: Stack,
@@ -196,11 +222,6 @@ impl Scene {
             lambda,
             ..StackConfig::default()
         };
-        // What template.yaml's event rule lets through.
-        config.delivery.event_names = ["RevokeSecurityGroupIngress", "ModifySecurityGroupRules"]
-            .map(str::to_owned)
-            .into();
-        config.delivery.drop_failed = true;
         change(&mut config);
         let stack = Stack::start(config).expect("loopback ports are to be had");
         let ec2 = stack.cloud().ec2().quietly();
@@ -262,14 +283,22 @@ impl Scene {
         self.stack.cloud().ec2().rules(&self.group)
     }
 
-    /// Every answer the function gave, in order.
+    /// Every answer the function gave, in order, but for those to its own authorizes.
     pub fn answers(&self) -> Vec<Value> {
-        self.stack
-            .lambda()
-            .invocations()
-            .into_iter()
-            .map(|invocation| invocation.response)
-            .collect()
+        let invocations = self.stack.lambda().invocations().into_iter();
+        let mut answers: Vec<Value> = invocations.map(|it| it.response).collect();
+        answers.retain(|answer| {
+            answer["trigger"]["principal"] != FUNCTION_ROLE || answer["outcome"] != "ignored"
+        });
+        answers
+    }
+
+    /// Every generation of the record, the present one last.
+    pub async fn generations(&self) -> Vec<Generation> {
+        let history = format!("history#{ACCOUNT}#eu-west-1#{}", self.group);
+        let mut items = self.table.items(&history).await;
+        items.push(self.table.item(&self.group).await);
+        items.iter().map(Generation::of).collect()
     }
 
     /// The only answer, or the last of several.
@@ -282,10 +311,40 @@ impl Scene {
     }
 
     /// The incidents of the group.
-    pub async fn incidents(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+    pub async fn incidents(&self) -> Vec<HashMap<String, AttributeValue>> {
         self.table
             .items(&format!("incident#{ACCOUNT}#eu-west-1#{}", self.group))
             .await
+    }
+}
+
+/// A record as it is or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    pub number: u64,
+    /// In notation, sorted.
+    pub rules: Vec<String>,
+    /// Empty when the item says nothing of it.
+    pub author: String,
+    pub reason: String,
+}
+
+impl Generation {
+    fn of(item: &HashMap<String, AttributeValue>) -> Self {
+        let text = |name: &str| {
+            let value = item.get(name);
+            let text = value.and_then(|value| value.as_s().or(value.as_n()).ok());
+            text.cloned().unwrap_or_default()
+        };
+        let rules = item["rules"].as_l().expect("a list").iter();
+        let mut rules: Vec<String> = rules.map(notation).collect();
+        rules.sort();
+        Self {
+            number: text("generation").parse().expect("a number"),
+            rules,
+            author: text("updated_by"),
+            reason: text("reason"),
+        }
     }
 }
 
@@ -304,6 +363,40 @@ pub fn outcomes(report: &Value) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// A rule of a desired-state item in notation; the table holds no rule that a record file could not.
+pub fn notation(rule: &AttributeValue) -> String {
+    let rule = rule.as_m().expect("a map");
+    let text = |name: &str| {
+        let value = rule.get(name)?;
+        value.as_s().or(value.as_n()).ok().map(String::as_str)
+    };
+    let protocol = match text("protocol").expect("a protocol") {
+        "-1" => "all",
+        protocol => protocol,
+    };
+    let separator = if protocol.starts_with("icmp") {
+        '/'
+    } else {
+        '-'
+    };
+    let ports = match (text("from_port"), text("to_port")) {
+        (Some(from), Some(to)) if from == to && separator == '-' => format!(" {from}"),
+        (Some(from), Some(to)) => format!(" {from}{separator}{to}"),
+        _ => String::new(),
+    };
+    let group = rule.get("referenced_group").map(|group| {
+        let group = group.as_m().expect("a map");
+        group["group_id"].as_s().expect("text").as_str()
+    });
+    let source = ["cidr_ipv4", "cidr_ipv6", "prefix_list_id"]
+        .into_iter()
+        .find_map(text);
+    format!(
+        "{protocol}{ports} from {}",
+        source.or(group).expect("a source")
+    )
 }
 
 /// A rule in notation as a record holds it.

@@ -1,0 +1,384 @@
+//! Whose changes are meant: principals by ARN pattern, and how their revokes and authorizes are taken.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How long a followed principal's revoke waits for the authorize that belongs to it, in seconds from `eventTime`, unless
+/// a principal, a record or the settings say otherwise.
+pub const SETTLE_SECONDS: u8 = 3;
+
+/// The most seconds of it. A longer wait would outlast an invocation and its first retry.
+pub const SETTLE_SECONDS_MAX: u8 = 60;
+
+/// How a principal's changes are to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// A drop is a drop.
+    Restore,
+    /// Its revokes are decisions.
+    Accept,
+    /// Its side of the record is kept up to date, and it gets the transaction that it lacks.
+    Follow,
+}
+
+impl Policy {
+    /// The name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Accept => "accept",
+            Self::Follow => "follow",
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A principal with a policy of its own. Whoever is not listed is restored against.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Principal {
+    /// ARN of a role or a user; `*` stands for any text. Sessions of an assumed role count as the role.
+    pub arn: String,
+    /// How its changes are taken.
+    pub policy: Policy,
+    /// For `follow`: how long a revoke waits for its authorize, 0 to 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle_seconds: Option<u8>,
+}
+
+impl Principal {
+    /// Whether a caller is meant by the pattern. ARNs are compared with regard to case, as IAM does.
+    pub fn matches(&self, caller: &str) -> bool {
+        matches(&self.arn, caller)
+    }
+
+    /// What is doubtful about the pattern, in a sentence that can follow it; `None` when nothing is.
+    ///
+    /// A pattern that no caller can have is a mistake, and one that accepts everybody's revokes switches the keeping off.
+    pub fn doubt(&self) -> Option<String> {
+        if let Some(hint) = never(&self.arn) {
+            return Some(format!("can match nobody: {hint}"));
+        }
+        if !CALLERS.iter().any(|shape| may_meet(&self.arn, shape)) {
+            return Some(
+                "can match nobody: callers are known by ARNs such as arn:aws:iam::111122223333:role/NAME or \
+                 …:user/NAME, in which * may stand for any text"
+                    .to_owned(),
+            );
+        }
+        let accepts_everybody = self.policy == Policy::Accept && self.matches_strangers();
+        accepts_everybody.then(|| {
+            "matches every role, user or service of a kind, and with accept nothing that they revoke would come back; \
+             name the ones that you mean"
+                .to_owned()
+        })
+    }
+}
+
+impl Principal {
+    /// Whether the pattern is met by callers whose names nobody would list on purpose, in some partition and account.
+    fn matches_strangers(&self) -> bool {
+        let account = self
+            .arn
+            .split(':')
+            .nth(4)
+            .map_or_else(String::new, account_like);
+        let kinds = ["iam::#:role/", "iam::#:user/", "sts::#:federated-user/"];
+        let mut callers = STRANGERS.iter().flat_map(|name| {
+            let of_partition = move |partition: &&str| format!("arn:{partition}:");
+            let arns = PARTITIONS
+                .iter()
+                .map(of_partition)
+                .flat_map(move |front| kinds.map(move |kind| format!("{front}{kind}{name}")));
+            arns.chain([format!("{name}.amazonaws.com")])
+        });
+        callers.any(|caller| self.matches(&caller.replace('#', &account)))
+    }
+}
+
+/// Who is listed, for one group: its own record first, then what the settings say for all.
+#[derive(Debug, Clone, Copy)]
+pub struct Principals<'a> {
+    /// Of the record.
+    pub of_record: &'a [Principal],
+    /// How long the record has revokes settle.
+    pub settle_of_record: Option<u8>,
+    /// Of the settings.
+    pub of_all: &'a [Principal],
+    /// How long the settings have revokes settle.
+    pub settle_of_all: Option<u8>,
+}
+
+impl Principals<'_> {
+    /// The entry for a caller: the first that matches.
+    fn entry(&self, caller: &str) -> Option<&Principal> {
+        let mut entries = self.of_record.iter().chain(self.of_all);
+        entries.find(|entry| entry.matches(caller))
+    }
+
+    /// How a caller's changes are taken.
+    pub fn policy(&self, caller: &str) -> Policy {
+        self.entry(caller)
+            .map_or(Policy::Restore, |entry| entry.policy)
+    }
+
+    /// How long a caller's revokes settle, in seconds.
+    pub fn settle_seconds(&self, caller: &str) -> u8 {
+        self.entry(caller)
+            .and_then(|entry| entry.settle_seconds)
+            .or(self.settle_of_record)
+            .or(self.settle_of_all)
+            .unwrap_or(SETTLE_SECONDS)
+    }
+
+    /// Whether anybody's changes are meant at all.
+    pub fn any_meant(&self) -> bool {
+        let mut entries = self.of_record.iter().chain(self.of_all);
+        entries.any(|entry| entry.policy != Policy::Restore)
+    }
+}
+
+/// Names that nobody would list on purpose.
+const STRANGERS: [&str; 2] = ["qzxv-7f3a1c", "zz/Kw_0b9e"];
+
+/// The partitions of AWS (AWS IAM User Guide, "IAM identifiers"; AWS SDK endpoint metadata).
+const PARTITIONS: [&str; 7] = [
+    "aws",
+    "aws-cn",
+    "aws-us-gov",
+    "aws-iso",
+    "aws-iso-b",
+    "aws-iso-e",
+    "aws-iso-f",
+];
+
+/// What callers can be named, as `sessionIssuer.arn`, `arn` or `invokedBy` of CloudTrail's `userIdentity`: `#` is one or
+/// more characters of any kind that names and paths may have, `9` is one digit. (CloudTrail User Guide, "CloudTrail
+/// userIdentity element"; IAM User Guide, "IAM identifiers".)
+const CALLERS: [&str; 8] = [
+    "arn:aws:iam::999999999999:role/#",
+    "arn:aws:iam::999999999999:user/#",
+    "arn:aws:iam::999999999999:root",
+    "arn:aws:sts::999999999999:federated-user/#",
+    "arn:aws-#:iam::999999999999:role/#",
+    "arn:aws-#:iam::999999999999:user/#",
+    "arn:aws-#:iam::999999999999:root",
+    "#.amazonaws.com",
+];
+
+/// Patterns that look right and never are.
+fn never(pattern: &str) -> Option<&'static str> {
+    if pattern.contains(":assumed-role/") {
+        return Some(
+            "sessions are known by their role; write arn:aws:iam::ACCOUNT:role/NAME, with the role's path if it has one",
+        );
+    }
+    if pattern.contains(":role/AWSReservedSSO_") {
+        return Some(
+            "roles of IAM Identity Center have a path; write arn:aws:iam::ACCOUNT:role/aws-reserved/sso.amazonaws.com/*\
+             AWSReservedSSO_NAME_*",
+        );
+    }
+    None
+}
+
+/// An account that fits a pattern for one, if any does.
+fn account_like(pattern: &str) -> String {
+    let (front, back) = pattern.split_once('*').unwrap_or((pattern, ""));
+    let back = back.replace('*', "");
+    let fill = 12_usize.saturating_sub(front.len() + back.len());
+    format!("{front}{}{back}", "9".repeat(fill))
+}
+
+/// Whether a text fits a pattern in which `*` stands for any text, also none.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Whether some text fits both a pattern and a shape of [`CALLERS`].
+fn may_meet(pattern: &str, shape: &str) -> bool {
+    let (pattern, shape) = (pattern.as_bytes(), shape.as_bytes());
+    // A place in the pattern, one in the shape, and whether the shape's `#` has had its first character.
+    let mut reached = BTreeSet::from([(0, 0, false)]);
+    let mut open = vec![(0, 0, false)];
+    while let Some((p, s, begun)) = open.pop() {
+        let (letter, head) = (pattern.get(p).copied(), shape.get(s).copied());
+        if letter.is_none() && head.is_none() {
+            return true;
+        }
+        let (any, name) = (letter == Some(b'*'), head == Some(b'#'));
+        let both_take_one = match (letter, head) {
+            (Some(letter), Some(b'#')) => any || is_name(letter),
+            (Some(letter), Some(b'9')) => any || letter.is_ascii_digit(),
+            (Some(letter), Some(head)) => any || letter == head,
+            _ => false,
+        };
+        let steps = [
+            any.then_some((p + 1, s, begun)),
+            (name && begun).then_some((p, s + 1, false)),
+            both_take_one.then(|| (p + usize::from(!any), s + usize::from(!name), name)),
+        ];
+        let new = steps
+            .into_iter()
+            .flatten()
+            .filter(|step| reached.insert(*step));
+        open.extend(new);
+    }
+    false
+}
+
+/// Characters of names, paths and service names.
+fn is_name(letter: u8) -> bool {
+    letter.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(arn: &str, policy: Policy) -> Principal {
+        Principal {
+            arn: arn.to_owned(),
+            policy,
+            settle_seconds: None,
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let fits = |pattern: &str, text: &str| entry(pattern, Policy::Follow).matches(text);
+        let role = "arn:aws:iam::111122223333:role/eks/lbc-prod";
+        for pattern in [
+            role,
+            "*",
+            "arn:aws:iam::*:role/*",
+            "*lbc-prod",
+            "*:role/*lbc*",
+            "arn:aws:iam::111122223333:role/eks/lbc-prod*",
+        ] {
+            assert!(fits(pattern, role), "{pattern}");
+        }
+        for pattern in [
+            "",
+            "arn:aws:iam::111122223333:role/eks/lbc",
+            "lbc-prod",
+            "*:user/*",
+            "*lbc-prod*lbc-prod",
+            "ARN:AWS:IAM::111122223333:ROLE/EKS/LBC-PROD",
+        ] {
+            assert!(!fits(pattern, role), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_nobody_can_have_are_doubted() {
+        for pattern in [
+            "",
+            "lbc",
+            "arn:aws:iam::1111:role/lbc",
+            "arn:aws:iam::111122223333:rule/lbc",
+            "arn:aws:sts::111122223333:assumed-role/lbc/*",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam:eu-west-1:111122223333:role/lbc",
+            "arn:aws:iam::111122223333:role/lbc prod",
+            "arn:aws:iam::111122223333:role/AWSReservedSSO_Admin_*",
+        ] {
+            let doubt = entry(pattern, Policy::Follow).doubt();
+            assert!(
+                doubt
+                    .as_deref()
+                    .is_some_and(|doubt| doubt.starts_with("can match nobody")),
+                "{pattern}: {doubt:?}"
+            );
+        }
+        for pattern in [
+            "*",
+            "arn:aws:iam::111122223333:role/lbc",
+            "arn:aws:iam::*:role/*",
+            "arn:*:iam::*:role/lbc*",
+            "arn:aws-cn:iam::111122223333:user/path/deploy",
+            "arn:aws:iam::111122223333:root",
+            "*lbc*",
+            "eks.amazonaws.com",
+            "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Admin_0123",
+        ] {
+            assert_eq!(entry(pattern, Policy::Follow).doubt(), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn accepting_everybody_is_doubted() {
+        for pattern in [
+            "*",
+            "arn:*",
+            "arn:aws:iam::*:role/*",
+            "arn:aws:iam::111122223333:role/*",
+            "arn:aws:iam::111122223333:user/*",
+            "arn:aws-cn:iam::111122223333:role/*",
+            "arn:aws-us-gov:iam::*:role/*",
+            "arn:aws:iam::1111*:role/*",
+            "arn:aws:iam::*3333:*",
+            "arn:aws:sts::*",
+            "*.amazonaws.com",
+        ] {
+            let doubt = entry(pattern, Policy::Accept).doubt();
+            assert!(
+                doubt
+                    .as_deref()
+                    .is_some_and(|doubt| doubt.starts_with("matches every")),
+                "{pattern}: {doubt:?}"
+            );
+        }
+        for pattern in [
+            "arn:aws:iam::111122223333:role/terraform*",
+            "*terraform*",
+            "cloudformation.amazonaws.com",
+        ] {
+            assert_eq!(entry(pattern, Policy::Accept).doubt(), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_records_own_list_goes_before_everybodys_and_the_first_match_counts() {
+        let own = [entry("*lbc", Policy::Restore)];
+        let all = [
+            Principal {
+                settle_seconds: Some(7),
+                ..entry("*terraform", Policy::Accept)
+            },
+            entry("*", Policy::Follow),
+        ];
+        let principals = Principals {
+            of_record: &own,
+            settle_of_record: None,
+            of_all: &all,
+            settle_of_all: Some(5),
+        };
+        assert_eq!(principals.policy("lbc"), Policy::Restore);
+        assert_eq!(principals.policy("terraform"), Policy::Accept);
+        assert_eq!(principals.policy("someone"), Policy::Follow);
+        assert_eq!(principals.settle_seconds("terraform"), 7);
+        assert_eq!(principals.settle_seconds("someone"), 5);
+    }
+}
