@@ -1,0 +1,81 @@
+//! What must hold, and what must be reached for that to mean anything.
+
+use stateright::{Model, Property};
+
+use super::protocol::Protocol;
+use super::scenario::Rule;
+use super::state::{Broken, State};
+
+pub(super) const A: &str = "(a) nothing is authorized that no current generation held";
+pub(super) const B: &str = "(b) no valid rule stays missing that is not held";
+pub(super) const C: &str = "(c) a change that is meant ends accepted and stays";
+pub(super) const D: &str = "(d) a change that is aborted ends restored";
+pub(super) const E: &str = "(e) a fight ends contested, and no invocation goes on for ever";
+pub(super) const F: &str = "(f) no rule leaves the record without an author who took it away";
+const STUCK: &str = "every run comes to rest";
+const RESTED: &str = "every event is handled and everything comes to rest";
+const FOUGHT: &str = "a fight ends contested";
+
+pub(super) fn properties() -> Vec<Property<Protocol>> {
+    vec![
+        Property::always(A, |_, state: &State| {
+            !state.broken.contains(&Broken::AuthorizedUnrecorded)
+        }),
+        Property::always(B, |model: &Protocol, state: &State| {
+            !model.is_over(state) || state.missing(&model.scenario).is_empty()
+        }),
+        Property::always(C, |model: &Protocol, state: &State| {
+            !model.went_well(state) || model.is_accepted(state)
+        }),
+        Property::always(D, |model: &Protocol, state: &State| {
+            let mut restored = model.scenario.ends.restored.iter();
+            !model.went_well(state) || restored.all(|rule| model.is_kept(state, *rule))
+        }),
+        Property::always(E, |_, state: &State| {
+            !state.broken.contains(&Broken::UncountedFight)
+                && !state.broken.contains(&Broken::Endless)
+        }),
+        Property::always(F, |_, state: &State| {
+            !state.broken.contains(&Broken::LostRule)
+        }),
+        Property::always(STUCK, |model: &Protocol, state: &State| {
+            let mut actions = Vec::new();
+            model.actions(state, &mut actions);
+            state.settled || !actions.is_empty()
+        }),
+        Property::sometimes(RESTED, |model: &Protocol, state: &State| {
+            model.went_well(state)
+        }),
+        Property::sometimes(FOUGHT, |model: &Protocol, state: &State| {
+            !model.scenario.fights || model.went_well(state) && state.truth.contested
+        }),
+    ]
+}
+
+impl Protocol {
+    /// Everything has come to rest, and nobody has anything left to do.
+    fn is_over(&self, state: &State) -> bool {
+        state.settled && self.is_quiet(state)
+    }
+
+    /// The same, with everybody having done what they meant to do and every event dealt with.
+    fn went_well(&self, state: &State) -> bool {
+        let mut actors = state.actors.iter();
+        self.is_over(state) && !state.truth.lost && actors.all(|progress| !progress.stopped)
+    }
+
+    fn is_accepted(&self, state: &State) -> bool {
+        let ends = &self.scenario.ends;
+        // A rule that we put back before we were told is not ours to take away again.
+        let gone = |rule: &Rule| {
+            let stays = state.live.contains_key(rule);
+            !state.holds(&self.scenario, *rule)
+                && (!stays || state.truth.restored.contains_key(rule))
+        };
+        ends.accepted.iter().all(gone) && ends.entered.iter().all(|rule| self.is_kept(state, *rule))
+    }
+
+    fn is_kept(&self, state: &State, rule: Rule) -> bool {
+        state.live.contains_key(&rule) && state.holds(&self.scenario, rule)
+    }
+}

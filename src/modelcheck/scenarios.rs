@@ -1,0 +1,351 @@
+//! The scenarios that are explored.
+
+use super::scenario::{Bounds, CALM, Do, Ends, Scenario, Step, Who, promptly, slow, step};
+
+const OLD: &str = "tcp 80-9093 from 10.0.0.0/8";
+const WIDER: &str = "tcp 80-9100 from 10.0.0.0/8";
+const BAD: &str = "tcp 80-9100 from sg-0bad";
+const NARROW: &str = "tcp 443 from 10.0.0.0/8";
+const OTHER: &str = "udp 53 from 10.0.0.0/8";
+
+/// Two instances at once, one of which may die.
+const TWO: Bounds = Bounds {
+    running: 2,
+    retries: 1,
+    crashes: 1,
+    ..CALM
+};
+
+/// One instance at a time, which may die.
+const DYING: Bounds = Bounds {
+    retries: 1,
+    crashes: 1,
+    ..CALM
+};
+
+/// One instance at a time, and a little of everything else.
+const ROUGH: Bounds = Bounds {
+    copies: 2,
+    retries: 1,
+    crashes: 1,
+    stale_reads: 1,
+    ..CALM
+};
+
+/// Calls that may have worked and say nothing.
+const SILENT: Bounds = Bounds {
+    retries: 1,
+    silences: 2,
+    ..CALM
+};
+
+/// Nothing need be delivered, and a sweep may come at any time.
+const LOSSY: Bounds = Bounds {
+    lossy: true,
+    sweeps: 1,
+    pauses_ms: &[5_000, 20 * 60_000],
+    ..ROUGH
+};
+
+fn replaces() -> Vec<Step> {
+    vec![step(Do::Revoke(0)), promptly(Do::Authorize(1))]
+}
+
+fn in_the_new_order() -> Vec<Step> {
+    vec![step(Do::Authorize(1)), promptly(Do::Revoke(0))]
+}
+
+fn insists(times: usize) -> Vec<Step> {
+    vec![step(Do::RevokeWhenLive(0)); times]
+}
+
+fn tries_twice() -> Vec<Step> {
+    vec![
+        step(Do::Revoke(0)),
+        promptly(Do::Authorize(1)),
+        step(Do::RevokeWhenLive(0)),
+        promptly(Do::Authorize(1)),
+    ]
+}
+
+fn of(name: &'static str, rules: &[&str], bounds: Bounds) -> Scenario {
+    Scenario {
+        bounds,
+        ..Scenario::new(name, rules)
+    }
+}
+
+/// A followed controller replaces a rule by a wider one.
+fn replacement(name: &'static str, steps: Vec<Step>, bounds: Bounds) -> Scenario {
+    of(name, &[OLD, WIDER], bounds)
+        .with(Who::Controller, steps)
+        .ends(Ends {
+            accepted: vec![0],
+            entered: vec![1],
+            ..Ends::default()
+        })
+}
+
+/// A followed controller revokes a rule, and the authorize that was to replace it is refused.
+fn abortion(name: &'static str, steps: Vec<Step>, bounds: Bounds) -> Scenario {
+    let scenario = Scenario {
+        invalid: vec![1],
+        ..of(name, &[OLD, BAD], bounds)
+    };
+    scenario.with(Who::Controller, steps).ends(Ends {
+        restored: vec![0],
+        ..Ends::default()
+    })
+}
+
+fn restored(rules: &[u8]) -> Ends {
+    Ends {
+        restored: rules.into(),
+        ..Ends::default()
+    }
+}
+
+fn accepted(rules: &[u8]) -> Ends {
+    Ends {
+        accepted: rules.into(),
+        ..Ends::default()
+    }
+}
+
+/// Scenarios for a short run, or the same with more that goes wrong at once, for a long one.
+pub(super) fn all(large: bool) -> Vec<Scenario> {
+    [replacements(large), drops(large), decisions(large)].concat()
+}
+
+fn replacements(large: bool) -> Vec<Scenario> {
+    let choose = |short: Bounds, long: Bounds| if large { long } else { short };
+    let two = choose(TWO, Bounds { copies: 2, ..TWO });
+    let late = choose(
+        Bounds {
+            pauses_ms: &[20 * 60_000],
+            ..LOSSY
+        },
+        LOSSY,
+    );
+    let untold = Bounds {
+        ids: false,
+        ..ROUGH
+    };
+    let mut all = vec![
+        replacement("replaced, two instances", replaces(), two),
+        replacement("replaced, delivered twice", replaces(), ROUGH),
+        replacement("replaced, told without ids", replaces(), untold),
+        replacement("new order, two instances", in_the_new_order(), two),
+        replacement("new order, delivered twice", in_the_new_order(), ROUGH),
+        // Whoever stops half-way, or is not told of, gets no transaction; what is left is that nothing stays missing.
+        replacement("replaced, stopped, lost, late", replaces(), late)
+            .may_stop()
+            .ends(Ends::default()),
+        abortion("aborted, two instances", replaces(), two),
+        abortion("aborted, delivered twice", replaces(), ROUGH),
+        abortion("aborted, silent calls", replaces(), SILENT),
+        abortion(
+            "aborted, lost, swept",
+            replaces(),
+            Bounds {
+                pauses_ms: &[],
+                ..late
+            },
+        ),
+        abortion("aborted twice", tries_twice(), choose(DYING, ROUGH)),
+    ];
+    // The second of two authorizes is refused, so the change as a whole was aborted, and the first one stands.
+    let half = Scenario {
+        invalid: vec![2],
+        ..of("half aborted", &[OLD, WIDER, BAD], choose(DYING, ROUGH))
+    };
+    let steps = vec![
+        step(Do::Revoke(0)),
+        promptly(Do::Authorize(1)),
+        promptly(Do::Authorize(2)),
+    ];
+    all.push(half.with(Who::Controller, steps).ends(Ends {
+        entered: vec![1],
+        ..restored(&[0])
+    }));
+    // It takes longer than a revoke settles, so the old rule is back, and the controller has to ask for it once more.
+    let slowly = vec![
+        step(Do::Revoke(0)),
+        slow(Do::Authorize(1), 6_000),
+        step(Do::RevokeWhenLive(0)),
+        step(Do::RevokeWhenLive(0)),
+    ];
+    all.push(replacement("replaced slowly", slowly, choose(CALM, DYING)));
+    // After a change that was aborted no revoke counts for a quarter of an hour.
+    let again = Scenario {
+        invalid: vec![2],
+        ..of(
+            "tried again, then asked",
+            &[OLD, WIDER, BAD],
+            choose(CALM, DYING),
+        )
+    };
+    let steps = vec![
+        step(Do::Revoke(0)),
+        promptly(Do::Authorize(2)),
+        step(Do::RevokeWhenLive(0)),
+        promptly(Do::Authorize(1)),
+        slow(Do::Insist(0), 20 * 60_000),
+        step(Do::Insist(0)),
+        // Whoever dies before noting a restore costs another time.
+        step(Do::Insist(0)),
+    ];
+    all.push(again.with(Who::Controller, steps).ends(Ends {
+        entered: vec![1],
+        ..accepted(&[0])
+    }));
+    // The drop of one is handled while the other is half-way, which puts its old rule back.
+    let insisting = vec![step(Do::Insist(0)); 2];
+    let both = Scenario {
+        recorded: vec![0, 2],
+        ..of("two controllers", &[OLD, WIDER, OTHER], choose(CALM, DYING))
+    };
+    all.push(
+        both.with(Who::Controller, [replaces(), insisting].concat())
+            .with(Who::Second, vec![step(Do::Revoke(2))])
+            .ends(Ends {
+                accepted: vec![0],
+                entered: vec![1],
+                restored: vec![2],
+            }),
+    );
+    all
+}
+
+/// A rule is revoked and authorized anew, as a change of its description takes.
+fn made_anew() -> Vec<Step> {
+    vec![step(Do::Revoke(0)), promptly(Do::Authorize(0))]
+}
+
+fn drops(large: bool) -> Vec<Scenario> {
+    let choose = |short: Bounds, long: Bounds| if large { long } else { short };
+    let everything = Bounds {
+        silences: 1,
+        ..LOSSY
+    };
+    let within = Scenario {
+        recorded: vec![0, 1],
+        ..of("a rule within another", &[OLD, NARROW], TWO)
+    };
+    let gone = Scenario {
+        recorded: vec![0, 1],
+        invalid: vec![1],
+        ..of("dropped with an invalid one", &[OLD, BAD], TWO)
+    };
+    let fight = Scenario {
+        fights: true,
+        ..of("a fight", &[OLD], choose(CALM, DYING))
+    };
+    vec![
+        of(
+            "dropped, everything goes wrong",
+            &[OLD],
+            choose(
+                everything,
+                Bounds {
+                    silences: 2,
+                    ..everything
+                },
+            ),
+        )
+        .with(Who::Stranger, vec![step(Do::Revoke(0))])
+        .ends(restored(&[0])),
+        within
+            .with(Who::Stranger, vec![step(Do::Revoke(1))])
+            .ends(restored(&[0, 1])),
+        gone.with(
+            Who::Stranger,
+            vec![step(Do::Revoke(0)), step(Do::Revoke(1))],
+        )
+        .ends(restored(&[0])),
+        fight.with(Who::Stranger, insists(8)).ends(restored(&[0])),
+    ]
+}
+
+fn decisions(large: bool) -> Vec<Scenario> {
+    let choose = |short: Bounds, long: Bounds| if large { long } else { short };
+    let two = Bounds { running: 2, ..CALM };
+    let of_two = |name, bounds| Scenario {
+        recorded: vec![0, 1],
+        ..of(name, &[OLD, OTHER], bounds)
+    };
+    let mut all = vec![
+        of(
+            "asked twice",
+            &[OLD],
+            Bounds {
+                stale_reads: 1,
+                ..CALM
+            },
+        )
+        .with(Who::Controller, vec![step(Do::Insist(0)); 2])
+        .ends(accepted(&[0])),
+        // Whatever goes wrong may cost another time.
+        of(
+            "asked again",
+            &[OLD],
+            choose(
+                DYING,
+                Bounds {
+                    stale_reads: 1,
+                    ..DYING
+                },
+            ),
+        )
+        .with(Who::Controller, insists(4))
+        .ends(accepted(&[0])),
+        of(
+            "accepted",
+            &[OLD],
+            Bounds {
+                running: 2,
+                sweeps: 1,
+                ..ROUGH
+            },
+        )
+        .with(Who::Terraform, vec![step(Do::Revoke(0))])
+        .ends(accepted(&[0])),
+        of("accepted and taken back", &[OLD], TWO)
+            .with(Who::Terraform, made_anew())
+            .ends(restored(&[0])),
+        of("made anew", &[OLD], TWO)
+            .with(Who::Controller, made_anew())
+            .ends(restored(&[0])),
+        of("added, then dropped", &[OLD, OTHER], TWO)
+            .with(Who::Controller, vec![step(Do::Authorize(1))])
+            .with(Who::Stranger, vec![step(Do::RevokeWhenLive(1))])
+            .ends(restored(&[0])),
+        of_two("released by an operator", TWO)
+            .with(Who::Stranger, vec![step(Do::Revoke(0))])
+            .with(Who::Operator, vec![step(Do::Apply(vec![1]))])
+            .ends(restored(&[1])),
+        of("applied meanwhile", &[OLD, OTHER], choose(two, TWO))
+            .with(Who::Terraform, vec![step(Do::Revoke(0))])
+            .with(Who::Operator, vec![step(Do::Apply(vec![0, 1]))]),
+        of_two("two principals", choose(CALM, two))
+            .with(Who::Terraform, vec![step(Do::Revoke(0))])
+            .with(Who::Controller, vec![step(Do::Revoke(1))])
+            .ends(Ends {
+                restored: vec![1],
+                ..accepted(&[0])
+            }),
+    ];
+    if large {
+        all.push(
+            of("asked again, two instances", &[OLD], two)
+                .with(Who::Controller, insists(4))
+                .ends(accepted(&[0])),
+        );
+        all.push(
+            of("replaced and applied meanwhile", &[OLD, WIDER, OTHER], two)
+                .with(Who::Controller, replaces())
+                .with(Who::Operator, vec![step(Do::Apply(vec![0, 2]))]),
+        );
+    }
+    all
+}

@@ -1,0 +1,117 @@
+//! Exploring the scenarios, and showing that mistakes would be noticed.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, HasDiscoveries, Model, Path};
+
+use super::faults::Fault;
+use super::properties::{A, B, C, D, E, F};
+use super::protocol::{Action, Protocol};
+use super::scenario::Scenario;
+use super::scenarios::all;
+use super::state::State;
+
+/// How long one scenario may take. It is far more than any needs; what is cut off counts as a failure.
+const PATIENCE: Duration = Duration::from_secs(1_200);
+
+fn large() -> bool {
+    std::env::var("RULEKEEPER_MODEL_BOUNDS").is_ok_and(|bounds| bounds == "large")
+}
+
+/// Words on standard output, for `--nocapture`.
+#[expect(
+    clippy::print_stdout,
+    reason = "the table of what was explored is for people"
+)]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn in_words(path: Path<State, Action>) -> String {
+    let mut text = String::new();
+    for (state, action) in path.into_vec() {
+        let _ = writeln!(text, "{state}");
+        if let Some(action) = action {
+            let _ = writeln!(text, "  {action:?}");
+        }
+    }
+    text
+}
+
+/// Explores a scenario to its end. Every promise holds in all of it, and what the scenario is about is reached.
+fn explore(scenario: Scenario) {
+    let (name, began) = (scenario.name, Instant::now());
+    let checker = Protocol::new(scenario, None).checker().threads(2);
+    let checker = checker.timeout(PATIENCE).spawn_bfs().join();
+    let took = began.elapsed();
+    assert!(took < PATIENCE && checker.is_done(), "{name}: cut off");
+    for property in checker.model().properties() {
+        let found = checker.discovery(property.name);
+        match (property.expectation.discovery_is_failure(), found) {
+            (false, None) => panic!("{name}: never reached: {}", property.name),
+            (true, Some(path)) => panic!("{name}: broken: {}\n{}", property.name, in_words(path)),
+            _ => {}
+        }
+    }
+    say(&format!(
+        "{name:32} {:>9} {:>12} {:>6} {:>9} {:>7.1}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        checker.model().replays(),
+        took.as_secs_f64()
+    ));
+}
+
+#[test]
+fn the_protocol_keeps_its_promises_in_every_scenario() {
+    say("scenario                            states  transitions  depth  replays  seconds");
+    let only = std::env::var("RULEKEEPER_MODEL_ONLY").unwrap_or_default();
+    let named = |scenario: &Scenario| scenario.name.contains(&only);
+    for scenario in all(large()).into_iter().filter(named) {
+        explore(scenario);
+    }
+}
+
+/// The length of the way to a state in which a mistake breaks a promise.
+fn counterexample(fault: Fault, promise: &'static str, scenario: &str) {
+    let found = all(false).into_iter().find(|it| it.name == scenario);
+    let found = found.expect("a scenario of this name");
+    let checker = Protocol::new(found, Some(fault)).checker().threads(2);
+    let broken = HasDiscoveries::AnyOf([promise].into());
+    let checker = checker
+        .timeout(PATIENCE)
+        .finish_when(broken)
+        .spawn_bfs()
+        .join();
+    match checker.discovery(promise) {
+        Some(path) => say(&format!(
+            "{fault:?} breaks {promise} in {scenario:?} after {} steps",
+            path.into_actions().len()
+        )),
+        None => panic!("{fault:?} breaks {promise} nowhere in {scenario:?}"),
+    }
+}
+
+#[test]
+fn every_promise_is_broken_by_some_mistake() {
+    for (fault, promise, scenario) in [
+        (
+            Fault::RecordsHoldWhatEventsName,
+            A,
+            "released by an operator",
+        ),
+        (Fault::RecordsAreReadLate, A, "released by an operator"),
+        (Fault::RecordedRulesStandIn, B, "a rule within another"),
+        (Fault::JudgesBeforeSettling, C, "replaced, delivered twice"),
+        (Fault::StatesAreOverwritten, C, "replaced, two instances"),
+        (Fault::RestoresAreForgotten, C, "asked twice"),
+        (Fault::ForgetsAborts, D, "aborted twice"),
+        (Fault::RestoresAreForgotten, E, "a fight"),
+        (Fault::WritesWithoutAuthor, F, "accepted"),
+        (Fault::RecordsAreOverwritten, F, "applied meanwhile"),
+    ] {
+        counterexample(fault, promise, scenario);
+    }
+}
