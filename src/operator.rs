@@ -1,114 +1,39 @@
 //! What the CLI does with records: snapshot, write, read, list. Reconciling is the function's own code.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::desired::{DesiredRecord, Mode, RecordFile, Unreadable};
-use crate::error::ApiError;
+use crate::changes::GroupState;
+use crate::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
 use crate::model::{GroupAddress, GroupId, IngressRule, RuleKey, Scope};
 use crate::plan::settable_tags;
-use crate::ports::{SecurityGroups, Table};
+use crate::ports::{Loaded, SecurityGroups, Table};
 
-/// Writing records. Only an operator's tools can: the function's role may not.
-pub trait Records: Table {
-    /// Makes a record current and keeps what it replaces as history, on condition that nobody changed it meanwhile. Answers
-    /// with the generation it was given: the record's own, unless history holds that number already.
-    fn write(&self, change: &NewGeneration) -> impl Future<Output = Result<u64, WriteError>>;
-}
+mod archive;
+mod difference;
+mod draft;
+mod error;
+mod files;
+mod history;
+mod pause;
+mod principals;
+mod release;
+#[cfg(test)]
+mod tests;
 
-/// A record about to become current.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewGeneration {
-    /// The group.
-    pub address: GroupAddress,
-    /// Its new record, with generation, author and time.
-    pub record: DesiredRecord,
-    /// The item as it was read, if there was one.
-    pub replaces: Option<Value>,
-}
-
-/// Why a record was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Somebody else wrote the record since it was read.
-    #[error("the record of {group} changed while this command was at work, so it was not written; look at it with `rulekeeper show {}` and run the command again", group.id)]
-    LostRace {
-        /// The group.
-        group: GroupAddress,
-    },
-    /// The table refused.
-    #[error("the record could not be written: {0}")]
-    Api(#[source] ApiError),
-}
-
-/// Why a verb could not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
-    /// An API call failed.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// There is no such group.
-    #[error("the security group {0} does not exist, or this account cannot see it")]
-    NoSuchGroup(GroupAddress),
-    /// There is no record.
-    #[error("{0} has no desired-state record; `rulekeeper pin {id}` makes one of its live rules", id = .0.id)]
-    NoRecord(GroupAddress),
-    /// The record in the table cannot be understood.
-    #[error("{group}: {unreadable}; mend it with `rulekeeper apply -f FILE`")]
-    Unreadable {
-        /// The group.
-        group: GroupAddress,
-        /// What is wrong.
-        unreadable: Unreadable,
-    },
-    /// Live rules that a record could not hold.
-    #[error("{group} holds rules that a record cannot: {}; nothing was written", rules.join(", "))]
-    Unrecognised {
-        /// The group.
-        group: GroupAddress,
-        /// The rules.
-        rules: Vec<String>,
-    },
-    /// A file was made from an earlier generation than the current one.
-    #[error(
-        "{file}: made from generation {of_file}, but {group} is at {current}; nothing was written. Export it again and repeat your change, or take `generation` out of the file to overrule"
-    )]
-    Outdated {
-        /// The file.
-        file: String,
-        /// The group.
-        group: GroupAddress,
-        /// The generation in the file.
-        of_file: u64,
-        /// The generation in the table.
-        current: u64,
-    },
-    /// Findings in files; none was written.
-    #[error("nothing was written:\n{}", .0.join("\n"))]
-    Findings(Vec<String>),
-    /// Writing failed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// A record could not be written, and those before it were.
-    #[error("{cause}; written before that: {}", name_all(written))]
-    Interrupted {
-        /// The records that were written, or were found to be so already.
-        written: Vec<Written>,
-        /// Why the next one was not.
-        cause: Box<OperatorError>,
-    },
-}
-
-fn name_all(written: &[Written]) -> String {
-    let names = written
-        .iter()
-        .map(|record| format!("{} (generation {})", record.group, record.generation));
-    names.collect::<Vec<_>>().join(", ")
-}
+pub use archive::{Archive, NewSettings, TakenOut};
+pub use difference::{Difference, FromTo, RuleChange};
+pub use draft::Draft;
+pub use error::OperatorError;
+pub use files::{Submitted, apply, findings};
+pub use history::{Generation, History, history, rollback, settings_history};
+pub use pause::{InvalidPause, PauseLength, pause, resume};
+pub use principals::{
+    Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,
+    change_principals, principals,
+};
+pub use release::{Unpinning, release, unpin};
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -119,6 +44,9 @@ pub struct Written {
     pub generation: u64,
     /// Whether that generation is new.
     pub changed: bool,
+    /// Whether that generation took the record out of keeping.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unpinned: bool,
     /// Rules that the record gained, in rule notation.
     pub added: Vec<RuleKey>,
     /// Rules that left it.
@@ -150,7 +78,7 @@ pub struct Author {
 /// When the group does not exist, holds a rule that cannot be recorded, or the record cannot be read or written.
 pub async fn pin(
     ec2: &impl SecurityGroups,
-    table: &impl Records,
+    table: &impl Archive,
     group: &GroupAddress,
     options: &PinOptions,
     author: &Author,
@@ -159,7 +87,7 @@ pub async fn pin(
     let (existing, live, item) = tokio::join!(
         ec2.existing_groups(&wanted),
         ec2.rules_of(&group.id),
-        table.desired(group)
+        table.load(group)
     );
     if !existing?.contains(&group.id) {
         return Err(OperatorError::NoSuchGroup(group.clone()));
@@ -171,8 +99,12 @@ pub async fn pin(
             rules: actual.unrecognised,
         });
     }
-    let item = item?;
-    let before = item.as_ref().map(|item| read(group, item)).transpose()?;
+    let loaded = item?;
+    let before = loaded
+        .desired
+        .as_ref()
+        .map(|item| read(group, item))
+        .transpose()?;
     let earlier = before.clone().unwrap_or_default();
     let rules = actual.iter().map(|live| {
         let rule = IngressRule {
@@ -189,95 +121,14 @@ pub async fn pin(
         rules: rules.collect(),
         ..earlier
     };
-    make_current(table, group, record, before, item, author).await
-}
-
-/// A record file that was read and not looked at yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Submitted {
-    /// Where it came from, for messages.
-    pub file: String,
-    /// Its content.
-    pub content: Value,
-}
-
-/// The records of files by group, each with the name of its file, and everything that is wrong with the files.
-fn check(files: &[Submitted]) -> (BTreeMap<GroupAddress, (&str, DesiredRecord)>, Vec<String>) {
-    let mut findings = Vec::new();
-    let mut records: BTreeMap<GroupAddress, (&str, DesiredRecord)> = BTreeMap::new();
-    for Submitted { file, content } in files {
-        match RecordFile::from_json(content) {
-            Err(unreadable) => findings.extend(
-                unreadable
-                    .findings
-                    .iter()
-                    .map(|finding| format!("{file}: {finding}")),
-            ),
-            Ok(RecordFile { address, record }) => {
-                if let Some((other, _)) = records.get(&address) {
-                    findings.push(format!(
-                        "{file}: group: {} is in {other} already",
-                        address.id
-                    ));
-                } else {
-                    records.insert(address, (file, record));
-                }
-            }
-        }
-    }
-    (records, findings)
-}
-
-/// What is wrong with files, as far as they tell by themselves: one line for each finding, with its file and path.
-pub fn findings(files: &[Submitted]) -> Vec<String> {
-    check(files).1
-}
-
-/// Writes records from files. Every file is checked, and every record it would replace is read, before the first is
-/// written.
-///
-/// # Errors
-/// All findings of all files; or the first record that could not be written, with those that were by then.
-pub async fn apply(
-    table: &impl Records,
-    files: &[Submitted],
-    author: &Author,
-) -> Result<Vec<Written>, OperatorError> {
-    let (records, findings) = check(files);
-    if !findings.is_empty() {
-        return Err(OperatorError::Findings(findings));
-    }
-    let mut changes = Vec::new();
-    for (group, (file, record)) in records {
-        let item = table.desired(&group).await?;
-        // A record that cannot be understood may be replaced: this is the way to mend it.
-        let before = item.as_ref().and_then(|item| read(&group, item).ok());
-        let current = item.as_ref().map_or(0, generation_of);
-        if record.generation != 0 && record.generation != current {
-            let of_file = record.generation;
-            return Err(OperatorError::Outdated {
-                file: file.to_owned(),
-                group,
-                of_file,
-                current,
-            });
-        }
-        changes.push((group, record, before, item));
-    }
-    let mut written = Vec::new();
-    for (group, record, before, item) in changes {
-        match make_current(table, &group, record, before, item, author).await {
-            Ok(record) => written.push(record),
-            Err(cause) if written.is_empty() => return Err(cause),
-            Err(cause) => {
-                return Err(OperatorError::Interrupted {
-                    written,
-                    cause: Box::new(cause),
-                });
-            }
-        }
-    }
-    Ok(written)
+    let draft = Draft {
+        group: group.clone(),
+        record,
+        before,
+        loaded,
+        reason: "pinned".to_owned(),
+    };
+    draft.write_seeing(&actual, table, author).await
 }
 
 /// The record of a group.
@@ -286,8 +137,9 @@ pub async fn apply(
 /// When there is none, or it cannot be read or understood.
 pub async fn show(table: &impl Table, group: &GroupAddress) -> Result<RecordFile, OperatorError> {
     let item = table
-        .desired(group)
+        .load(group)
         .await?
+        .desired
         .ok_or_else(|| OperatorError::NoRecord(group.clone()))?;
     let record = read(group, &item)?;
     Ok(RecordFile {
@@ -329,8 +181,8 @@ pub async fn list(
     scope: &Scope,
     now: Timestamp,
 ) -> Result<Vec<Listed>, OperatorError> {
-    let (records, orphaned) = tokio::join!(table.all_desired(scope), table.orphaned(scope));
-    let orphaned = orphaned?;
+    let (records, marks) = tokio::join!(table.all_desired(scope), table.marks(scope));
+    let orphaned = marks?.orphaned;
     let line = |(group, item): (String, Value)| {
         let gone = group
             .parse::<GroupId>()
@@ -391,51 +243,34 @@ fn generation_of(item: &Value) -> u64 {
     }
 }
 
-/// Writes a record as the next generation, unless it asks for what the present one asks for.
-async fn make_current(
-    table: &impl Records,
+fn state_of(item: &Value) -> GroupState {
+    GroupState::from_json(item).unwrap_or_else(|unreadable| unreadable.0)
+}
+
+/// A group's record as it is, with all that was read of the group.
+async fn recorded(
+    table: &impl Table,
     group: &GroupAddress,
-    mut record: DesiredRecord,
-    before: Option<DesiredRecord>,
-    item: Option<Value>,
-    author: &Author,
-) -> Result<Written, OperatorError> {
-    let kept = before.as_ref().map(|before| &before.rules);
-    let is_kept = |key: &RuleKey| kept.is_some_and(|rules| rules.contains_key(key));
-    let added = record
-        .rules
-        .keys()
-        .filter(|key| !is_kept(key))
-        .cloned()
-        .collect();
-    let removed = kept
-        .into_iter()
-        .flat_map(BTreeMap::keys)
-        .filter(|key| !record.rules.contains_key(key));
-    let removed = removed.cloned().collect();
-    if let Some(before) = before.filter(|before| before.same_content(&record)) {
-        return Ok(Written {
-            group: group.clone(),
-            generation: before.generation,
-            changed: false,
-            added,
-            removed,
-        });
-    }
-    record.generation = item.as_ref().map_or(0, generation_of) + 1;
-    record.updated_at = Some(author.now);
-    record.updated_by = Some(author.arn.clone());
-    let change = NewGeneration {
-        address: group.clone(),
-        record,
-        replaces: item,
+) -> Result<(Loaded, DesiredRecord), OperatorError> {
+    let loaded = table.load(group).await?;
+    let Some(item) = &loaded.desired else {
+        return Err(OperatorError::NoRecord(group.clone()));
     };
-    let generation = table.write(&change).await?;
-    Ok(Written {
-        group: group.clone(),
-        generation,
-        changed: true,
-        added,
-        removed,
-    })
+    let record = read(group, item)?;
+    Ok((loaded, record))
+}
+
+fn read_settings(item: &Value) -> Result<SharedSettings, OperatorError> {
+    match SharedSettings::from_json(item) {
+        Ok((settings, _)) => Ok(settings),
+        Err(unreadable) => Err(OperatorError::UnreadableSettings(unreadable)),
+    }
+}
+
+/// Why something was done: what it was, and what the operator has to say about it.
+fn because(what: &str, reason: Option<&str>) -> String {
+    match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what.to_owned(),
+    }
 }

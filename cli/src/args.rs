@@ -7,12 +7,19 @@ use rulekeeper::config::DEFAULT_RULES_PER_GROUP;
 use rulekeeper::desired::Mode;
 use rulekeeper::model::{AccountId, GroupId};
 
+mod changes;
+
+pub(crate) use changes::{
+    AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, Resume, Rollback,
+    Unpin,
+};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do
   1  failed: something could not be read, written or found out
   2  wrong usage, or a setting is missing
-  3  drift found (plan, replay), or rules remain missing (restore, replay --execute)
+  3  drift found (plan, replay), or rules remain missing (restore, rollback, resume, replay --execute)
 
 A rule that live rules supersede and a group without a record are no drift. Of several groups the worst decides.
 
@@ -92,6 +99,21 @@ pub(crate) enum Verb {
     Plan(Plan),
     /// Put back what is missing
     Restore(Restore),
+    /// Leave a group alone for a time
+    Pause(Pause),
+    /// End a pause, and put back what is missing
+    Resume(Resume),
+    /// Take rules out of a record; the live rules stay as they are
+    Release(Release),
+    /// Take a whole record out of keeping; the live rules stay as they are
+    Unpin(Unpin),
+    /// Show every generation of a record, newest first, with its author and what it changed
+    History(History),
+    /// Make an earlier generation of a record current, and put back what is missing
+    Rollback(Rollback),
+    /// Show and change whose changes are meant
+    #[command(subcommand)]
+    Principal(Principal),
     /// Run sample or saved events through the function's code; a plan unless --execute
     Replay(Replay),
 }
@@ -131,6 +153,9 @@ pub(crate) struct Apply {
     /// A file with records; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
+    /// Take principals whose pattern matches nobody, or everybody with accept, as meant
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 const SHOW_HELP: &str = "\

@@ -4,7 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use rulekeeper::error::{ApiError, Failure as ApiFailure};
-use rulekeeper::operator::{OperatorError, WriteError};
+use rulekeeper::operator::OperatorError;
+use rulekeeper::ports::WriteError;
 use rulekeeper::report::{Answer, GroupOutcome, Report, SweepReport};
 
 /// How a command ended, from best to worst.
@@ -50,7 +51,7 @@ impl Status {
                 ..
             })
         );
-        let reports = answer.reports().iter().map(Self::of_report);
+        let reports = answer.reports().map(Self::of_report);
         let own = if unfinished { Self::Failed } else { Self::Done };
         reports.fold(own, Self::max)
     }
@@ -202,6 +203,7 @@ mod tests {
             Answer::Sweep(SweepReport {
                 sweep: BTreeMap::new(),
                 reports,
+                remarks: Vec::new(),
                 reason,
                 passing: false,
             })

@@ -179,7 +179,7 @@ pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure>
 /// A record's JSON with its names in the order in which people read them, whichever order the map keeps.
 pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
 
-const READING_ORDER: [&str; 25] = [
+const READING_ORDER: [&str; 27] = [
     "account",
     "region",
     "group",
@@ -190,9 +190,11 @@ const READING_ORDER: [&str; 25] = [
     "pause_reason",
     "superseding",
     "principals",
+    "settle_seconds",
     "updated_at",
     "updated_by",
     "note",
+    "reason",
     "rules",
     "protocol",
     "from_port",

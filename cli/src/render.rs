@@ -2,12 +2,18 @@
 
 use comfy_table::{Row, Table, presets};
 
+mod difference;
+mod history;
 mod list;
+mod principals;
 mod record;
 mod report;
 mod written;
 
+pub(crate) use difference::difference;
+pub(crate) use history::history;
 pub(crate) use list::list;
+pub(crate) use principals::{principal_lines, principals, principals_written};
 pub(crate) use record::record;
 pub(crate) use report::{Style, answer, warn};
 pub(crate) use written::written;

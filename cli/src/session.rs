@@ -159,6 +159,7 @@ impl Session {
         Ok(Home {
             account: Some(account),
             region: Some(self.region().await?),
+            function: None,
         })
     }
 

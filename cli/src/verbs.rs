@@ -6,13 +6,19 @@ use crate::output::Output;
 use crate::session::Session;
 
 mod apply;
+mod changes;
 mod export;
+mod history;
 mod list;
+mod pause;
 mod pin;
 mod plan;
+mod principal;
 mod reconcile;
+mod release;
 mod replay;
 mod restore;
+mod rollback;
 mod show;
 
 /// Does what the command line asks for.
@@ -27,6 +33,13 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::List => list::run(&session, output).await,
         Verb::Plan(plan) => plan::run(&session, output, &plan.groups).await,
         Verb::Restore(restore) => restore::run(&session, output, &restore.groups).await,
+        Verb::Pause(pause) => pause::run(&session, output, &pause).await,
+        Verb::Resume(resume) => pause::resume(&session, output, &resume).await,
+        Verb::Release(release) => release::run(&session, output, &release).await,
+        Verb::Unpin(unpin) => release::unpin(&session, output, &unpin).await,
+        Verb::History(history) => history::run(&session, output, &history).await,
+        Verb::Rollback(rollback) => rollback::run(&session, output, &rollback).await,
+        Verb::Principal(principal) => principal::run(&session, output, principal).await,
         Verb::Replay(replay) => replay::run(&session, output, &replay).await,
     };
     match result {

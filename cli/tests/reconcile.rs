@@ -74,7 +74,7 @@ async fn restore_brings_a_revoked_rule_back_with_all_that_belongs_to_it() {
         .map(|tag| (tag.key(), tag.value()))
         .collect();
     assert_eq!(tags, [(Some("owner"), Some("test"))]);
-    assert_eq!(scene.items().await, 2, "the record and the incident");
+    assert_eq!(scene.items().await, 3, "record, state and incident");
 
     let again = scene
         .rulekeeper(&["restore", &group, &group])
@@ -174,6 +174,15 @@ async fn groups_of_another_account_are_not_taken_for_lost() {
                 .contains("444455556666 is not the account of these credentials"),
             "{refused:?}"
         );
+        assert!(refused.err.contains("--role-name"), "{refused:?}");
+    }
+    // Nothing is written when nothing could be put back.
+    for verb in [
+        &["resume", "sg-0a"][..],
+        &["rollback", "sg-0a", "--to", "1"],
+    ] {
+        let arguments = [verb, &["--account", "444455556666"]].concat();
+        let refused = scene.rulekeeper(&arguments).exits(1);
         assert!(refused.err.contains("--role-name"), "{refused:?}");
     }
     // The table alone is ours, whoever the records are about.

@@ -26,7 +26,7 @@ async fn pin_records_the_live_rules_once() {
         (&again["generation"], &again["changed"]),
         (&json!(1), &json!(false))
     );
-    assert_eq!(scene.items().await, 1, "no new generation, so no history");
+    assert_eq!(scene.items().await, 2, "record and state, no history");
 
     scene.revoke(&group, 80).await;
     let third = scene
@@ -48,7 +48,7 @@ async fn pin_records_the_live_rules_once() {
             .map(|arn| arn.starts_with("arn:aws:")),
         Some(true)
     );
-    assert_eq!(scene.items().await, 2, "the record and its history");
+    assert_eq!(scene.items().await, 3, "record, state and history");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn apply_checks_every_file_before_it_writes_the_first() {
         .exits(0)
         .json();
     assert_eq!(applied.as_array().map(Vec::len), Some(2));
-    assert_eq!(scene.items().await, 3);
+    assert_eq!(scene.items().await, 6, "a record and a state each");
 }
 
 #[tokio::test]

@@ -17,6 +17,38 @@ fn wrong_usage_ends_with_2() {
         &["list", "--rules-per-group", "0"],
         &["list", "--account", "1"],
         &["export", "sg-0a", "--force"],
+        &["pause", "sg-0a", "--for", "2h"],
+        &["pause", "sg-0a", "--reason", "x"],
+        &["pause", "sg-0a", "--for", "soon", "--reason", "x"],
+        &["pause", "sg-0a", "--for", "2h", "--reason", " "],
+        &["release", "sg-0a"],
+        &["release", "sg-0a", "tcp 443"],
+        &["history"],
+        &["history", "sg-0a", "--settings"],
+        &["rollback", "sg-0a"],
+        &["rollback", "sg-0a", "--to", "first"],
+        &["principal"],
+        &["principal", "add", "*x"],
+        &["principal", "add", "*x", "--policy", "allow"],
+        &[
+            "principal",
+            "add",
+            "*x",
+            "--policy",
+            "follow",
+            "--settle-seconds",
+            "61",
+        ],
+        &[
+            "principal",
+            "add",
+            "*x",
+            "--policy",
+            "accept",
+            "--settle-seconds",
+            "5",
+        ],
+        &["principal", "remove"],
     ] {
         let done = run(bare(arguments), "").exits(2);
         assert!(
@@ -34,12 +66,53 @@ fn help_goes_to_standard_output_with_examples_and_exit_codes() {
         "{help}"
     );
     for verb in [
-        "pin", "apply", "show", "export", "plan", "restore", "replay",
+        &["pin"][..],
+        &["apply"],
+        &["show"],
+        &["export"],
+        &["plan"],
+        &["restore"],
+        &["replay"],
+        &["pause"],
+        &["resume"],
+        &["release"],
+        &["unpin"],
+        &["history"],
+        &["rollback"],
+        &["principal", "list"],
+        &["principal", "add"],
+        &["principal", "remove"],
     ] {
-        assert!(help.contains(verb), "{verb}");
-        let help = run(bare(&[verb, "--help"]), "").exits(0).out;
-        assert!(help.contains("Examples:\n  rulekeeper "), "{help}");
+        assert!(help.contains(verb[0]), "{verb:?}");
+        let help = run(bare(&[verb, &["--help"]].concat()), "").exits(0).out;
+        let example = format!("Examples:\n  rulekeeper {}", verb.join(" "));
+        assert!(help.contains(&example), "{help}");
     }
+}
+
+#[test]
+fn a_pause_that_no_one_can_mean_is_refused_with_what_to_do_instead() {
+    let pause = |length: &str| {
+        let arguments = ["pause", "sg-0a", "--reason", "x", "--for", length];
+        run(bare(&arguments), "").exits(2).err
+    };
+    for length in ["0s", "-2h", "-1 day"] {
+        let said = pause(length);
+        assert!(
+            said.contains("must be longer than nothing"),
+            "{length}: {said}"
+        );
+    }
+    for length in ["31d", "1 month"] {
+        let said = pause(length);
+        assert!(said.contains("30 days at most"), "{length}: {said}");
+        assert!(
+            said.contains("--mode observe") && said.contains("unpin"),
+            "{said}"
+        );
+    }
+    let said = pause("soon");
+    assert!(said.contains("such as 90m, 2h or 1d 12h"), "{said}");
 }
 
 #[test]

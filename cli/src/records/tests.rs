@@ -11,7 +11,7 @@ group: sg-0123456789abcdef0
 generation: 7
 mode: observe
 note: "yes"
-principals: [{arn: "arn:aws:iam::111122223333:role/*", policy: accept}]
+principals: [{arn: "arn:aws:iam::111122223333:role/terraform-*", policy: accept}]
 rules:
   - {protocol: tcp, from_port: 443, to_port: 443, cidr_ipv4: 10.0.0.0/8, description: "443", priority: 10}
   - {protocol: "-1", cidr_ipv6: "2001:db8::/32", tags: {owner: "0x10", "on": "1e3"}}
@@ -27,7 +27,7 @@ fn documents(text: &str) -> Vec<(String, Value)> {
 }
 
 fn record(content: &Value) -> RecordFile {
-    RecordFile::from_json(content).expect("a record")
+    RecordFile::from_json(content, false).expect("a record")
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A record.
 
 use jiff::Timestamp;
-use rulekeeper::desired::{DesiredRecord, Mode, Policy, RecordFile, Superseding};
+use rulekeeper::desired::{DesiredRecord, Mode, RecordFile, Superseding};
 use rulekeeper::model::IngressRule;
+use rulekeeper::principals::Policy;
 
 use super::columns;
 
@@ -97,16 +98,19 @@ mod tests {
 
     #[test]
     fn a_record_shows_what_it_holds_in_restore_order() {
-        let file = RecordFile::from_json(&json!({
-            "account": "111122223333", "region": "eu-west-1", "group": "sg-0123456789abcdef0", "generation": 3,
-            "paused_until": "2026-11-22T12:00:00Z", "pause_reason": "migration", "note": "see CHG-1",
-            "updated_at": "2026-11-22T09:30:00Z", "updated_by": "arn:aws:iam::111122223333:user/maria",
-            "rules": [
-                {"protocol": "-1", "cidr_ipv4": "10.0.0.0/8"},
-                {"protocol": "tcp", "from_port": 80, "to_port": 90, "referenced_group": {"group_id": "sg-0a"},
-                 "description": "web", "tags": {"team": "a", "x": "y"}, "priority": 5},
-            ],
-        }));
+        let file = RecordFile::from_json(
+            &json!({
+                "account": "111122223333", "region": "eu-west-1", "group": "sg-0123456789abcdef0", "generation": 3,
+                "paused_until": "2026-11-22T12:00:00Z", "pause_reason": "migration", "note": "see CHG-1",
+                "updated_at": "2026-11-22T09:30:00Z", "updated_by": "arn:aws:iam::111122223333:user/maria",
+                "rules": [
+                    {"protocol": "-1", "cidr_ipv4": "10.0.0.0/8"},
+                    {"protocol": "tcp", "from_port": 80, "to_port": 90, "referenced_group": {"group_id": "sg-0a"},
+                     "description": "web", "tags": {"team": "a", "x": "y"}, "priority": 5},
+                ],
+            }),
+            false,
+        );
         let at = |time: &str| time.parse::<Timestamp>().expect("a time");
         let file = file.expect("a record");
         let expected = "\

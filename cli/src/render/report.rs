@@ -24,6 +24,7 @@ pub(crate) fn answer(answer: &Answer, origin: Option<&str>, style: Style) -> Str
             let reports = sweep
                 .reports
                 .iter()
+                .chain(&sweep.remarks)
                 .map(|one| format!("\n{}", report(one, style)));
             origin + &summary(sweep, style) + &reports.collect::<String>()
         }
@@ -190,6 +191,7 @@ mod tests {
                     "paused until noon",
                 )],
             )],
+            remarks: Vec::new(),
             reason: Some("time ran out".to_owned()),
             passing: true,
         };

@@ -10,6 +10,7 @@ pub(crate) fn written(record: &Written) -> String {
         group,
         generation,
         changed,
+        unpinned,
         added,
         removed,
     } = record;
@@ -18,7 +19,14 @@ pub(crate) fn written(record: &Written) -> String {
             "{group}: nothing differs from generation {generation}; nothing was written\n"
         );
     }
-    let mut text = format!("{group}: generation {generation} is written\n");
+    let mut text = match unpinned {
+        true => {
+            format!(
+                "{group}: the record is taken out; generation {generation} of its history says so\n"
+            )
+        }
+        false => format!("{group}: generation {generation} is written\n"),
+    };
     for (sign, rules) in [("+", added), ("-", removed)] {
         text.extend(
             rules

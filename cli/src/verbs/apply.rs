@@ -15,12 +15,12 @@ pub(super) async fn run(
     apply: &Apply,
 ) -> Result<Status, Failure> {
     let (files, mut findings) = records::read_all(&apply.files);
-    findings.extend(operator::findings(&files));
+    findings.extend(operator::findings(&files, apply.yes));
     if !findings.is_empty() {
         return Err(OperatorError::Findings(findings).into());
     }
     let table = session.table().await?;
-    let written = operator::apply(&table, &files, &session.author().await?).await?;
+    let written = operator::apply(&table, &files, apply.yes, &session.author().await?).await?;
     output.show(&written, || written.iter().map(render::written).collect())?;
     Ok(Status::Done)
 }

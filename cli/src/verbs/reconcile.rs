@@ -22,6 +22,17 @@ pub(super) async fn run(
     groups: &[GroupId],
     style: Style,
 ) -> Result<Status, Failure> {
+    let answers = answers(session, groups, style).await?;
+    show(output, &answers, style)?;
+    Ok(Status::of_answers(&answers))
+}
+
+/// The same, and what comes of it is shown by whoever asks.
+pub(super) async fn answers(
+    session: &Session,
+    groups: &[GroupId],
+    style: Style,
+) -> Result<Vec<Answer>, Failure> {
     let clients = session.clients().await?;
     let scope = session.scope().await?;
     session.reach(&scope.account).await?;
@@ -59,6 +70,7 @@ pub(super) async fn run(
                 scope: scope.clone(),
                 group: GroupLocator::Id(id.clone()),
                 trigger: trigger.clone(),
+                call: None,
                 evidence: Evidence::default(),
             };
             answers.push(
@@ -68,8 +80,7 @@ pub(super) async fn run(
             );
         }
     }
-    show(output, &answers, style)?;
-    Ok(Status::of_answers(&answers))
+    Ok(answers)
 }
 
 fn show(output: Output, answers: &[Answer], style: Style) -> Result<(), Failure> {

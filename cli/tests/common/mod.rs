@@ -1,7 +1,7 @@
 //! The real binary, and moto as the cloud around it: one moto for a test binary, one table for a test.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -109,6 +109,78 @@ pub(crate) fn run(mut command: Command, input: &str) -> Done {
     }
 }
 
+/// Passes what is typed on to a command that believes to be on a terminal, and what that shows to standard output.
+const ON_A_TERMINAL: &str = "
+import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+";
+
+/// A command on a terminal.
+pub(crate) struct Terminal {
+    child: Child,
+    shown: String,
+}
+
+impl Terminal {
+    /// Python, which moto needs too, makes the terminal.
+    fn start(command: &Command) -> Self {
+        let moto = std::env::var_os("RULEKEEPER_MOTO").expect("`make test` sets it");
+        let mut outer = Command::new(Path::new(&moto).with_file_name("python"));
+        outer.env_clear().args(["-c", ON_A_TERMINAL]);
+        outer.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            outer.env(name, value.unwrap_or_default());
+        }
+        let child = outer
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("python starts");
+        Self {
+            child,
+            shown: String::new(),
+        }
+    }
+
+    /// Waits for a question; gives what was shown up to its end since the last one.
+    pub(crate) fn asked(&mut self) -> String {
+        let mut read = Vec::new();
+        let out = self.child.stdout.as_mut().expect("piped");
+        while !read.ends_with(b"[y/N] ") {
+            let mut byte = [0];
+            let count = out.read(&mut byte).expect("it can be read");
+            let so_far = String::from_utf8_lossy(&read);
+            assert_eq!(count, 1, "it ended and asked nothing: {so_far}");
+            read.push(byte[0]);
+        }
+        let text = String::from_utf8(read).expect("UTF-8").replace('\r', "");
+        self.shown += &text;
+        text
+    }
+
+    /// Answers a question.
+    pub(crate) fn answer(&mut self, text: &str) {
+        let line = format!("{text}\n");
+        let input = self.child.stdin.as_mut().expect("piped");
+        input.write_all(line.as_bytes()).expect("it can be written");
+        input.flush().expect("it can be written");
+    }
+
+    /// Waits for the end; gives the exit code and all that was shown.
+    pub(crate) fn end(mut self) -> Done {
+        let mut rest = String::new();
+        let mut out = self.child.stdout.take().expect("piped");
+        out.read_to_string(&mut rest).expect("UTF-8");
+        let status = self.child.wait().expect("it ends");
+        Done {
+            code: status.code().expect("an exit code"),
+            out: self.shown + &rest.replace('\r', ""),
+            err: String::new(),
+        }
+    }
+}
+
 /// An empty folder of this name.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -172,6 +244,11 @@ impl Scene {
     /// Runs the binary in this cloud with something on its standard input.
     pub(crate) fn rulekeeper_reading(&self, arguments: &[&str], input: &str) -> Done {
         run(self.command(arguments), input)
+    }
+
+    /// Starts the binary in this cloud, on a terminal.
+    pub(crate) fn terminal(&self, arguments: &[&str]) -> Terminal {
+        Terminal::start(&self.command(arguments))
     }
 
     /// The binary in this cloud.
@@ -305,6 +382,35 @@ impl Scene {
             .item("pk", AttributeValue::S(key))
             .item("sk", AttributeValue::S(format!("{generation:012}")));
         put.send().await.expect("history");
+    }
+
+    /// Writes an earlier generation with a note of so many bytes.
+    pub(crate) async fn put_long_history(&self, group: &str, generation: u64, bytes: usize) {
+        let key = format!("history#{ACCOUNT}#{REGION}#{group}");
+        let put = self
+            .dynamodb
+            .put_item()
+            .table_name(&self.table)
+            .item("pk", AttributeValue::S(key))
+            .item("sk", AttributeValue::S(format!("{generation:012}")))
+            .item("rules", AttributeValue::L(Vec::new()))
+            .item("note", AttributeValue::S("x".repeat(bytes)));
+        put.send().await.expect("history");
+    }
+
+    /// Writes an attribute of the settings, as people do in the console.
+    pub(crate) async fn write_setting(&self, name: &str, value: AttributeValue) {
+        let key = AttributeValue::S("settings".to_owned());
+        let update = self
+            .dynamodb
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", key.clone())
+            .key("sk", key)
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", value);
+        update.send().await.expect("a setting");
     }
 
     /// A record file for a group with these ports.

@@ -1,0 +1,248 @@
+//! The verbs that change records besides `pin` and `apply`, and the one that shows what was changed.
+
+use clap::{Args, Subcommand};
+use rulekeeper::model::{GroupId, RuleKey};
+use rulekeeper::operator::PauseLength;
+use rulekeeper::principals::{Policy, SETTLE_SECONDS_MAX};
+
+/// Whether to ask before anything is done.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Consent {
+    /// Do not ask first, which is done on a terminal only
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What is to follow once a group is kept again.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Following {
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+    /// Put back nothing now; the function does when it next looks at the group
+    #[arg(long)]
+    pub(crate) no_restore: bool,
+}
+
+const PAUSE_HELP: &str = "\
+A paused group is left alone and reported as held; the pause ends by itself. A group that is paused already is paused anew.
+
+Examples:
+  rulekeeper pause sg-0123456789abcdef0 --for 2h --reason 'migration, CHG-1234'";
+
+#[derive(Debug, Args)]
+#[command(after_help = PAUSE_HELP)]
+pub(crate) struct Pause {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// How long, such as 90m, 2h or 1d 12h; 30 days at most
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    pub(crate) length: PauseLength,
+    /// Why, for whoever reads the record and its reports
+    #[arg(long, value_name = "TEXT", value_parser = said)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+const RESUME_HELP: &str = "\
+On a terminal it asks whether to put back what went missing meanwhile; elsewhere, and with --yes, it does.
+Exit code 3 says that rules remain missing.
+
+Examples:
+  rulekeeper resume sg-0123456789abcdef0
+  rulekeeper resume sg-0123456789abcdef0 --no-restore";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESUME_HELP)]
+pub(crate) struct Resume {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) following: Following,
+}
+
+const RELEASE_HELP: &str = "\
+A released rule that is live stays so, and is not put back any more when somebody revokes it.
+
+Examples:
+  rulekeeper release sg-0123456789abcdef0 'tcp 8080 from 10.0.0.0/8' --reason 'moved to the new port'";
+
+#[derive(Debug, Args)]
+#[command(after_help = RELEASE_HELP)]
+pub(crate) struct Release {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// A rule of the record, as `show` and reports write it
+    #[arg(value_name = "RULE", required = true)]
+    pub(crate) rules: Vec<RuleKey>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+const UNPIN_HELP: &str = "\
+The record and the note that it was taken out stay in the history; `rollback` brings the record back, `pin` makes a new one.
+
+Examples:
+  rulekeeper unpin sg-0123456789abcdef0 --reason 'the service is gone'";
+
+#[derive(Debug, Args)]
+#[command(after_help = UNPIN_HELP)]
+pub(crate) struct Unpin {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+const HISTORY_HELP: &str = "\
+The newest generation comes first. Each is compared with the latest before it that can be understood.
+
+Examples:
+  rulekeeper history sg-0123456789abcdef0
+  rulekeeper history --settings --output json | jq '.generations[].updated_by'";
+
+#[derive(Debug, Args)]
+#[command(after_help = HISTORY_HELP)]
+pub(crate) struct History {
+    /// The group
+    #[arg(value_name = "GROUP", required_unless_present = "settings")]
+    pub(crate) group: Option<GroupId>,
+    /// Show the generations of the settings, which hold for all groups
+    #[arg(long, conflicts_with = "group")]
+    pub(crate) settings: bool,
+}
+
+const ROLLBACK_HELP: &str = "\
+The record comes back as it was, as a new generation; a pause stays as it is now. It works after `unpin` too.
+On a terminal it asks whether to put back what is missing; elsewhere, and with --yes, it does.
+Exit code 3 says that rules remain missing.
+
+Examples:
+  rulekeeper rollback sg-0123456789abcdef0 --to 4 --reason 'the release was withdrawn'";
+
+#[derive(Debug, Args)]
+#[command(after_help = ROLLBACK_HELP)]
+pub(crate) struct Rollback {
+    /// The group
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: GroupId,
+    /// The generation to go back to
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) to: u64,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) following: Following,
+}
+
+/// What to do with principals.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Principal {
+    /// Show the principals of all groups, or those that count for one
+    List(ListPrincipals),
+    /// Say how a principal's changes are to be taken
+    Add(AddPrincipal),
+    /// Take a principal off the list, so that its revokes are put back
+    Remove(RemovePrincipal),
+}
+
+const LIST_PRINCIPALS_HELP: &str = "\
+The first entry that matches a caller counts: those of the group's record come before those of the settings.
+
+Examples:
+  rulekeeper principal list
+  rulekeeper principal list sg-0123456789abcdef0";
+
+#[derive(Debug, Args)]
+#[command(after_help = LIST_PRINCIPALS_HELP)]
+pub(crate) struct ListPrincipals {
+    /// The group; what holds for all groups when none is given
+    #[arg(value_name = "GROUP")]
+    pub(crate) group: Option<GroupId>,
+}
+
+const ADD_PRINCIPAL_HELP: &str = "\
+Without --group it is said for all groups. The first entry that matches counts; an entry with the same ARN is replaced where
+it stands, a new one goes to the end, and --first puts either to the front.
+Policies: restore (what it revokes comes back), accept (its revokes leave the record), follow (its changes are kept up with).
+
+Examples:
+  rulekeeper principal add arn:aws:iam::111122223333:role/terraform --policy accept
+  rulekeeper principal add 'arn:aws:iam::*:role/eks/lbc-*' --policy follow --settle-seconds 10 --group sg-0123456789abcdef0";
+
+#[derive(Debug, Args)]
+#[command(after_help = ADD_PRINCIPAL_HELP)]
+pub(crate) struct AddPrincipal {
+    /// ARN of a role or a user; * stands for any text
+    #[arg(value_name = "ARN")]
+    pub(crate) arn: String,
+    /// How its changes are taken: restore, accept or follow
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub(crate) policy: Policy,
+    /// Say it for this group, in its record
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<GroupId>,
+    /// How long its revokes wait for the authorize that belongs to them, 0 to 60; for follow only
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=i64::from(SETTLE_SECONDS_MAX)))]
+    pub(crate) settle_seconds: Option<u8>,
+    /// Put it before all others of the list
+    #[arg(long)]
+    pub(crate) first: bool,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Do not ask first; take a pattern that matches nobody, or everybody with accept, as meant
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+const REMOVE_PRINCIPAL_HELP: &str = "\
+Examples:
+  rulekeeper principal remove arn:aws:iam::111122223333:role/terraform
+  rulekeeper principal remove 'arn:aws:iam::*:role/eks/lbc-*' --group sg-0123456789abcdef0";
+
+#[derive(Debug, Args)]
+#[command(after_help = REMOVE_PRINCIPAL_HELP)]
+pub(crate) struct RemovePrincipal {
+    /// The ARN as it is listed
+    #[arg(value_name = "ARN")]
+    pub(crate) arn: String,
+    /// Take it out of this group's record
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<GroupId>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    match text {
+        "restore" => Ok(Policy::Restore),
+        "accept" => Ok(Policy::Accept),
+        "follow" => Ok(Policy::Follow),
+        _ => Err("give restore, accept or follow".to_owned()),
+    }
+}
+
+fn said(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why in a few words".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}

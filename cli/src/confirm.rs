@@ -1,0 +1,46 @@
+//! Asking before something is changed. On a terminal only: elsewhere nobody is there to answer.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use crate::failure::{Failure, Status};
+
+/// Whether to go on: yes, unless somebody at a terminal says otherwise. `shown` goes before the question.
+///
+/// # Errors
+/// When somebody could answer and cannot see the question.
+pub(crate) fn agreed(
+    yes: bool,
+    shown: impl FnOnce() -> String,
+    question: &str,
+) -> Result<bool, Failure> {
+    if yes || !on_terminal() {
+        return Ok(true);
+    }
+    if !io::stderr().is_terminal() {
+        return Err(Failure::failed(
+            "there is a question to be asked, and standard error is no terminal",
+        )
+        .hint("Give --yes to go on without it."));
+    }
+    eprint!("{}{question} [y/N] ", shown());
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    // The end of input is no answer, and no answer is no.
+    io::stdin().lock().read_line(&mut answer)?;
+    if !answer.ends_with('\n') {
+        eprintln!();
+    }
+    let answer = answer.trim().to_lowercase();
+    Ok(answer == "y" || answer == "yes")
+}
+
+/// Whether somebody is there to answer.
+pub(crate) fn on_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// How a command ends that was told not to go on.
+pub(crate) fn declined() -> Status {
+    eprintln!("nothing was written");
+    Status::Failed
+}

@@ -1,0 +1,23 @@
+//! `history`: every generation with its author and what it changed.
+
+use rulekeeper::operator;
+
+use crate::args::History;
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::render;
+use crate::session::Session;
+
+pub(super) async fn run(
+    session: &Session,
+    output: Output,
+    history: &History,
+) -> Result<Status, Failure> {
+    let table = session.table().await?;
+    let history = match &history.group {
+        Some(id) => operator::history(&table, &session.address(id).await?).await?,
+        None => operator::settings_history(&table).await?,
+    };
+    output.show(&history, || render::history(&history))?;
+    Ok(Status::Done)
+}

@@ -1,0 +1,106 @@
+//! `principal`: whose changes are meant.
+
+use rulekeeper::model::{GroupAddress, GroupId};
+use rulekeeper::operator::{
+    self, OperatorError, PrincipalChange, PrincipalDraft, change_principals,
+};
+use rulekeeper::principals::{Policy, Principal as Entry};
+
+use crate::args::{AddPrincipal, Principal, RemovePrincipal};
+use crate::confirm::{self, declined};
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::render;
+use crate::session::Session;
+
+pub(super) async fn run(
+    session: &Session,
+    output: Output,
+    principal: Principal,
+) -> Result<Status, Failure> {
+    match principal {
+        Principal::List(list) => {
+            let group = address(session, list.group.as_ref()).await?;
+            let list = operator::principals(&session.table().await?, group.as_ref()).await?;
+            output.show(&list, || render::principals(&list))?;
+            Ok(Status::Done)
+        }
+        Principal::Add(add) => self::add(session, output, add).await,
+        Principal::Remove(remove) => self::remove(session, output, remove).await,
+    }
+}
+
+async fn add(session: &Session, output: Output, add: AddPrincipal) -> Result<Status, Failure> {
+    if add.settle_seconds.is_some() && add.policy != Policy::Follow {
+        return Err(Failure::usage(
+            "--settle-seconds is for --policy follow: nobody else's revokes wait for anything",
+        ));
+    }
+    let group = address(session, add.group.as_ref()).await?;
+    let change = PrincipalChange::Add {
+        principal: Entry {
+            arn: add.arn,
+            policy: add.policy,
+            settle_seconds: add.settle_seconds,
+        },
+        first: add.first,
+    };
+    let table = session.table().await?;
+    let draft = async |confirmed| {
+        let reason = add.reason.as_deref();
+        change_principals(&table, group.as_ref(), &change, confirmed, reason).await
+    };
+    let (draft, asked) = match draft(add.yes).await {
+        Err(OperatorError::Doubtful { arn, doubt }) if confirm::on_terminal() => {
+            let shown = || format!("{arn:?} {doubt}\n");
+            if !confirm::agreed(false, shown, "Add it all the same?")? {
+                return Ok(declined());
+            }
+            (draft(true).await?, true)
+        }
+        draft => (draft?, false),
+    };
+    if let Some(warning) = draft.warning() {
+        eprintln!("warning: {warning}");
+    }
+    finish(session, output, draft, add.yes || asked).await
+}
+
+async fn remove(
+    session: &Session,
+    output: Output,
+    remove: RemovePrincipal,
+) -> Result<Status, Failure> {
+    let group = address(session, remove.group.as_ref()).await?;
+    let change = PrincipalChange::Remove { arn: remove.arn };
+    let table = session.table().await?;
+    let reason = remove.reason.as_deref();
+    let draft = change_principals(&table, group.as_ref(), &change, false, reason).await?;
+    finish(session, output, draft, remove.consent.yes).await
+}
+
+async fn finish(
+    session: &Session,
+    output: Output,
+    draft: PrincipalDraft,
+    yes: bool,
+) -> Result<Status, Failure> {
+    let shown = || render::principal_lines(draft.list());
+    if !draft.changes_nothing() && !confirm::agreed(yes, shown, "Make this the list?")? {
+        return Ok(declined());
+    }
+    let author = session.author().await?;
+    let written = draft.write(&session.table().await?, &author).await?;
+    output.show(&written, || render::principals_written(&written))?;
+    Ok(Status::Done)
+}
+
+async fn address(
+    session: &Session,
+    group: Option<&GroupId>,
+) -> Result<Option<GroupAddress>, Failure> {
+    match group {
+        Some(id) => Ok(Some(session.address(id).await?)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,105 @@
+//! The condition that an item is still the one that was read, attribute by attribute.
+//!
+//! People change items by hand and do not count the generation on, so the generation alone says too little.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// An item of the table.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The most attributes that are compared. DynamoDB takes 300 operators and functions in an expression ("Quotas",
+/// Amazon DynamoDB Developer Guide), and each attribute needs two. No item of ours has a tenth of it; of one with more, the
+/// known attributes and then the first others are compared.
+const ATTRIBUTES_MAX: usize = 140;
+
+/// A condition, and what its placeholders stand for.
+pub(super) struct Unchanged {
+    pub(super) expression: String,
+    pub(super) names: Option<HashMap<String, String>>,
+    pub(super) values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Unchanged {
+    /// That nothing has come where nothing was, or that every attribute is what it was, and that none of the known ones
+    /// has been added. An attribute that nobody knows and somebody adds meanwhile goes unnoticed: DynamoDB has no words
+    /// for "nothing else".
+    pub(super) fn since(read: Option<&Item>, known: &[&str]) -> Self {
+        let Some(read) = read else {
+            return Self {
+                expression: "attribute_not_exists(pk)".to_owned(),
+                names: None,
+                values: None,
+            };
+        };
+        let mut others: Vec<&str> = read
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !known.contains(name))
+            .collect();
+        others.sort_unstable();
+        let compared = known
+            .iter()
+            .copied()
+            .chain(others)
+            .filter(|name| !["pk", "sk"].contains(name));
+        let mut parts = vec!["attribute_exists(pk)".to_owned()];
+        let (mut names, mut values) = (HashMap::new(), HashMap::new());
+        for (index, name) in compared.take(ATTRIBUTES_MAX).enumerate() {
+            names.insert(format!("#c{index}"), name.to_owned());
+            match read.get(name) {
+                None => parts.push(format!("attribute_not_exists(#c{index})")),
+                Some(value) => {
+                    parts.push(format!("#c{index} = :c{index}"));
+                    values.insert(format!(":c{index}"), value.clone());
+                }
+            }
+        }
+        Self {
+            expression: parts.join(" AND "),
+            names: Some(names).filter(|names| !names.is_empty()),
+            values: Some(values).filter(|values| !values.is_empty()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attribute_is_compared_and_known_ones_must_not_come() {
+        let value = |text: &str| AttributeValue::S(text.to_owned());
+        let read = [("pk", "p"), ("mode", "observe"), ("mine", "x")];
+        let read: Item = read
+            .map(|(name, text)| (name.to_owned(), value(text)))
+            .into();
+        let condition = Unchanged::since(Some(&read), &["pk", "sk", "mode", "rules"]);
+        assert_eq!(
+            condition.expression,
+            "attribute_exists(pk) AND #c0 = :c0 AND attribute_not_exists(#c1) AND #c2 = :c2"
+        );
+        let names = condition.names.expect("names");
+        assert_eq!(
+            (&names["#c0"][..], &names["#c1"][..], &names["#c2"][..]),
+            ("mode", "rules", "mine")
+        );
+        let values = condition.values.expect("values");
+        assert_eq!(values[":c2"], value("x"));
+        assert_eq!(values.len(), 2);
+    }
+
+    #[test]
+    fn an_expression_stays_within_dynamodbs_limits() {
+        let value = AttributeValue::Bool(true);
+        let read: Item = (0..1_000)
+            .map(|number| (format!("a{number}"), value.clone()))
+            .collect();
+        let expression = Unchanged::since(Some(&read), &["generation"]).expression;
+        let operators = expression.matches(" AND ").count()
+            + expression.matches(" = ").count()
+            + expression.matches('(').count();
+        assert!(operators <= 300 && expression.len() <= 4_096, "{operators}");
+    }
+}
