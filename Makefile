@@ -1,12 +1,13 @@
-# make demo   the story on this machine: a rule is dropped and comes back; needs only Rust
-# make test   every test; needs Rust and Python 3.10 or later, and installs moto into .venv
-# make check  what CI runs (.ci/run)
+# make demo       the story on this machine: a rule is dropped and comes back; needs only Rust
+# make test       every test; needs Rust and Python 3.10 or later, and installs moto into .venv
+# make check      what CI runs (.ci/run)
+# make incidents  public outages, replayed without rulekeeper and with it; a few minutes; writes the table into README.md
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test check
+.PHONY: help demo incidents test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -17,6 +18,10 @@ help:
 demo:
 	cargo build --locked --workspace --bins --examples
 	"$(TARGET)/debug/examples/demo"
+
+incidents:
+	cargo build --locked --workspace --bins --examples
+	"$(TARGET)/debug/examples/incidents" --update README.md
 
 # moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
 test: $(VENV)/installed

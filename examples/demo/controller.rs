@@ -1,64 +1,24 @@
-//! The controller: the AWS SDK over HTTP, as the service account of a pod on EKS, and no retries.
+//! The controller: the service account of a pod on EKS.
 
-use std::fmt;
-
-use aws_credential_types::Credentials;
-use aws_sdk_ec2::config::retry::RetryConfig;
-use aws_sdk_ec2::config::{BehaviorVersion, Region};
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroupRule, UserIdGroupPair,
 };
-use rulekeeper_local::{Identity, Stack};
+use rulekeeper_local::Stack;
 
-use crate::Failure;
-
-const ACCESS_KEY: &str = "ASIADEMOCONTROLLER00";
-const ROLE: &str = "LoadBalancerController";
+use crate::support::Failure;
+use crate::support::client::{Client, Refusal, refusal, service_account};
 
 /// Somebody who owns a part of a security group and has two calls to change it.
 #[derive(Debug)]
 pub(crate) struct Controller {
-    client: aws_sdk_ec2::Client,
+    client: Client,
 }
-
-/// What EC2 said no with.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) code: String,
-    pub(crate) message: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 impl Controller {
     pub(crate) fn new(stack: &Stack) -> Self {
-        let account = stack.cloud().account();
-        let provider = format!(
-            "arn:aws:iam::{account}:oidc-provider/oidc.eks.{}.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE",
-            stack.cloud().region()
-        );
-        stack.cloud().register(
-            ACCESS_KEY,
-            Identity::eks_service_account(account, ROLE, "1786698901234567890", &provider),
-        );
-        // Nothing is taken from the environment: a profile or a proxy of whoever watches has no say here.
-        let config = aws_sdk_ec2::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(stack.cloud().region().to_owned()))
-            .endpoint_url(stack.endpoint())
-            .credentials_provider(Credentials::new(ACCESS_KEY, "demo", None, None, "demo"))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .retry_config(RetryConfig::disabled())
-            .build();
+        let identity = service_account(stack, "LoadBalancerController");
         Self {
-            client: aws_sdk_ec2::Client::from_conf(config),
+            client: Client::new(stack, "ASIADEMOCONTROLLER00", identity),
         }
     }
 
@@ -67,6 +27,7 @@ impl Controller {
         let filter = Filter::builder().name("group-id").values(group).build();
         let call = self
             .client
+            .ec2
             .describe_security_group_rules()
             .filters(filter)
             .send();
@@ -77,9 +38,7 @@ impl Controller {
 
     /// RevokeSecurityGroupIngress of one rule by its properties.
     pub(crate) async fn revoke(&self, group: &str, rule: IpPermission) -> Result<(), Refusal> {
-        let call = self.client.revoke_security_group_ingress().group_id(group);
-        call.ip_permissions(rule).send().await.map_err(refusal)?;
-        Ok(())
+        self.client.revoke(group, vec![rule]).await
     }
 
     /// RevokeSecurityGroupIngress of many rules by their ids.
@@ -91,7 +50,11 @@ impl Controller {
         let ids = rules
             .iter()
             .filter_map(|rule| rule.security_group_rule_id.clone());
-        let call = self.client.revoke_security_group_ingress().group_id(group);
+        let call = self
+            .client
+            .ec2
+            .revoke_security_group_ingress()
+            .group_id(group);
         call.set_security_group_rule_ids(Some(ids.collect()))
             .send()
             .await
@@ -105,28 +68,7 @@ impl Controller {
         group: &str,
         rules: Vec<IpPermission>,
     ) -> Result<(), Refusal> {
-        let call = self
-            .client
-            .authorize_security_group_ingress()
-            .group_id(group);
-        call.set_ip_permissions(Some(rules))
-            .send()
-            .await
-            .map_err(refusal)?;
-        Ok(())
-    }
-}
-
-fn refusal<E, R>(error: aws_sdk_ec2::error::SdkError<E, R>) -> Refusal
-where
-    aws_sdk_ec2::error::SdkError<E, R>: ProvideErrorMetadata + std::error::Error,
-{
-    Refusal {
-        code: error.code().unwrap_or("no answer").to_owned(),
-        message: match error.message() {
-            Some(message) => message.to_owned(),
-            None => DisplayErrorContext(&error).to_string(),
-        },
+        self.client.authorize(group, rules).await
     }
 }
 

@@ -10,19 +10,19 @@ use std::time::Duration;
 mod controller;
 mod observer;
 mod options;
-mod probe;
 mod screen;
 mod stage;
 mod stories;
+#[path = "../support/mod.rs"]
+mod support;
 mod wording;
 
 use options::Options;
-use screen::Screen;
+use screen::seconds;
 use stage::Stage;
 use stories::Show;
-
-/// Why the demo stops: one text for whoever watches.
-type Failure = Box<dyn std::error::Error>;
+use support::Failure;
+use support::screen::Screen;
 
 fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {
@@ -75,7 +75,7 @@ async fn play(screen: &Screen, stage: &Stage, delay: Duration) -> Result<(), Fai
         "The cloud is rulekeeper-local at {}, on this machine; function, CLI and AWS SDK are the real ones. CloudTrail's \
          events take {} to the function. That is a dial (--delay 6s), because AWS promises no time.",
         stage.stack.endpoint(),
-        screen::seconds(delay)
+        seconds(delay)
     ))?;
     let header = ["", "without rulekeeper", "with rulekeeper"].map(str::to_owned);
     let show = Show {
@@ -91,7 +91,7 @@ async fn play(screen: &Screen, stage: &Stage, delay: Duration) -> Result<(), Fai
     screen.paragraph(&format!(
         "Cut: from the moment a rule was gone until it, or the last that could come back, was live again, seen by a \
          thread that looks every millisecond. {} of it is the event's way, as dialled.",
-        screen::seconds(delay)
+        seconds(delay)
     ))?;
     Ok(())
 }

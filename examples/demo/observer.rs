@@ -7,10 +7,15 @@ use std::time::Duration;
 use rulekeeper_local::{Cloud, Invocation, Lambda, Load, Stack};
 use serde_json::Value;
 
-use crate::Failure;
-use crate::probe::{Moment, Probe, Sighting, delivered, micros, now};
-use crate::screen::{Screen, seconds};
+use crate::screen::seconds;
+use crate::support::Failure;
+use crate::support::journal::is_function;
+use crate::support::probe::{Moment, Probe, Sighting, delivered, micros, now};
+use crate::support::screen::Screen;
 use crate::wording;
+
+/// How often the probe looks.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// How long a line waits for lines that belong before it: what is seen at one moment comes from several places.
 const SORT_WITHIN: Duration = Duration::from_millis(30);
@@ -59,7 +64,7 @@ impl<'a> Observer<'a> {
             screen,
             cloud,
             lambda,
-            probe: Probe::start(stack, group),
+            probe: Probe::start(stack, group, LOOK_EVERY),
             began: None,
             lines: Vec::new(),
             away: BTreeMap::new(),
@@ -208,7 +213,7 @@ impl<'a> Observer<'a> {
         let told = self.last_call;
         let new = calls.iter().filter(|call| call.sequence > told);
         for call in new.take_while(|call| call.outcome.is_some()) {
-            let theirs = wording::is_function(&call.principal);
+            let theirs = is_function(&call.principal);
             let mut rules = None;
             if theirs && call.action == "AuthorizeSecurityGroupIngress" {
                 rules = wording::authorizes_of_function(self.cloud)

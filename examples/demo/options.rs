@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::support::times;
+
 pub(crate) const HELP: &str = "\
 Usage: demo [--delay TIME] [--function FILE]
 
@@ -40,24 +42,14 @@ impl Options {
             };
             match argument.as_str() {
                 "-h" | "--help" => return Ok(None),
-                "--delay" => options.delay = delay(&value()?)?,
+                "--delay" => {
+                    let time = times::read(&value()?);
+                    options.delay = time.map_err(|problem| format!("--delay {problem}"))?;
+                }
                 "--function" => options.function = Some(value()?.into()),
                 other => return Err(format!("{other} is not an option")),
             }
         }
         Ok(Some(options))
     }
-}
-
-/// `500ms`, `2s`, `1.5s`: at most a minute, because somebody is watching.
-fn delay(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 0.001),
-        None => (text.strip_suffix('s').unwrap_or_default(), 1.0),
-    };
-    let seconds = number.parse::<f64>().map(|number| number * unit).ok();
-    seconds
-        .filter(|seconds| (0.0..=60.0).contains(seconds))
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| format!("--delay {text} is not a time from 0s to 60s, such as 500ms or 6s"))
 }

@@ -1,17 +1,13 @@
 //! The stage: the stack, the groups in it, and the binaries that play.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use rulekeeper_local::{Delivery, Ec2, LambdaConfig, Stack, StackConfig};
+use rulekeeper_local::{Ec2, Stack};
 
-use crate::Failure;
 use crate::controller::Controller;
 use crate::options::Options;
-use crate::screen::Screen;
-
-const TABLE: &str = "rulekeeper-demo";
+use crate::support::screen::Screen;
+use crate::support::{Failure, binaries, cloud};
 
 /// Who and what plays.
 #[derive(Debug)]
@@ -26,34 +22,16 @@ pub(crate) struct Stage {
     pub(crate) load_balancers: String,
     /// The control plane's group.
     pub(crate) control_plane: String,
-    cli: PathBuf,
 }
 
 impl Stage {
     pub(crate) async fn set_up(options: &Options) -> Result<Self, Failure> {
-        let function = match &options.function {
-            Some(file) => std::path::absolute(file)?,
-            None => beside_us("rulekeeper-function")?,
-        };
-        if !function.is_file() {
-            return Err(format!("there is no file {}", function.display()).into());
-        }
-        let cli = beside_us("rulekeeper")?;
-        let mut lambda = LambdaConfig::program(function);
-        lambda
-            .env
-            .insert("RULEKEEPER_TABLE".to_owned(), TABLE.to_owned());
-        let stack = Stack::start(StackConfig {
-            region: "eu-west-1".to_owned(),
-            table: Some(TABLE.to_owned()),
-            lambda,
-            delivery: Delivery {
-                event_names: BTreeSet::new(),
-                delay_ms: u64::try_from(options.delay.as_millis())?,
-                ..Delivery::default()
-            },
-            ..StackConfig::default()
-        })?;
+        let function = binaries::function(options.function.as_deref())?;
+        let stack = cloud::start(Some(function))?;
+        let delay_ms = u64::try_from(options.delay.as_millis())?;
+        stack
+            .bridge()
+            .adjust(|delivery| delivery.delay_ms = delay_ms);
         let ec2 = stack.cloud().ec2().quietly();
         let vpc = ec2.create_vpc("10.0.0.0/16")?;
         let load_balancers = ec2.create_group("k8s-traffic-demo", &vpc)?;
@@ -67,7 +45,6 @@ impl Stage {
             vpc,
             load_balancers,
             control_plane,
-            cli,
         })
     }
 
@@ -98,13 +75,8 @@ impl Stage {
         arguments: &[&str],
         code: i32,
     ) -> Result<(), Failure> {
-        let mut command = Command::new(&self.cli);
-        command.args(arguments).args(["--output", "table"]);
-        // Only what it needs: credentials and profiles of whoever watches stay out of it.
-        command
-            .env_clear()
-            .envs(self.stack.client_env())
-            .env("RULEKEEPER_TABLE", TABLE);
+        let mut command = cloud::command(&self.stack, arguments)?;
+        command.args(["--output", "table"]);
         let output = command.output()?;
         let typed = format!("rulekeeper {}", arguments.join(" "));
         screen.command(&typed, &String::from_utf8_lossy(&output.stdout))?;
@@ -114,21 +86,4 @@ impl Stage {
         }
         Ok(())
     }
-}
-
-/// A binary of the same build: examples lie in a folder of their own below the binaries.
-fn beside_us(name: &str) -> Result<PathBuf, Failure> {
-    let ours = std::env::current_exe()?;
-    let folder = ours.parent().and_then(Path::parent);
-    let file = folder
-        .map(|folder| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
-        .unwrap_or_default();
-    if file.is_file() {
-        return Ok(file);
-    }
-    Err(format!(
-        "{} is not built; `make demo` builds it and starts the demo",
-        file.display()
-    )
-    .into())
 }

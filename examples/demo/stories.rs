@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::Failure;
-use crate::controller::Refusal;
 use crate::observer::Observer;
-use crate::screen::Screen;
 use crate::stage::Stage;
+use crate::support::Failure;
+use crate::support::client::Refusal;
+use crate::support::screen::Screen;
 
 mod everything;
 mod replacement;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use rulekeeper_local::{Call, Cloud, Invocation, Outcome, StackConfig};
+use rulekeeper_local::{Call, Cloud, Invocation, Outcome};
 use serde_json::Value;
 
 use crate::screen::millis;
+use crate::support::journal::is_function;
 
 /// An event that reaches the function, from CloudTrail's record.
 pub(crate) fn event(record: &Value) -> Vec<String> {
@@ -95,12 +96,6 @@ fn figures(invocation: &Invocation, start: Duration) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// Whether an ARN is that of the function.
-pub(crate) fn is_function(principal: &str) -> bool {
-    let role = StackConfig::default().function_role;
-    principal.contains(&format!(":assumed-role/{role}/"))
 }
 
 /// The numbers of rules in the function's authorize calls, oldest first, as CloudTrail recorded them.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use aws_sdk_ec2::types::SecurityGroupRule;
 
 use super::{DESCRIPTION, Row, Show, refused};
-use crate::Failure;
 use crate::controller::as_permission;
 use crate::screen::seconds;
+use crate::support::Failure;
 
 const TITLE: &str = "2. Every rule is revoked, and one cannot come back";
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_sdk_ec2::types::SecurityGroupRule;
 
 use super::{DESCRIPTION, Row, Show, refused};
-use crate::Failure;
 use crate::controller::{as_permission, tcp};
 use crate::observer::Observer;
 use crate::screen::seconds;
+use crate::support::Failure;
 
 const TITLE: &str = "1. The replacement of a rule is refused";
 const TAG: (&str, &str) = ("owner", "platform-team");

@@ -1,5 +1,5 @@
-//! A thread that looks at a group every millisecond, whatever anybody claims about it, and counts the events that have
-//! reached the function.
+//! A thread that looks at a group every few milliseconds, whatever anybody claims about it, and counts the events that
+//! have reached the function.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rulekeeper_local::{Cloud, Lambda, Stack};
-
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+use rulekeeper_local::{Cloud, Ec2, Lambda, Stack};
 
 /// Microseconds since the Unix epoch, so that our clock and the journal's can be compared.
 pub(crate) type Moment = u64;
@@ -46,13 +44,15 @@ pub(crate) struct Probe {
 
 impl Probe {
     /// Starts to look; what is there at this moment is not told.
-    pub(crate) fn start(stack: &Stack, group: &str) -> Self {
+    pub(crate) fn start(stack: &Stack, group: &str, look_every: Duration) -> Self {
         let (tell, sightings) = mpsc::channel();
+        let ec2 = stack.cloud().ec2();
         let mut look = Look {
             cloud: stack.cloud().clone(),
             lambda: stack.lambda().clone(),
             group: group.to_owned(),
-            rules: stack.cloud().ec2().rules(group).into_iter().collect(),
+            rules: ec2.rules(group).into_iter().collect(),
+            ec2,
             delivered: delivered(stack.cloud(), stack.lambda()),
             last: now(),
             tell,
@@ -62,7 +62,7 @@ impl Probe {
         let thread = std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 look.once();
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(look_every);
             }
         });
         Self {
@@ -91,6 +91,7 @@ impl Drop for Probe {
 /// The thread's side.
 struct Look {
     cloud: Cloud,
+    ec2: Ec2,
     lambda: Lambda,
     group: String,
     rules: BTreeSet<String>,
@@ -101,7 +102,7 @@ struct Look {
 
 impl Look {
     fn once(&mut self) {
-        let rules: BTreeSet<String> = self.cloud.ec2().rules(&self.group).into_iter().collect();
+        let rules: BTreeSet<String> = self.ec2.rules(&self.group).into_iter().collect();
         let delivered = delivered(&self.cloud, &self.lambda);
         // A rule is told of no earlier than the call that made it; an event no later than what came of it.
         let (before, at) = (self.last, now());
@@ -109,11 +110,12 @@ impl Look {
         let gone: Vec<String> = self.rules.difference(&rules).cloned().collect();
         let back: Vec<String> = rules.difference(&self.rules).cloned().collect();
         self.rules = rules;
-        if !gone.is_empty() {
-            self.tell(at, Sighting::Gone(gone));
-        }
+        // In this order, because no gap was seen.
         if !back.is_empty() {
             self.tell(at, Sighting::Back(back));
+        }
+        if !gone.is_empty() {
+            self.tell(at, Sighting::Gone(gone));
         }
         if delivered > self.delivered {
             self.delivered = delivered;
