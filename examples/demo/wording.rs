@@ -29,7 +29,8 @@ pub(crate) fn call(call: &Call, rules: Option<usize>) -> Vec<String> {
         ("GetItem", _) => "record".to_owned(),
         ("DescribeSecurityGroupRules", _) => "live rules".to_owned(),
         ("DescribeSecurityGroups", _) => "groups".to_owned(),
-        ("PutItem" | "UpdateItem", _) => "incident".to_owned(),
+        ("PutItem", _) => "incident".to_owned(),
+        ("UpdateItem", _) => "state".to_owned(),
         _ => String::new(),
     };
     let took = millis(Duration::from_micros(call.took_us));
