@@ -20,9 +20,13 @@ fn operations(path: &str, service: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every action that the template allows, in order: values of `Action`, on its line or in the list below it.
+/// Every action that the template allows, in order.
 fn allowed() -> Vec<String> {
-    let text = source("template.yaml");
+    actions(&source("template.yaml"))
+}
+
+/// Values of `Action`, on its line or in the list below it.
+fn actions(text: &str) -> Vec<String> {
     let is_action = |word: &str| {
         let (service, action) = word.split_once(':').unwrap_or_default();
         let service_is_a_name = !service.is_empty()
@@ -122,4 +126,245 @@ fn the_function_may_write_records_incidents_and_state_and_no_settings() {
         );
     }
     assert!(statement.contains(condition));
+}
+
+/// The lines below a name at this depth, up to the next name at it.
+fn block(text: &str, name: &str, depth: usize) -> String {
+    let indent = " ".repeat(depth);
+    let head = format!("{indent}{name}:");
+    let mut lines = text.lines().skip_while(|line| *line != head);
+    assert!(lines.next().is_some(), "{name} is in the template");
+    let deeper = format!("{indent} ");
+    let belongs = |line: &&str| line.is_empty() || line.starts_with(&deeper);
+    lines.take_while(belongs).collect::<Vec<_>>().join("\n")
+}
+
+fn resource(name: &str) -> String {
+    block(&block(&source("template.yaml"), "Resources", 0), name, 2)
+}
+
+/// The resources of a type, by name.
+fn resources(kind: &str) -> Vec<(String, String)> {
+    let all = block(&source("template.yaml"), "Resources", 0);
+    let names = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+        .filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let of_kind = format!("    Type: {kind}");
+    names
+        .map(|name| (name.to_owned(), block(&all, name, 2)))
+        .filter(|(_, lines)| lines.lines().any(|line| line == of_kind))
+        .collect()
+}
+
+/// The values of a key, on its line.
+fn values<'a>(lines: &'a str, key: &str) -> Vec<&'a str> {
+    let value = |line: &'a str| line.trim().strip_prefix(key)?.strip_prefix(": ");
+    lines.lines().filter_map(value).collect()
+}
+
+/// What stands between quotes, in order.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('"').skip(1).step_by(2).collect()
+}
+
+/// Whether the code writes a metric of this name. The code before its tests counts.
+fn is_written(metric: &str) -> bool {
+    let metrics = source("src/metrics.rs");
+    let code = metrics.split("#[cfg(test)]").next().unwrap_or_default();
+    quoted(code).contains(&metric)
+}
+
+#[test]
+fn alarms_watch_metrics_that_are_written() {
+    let namespace = format!("\"{}\"", rulekeeper::metrics::NAMESPACE);
+    assert!(source("src/metrics.rs").contains(&namespace));
+    let alarms = resources("AWS::CloudWatch::Alarm");
+    assert!(alarms.len() > 10, "{alarms:?}");
+    let (mut own, mut named) = (BTreeSet::new(), BTreeSet::new());
+    for (name, alarm) in &alarms {
+        let ([space], [metric]) = (
+            &values(alarm, "Namespace")[..],
+            &values(alarm, "MetricName")[..],
+        ) else {
+            panic!("{name} has one metric: {alarm}")
+        };
+        if *space == rulekeeper::metrics::NAMESPACE {
+            assert!(is_written(metric), "{name} watches {metric}");
+            assert!(!alarm.contains("Dimensions"), "{name} has dimensions");
+            own.insert((*metric).to_owned());
+        } else {
+            assert!(alarm.contains("Dimensions"), "{name} has no dimensions");
+        }
+        assert!(
+            alarm.contains("AlarmActions: [!Ref AlarmTopic]"),
+            "{name} tells nobody"
+        );
+        named.insert(format!("${{{name}.Arn}}"));
+    }
+    for metric in [
+        "RulesFailed",
+        "RulesContested",
+        "RecordsUnreadable",
+        "GroupsUnread",
+        "SweptGroups",
+    ] {
+        assert!(own.contains(metric), "{metric} raises no alarm");
+    }
+    let dashboard = resource("Dashboard");
+    for alarm in named {
+        assert!(
+            dashboard.contains(&alarm),
+            "{alarm} is not on the dashboard"
+        );
+    }
+}
+
+#[test]
+fn the_dashboard_draws_what_is_written_and_is_json() {
+    let dashboard = resource("Dashboard");
+    let body = dashboard
+        .split("DashboardBody: !Sub |")
+        .nth(1)
+        .expect("a body");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let widgets = body["widgets"].as_array().expect("widgets");
+    let metrics = widgets
+        .iter()
+        .filter_map(|widget| widget["properties"]["metrics"].as_array())
+        .flatten();
+    let drawn: BTreeSet<(&str, &str)> = metrics
+        .filter(|metric| metric[0] == rulekeeper::metrics::NAMESPACE)
+        .map(|metric| {
+            let stat = metric[2]["stat"].as_str().expect("a statistic");
+            (metric[1].as_str().expect("a name"), stat)
+        })
+        .collect();
+    for (metric, _) in &drawn {
+        assert!(is_written(metric), "nothing writes {metric}");
+    }
+    for wanted in [
+        ("DriftOpenMs", "p50"),
+        ("DriftOpenMs", "p99"),
+        ("RulesRestored", "Sum"),
+        ("RulesFailed", "Sum"),
+    ] {
+        assert!(drawn.contains(&wanted), "{wanted:?} is not drawn");
+    }
+
+    let queries: String = widgets
+        .iter()
+        .filter_map(|widget| widget["properties"]["query"].as_str())
+        .collect();
+    let counted: BTreeSet<&str> = queries
+        .split("sum(report.calls.")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .collect();
+    let called: BTreeSet<String> = operations("src/aws/ec2.rs", "")
+        .into_iter()
+        .chain(operations("src/aws/dynamodb.rs", ""))
+        .collect();
+    let called: BTreeSet<&str> = called.iter().map(|call| &call[1..]).collect();
+    assert_eq!(counted, called);
+}
+
+#[test]
+fn notices_are_of_outcomes_and_fields_that_reports_have() {
+    let reports = source("src/report.rs");
+    let outcomes = reports
+        .split("impl GroupOutcome")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}").next())
+        .map(quoted)
+        .expect("the names of outcomes");
+    let event = source("src/event.rs");
+    for rule in ["EventNoticesRule", "SweepNoticesRule"] {
+        let rule = resource(rule);
+        let named: Vec<&str> = rule
+            .split("outcome: [")
+            .skip(1)
+            .filter_map(|rest| rest.split(']').next())
+            .flat_map(|list| list.split(", "))
+            .collect();
+        assert!(named.contains(&"restored"), "{named:?}");
+        for outcome in named {
+            assert!(outcomes.contains(&outcome), "no report is {outcome}");
+        }
+        for path in rule
+            .split("$.detail.responsePayload.")
+            .skip(1)
+            .filter_map(|rest| rest.lines().next())
+        {
+            for field in path.split('.') {
+                let field = field.trim_end_matches("[0]");
+                // Fields of a group's address have names of their own in the answer.
+                let known = ["account", "region", "id"].contains(&field)
+                    || [&reports, &event]
+                        .iter()
+                        .any(|text| text.contains(&format!("pub {field}: ")));
+                assert!(known, "{path}: no field is {field}");
+            }
+        }
+        for field in ["notices", "changes", "removed"] {
+            assert!(rule.contains(&format!("{field}: ")), "{field}");
+            assert!(reports.contains(&format!("pub {field}: ")), "{field}");
+        }
+        // Every variable has a path, and every path is used.
+        let paths = block(&rule, "InputPathsMap", 12);
+        let paths: BTreeSet<&str> = paths
+            .lines()
+            .filter_map(|line| line.trim().split(": $.").next())
+            .collect();
+        let template = rule.split("InputTemplate: !Sub |").nth(1).expect("lines");
+        let used: BTreeSet<&str> = template
+            .split('<')
+            .skip(1)
+            .filter_map(|rest| rest.split('>').next())
+            .collect();
+        assert_eq!(used, paths);
+        // EventBridge takes text in several lines as one quoted string each.
+        for line in template
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+        {
+            let text: Result<String, _> = serde_json::from_str(line);
+            assert!(text.is_ok(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn beside_ec2_and_the_table_the_role_may_only_log_trace_and_pass_results_on() {
+    let role = resource("FunctionRole");
+    let others: BTreeSet<String> = actions(&role)
+        .into_iter()
+        .filter(|action| !action.starts_with("ec2:") && !action.starts_with("dynamodb:"))
+        .collect();
+    let wanted = [
+        "events:PutEvents",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:SendMessage",
+        "sts:AssumeRole",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    ];
+    assert_eq!(others, wanted.map(str::to_owned).into());
+    let statement = role.split("Sid: TellResults").nth(1).expect("it is there");
+    let resource = values(statement, "Resource").first().copied();
+    assert_eq!(resource, Some("!GetAtt ResultsBus.Arn"));
+}
+
+#[test]
+fn every_skipped_check_says_why() {
+    let template = source("template.yaml");
+    let skips: Vec<&str> = template.split("- id: CKV").skip(1).collect();
+    assert!(!skips.is_empty());
+    for skip in skips {
+        let comment = skip.lines().nth(1).unwrap_or_default().trim();
+        let reason = comment.strip_prefix("comment: ").unwrap_or_default();
+        assert!(reason.len() > 40, "{comment}");
+    }
 }
