@@ -176,8 +176,7 @@ async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report:
             "the group could not be marked as orphaned: {error}"
         ));
     }
-    report.timing.total_ms = millis(started.instant.elapsed());
-    report.calls = world.calls.counted();
+    started.measure(world, report);
     if let Some(incident) = Incident::of(report, started.at)
         && let Err(error) = world.table.record_incident(&incident).await
     {
@@ -255,10 +254,14 @@ impl Started {
     }
 
     fn finish<E, T>(&self, world: &World<'_, E, T>, mut report: Report) -> Report {
+        self.measure(world, &mut report);
+        report
+    }
+
+    fn measure<E, T>(&self, world: &World<'_, E, T>, report: &mut Report) {
         report.timing.event_age_ms = report.trigger.age_ms(self.at);
         report.timing.total_ms = millis(self.instant.elapsed());
         report.calls = world.calls.counted();
-        report
     }
 }
 

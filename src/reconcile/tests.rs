@@ -74,6 +74,8 @@ async fn a_dropped_rule_comes_back_in_two_round_trips_and_the_report_says_so() {
     assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 restored"]);
     assert_eq!(report.unexpected, ["tcp 22 from 0.0.0.0/0"]);
     assert_eq!(report.timing.event_age_ms, Some(2_000));
+    let incident = &table.recorded()[0];
+    assert_eq!(incident.attributes["timing"]["event_age_ms"], 2_000);
     assert_eq!(
         report.trigger.principal.as_deref(),
         Some("arn:aws:iam::111122223333:role/controller")
