@@ -10,7 +10,7 @@ use crate::actual::{ActualRule, ActualRules};
 use crate::changes::GroupState;
 use crate::desired::{DesiredRecord, Mode};
 use crate::error::{ApiError, Failure};
-use crate::incident::Incident;
+use crate::incident::{Incident, key_from};
 use crate::memory::MissingReferences;
 use crate::model::{
     AccountId, GroupAddress, GroupId, IngressRule, PrefixListId, RuleId, RuleKey, Scope, Source,
@@ -492,6 +492,24 @@ impl Archive for FakeTable {
         self.trouble()?;
         let history = self.archive().history.get(group).cloned();
         Ok(history.unwrap_or_default().into_iter().collect())
+    }
+
+    async fn incidents(
+        &self,
+        group: &GroupAddress,
+        since: Timestamp,
+    ) -> Result<Vec<(String, Value)>, ApiError> {
+        self.trouble()?;
+        let from = key_from(since);
+        let kept = |incident: &Incident| incident.group == *group && incident.key >= from;
+        let mut found: Vec<_> = self
+            .recorded()
+            .into_iter()
+            .filter(kept)
+            .map(|incident| (incident.key, Value::Object(incident.attributes)))
+            .collect();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found)
     }
 
     async fn take_out(&self, change: &TakenOut) -> Result<u64, WriteError> {

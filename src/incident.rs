@@ -9,6 +9,18 @@ use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
 /// How long an incident is kept, in hours: 90 days, CloudTrail's own event history.
 const KEPT_FOR_HOURS: i64 = 90 * 24;
 
+/// The lowest key that an incident of this time or a later one can have, to the second.
+///
+/// Without the `Z`, because a fraction of a second sorts before it.
+pub fn key_from(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+/// The time in the key of an incident; nothing when somebody else made the key.
+pub fn time_of_key(key: &str) -> Option<Timestamp> {
+    key.split('#').next()?.parse().ok()
+}
+
 /// An incident, as it is written to the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incident {
@@ -115,5 +127,23 @@ fn weight(line: &Value) -> u8 {
         Some("already_present") => 2,
         Some("held" | "contested") => 1,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_from_their_second_on() {
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let from = key_from(time("2026-11-22T09:30:00.7Z"));
+        for later in ["2026-11-22T09:30:00Z", "2026-11-22T09:30:00.1Z"] {
+            let key = format!("{}#id", time(later));
+            assert!(key >= from, "{key}");
+            assert_eq!(time_of_key(&key), Some(time(later)));
+        }
+        assert!(format!("{}#id", time("2026-11-22T09:29:59.9Z")) < from);
+        assert_eq!(time_of_key("by hand"), None);
     }
 }

@@ -16,6 +16,7 @@ mod draft;
 mod error;
 mod files;
 mod history;
+mod incidents;
 mod pause;
 mod principals;
 mod release;
@@ -28,6 +29,9 @@ pub use draft::Draft;
 pub use error::OperatorError;
 pub use files::{Submitted, apply, findings};
 pub use history::{Generation, History, history, rollback, settings_history};
+pub use incidents::{
+    Content, Incidents, InvalidSince, PastIncident, Since, Story, StoryLine, incidents,
+};
 pub use pause::{InvalidPause, PauseLength, pause, resume};
 pub use principals::{
     Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,

@@ -8,11 +8,14 @@ use rulekeeper::desired::Mode;
 use rulekeeper::model::{AccountId, GroupId};
 
 mod changes;
+mod incidents;
 
 pub(crate) use changes::{
     AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, Resume, Rollback,
     Unpin,
 };
+
+pub(crate) use incidents::Incidents;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -111,11 +114,15 @@ pub(crate) enum Verb {
     History(History),
     /// Make an earlier generation of a record current, and put back what is missing
     Rollback(Rollback),
+    /// Show what happened: who dropped which rules, what came back and when, and what did not
+    Incidents(Incidents),
     /// Show and change whose changes are meant
     #[command(subcommand)]
     Principal(Principal),
     /// Run sample or saved events through the function's code; a plan unless --execute
     Replay(Replay),
+    /// Give a shell what it needs to complete this command line
+    Completions(Completions),
 }
 
 const PIN_HELP: &str = "\
@@ -250,6 +257,19 @@ pub(crate) struct Replay {
     /// Put back what is missing, and record incidents, as the function would
     #[arg(long)]
     pub(crate) execute: bool,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  rulekeeper completions bash > ~/.local/share/bash-completion/completions/rulekeeper
+  rulekeeper completions fish > ~/.config/fish/completions/rulekeeper.fish";
+
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 fn mode(text: &str) -> Result<Mode, String> {

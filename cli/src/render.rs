@@ -4,6 +4,7 @@ use comfy_table::{Row, Table, presets};
 
 mod difference;
 mod history;
+mod incidents;
 mod list;
 mod principals;
 mod record;
@@ -12,6 +13,7 @@ mod written;
 
 pub(crate) use difference::difference;
 pub(crate) use history::history;
+pub(crate) use incidents::incidents;
 pub(crate) use list::list;
 pub(crate) use principals::{principal_lines, principals, principals_written};
 pub(crate) use record::record;

@@ -197,10 +197,13 @@ impl Session {
 
     /// The table alone.
     pub(crate) async fn table(&self) -> Result<DynamoTable, Failure> {
-        Ok(self
-            .clients()
-            .await?
-            .table(&Calls::default(), Budget::of(GROUP_TIME)))
+        self.table_for(GROUP_TIME).await
+    }
+
+    /// The table alone, for a piece of work that may take so long.
+    pub(crate) async fn table_for(&self, time: Duration) -> Result<DynamoTable, Failure> {
+        let clients = self.clients().await?;
+        Ok(clients.table(&Calls::default(), Budget::of(time)))
     }
 
     /// EC2 and the table, where our groups are.

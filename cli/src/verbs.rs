@@ -7,8 +7,10 @@ use crate::session::Session;
 
 mod apply;
 mod changes;
+mod completions;
 mod export;
 mod history;
+mod incidents;
 mod list;
 mod pause;
 mod pin;
@@ -39,8 +41,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Unpin(unpin) => release::unpin(&session, output, &unpin).await,
         Verb::History(history) => history::run(&session, output, &history).await,
         Verb::Rollback(rollback) => rollback::run(&session, output, &rollback).await,
+        Verb::Incidents(incidents) => incidents::run(&session, output, &incidents).await,
         Verb::Principal(principal) => principal::run(&session, output, principal).await,
         Verb::Replay(replay) => replay::run(&session, output, &replay).await,
+        Verb::Completions(completions) => completions::run(&completions),
     };
     match result {
         Err(failure) if failure.unanswered => Err(session.explain(failure).await),

@@ -25,6 +25,11 @@ fn wrong_usage_ends_with_2() {
         &["release", "sg-0a", "tcp 443"],
         &["history"],
         &["history", "sg-0a", "--settings"],
+        &["incidents", "sg_1"],
+        &["incidents", "--since", "yesterday"],
+        &["incidents", "--since", "-7d"],
+        &["completions"],
+        &["completions", "cmd"],
         &["rollback", "sg-0a"],
         &["rollback", "sg-0a", "--to", "first"],
         &["principal"],
@@ -79,6 +84,8 @@ fn help_goes_to_standard_output_with_examples_and_exit_codes() {
         &["unpin"],
         &["history"],
         &["rollback"],
+        &["incidents"],
+        &["completions"],
         &["principal", "list"],
         &["principal", "add"],
         &["principal", "remove"],
@@ -113,6 +120,48 @@ fn a_pause_that_no_one_can_mean_is_refused_with_what_to_do_instead() {
     }
     let said = pause("soon");
     assert!(said.contains("such as 90m, 2h or 1d 12h"), "{said}");
+}
+
+#[test]
+fn looking_back_by_what_is_no_duration_says_what_would_be_one() {
+    let since = |length: &str| {
+        let done = run(bare(&["incidents", "--since", length]), "");
+        done.exits(2).err
+    };
+    assert!(since("yesterday").contains("such as 90m, 7d or 1 month"));
+    assert!(since("7d ago").contains("counted back from now"));
+}
+
+#[test]
+fn completions_need_no_setting_and_know_the_verbs() {
+    for (shell, word) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef rulekeeper"),
+        ("fish", "complete -c rulekeeper"),
+        ("powershell", "Register-ArgumentCompleter"),
+        ("elvish", "edit:completion:arg-completer"),
+    ] {
+        let done = run(bare(&["completions", shell]), "").exits(0);
+        assert!(done.out.contains(word), "{shell}: {}", done.out);
+        assert!(done.out.contains("incidents"), "{shell}: {}", done.out);
+        assert_eq!(done.err, "");
+    }
+}
+
+#[test]
+fn bash_can_read_its_completions() {
+    let script = run(bare(&["completions", "bash"]), "").exits(0).out;
+    let mut bash = std::process::Command::new("bash");
+    bash.arg("-n");
+    if std::process::Command::new("bash")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return;
+    }
+    let read = run(bash, &script).exits(0);
+    assert_eq!(read.err, "");
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! The table as operators know it. The function calls none of this, and its role allows no deletion.
 
 use aws_sdk_dynamodb::types::{Delete, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::DynamoTable;
 use super::attributes::{from_json, to_json};
-use super::dynamodb::{SETTINGS, Transaction, built, desired_key, history_key, item, text};
+use super::dynamodb::{
+    SETTINGS, Transaction, built, desired_key, history_key, incident_key, item, text,
+};
 use super::unchanged::{Item, Unchanged};
 use crate::desired::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 use crate::error::ApiError;
+use crate::incident::key_from;
 use crate::model::GroupAddress;
 use crate::operator::{Archive, NewSettings, TakenOut};
 use crate::ports::WriteError;
@@ -82,6 +86,21 @@ impl DynamoTable {
 impl Archive for DynamoTable {
     async fn history(&self, group: &GroupAddress) -> Result<Vec<(u64, Value)>, ApiError> {
         self.generations(history_key(group)).await
+    }
+
+    async fn incidents(
+        &self,
+        group: &GroupAddress,
+        since: Timestamp,
+    ) -> Result<Vec<(String, Value)>, ApiError> {
+        let items = self
+            .query_from(incident_key(group), key_from(since))
+            .await?;
+        let keyed = items.iter().filter_map(|item| {
+            let key = item.get("sk")?.as_s().ok()?.clone();
+            Some((key, to_json(item)))
+        });
+        Ok(keyed.collect())
     }
 
     async fn take_out(&self, change: &TakenOut) -> Result<u64, WriteError> {

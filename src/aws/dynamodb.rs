@@ -58,7 +58,7 @@ pub(super) fn history_key(group: &GroupAddress) -> String {
     )
 }
 
-fn incident_key(group: &GroupAddress) -> String {
+pub(super) fn incident_key(group: &GroupAddress) -> String {
     format!(
         "incident#{}#{}#{}",
         group.scope.account, group.scope.region, group.id
@@ -89,6 +89,25 @@ impl DynamoTable {
         pk: String,
         filter: Option<&str>,
     ) -> Result<Vec<Item>, ApiError> {
+        let values = HashMap::from([(":pk".to_owned(), text(pk))]);
+        self.pages("pk = :pk", values, filter).await
+    }
+
+    /// The items under a key whose second key is not below this one.
+    pub(super) async fn query_from(&self, pk: String, from: String) -> Result<Vec<Item>, ApiError> {
+        let values = HashMap::from([
+            (":pk".to_owned(), text(pk)),
+            (":from".to_owned(), text(from)),
+        ]);
+        self.pages("pk = :pk AND sk >= :from", values, None).await
+    }
+
+    async fn pages(
+        &self,
+        keys: &str,
+        values: HashMap<String, AttributeValue>,
+        filter: Option<&str>,
+    ) -> Result<Vec<Item>, ApiError> {
         const OPERATION: &str = "Query";
         let (mut items, mut start) = (Vec::new(), None);
         loop {
@@ -97,8 +116,8 @@ impl DynamoTable {
                 .query()
                 .table_name(&self.name)
                 .consistent_read(true)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(pk.clone()))
+                .key_condition_expression(keys)
+                .set_expression_attribute_values(Some(values.clone()))
                 .set_filter_expression(filter.map(str::to_owned))
                 .set_exclusive_start_key(start)
                 .customize()

@@ -504,6 +504,14 @@ impl Archive for Script<'_> {
         unreachable!("no history is asked for")
     }
 
+    async fn incidents(
+        &self,
+        _: &GroupAddress,
+        _: Timestamp,
+    ) -> Result<Vec<(String, Value)>, ApiError> {
+        unreachable!("no incident is asked for")
+    }
+
     async fn take_out(&self, _: &TakenOut) -> Result<u64, WriteError> {
         unreachable!("no record is taken out")
     }

@@ -1,7 +1,8 @@
-//! What only operators ask of the table: history, the settings, and taking a record out. The function has no such verbs.
+//! What only operators ask of the table: history, incidents, the settings, and taking a record out. The function has no such verbs.
 
 use std::future::Future;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::changes::GroupState;
@@ -41,6 +42,13 @@ pub trait Archive: Table {
         &self,
         group: &GroupAddress,
     ) -> impl Future<Output = Result<Vec<(u64, Value)>, ApiError>>;
+
+    /// The incidents of a group by key, in the order of the keys, from this time on, to the second.
+    fn incidents(
+        &self,
+        group: &GroupAddress,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<(String, Value)>, ApiError>>;
 
     /// Takes a record out: it and the generation that says so go into history, on condition that nobody changed it
     /// meanwhile. Answers with that generation: the one asked for, unless history holds that number already.

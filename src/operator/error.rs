@@ -129,6 +129,9 @@ pub enum OperatorError {
     /// A time beyond all calendars.
     #[error("the pause would end after the last day that can be written")]
     NoSuchTime,
+    /// A time before all calendars.
+    #[error("that reaches back before the first day that can be written")]
+    TooLongAgo,
     /// Writing failed.
     #[error(transparent)]
     Write(#[from] WriteError),

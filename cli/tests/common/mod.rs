@@ -1,6 +1,7 @@
 //! The real binary, and moto as the cloud around it: one moto for a test binary, one table for a test.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -396,6 +397,24 @@ impl Scene {
             .item("rules", AttributeValue::L(Vec::new()))
             .item("note", AttributeValue::S("x".repeat(bytes)));
         put.send().await.expect("history");
+    }
+
+    /// Writes an item among a group's incidents.
+    pub(crate) async fn put_incident(
+        &self,
+        group: &str,
+        key: &str,
+        attributes: HashMap<String, AttributeValue>,
+    ) {
+        let pk = format!("incident#{ACCOUNT}#{REGION}#{group}");
+        let put = self
+            .dynamodb
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(attributes))
+            .item("pk", AttributeValue::S(pk))
+            .item("sk", AttributeValue::S(key.to_owned()));
+        put.send().await.expect("an incident");
     }
 
     /// Writes an attribute of the settings, as people do in the console.

@@ -1,0 +1,30 @@
+//! The verb that shows what happened.
+
+use clap::Args;
+use rulekeeper::model::GroupId;
+use rulekeeper::operator::Since;
+
+const INCIDENTS_HELP: &str = "\
+The newest comes first. The table keeps incidents for 90 days. A group whose record was taken out has to be named.
+How long rules were missing is counted from the event; of what a sweep or an operator found, nobody knows since when.
+
+Examples:
+  rulekeeper incidents
+  rulekeeper incidents sg-0123456789abcdef0 --since 12h
+  rulekeeper incidents --since 30d --output json | jq -r '.incidents[].trigger?.principal'";
+
+#[derive(Debug, Args)]
+#[command(after_help = INCIDENTS_HELP)]
+pub(crate) struct Incidents {
+    /// The groups; every group with a record when none is given
+    #[arg(value_name = "GROUP")]
+    pub(crate) groups: Vec<GroupId>,
+    /// How far to look back, such as 90m, 7d or 1 month
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "7d",
+        allow_hyphen_values = true
+    )]
+    pub(crate) since: Since,
+}

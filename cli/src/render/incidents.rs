@@ -1,0 +1,201 @@
+//! What happened.
+
+use jiff::SignedDuration;
+use rulekeeper::model::Scope;
+use rulekeeper::operator::{Content, Incidents, PastIncident, Story, StoryLine};
+use rulekeeper::report::RuleOutcome;
+
+use super::{columns, plain};
+
+/// Every incident, a paragraph each.
+pub(crate) fn incidents(scope: &Scope, found: &Incidents) -> String {
+    if found.incidents.is_empty() {
+        let groups = match found.groups {
+            0 => format!("{scope} has no records"),
+            1 => "looked at 1 group".to_owned(),
+            groups => format!("looked at {groups} groups"),
+        };
+        return format!("no incidents since {:.0}; {groups}\n", found.since);
+    }
+    let paragraphs = found.incidents.iter().map(incident);
+    paragraphs.collect::<Vec<_>>().join("\n")
+}
+
+fn incident(incident: &PastIncident) -> String {
+    let group = &incident.group;
+    let time = incident.time();
+    let time = time.map_or_else(|| plain(&incident.key), |time| format!("{time:.0}"));
+    match &incident.content {
+        Content::Readable(story) => format!("{time}  {group}  {}", told(story)),
+        Content::Unreadable { unreadable } => format!(
+            "{time}  {group}  unreadable\n  {}\n  the item's key is {}\n",
+            plain(unreadable),
+            plain(&incident.key)
+        ),
+    }
+}
+
+fn told(story: &Story) -> String {
+    let reason = story.reason.as_ref();
+    let reason = reason.map(|reason| format!(": {}", plain(reason)));
+    let open = match open(story) {
+        Some(open) => format!("; {open}"),
+        None => String::new(),
+    };
+    format!(
+        "{}{}\n  {}{open}\n{}",
+        plain(&story.outcome),
+        reason.unwrap_or_default(),
+        origin(story),
+        columns(&[], story.lines.iter().map(line).collect(), "    "),
+    )
+}
+
+/// Who did what, or who found it.
+fn origin(story: &Story) -> String {
+    let who = story.principal.as_deref().map(plain);
+    match (story.kind.as_str(), &story.event_name) {
+        ("sweep", _) => "found by a sweep".to_owned(),
+        ("operator", _) => format!(
+            "found by {}",
+            who.unwrap_or_else(|| "an operator".to_owned())
+        ),
+        (_, Some(call)) => format!("{} by {}", plain(call), who.unwrap_or_else(nobody)),
+        (kind, None) => format!("{} by {}", plain(kind), who.unwrap_or_else(nobody)),
+    }
+}
+
+fn nobody() -> String {
+    "somebody unknown".to_owned()
+}
+
+/// How long rules were missing that came back, and how many did not. Nothing when none was missing.
+fn open(story: &Story) -> Option<String> {
+    let came_back = [RuleOutcome::Restored, RuleOutcome::RestoredElsewhere].map(RuleOutcome::name);
+    let any = |line: &StoryLine| came_back.contains(&line.outcome.as_str());
+    let closed = match story.drift_open_ms {
+        Some(ms) => Some(format!("open for {}", duration(ms))),
+        None if story.lines.iter().any(any) => Some("open for an unknown time".to_owned()),
+        None => None,
+    };
+    let left = match story.left_missing() {
+        0 => None,
+        1 => Some("1 rule did not come back".to_owned()),
+        rules => Some(format!("{rules} rules did not come back")),
+    };
+    let parts: Vec<_> = [closed, left].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn duration(ms: u64) -> String {
+    let length = SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+    format!("{length:#}")
+}
+
+fn line(line: &StoryLine) -> Vec<String> {
+    let details = [&line.rule_id, &line.error_code, &line.reason];
+    let details: Vec<_> = details.into_iter().flatten().cloned().collect();
+    vec![line.outcome.clone(), line.rule.clone(), details.join(": ")]
+}
+
+#[cfg(test)]
+mod tests {
+    use rulekeeper::model::GroupAddress;
+
+    use super::*;
+
+    fn group() -> GroupAddress {
+        GroupAddress {
+            scope: Scope {
+                account: "111122223333".parse().expect("an account"),
+                region: "eu-west-1".parse().expect("a Region"),
+            },
+            id: "sg-0a".parse().expect("a group"),
+        }
+    }
+
+    fn story(kind: &str, principal: &str, open: Option<u64>, outcomes: &[&str]) -> Story {
+        let lines = outcomes.iter().map(|outcome| StoryLine {
+            rule: "tcp 443 from 10.0.0.0/8".to_owned(),
+            outcome: (*outcome).to_owned(),
+            rule_id: None,
+            error_code: None,
+            reason: Some("so it is".to_owned()),
+        });
+        Story {
+            drift_open_ms: open,
+            attributes: Default::default(),
+            kind: kind.to_owned(),
+            event_name: (kind == "event").then(|| "RevokeSecurityGroupIngress".to_owned()),
+            principal: Some(principal.to_owned()),
+            outcome: "partial".to_owned(),
+            reason: None,
+            lines: lines.collect(),
+        }
+    }
+
+    fn shown(contents: Vec<Content>) -> String {
+        let past = |content| PastIncident {
+            group: group(),
+            key: "2026-11-22T09:30:00.25Z#x".to_owned(),
+            content,
+        };
+        let found = Incidents {
+            incidents: contents.into_iter().map(past).collect(),
+            since: "2026-11-15T09:30:02.7Z".parse().expect("a time"),
+            groups: 2,
+        };
+        incidents(&group().scope, &found)
+    }
+
+    #[test]
+    fn each_incident_says_who_what_how_long_and_why_not() {
+        let readable = |story| Content::Readable(Box::new(story));
+        let text = shown(vec![
+            readable(story(
+                "event",
+                "a\u{1b}",
+                Some(62_201),
+                &["restored", "failed"],
+            )),
+            readable(story("sweep", "b", None, &["restored"])),
+            readable(story("operator", "maria", None, &["held", "contested"])),
+            readable(story("event", "c", None, &["superseded"])),
+            Content::Unreadable {
+                unreadable: "rules: is missing".to_owned(),
+            },
+        ]);
+        let expected = "\
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+  RevokeSecurityGroupIngress by a\\u{1b}; open for 1m 2s 201ms; 1 rule did not come back
+    restored  tcp 443 from 10.0.0.0/8  so it is
+    failed    tcp 443 from 10.0.0.0/8  so it is
+
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+  found by a sweep; open for an unknown time
+    restored  tcp 443 from 10.0.0.0/8  so it is
+
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+  found by maria; 2 rules did not come back
+    held       tcp 443 from 10.0.0.0/8  so it is
+    contested  tcp 443 from 10.0.0.0/8  so it is
+
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+  RevokeSecurityGroupIngress by c
+    superseded  tcp 443 from 10.0.0.0/8  so it is
+
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  unreadable
+  rules: is missing
+  the item's key is 2026-11-22T09:30:00.25Z#x
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn where_nothing_happened_it_says_since_when_and_where_it_looked() {
+        assert_eq!(
+            shown(Vec::new()),
+            "no incidents since 2026-11-15T09:30:02Z; looked at 2 groups\n"
+        );
+    }
+}

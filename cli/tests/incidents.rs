@@ -1,0 +1,224 @@
+//! `incidents`, by the real binary against moto.
+
+mod common;
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use common::{ACCOUNT, REGION, Scene};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const WEB: &str = "tcp 443 from 10.0.0.0/8";
+const ROLE: &str = "arn:aws:iam::123456789012:role/controller";
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn map(fields: &[(&str, AttributeValue)]) -> HashMap<String, AttributeValue> {
+    let fields = fields.iter().cloned();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// An incident of so many seconds ago by the controller, as the function writes it.
+fn written() -> HashMap<String, AttributeValue> {
+    let number = |number: &str| AttributeValue::N(number.to_owned());
+    let rule = map(&[
+        ("rule", text(WEB)),
+        ("outcome", text("restored")),
+        ("rule_id", text("sgr-0a")),
+    ]);
+    let trigger = map(&[
+        ("kind", text("event")),
+        ("event_name", text("RevokeSecurityGroupIngress")),
+        ("principal", text(ROLE)),
+    ]);
+    let timing = map(&[
+        ("event_age_ms", number("2140")),
+        ("restored_ms", number("61")),
+    ]);
+    map(&[
+        ("trigger", AttributeValue::M(trigger)),
+        ("outcome", text("restored")),
+        ("reason", text("1 of 1 dropped rule restored")),
+        ("rules", AttributeValue::L(vec![AttributeValue::M(rule)])),
+        ("timing", AttributeValue::M(timing)),
+        ("revision", number("1")),
+    ])
+}
+
+/// The key of an incident so long ago.
+fn ago(minutes: i64) -> String {
+    let then = Timestamp::now() - SignedDuration::from_mins(minutes);
+    let then = Timestamp::from_second(then.as_second()).expect("a time");
+    format!("{then}#event-{minutes}")
+}
+
+fn keys(done: &Value) -> Vec<&str> {
+    let incidents = done["incidents"].as_array().expect("a list");
+    incidents
+        .iter()
+        .filter_map(|one| one["key"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_the_functions_code_wrote_is_told() {
+    let scene = Scene::new("incidents").await;
+    let group = scene.group("incidents", &[443, 80]).await;
+    scene.rulekeeper(&["pin", &group]).exits(0);
+    let none = scene.rulekeeper(&["incidents"]).exits(0);
+    assert_eq!(none.json(), json!({"incidents": []}));
+    let none = scene
+        .rulekeeper(&["incidents", "--output", "table"])
+        .exits(0);
+    assert!(none.out.starts_with("no incidents since 20"), "{none:?}");
+    assert!(none.out.ends_with("Z; looked at 1 group\n"), "{none:?}");
+
+    scene.revoke(&group, 443).await;
+    let event = scene.event("revoke-by-permission.json", &group);
+    let replayed = scene
+        .rulekeeper(&["replay", &scene.file("event.json", &event), "--execute"])
+        .exits(0)
+        .json();
+    assert_eq!(replayed["outcome"], "restored", "{replayed}");
+    scene.revoke(&group, 80).await;
+    scene.rulekeeper(&["restore", &group]).exits(0);
+
+    let told = scene
+        .rulekeeper(&["incidents", "--since", "20y"])
+        .exits(0)
+        .json();
+    let [found, from_event] = told["incidents"].as_array().expect("a list").as_slice() else {
+        panic!("{told:#}")
+    };
+    let address = json!({"account": ACCOUNT, "region": REGION, "id": group});
+    assert_eq!(
+        (&found["group"], &from_event["group"]),
+        (&address, &address)
+    );
+    assert_eq!(found["trigger"]["kind"], "operator");
+    assert_eq!(found.get("drift_open_ms"), None);
+    for attribute in [
+        "trigger",
+        "outcome",
+        "reason",
+        "rules",
+        "generation",
+        "unexpected",
+    ] {
+        assert_eq!(from_event[attribute], replayed[attribute], "{attribute}");
+    }
+    let timing = |name: &str| from_event["timing"][name].as_u64().expect("a number");
+    assert_eq!(replayed["timing"]["event_age_ms"], timing("event_age_ms"));
+    assert_eq!(
+        from_event["drift_open_ms"].as_u64(),
+        Some(timing("event_age_ms") + timing("restored_ms"))
+    );
+
+    let table = scene
+        .rulekeeper(&["incidents", &group, "--since", "20y", "--output", "table"])
+        .exits(0)
+        .out;
+    for line in [
+        "  restored: 1 of 1 dropped rule restored\n  found by arn:aws:",
+        "; open for an unknown time\n    restored  tcp 80 from 10.0.0.0/8  sgr-",
+        "\n  RevokeSecurityGroupIngress by arn:aws:",
+    ] {
+        assert!(table.contains(line), "{line} is not in {table}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_happened_since_is_told_and_of_all_groups_the_newest_first() {
+    let scene = Scene::new("incidents-since").await;
+    let (a, b) = ("sg-0a", "sg-0b");
+    for group in [a, b] {
+        scene
+            .write_attribute(group, "rules", AttributeValue::L(Vec::new()))
+            .await;
+    }
+    let (new, older, old) = (ago(1), ago(90), ago(8 * 24 * 60));
+    for (group, key) in [(a, &new), (b, &older), (a, &old), ("sg-0c", &new)] {
+        scene.put_incident(group, key, written()).await;
+    }
+    let told = |arguments: &[&str]| {
+        let arguments = [&["incidents"][..], arguments].concat();
+        scene.rulekeeper(&arguments).exits(0).json()
+    };
+    let usual = told(&[]);
+    assert_eq!(
+        keys(&usual),
+        [new.as_str(), older.as_str()],
+        "seven days, recorded groups"
+    );
+    assert_eq!(keys(&told(&["--since", "1h"])), [new.as_str()]);
+    assert_eq!(
+        keys(&told(&["--since", "9d"])),
+        [new.as_str(), older.as_str(), old.as_str()]
+    );
+    assert_eq!(keys(&told(&[b, a, b])), [new.as_str(), older.as_str()]);
+    assert_eq!(told(&["sg-0c"])["incidents"][0]["group"]["id"], "sg-0c");
+    assert_eq!(told(&["sg-0d"]), json!({"incidents": []}));
+    let expected = json!({
+        "group": {"account": ACCOUNT, "region": REGION, "id": a}, "key": new,
+        "trigger": {"kind": "event", "event_name": "RevokeSecurityGroupIngress", "principal": ROLE},
+        "outcome": "restored", "reason": "1 of 1 dropped rule restored",
+        "rules": [{"rule": WEB, "outcome": "restored", "rule_id": "sgr-0a"}],
+        "timing": {"event_age_ms": 2140, "restored_ms": 61}, "revision": 1, "drift_open_ms": 2201,
+    });
+    assert_eq!(usual["incidents"][0], expected);
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_is_listed_and_hides_nothing() {
+    let scene = Scene::new("incidents-unreadable").await;
+    let (by_hand, good) = (ago(5), ago(10));
+    let mut wrong = written();
+    wrong.insert("rules".to_owned(), text("all\u{1b}[2J"));
+    scene.put_incident("sg-0a", &by_hand, wrong).await;
+    scene.put_incident("sg-0a", &good, written()).await;
+    scene.put_incident("sg-0a", "a note", HashMap::new()).await;
+    let told = scene.rulekeeper(&["incidents", "sg-0a"]).exits(0).json();
+    assert_eq!(keys(&told), [by_hand.as_str(), good.as_str(), "a note"]);
+    let said = told["incidents"][0]["unreadable"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(said.starts_with("rules: "), "{told:#}");
+    assert_eq!(told["incidents"][2]["unreadable"], "trigger: is missing");
+    let table = scene
+        .rulekeeper(&["incidents", "sg-0a", "--output", "table"])
+        .exits(0)
+        .out;
+    let last = format!("a note  {ACCOUNT}/{REGION}/sg-0a  unreadable\n  trigger: is missing\n");
+    assert!(table.contains(&last), "{table}");
+    assert!(!table.contains('\u{1b}'), "{table}");
+}
+
+#[tokio::test]
+async fn incidents_of_more_than_a_page_are_all_told() {
+    let scene = Scene::new("incidents-pages").await;
+    for minutes in 0..12 {
+        let mut long = written();
+        long.insert("reason".to_owned(), text(&"x".repeat(200_000)));
+        scene.put_incident("sg-0a", &ago(minutes), long).await;
+    }
+    let told = scene.rulekeeper(&["incidents", "sg-0a"]).exits(0).json();
+    assert_eq!(keys(&told).len(), 12);
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_a_failure() {
+    let scene = Scene::new("incidents-no-table").await;
+    let done = scene
+        .rulekeeper(&["incidents", "--table", "nowhere"])
+        .exits(1);
+    assert!(done.err.contains("There is no such table"), "{done:?}");
+    let done = scene
+        .rulekeeper(&["incidents", "--since", "19000 years"])
+        .exits(1);
+    assert!(done.err.contains("before the first day"), "{done:?}");
+}
