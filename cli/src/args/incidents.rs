@@ -11,7 +11,7 @@ How long rules were missing is counted from the event; of what a sweep or an ope
 Examples:
   rulekeeper incidents
   rulekeeper incidents sg-0123456789abcdef0 --since 12h
-  rulekeeper incidents --since 30d --output json | jq -r '.incidents[].trigger?.principal'";
+  rulekeeper incidents --since 30d --output json | jq -r '.incidents[].trigger.principal'";
 
 #[derive(Debug, Args)]
 #[command(after_help = INCIDENTS_HELP)]
