@@ -99,6 +99,32 @@ fn no_action_can_take_a_rule_away_and_none_is_a_wildcard() {
 }
 
 #[test]
+fn member_accounts_allow_the_same_of_ec2_and_hand_over_the_same_events() {
+    let (hub, member) = (source("template.yaml"), source("template-member.yaml"));
+    let of_ec2 = |text: &str| -> BTreeSet<String> {
+        let actions = actions(text).into_iter();
+        actions
+            .filter(|action| action.starts_with("ec2:"))
+            .collect()
+    };
+    assert_eq!(of_ec2(&member), of_ec2(&hub));
+    let others: BTreeSet<String> = actions(&member)
+        .into_iter()
+        .filter(|action| !action.starts_with("ec2:"))
+        .collect();
+    let expected = ["events:PutEvents", "sqs:SendMessage", "sts:AssumeRole"];
+    assert!(others.iter().eq(expected), "{others:?}");
+    let pattern = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.skip_while(|line| *line != "source: [aws.ec2]");
+        let of_pattern = lines.take_while(|line| !line.ends_with("Policy:") && *line != "Targets:");
+        of_pattern.map(str::to_owned).collect()
+    };
+    assert_eq!(pattern(&member), pattern(&hub));
+    assert_eq!(pattern(&hub).len(), 8, "{:#?}", pattern(&hub));
+}
+
+#[test]
 fn the_adapter_calls_nothing_that_takes_a_rule_away() {
     let adapter = source("src/aws/ec2.rs");
     for call in ["revoke_", "modify_", "delete_", "update_", "disassociate_"] {

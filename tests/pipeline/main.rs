@@ -7,6 +7,7 @@ mod support;
 mod accounted;
 mod events;
 mod meant;
+mod members;
 mod process;
 mod refusals;
 mod story;

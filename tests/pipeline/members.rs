@@ -1,0 +1,102 @@
+//! Groups of other accounts and Regions, through a role there.
+
+use rulekeeper_local::{Ec2, Fault, Identity};
+use serde_json::{Value, json};
+
+use crate::support::{Scene, rule_json};
+
+const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
+const ROLE: &str = "rulekeeper-member";
+
+/// A group of another account with a record and a live rule.
+struct Member {
+    ec2: Ec2,
+    account: &'static str,
+    group: String,
+}
+
+impl Member {
+    async fn new(scene: &Scene, account: &'static str, region: &str) -> Self {
+        let them = Identity::user(account, "them");
+        let ec2 = scene.stack.cloud().ec2().acting_as(them).in_region(region);
+        let quiet = ec2.clone().quietly();
+        let vpc = quiet.create_vpc("10.0.0.0/16").expect("a VPC");
+        let group = quiet.create_group("web", &vpc).expect("a group");
+        quiet.authorize(&group, &[OFFICE]).expect("good");
+        let record = json!({"schema": 1, "generation": 1, "rules": [rule_json(OFFICE)]});
+        let pk = format!("desired#{account}#{region}");
+        scene.table.put(&pk, &group, &record).await;
+        Self {
+            ec2,
+            account,
+            group,
+        }
+    }
+
+    fn drop_it(&self) {
+        self.ec2.revoke(&self.group, &[OFFICE]).expect("live");
+    }
+
+    fn is_back(&self) -> bool {
+        self.ec2.rules(&self.group) == [OFFICE]
+    }
+
+    fn answers<'v>(&self, answers: &'v [Value]) -> Vec<&'v Value> {
+        let of_account = |answer: &&Value| answer["group"]["account"] == self.account;
+        answers.iter().filter(of_account).collect()
+    }
+}
+
+async fn scene() -> Scene {
+    Scene::with(|config| {
+        let env = &mut config.lambda.env;
+        env.insert("RULEKEEPER_ROLE_NAME".to_owned(), ROLE.to_owned());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn rules_come_back_in_several_accounts_and_regions_and_one_that_says_no_holds_back_nobody() {
+    let scene = scene().await;
+    let near = Member::new(&scene, "444455556666", "eu-west-1").await;
+    let far = Member::new(&scene, "444455556666", "ap-south-1").await;
+    let closed = Member::new(&scene, "777788889999", "eu-west-1").await;
+    let refusal = Fault::error("AssumeRole", "AccessDenied", 403);
+    let refused_role = format!("arn:aws:iam::777788889999:role/{ROLE}");
+    let refusal = refusal.mentioning(&refused_role).times(1_000);
+    scene
+        .stack
+        .cloud()
+        .adjust(|dials| dials.faults.push(refusal));
+    for member in [&closed, &near, &far] {
+        member.drop_it();
+    }
+    scene.settle().await;
+    assert!(near.is_back() && far.is_back(), "{:#?}", scene.answers());
+    assert!(!closed.is_back());
+    let answers = scene.answers();
+    for member in [&near, &far] {
+        let answers = member.answers(&answers);
+        let outcomes: Vec<&Value> = answers.iter().map(|it| &it["outcome"]).collect();
+        assert!(outcomes.contains(&&json!("restored")), "{answers:#?}");
+    }
+    let letters = scene.stack.lambda().dead_letters();
+    assert!(
+        letters
+            .iter()
+            .any(|letter| format!("{letter:?}").contains("777788889999")),
+        "what could not be done is put aside: {letters:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_member_is_swept_in_its_own_account_and_region() {
+    let scene = scene().await;
+    let member = Member::new(&scene, "444455556666", "ap-south-1").await;
+    let quiet = member.ec2.clone().quietly();
+    quiet.revoke(&member.group, &[OFFICE]).expect("live");
+    let request = json!({"sweep": {"account": "444455556666", "region": "ap-south-1"}});
+    let answer = scene.stack.lambda().invoke(request).await.payload;
+    assert_eq!(answer["sweep"]["restored"], 1, "{answer:#}");
+    assert!(member.is_back());
+}
