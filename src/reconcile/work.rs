@@ -290,7 +290,9 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         }
         let authorized = self.lookup.evidence.authorized.keys();
         let absent = authorized.filter(|rule| {
-            !self.known.record.rules.contains_key(rule) && !self.look.actual.contains(rule)
+            let is_told_of = self.known.record.rules.contains_key(*rule)
+                || self.known.state.left.contains_key(*rule);
+            !is_told_of && !self.look.actual.contains(rule)
         });
         self.notices.extend(absent.map(|rule| {
             format!(
