@@ -177,8 +177,7 @@ pub(super) fn deed(lookup: &Lookup, state: &GroupState) -> Option<Deed> {
     Some(deed)
 }
 
-/// A read that shows what the event says, if one comes within about a second. Rules under revoked ids are left out:
-/// EC2 never gives an id out again.
+/// A read that shows what the event says, if one comes within about a second.
 pub(super) async fn settled_read<E: SecurityGroups, T>(
     world: &World<'_, E, T>,
     group: &GroupAddress,
@@ -196,7 +195,6 @@ pub(super) async fn settled_read<E: SecurityGroups, T>(
             Err(_) => break,
         }
     }
-    look.actual = look.actual.without(&evidence.revoked_ids);
     look
 }
 

@@ -143,7 +143,13 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
     async fn keep_record(&mut self) -> Kept {
         let (world, lookup) = (&self.world, self.lookup);
         let (group, evidence) = (&self.known.group, &lookup.evidence);
-        self.look = settled_read(world, group, evidence, self.look.clone(), self.budget).await;
+        // A read that does not fit the event is waited for once: it may well be the event that is out of date.
+        if self.plan.is_none() {
+            self.look = settled_read(world, group, evidence, self.look.clone(), self.budget).await;
+        }
+        // EC2 never gives an id out again.
+        let actual = std::mem::take(&mut self.look.actual);
+        self.look.actual = actual.without(&evidence.revoked_ids);
         let kept = keep(world, &mut self.known, &mut self.look, lookup, &self.news).await;
         if let Some(error) = &kept.error {
             self.passing |= error.is_passing();
