@@ -8,12 +8,14 @@ use rulekeeper::desired::Mode;
 use rulekeeper::model::{AccountId, GroupId};
 
 mod changes;
+mod import;
 mod incidents;
 
 pub(crate) use changes::{
     AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, Resume, Rollback,
     Unpin,
 };
+pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 
 pub(crate) use incidents::Incidents;
 
@@ -96,6 +98,9 @@ pub(crate) enum Verb {
     Show(Show),
     /// Give the record of a group as a file that `apply` takes
     Export(Export),
+    /// Make record files from what Terraform or CloudFormation says of groups; calls nothing, writes no record
+    #[command(subcommand)]
+    Import(Import),
     /// List the records of the account and Region with their state
     List,
     /// Show what is missing and what would be done; change nothing

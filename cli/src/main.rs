@@ -9,6 +9,7 @@ mod args;
 mod confirm;
 mod events;
 mod failure;
+mod import;
 mod output;
 mod progress;
 mod records;

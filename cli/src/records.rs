@@ -135,6 +135,13 @@ pub(crate) fn write_text(record: &RecordFile, format: FileFormat) -> Result<Stri
     }
 }
 
+/// A record that is not from the table, in YAML: it has no generation, and so `apply` takes it whatever the table's is.
+pub(crate) fn new_text(record: &RecordFile) -> Result<String, Failure> {
+    let mut content = record.to_json();
+    content.remove("generation");
+    yaml_serde::to_string(&Ordered(&Value::Object(content))).map_err(Failure::failed)
+}
+
 /// Writes a file as a whole or not at all: to a file beside it first, which then takes its name.
 ///
 /// That it is not there yet is asked, not enforced, when it takes the name. Of two exports to one new file at the same

@@ -44,7 +44,7 @@ fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
 }
 
 /// A text without control characters: descriptions, notes and tags are written by anybody.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() {

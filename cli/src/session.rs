@@ -124,6 +124,18 @@ impl Session {
         Ok(self.caller.get_or_init(|| Caller { account, arn }))
     }
 
+    /// The account and Region that the command line names, and nothing else.
+    ///
+    /// # Errors
+    /// When the Region is none.
+    pub(crate) fn stated(&self) -> Result<(Option<AccountId>, Option<Region>), Failure> {
+        let region = self.options.region.as_deref().map(str::parse).transpose();
+        Ok((
+            self.options.account.clone(),
+            region.map_err(Failure::usage)?,
+        ))
+    }
+
     /// The account and Region whose groups are meant.
     pub(crate) async fn scope(&self) -> Result<Scope, Failure> {
         let account = match &self.options.account {

@@ -10,6 +10,7 @@ mod changes;
 mod completions;
 mod export;
 mod history;
+mod import;
 mod incidents;
 mod list;
 mod pause;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Apply(apply) => apply::run(&session, output, &apply).await,
         Verb::Show(show) => show::run(&session, output, &show).await,
         Verb::Export(export) => export::run(&session, output, &export).await,
+        Verb::Import(import) => import::run(&session, output, &import),
         Verb::List => list::run(&session, output).await,
         Verb::Plan(plan) => plan::run(&session, output, &plan.groups).await,
         Verb::Restore(restore) => restore::run(&session, output, &restore.groups).await,

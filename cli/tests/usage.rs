@@ -54,6 +54,9 @@ fn wrong_usage_ends_with_2() {
             "5",
         ],
         &["principal", "remove"],
+        &["import"],
+        &["import", "terraform"],
+        &["import", "terraform", "x", "--mode", "watch"],
     ] {
         let done = run(bare(arguments), "").exits(2);
         assert!(
@@ -89,6 +92,8 @@ fn help_goes_to_standard_output_with_examples_and_exit_codes() {
         &["principal", "list"],
         &["principal", "add"],
         &["principal", "remove"],
+        &["import", "terraform"],
+        &["import", "cloudformation"],
     ] {
         assert!(help.contains(verb[0]), "{verb:?}");
         let help = run(bare(&[verb, &["--help"]].concat()), "").exits(0).out;
