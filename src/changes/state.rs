@@ -140,15 +140,6 @@ impl GroupState {
         item
     }
 
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        *self
-            == Self {
-                revision: self.revision,
-                ..Self::default()
-            }
-    }
-
     /// Notes that a principal revoked rules.
     pub fn note_revoked<'k>(
         &mut self,

@@ -449,18 +449,19 @@ fn named(rules: &[RuleKey]) -> String {
 
 /// Who dropped which rules of the record, as far as an event tells. One that names only ids of which we know none is
 /// taken to be about every rule that is missing.
-pub(super) fn dropped_by(lookup: &Lookup, known: &Known) -> BTreeMap<RuleKey, String> {
-    let Some(deed) = deed(lookup, &known.state) else {
-        return BTreeMap::new();
-    };
+pub(super) fn dropped_by(
+    deed: &Deed,
+    evidence: &Evidence,
+    record: &DesiredRecord,
+) -> BTreeMap<RuleKey, String> {
     let Evidence {
         revoked_ids,
         modified,
         ..
-    } = &lookup.evidence;
+    } = evidence;
     let names_ids_only =
         deed.revoked.is_empty() && !(revoked_ids.is_empty() && modified.is_empty());
-    let rules = known.record.rules.keys();
+    let rules = record.rules.keys();
     let dropped = rules.filter(|rule| names_ids_only || deed.revoked.contains(*rule));
     dropped
         .map(|rule| (rule.clone(), deed.by.clone()))

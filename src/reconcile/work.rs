@@ -65,13 +65,17 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         lookup: &'a Lookup,
         budget: Budget,
     ) -> Self {
-        let news = deed(lookup, &known.state).map(|deed| deed.news_to(&known.state));
+        let told = deed(lookup, &known.state).map(|deed| {
+            let dropped_by = dropped_by(&deed, &lookup.evidence, &known.record);
+            (dropped_by, deed.news_to(&known.state))
+        });
+        let (dropped_by, news) = told.unwrap_or_default();
         Self {
             world,
             lookup,
             budget,
-            dropped_by: dropped_by(lookup, &known),
-            news: news.unwrap_or_default(),
+            dropped_by,
+            news,
             known,
             look,
             hold: None,
