@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
@@ -373,27 +374,23 @@ impl Scene {
         update.send().await.expect("an attribute");
     }
 
+    fn earlier(&self, group: &str, generation: u64) -> PutItemFluentBuilder {
+        let key = format!("history#{ACCOUNT}#{REGION}#{group}");
+        let put = self.dynamodb.put_item().table_name(&self.table);
+        put.item("pk", AttributeValue::S(key))
+            .item("sk", AttributeValue::S(format!("{generation:012}")))
+    }
+
     /// Writes an earlier generation of a group's record.
     pub(crate) async fn put_history(&self, group: &str, generation: u64) {
-        let key = format!("history#{ACCOUNT}#{REGION}#{group}");
-        let put = self
-            .dynamodb
-            .put_item()
-            .table_name(&self.table)
-            .item("pk", AttributeValue::S(key))
-            .item("sk", AttributeValue::S(format!("{generation:012}")));
+        let put = self.earlier(group, generation);
         put.send().await.expect("history");
     }
 
     /// Writes an earlier generation with a note of so many bytes.
     pub(crate) async fn put_long_history(&self, group: &str, generation: u64, bytes: usize) {
-        let key = format!("history#{ACCOUNT}#{REGION}#{group}");
         let put = self
-            .dynamodb
-            .put_item()
-            .table_name(&self.table)
-            .item("pk", AttributeValue::S(key))
-            .item("sk", AttributeValue::S(format!("{generation:012}")))
+            .earlier(group, generation)
             .item("rules", AttributeValue::L(Vec::new()))
             .item("note", AttributeValue::S("x".repeat(bytes)));
         put.send().await.expect("history");
