@@ -92,6 +92,8 @@ async fn route(api: &Api, method: &Method, path: &str, query: &Params, body: &[u
                 )),
             }
         }
+        ("GET", ["queues", name]) => shown(&api.queues.bodies(name)),
+        ("GET", ["events"]) => shown(&api.buses.events()),
         ("GET", ["bridge"]) => shown(&bridge.delivery()),
         ("PUT", ["bridge"]) => {
             bridge.set_delivery(parse(body)?);

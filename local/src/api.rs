@@ -8,16 +8,19 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, USER_AGENT};
 use hyper::{HeaderMap, Request, Response, StatusCode};
+use serde_json::{Value, json};
 
 use crate::admin;
 use crate::cloud::{Cloud, Verdict};
 use crate::dials::Dials;
 use crate::dynamodb::{self, DynamoDb};
 use crate::ec2::{Answer, Ec2Error, Params};
-use crate::http::{Body, Hangup, answer, collect};
+use crate::events::Buses;
+use crate::http::{Body, Hangup, answer, collect, json_answer};
 use crate::identity::{Caller, credential};
 use crate::journal::Call;
 use crate::lambda::Lambda;
+use crate::sqs::Queues;
 use crate::{ids, sts, xml};
 
 /// What the endpoint serves.
@@ -26,6 +29,8 @@ pub(crate) struct Api {
     pub(crate) cloud: Cloud,
     pub(crate) lambda: Lambda,
     pub(crate) dynamodb: Arc<DynamoDb>,
+    pub(crate) queues: Queues,
+    pub(crate) buses: Buses,
 }
 
 impl Api {
@@ -49,8 +54,14 @@ impl Api {
         }
         let caller = self.caller(&parts.headers);
         if let Some(target) = header(&parts.headers, "x-amz-target") {
-            return match target.strip_prefix("DynamoDB_20120810.") {
-                Some(action) => self.dynamodb(caller, action, &parts.headers, body).await,
+            let known = target
+                .split_once('.')
+                .and_then(|(api, action)| Some((JsonService::of(api)?, action)));
+            return match known {
+                Some((service, action)) => {
+                    self.json(service, caller, action, &parts.headers, body)
+                        .await
+                }
                 None => Ok(dynamodb::refusal(
                     "UnknownOperationException",
                     &format!("rulekeeper-local does not imitate {target}"),
@@ -188,15 +199,17 @@ impl Api {
         })
     }
 
-    async fn dynamodb(
+    /// A call of a service that speaks JSON.
+    async fn json(
         &self,
+        service: JsonService,
         caller: Caller,
         action: &str,
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Hangup> {
         let arrived = Instant::now();
-        let sequence = self.open(&caller, "dynamodb", action, None);
+        let sequence = self.open(&caller, service.name(), action, None);
         let close = |outcome: &str, status: Option<u16>| {
             let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.cloud.close_call(sequence, outcome, status, took);
@@ -206,8 +219,9 @@ impl Api {
         let text = String::from_utf8_lossy(&body).into_owned();
         let denial = |dials: &Dials| {
             let message = format!(
-                "User: {} is not authorized to perform: dynamodb:{action}",
-                caller.identity.arn
+                "User: {} is not authorized to perform: {}:{action}",
+                caller.identity.arn,
+                service.name()
             );
             dials
                 .denied
@@ -217,15 +231,23 @@ impl Api {
         let verdict = self
             .cloud
             .judge(&caller, action, |id| text.contains(id), denial);
-        let run = async || {
-            self.dynamodb
-                .forward(
-                    &caller.identity.account,
-                    &caller.region,
-                    headers,
-                    body.clone(),
-                )
-                .await
+        let run = async || match service {
+            JsonService::DynamoDb => {
+                self.dynamodb
+                    .forward(
+                        &caller.identity.account,
+                        &caller.region,
+                        headers,
+                        body.clone(),
+                    )
+                    .await
+            }
+            JsonService::Sqs => {
+                Ok(self.small(service, |asked| self.queues.call(action, asked), &text))
+            }
+            JsonService::EventBridge => {
+                Ok(self.small(service, |asked| self.buses.call(action, asked), &text))
+            }
         };
         let result = match verdict {
             Verdict::Go => run().await,
@@ -242,7 +264,7 @@ impl Api {
                     code => (code, refusal.status),
                 };
                 close(code, Some(status));
-                return Ok(dynamodb::refusal(code, &refusal.message, status));
+                return Ok(service.refusal(code, &refusal.message, status));
             }
             Verdict::Drop { takes_effect } => {
                 if takes_effect {
@@ -277,12 +299,62 @@ impl Api {
             }
             Err(error) => {
                 close("InternalServerError", Some(500));
-                Ok(dynamodb::refusal(
-                    "InternalServerError",
-                    &error.to_string(),
-                    500,
-                ))
+                Ok(service.refusal("InternalServerError", &error.to_string(), 500))
             }
+        }
+    }
+
+    /// The answer of a service that we imitate ourselves.
+    fn small(
+        &self,
+        service: JsonService,
+        call: impl Fn(&Value) -> Result<Value, Ec2Error>,
+        request: &str,
+    ) -> Response<Body> {
+        let Ok(request) = serde_json::from_str(request) else {
+            return service.refusal("SerializationException", "the request is not JSON", 400);
+        };
+        match call(&request) {
+            Ok(value) => json_answer(StatusCode::OK, &value),
+            Err(error) => service.refusal(&error.code, &error.message, error.status),
+        }
+    }
+}
+
+/// The services that speak JSON.
+#[derive(Debug, Clone, Copy)]
+enum JsonService {
+    DynamoDb,
+    Sqs,
+    EventBridge,
+}
+
+impl JsonService {
+    /// The service of an `X-Amz-Target`'s first part.
+    fn of(api: &str) -> Option<Self> {
+        match api {
+            "DynamoDB_20120810" => Some(Self::DynamoDb),
+            "AmazonSQS" => Some(Self::Sqs),
+            "AWSEvents" => Some(Self::EventBridge),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "dynamodb",
+            Self::Sqs => "sqs",
+            Self::EventBridge => "events",
+        }
+    }
+
+    fn refusal(self, code: &str, message: &str, status: u16) -> Response<Body> {
+        match self {
+            Self::DynamoDb => dynamodb::refusal(code, message, status),
+            Self::Sqs | Self::EventBridge => json_answer(
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+                &json!({ "__type": code, "message": message }),
+            ),
         }
     }
 }

@@ -39,6 +39,7 @@
 //! | `dials`, `journal`, `identity` | how it misbehaves, what was called, by whom |
 //! | `ec2` | the state and the actions, pure functions |
 //! | `trail`, `bridge`, `lambda` | CloudTrail's records, EventBridge's deliveries, the function |
+//! | `sqs`, `events` | queues that feed the function, and events put on buses |
 //! | `sts`, `dynamodb` | the two small ones |
 //!
 //! # The admin API
@@ -58,6 +59,8 @@
 //! | `GET bridge/log`, `GET bridge/held`, `POST bridge/release` | fates of events; held ones; send them (`{"order": [1, 0]}`, or all) |
 //! | `POST schedule` | send a scheduled event |
 //! | `GET lambda` | load, attempts, dead letters |
+//! | `GET queues/NAME` | the bodies of a queue's messages, hidden ones included |
+//! | `GET events` | what was put on buses |
 //! | `GET lambda/logs` | output (`?request_id=…` for one invocation) |
 //! | `DELETE lambda` | forget attempts, dead letters and output |
 //! | `POST lambda/kill` | kill all instances |
@@ -115,6 +118,9 @@
 //! | EventBridge envelope, best effort, repeats, no order, 256 KB | EventBridge User Guide and Events Reference; CloudTrail User Guide; published events |
 //! | two retries after one and two minutes, event age, dead letters | Lambda Developer Guide, asynchronous invocation |
 //! | Runtime API, environment, timeouts, exit errors | Lambda Developer Guide, "Using the Lambda runtime API", "Defined runtime environment variables" |
+//! | queues: delays, hiding, dead letters, limits, errors | Amazon SQS API Reference and Developer Guide |
+//! | batches to the function, `batchItemFailures`, one poller for each concurrent invocation | Lambda Developer Guide, "Using Lambda with Amazon SQS" |
+//! | PutEvents: limits, entries that fail by themselves | Amazon EventBridge API Reference |
 //! | AssumeRole, GetCallerIdentity | AWS STS API Reference |
 //! | DynamoDB | the crate `dynoxide-rs`, checked against AWS by a public conformance suite |
 //!
@@ -129,6 +135,8 @@
 //! - A fault that hides a success is recorded by CloudTrail as the caller saw it: the error; a call whose answer got lost on the way is recorded as it was.
 //! - CloudTrail covers EC2 writes only; one bus, one rule, one function, whichever account and Region the event is from.
 //! - EventBridge's own retries and dead-letter queue are not there: delivery to the queue always works, unless it is dialled to get lost.
+//! - Queues are standard ones, made in process or by `--sweep-queue`; no FIFO, no message attributes, no MD5 sums, no long polling, no recursive loop detection. A poller waits for an instance where AWS would hide the message again.
+//! - What PutEvents brings is kept and goes to no rule.
 //! - Synchronous invocations wait for an instance where AWS would answer `TooManyRequestsException`. Memory is not limited, nothing is frozen between invocations.
 //! - DynamoDB: no streams to Lambda, no backups; tables of different accounts and Regions are different databases.
 
@@ -139,12 +147,14 @@ mod cloud;
 mod dials;
 mod dynamodb;
 mod ec2;
+mod events;
 mod handle;
 mod http;
 mod identity;
 mod ids;
 mod journal;
 mod lambda;
+mod sqs;
 mod stack;
 mod sts;
 mod trail;
@@ -154,6 +164,7 @@ pub use bridge::{Bridge, Delivered, Delivery};
 pub use cloud::Cloud;
 pub use dials::{Bucket, Dials, Fault, FaultKind, Latency};
 pub use ec2::{Answer, Ec2Error, Params};
+pub use events::{Buses, PutEvent};
 pub use handle::Ec2;
 pub use identity::Identity;
 pub use journal::Call;
@@ -161,4 +172,5 @@ pub use lambda::{
     DeadLetter, Invocation, InvocationResult, Lambda, LambdaConfig, Load, LogLine, LogSink,
     NotIdle, Outcome,
 };
+pub use sqs::{EventSource, QueueConfig, Queues};
 pub use stack::{Stack, StackConfig, StartError};

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use rulekeeper_local::{Delivery, LambdaConfig, LogSink, Stack, StackConfig};
+use rulekeeper_local::{
+    Delivery, EventSource, LambdaConfig, LogSink, QueueConfig, Stack, StackConfig,
+};
 
 /// EC2's security groups, CloudTrail, EventBridge, DynamoDB and Lambda on loopback.
 #[derive(Debug, Parser)]
@@ -48,6 +50,9 @@ struct Serve {
     /// DynamoDB table to make (keys pk and sk), and RULEKEEPER_TABLE for the function.
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
+    /// SQS queue to make, whose messages go to the function one by one, and RULEKEEPER_SWEEP_QUEUE for the function.
+    #[arg(long, value_name = "NAME")]
+    sweep_queue: Option<String>,
     /// Use this DynamoDB instead of the embedded one; a table is not made there.
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
@@ -159,6 +164,15 @@ fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
             .env
             .insert("RULEKEEPER_TABLE".to_owned(), table.clone());
     }
+    let mut queues = Vec::new();
+    if let Some(name) = &serve.sweep_queue {
+        let url = format!(
+            "https://sqs.{}.amazonaws.com/{}/{name}",
+            serve.region, serve.account
+        );
+        lambda.env.insert("RULEKEEPER_SWEEP_QUEUE".to_owned(), url);
+        queues = sweep_queues(name);
+    }
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let stack = Stack::start(StackConfig {
         port: serve.port,
@@ -175,6 +189,7 @@ fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
             ..Delivery::default()
         },
         lambda,
+        queues,
         ..StackConfig::default()
     })?;
 
@@ -203,6 +218,22 @@ fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .block_on(stopped())?;
     drop(stack);
     Ok(())
+}
+
+/// A queue for the parts of sweeps with its dead letters, as the template has them.
+fn sweep_queues(name: &str) -> Vec<QueueConfig> {
+    let letters = format!("{name}-dead-letters");
+    let source = EventSource {
+        batch_size: 1,
+        concurrency: 2,
+    };
+    let parts = QueueConfig {
+        visibility_timeout: Duration::from_secs(180),
+        redrive: Some((3, letters.clone())),
+        event_source: Some(source),
+        ..QueueConfig::named(name)
+    };
+    vec![QueueConfig::named(letters), parts]
 }
 
 /// Ctrl-C, or a polite request to end.

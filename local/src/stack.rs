@@ -10,9 +10,11 @@ use crate::api::Api;
 use crate::bridge::{Bridge, Delivery};
 use crate::cloud::Cloud;
 use crate::dynamodb::DynamoDb;
+use crate::events::Buses;
 use crate::http;
 use crate::identity::Identity;
 use crate::lambda::{Lambda, LambdaConfig, process_access_key, runtime_api};
+use crate::sqs::{QueueConfig, Queues};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct StackConfig {
     pub lambda: LambdaConfig,
     /// How events travel to it.
     pub delivery: Delivery,
+    /// SQS queues to make.
+    pub queues: Vec<QueueConfig>,
     /// Name of the function's role, as its own calls show in CloudTrail.
     pub function_role: String,
 }
@@ -45,6 +49,7 @@ impl Default for StackConfig {
             table: None,
             lambda: LambdaConfig::default(),
             delivery: Delivery::default(),
+            queues: Vec::new(),
             function_role: "rulekeeper-function".to_owned(),
         }
     }
@@ -75,6 +80,8 @@ pub enum StartError {
 pub struct Stack {
     cloud: Cloud,
     lambda: Lambda,
+    queues: Queues,
+    buses: Buses,
     endpoint: SocketAddr,
     runtime_api: SocketAddr,
     runtime: Option<Runtime>,
@@ -132,6 +139,18 @@ impl Stack {
             Identity::assumed_role(&account, &config.function_role, &name),
         );
 
+        let queues = Queues::new(
+            lambda.clone(),
+            handle.clone(),
+            account.clone(),
+            region.clone(),
+        );
+        queues.at(&format!("http://{endpoint}"));
+        for queue in config.queues {
+            queues.create(queue);
+        }
+        let buses = Buses::default();
+
         let dynamodb = Arc::new(DynamoDb::new());
         if let Some(table) = config.table {
             let (made, ready) = std::sync::mpsc::channel();
@@ -156,6 +175,8 @@ impl Stack {
             cloud: cloud.clone(),
             lambda: lambda.clone(),
             dynamodb,
+            queues: queues.clone(),
+            buses: buses.clone(),
         };
         handle.spawn(http::serve(endpoint_listener, move |request| {
             api.clone().handle(request)
@@ -168,6 +189,8 @@ impl Stack {
         Ok(Self {
             cloud,
             lambda,
+            queues,
+            buses,
             endpoint,
             runtime_api: runtime_address,
             runtime: None,
@@ -202,6 +225,18 @@ impl Stack {
     #[must_use]
     pub fn lambda(&self) -> &Lambda {
         &self.lambda
+    }
+
+    /// SQS queues.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// What was put on event buses.
+    #[must_use]
+    pub fn buses(&self) -> &Buses {
+        &self.buses
     }
 
     /// The environment for AWS clients that are to talk to the stack.

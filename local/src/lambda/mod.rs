@@ -208,7 +208,7 @@ pub(crate) struct Job {
     pub(crate) reply: Option<oneshot::Sender<InvocationResult>>,
 }
 
-pub(crate) use engine::EXTERNAL;
+pub(crate) use engine::{EXTERNAL, UnderWay};
 
 /// The access key that instances sign with.
 pub(crate) fn process_access_key() -> &'static str {

@@ -161,6 +161,16 @@ impl Client {
         self.try_dynamodb(action, body).expect("an answer")
     }
 
+    /// A call of a service that speaks JSON, such as `AmazonSQS`.
+    pub(crate) fn json(&self, api: &str, action: &str, body: &Value) -> Reply {
+        let headers = [
+            ("Content-Type", "application/x-amz-json-1.0"),
+            ("X-Amz-Target", &format!("{api}.{action}")),
+            ("Authorization", &self.authorization("test")),
+        ];
+        send(&self.endpoint, "POST", "/", &headers, &body.to_string()).expect("an answer")
+    }
+
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> Reply {
         send(
             &self.endpoint,
@@ -194,7 +204,8 @@ pub(crate) fn function() -> LambdaConfig {
 
 /// Serves invocations for as long as Lambda gives any; does nothing when run as a plain test.
 ///
-/// The event says what to do: `{"do": "error"}`, `"exit"`, `{"do": "sleep", "ms": n}`, `"context"`; anything else is echoed.
+/// The event says what to do: `{"do": "error"}`, `"exit"`, `{"do": "sleep", "ms": n}`, `"context"`; of messages those that
+/// say `fail` fail; anything else is echoed.
 pub(crate) fn act_as_function() {
     let Ok(api) = std::env::var("AWS_LAMBDA_RUNTIME_API") else {
         return;
@@ -219,6 +230,13 @@ pub(crate) fn serve_invocations(api: &str, most: usize) {
         let event = next.json();
         let mut end = "response";
         let mut answer = serde_json::json!({ "echo": event });
+        if let Some(records) = event["Records"].as_array() {
+            let failed = records.iter().filter(|record| record["body"] == "fail");
+            let failed: Vec<Value> = failed
+                .map(|record| serde_json::json!({ "itemIdentifier": record["messageId"] }))
+                .collect();
+            answer = serde_json::json!({ "batchItemFailures": failed });
+        }
         eprintln!("{}", serde_json::json!({ "level": "INFO", "request": id }));
         match event["do"].as_str() {
             Some("exit") => std::process::exit(7),
