@@ -30,6 +30,17 @@ impl Budget {
         }
     }
 
+    /// The same, but nothing further is begun later than so long from now, nor awaited more than two seconds longer.
+    #[must_use]
+    pub fn at_most(self, time: Duration) -> Self {
+        let until = Instant::now() + time;
+        Self {
+            act_until: self.act_until.min(until),
+            calls_until: self.calls_until.min(until + Duration::from_secs(2)),
+            ..self
+        }
+    }
+
     /// Whether there is time to wait this long and then still act.
     pub fn allows(&self, wait: Duration) -> bool {
         Instant::now() + wait < self.act_until

@@ -17,6 +17,12 @@ pub struct Config {
     pub rules_per_group: u32,
     /// `RULEKEEPER_ROLE_NAME`: the role to assume in the event's account when it is not ours.
     pub role_name: Option<String>,
+    /// `RULEKEEPER_SWEEP_QUEUE`: the URL of the queue that feeds the function, for sweeps that one invocation cannot
+    /// finish.
+    pub sweep_queue: Option<String>,
+    /// `RULEKEEPER_RESULTS_BUS`: the name or ARN of the event bus that is told what came of such sweeps. Lambda tells it of
+    /// everything else.
+    pub results_bus: Option<String>,
     /// `RULEKEEPER_LOG`: a tracing filter, such as `info` or `rulekeeper=debug`.
     pub log: String,
 }
@@ -78,6 +84,17 @@ impl Config {
             );
             return wrong("RULEKEEPER_ROLE_NAME", problem);
         }
+        let sweep_queue = given("RULEKEEPER_SWEEP_QUEUE");
+        if let Some(url) = sweep_queue
+            .as_deref()
+            .filter(|url| !url.starts_with("https://") && !url.starts_with("http://"))
+        {
+            let problem = format!(
+                "is {url:?}: give the queue's URL, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+            );
+            return wrong("RULEKEEPER_SWEEP_QUEUE", problem);
+        }
+        let results_bus = given("RULEKEEPER_RESULTS_BUS");
         let log = given("RULEKEEPER_LOG").unwrap_or_else(|| "info".to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&log) {
             return wrong(
@@ -90,6 +107,8 @@ impl Config {
             mode,
             rules_per_group,
             role_name,
+            sweep_queue,
+            results_bus,
             log,
         })
     }
@@ -135,7 +154,11 @@ mod tests {
     #[test]
     fn a_missing_or_wrong_variable_is_named() {
         let table = ("RULEKEEPER_TABLE", "t");
-        let cases: [(&[(&str, &str)], &str); 6] = [
+        let cases: [(&[(&str, &str)], &str); 7] = [
+            (
+                &[table, ("RULEKEEPER_SWEEP_QUEUE", "sweeps")],
+                "RULEKEEPER_SWEEP_QUEUE is \"sweeps\"",
+            ),
             (&[], "RULEKEEPER_TABLE is not set"),
             (
                 &[table, ("RULEKEEPER_MODE", "watch")],

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{AccountId, GroupAddress, GroupId, Region, RuleId, RuleKey, Scope};
+use crate::model::{AccountId, GroupAddress, GroupId, Part, Region, RuleId, RuleKey, Scope};
 
 mod rules;
 
@@ -23,6 +23,8 @@ pub enum Intent {
     Reconcile(Box<Lookup>),
     /// Look at every group with a record.
     Sweep(Sweep),
+    /// Do what the messages of a queue ask for.
+    Errands(Vec<Message>),
     /// Nothing to do.
     Ignore(Ignored),
 }
@@ -77,7 +79,7 @@ pub enum GroupLocator {
 }
 
 /// A request to look at all recorded groups.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
     /// The account; the function's own when absent.
     pub account: Option<AccountId>,
@@ -85,6 +87,21 @@ pub struct Sweep {
     pub region: Option<Region>,
     /// What set this off.
     pub trigger: Trigger,
+    /// Which of the groups.
+    pub part: Part,
+    /// How often this part was tried, from 1; 0 unless it comes from our own queue.
+    pub attempt: u32,
+    /// Other accounts and Regions with records are to be swept too.
+    pub everywhere: bool,
+}
+
+/// A message of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: String,
+    /// What it asks for, or why it asks for nothing.
+    pub sweep: Result<Sweep, String>,
 }
 
 /// Something that needs no work.
@@ -171,6 +188,7 @@ pub struct Evidence {
 pub fn intent(payload: &Value) -> Intent {
     match payload {
         Value::Object(fields) if fields.contains_key("sweep") => sweep_request(&fields["sweep"]),
+        Value::Object(fields) if fields.contains_key("Records") => messages(&fields["Records"]),
         Value::Object(fields) if fields.contains_key("detail") => envelope(payload),
         Value::Object(fields) if fields.contains_key("eventName") => {
             record(payload, &Envelope::default())
@@ -197,18 +215,64 @@ fn ignore(trigger: Trigger, group: Option<GroupAddress>, reason: impl Into<Strin
 }
 
 fn sweep_request(request: &Value) -> Intent {
-    let trigger = Trigger {
+    match read_sweep(request) {
+        Ok(sweep) => Intent::Sweep(Sweep {
+            everywhere: sweep.account.is_none() && sweep.region.is_none() && sweep.part.is_all(),
+            ..sweep
+        }),
+        Err(reason) => ignore(swept(), None, reason),
+    }
+}
+
+fn swept() -> Trigger {
+    Trigger {
         kind: TriggerKind::Sweep,
         ..Trigger::default()
-    };
-    match (optional(request, "account"), optional(request, "region")) {
-        (Ok(account), Ok(region)) => Intent::Sweep(Sweep {
-            account,
-            region,
-            trigger,
-        }),
-        (Err(reason), _) | (_, Err(reason)) => ignore(trigger, None, reason),
     }
+}
+
+fn read_sweep(request: &Value) -> Result<Sweep, String> {
+    Ok(Sweep {
+        account: optional(request, "account")?,
+        region: optional(request, "region")?,
+        trigger: swept(),
+        part: Part {
+            after: optional(request, "after")?,
+            until: optional(request, "until")?,
+        },
+        ..Sweep::default()
+    })
+}
+
+/// Messages of our own queue, as Lambda hands them over (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+fn messages(records: &Value) -> Intent {
+    let records = records.as_array().map_or(&[][..], Vec::as_slice);
+    let from_queue = |record: &&Value| record["eventSource"] == "aws:sqs";
+    if records.is_empty() || !records.iter().all(|record| from_queue(&record)) {
+        let reason = "records of something else than an SQS queue";
+        return ignore(Trigger::default(), None, reason);
+    }
+    let read = |record: &Value| Message {
+        id: record["messageId"].as_str().unwrap_or_default().to_owned(),
+        sweep: record["body"]
+            .as_str()
+            .ok_or_else(|| "the message has no body".to_owned())
+            .and_then(read_errand),
+    };
+    Intent::Errands(records.iter().map(read).collect())
+}
+
+fn read_errand(body: &str) -> Result<Sweep, String> {
+    let body: Value = serde_json::from_str(body)
+        .map_err(|error| format!("the message's body is not JSON: {error}"))?;
+    let Some(request) = body.get("sweep") else {
+        return Err("the message's body asks for no sweep".to_owned());
+    };
+    let attempt = request.get("attempt").and_then(Value::as_u64).unwrap_or(1);
+    Ok(Sweep {
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
+        ..read_sweep(request)?
+    })
 }
 
 /// A field of a sweep request: absent is fine, wrong is not, because the wrong groups would be swept.
@@ -270,6 +334,8 @@ fn envelope(payload: &Value) -> Intent {
             account,
             region,
             trigger,
+            everywhere: true,
+            ..Sweep::default()
         });
     }
     if event.detail.get("eventName").is_none() {
@@ -387,6 +453,7 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
             account: Some(scope.account),
             region: Some(scope.region),
             trigger,
+            ..Sweep::default()
         }),
         None => ignore(trigger, None, "the record names no security group"),
     }

@@ -13,12 +13,13 @@ use crate::error::{ApiError, Failure};
 use crate::incident::{Incident, key_from};
 use crate::memory::MissingReferences;
 use crate::model::{
-    AccountId, GroupAddress, GroupId, IngressRule, PrefixListId, RuleId, RuleKey, Scope, Source,
-    Tags,
+    AccountId, GroupAddress, GroupId, IngressRule, Part, PrefixListId, RuleId, RuleKey, Scope,
+    Source, Tags,
 };
 use crate::operator::{Archive, NewSettings, TakenOut};
 use crate::ports::{
-    Authorized, Batch, Calls, Loaded, Marks, NewGeneration, SecurityGroups, Table, WriteError,
+    Authorized, Batch, Calls, DesiredPage, Fleet, Loaded, Marks, NewGeneration, SecurityGroups,
+    Table, WriteError,
 };
 use crate::reconcile::{Settings, World};
 
@@ -335,6 +336,7 @@ pub(crate) struct FakeTable {
     pub(crate) incidents: Mutex<Vec<Incident>>,
     pub(crate) orphans: Mutex<BTreeSet<GroupId>>,
     pub(crate) archive: Mutex<Archived>,
+    pub(crate) fleet: Mutex<Fleet>,
     pub(crate) error: Mutex<Option<ApiError>>,
 }
 
@@ -402,7 +404,7 @@ impl FakeTable {
         Ok(())
     }
 
-    fn trouble(&self) -> Result<(), ApiError> {
+    pub(crate) fn trouble(&self) -> Result<(), ApiError> {
         self.error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -410,6 +412,9 @@ impl FakeTable {
             .map_or(Ok(()), Err)
     }
 }
+
+/// How many items the fake gives at once; no multiple of what EC2 is asked for at once.
+pub(crate) const ITEMS_PER_PAGE: usize = 70;
 
 impl Table for FakeTable {
     async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
@@ -425,16 +430,23 @@ impl Table for FakeTable {
         })
     }
 
-    async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+    async fn desired_page(&self, scope: &Scope, part: &Part) -> Result<DesiredPage, ApiError> {
         self.trouble()?;
         let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_scope = items.iter().filter(|(group, _)| group.scope == *scope);
-        Ok(of_scope
+        let asked =
+            |group: &GroupAddress| group.scope == *scope && part.contains(group.id.as_str());
+        let mut items: Vec<_> = items
+            .iter()
+            .filter(|(group, _)| asked(group))
             .map(|(group, item)| (group.id.to_string(), item.clone()))
-            .collect())
+            .collect();
+        let more = items.len() > ITEMS_PER_PAGE;
+        items.truncate(ITEMS_PER_PAGE);
+        let last = items.last().filter(|_| more).map(|(id, _)| id.clone());
+        Ok(DesiredPage { items, last })
     }
 
-    async fn marks(&self, _: &Scope) -> Result<Marks, ApiError> {
+    async fn marks(&self, _: &Scope, _: &Part) -> Result<Marks, ApiError> {
         Ok(Marks {
             orphaned: self
                 .orphans

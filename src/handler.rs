@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::budget::Budget;
-use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, intent};
+use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
+use crate::fleet::Round;
 use crate::memory::MissingReferences;
 use crate::model::{AccountId, GroupAddress, Region, Scope};
-use crate::ports::{Calls, SecurityGroups, Table};
+use crate::ports::{Calls, Errands, FleetTable, SecurityGroups, Table};
 use crate::reconcile::{Settings, World, reconcile};
-use crate::report::{Answer, GroupOutcome, Report};
-use crate::sweep::{Progress, sweep};
+use crate::report::{Answer, Batch, GroupOutcome, Report, SweepReport};
+use crate::sweep::{Bounds, Progress, sweep};
 
 /// How our sessions of a role in another account are named.
 pub const SESSION_NAME: &str = "rulekeeper";
@@ -23,7 +24,9 @@ pub trait Clouds {
     /// EC2 in a scope.
     type Ec2: SecurityGroups;
     /// The table.
-    type Table: Table;
+    type Table: Table + FleetTable;
+    /// The queue that feeds the function.
+    type Errands: Errands;
 
     /// Whether a role is assumed in accounts that are not ours.
     fn has_role(&self) -> bool;
@@ -34,9 +37,24 @@ pub trait Clouds {
         &self,
         scope: &Scope,
         foreign: bool,
+        pace: Pace,
         calls: &Calls,
         budget: Budget,
     ) -> impl Future<Output = (Self::Ec2, Self::Table)>;
+
+    /// The queue, if there is one.
+    fn errands(&self, calls: &Calls, budget: Budget) -> Option<Self::Errands>;
+}
+
+/// How fast EC2 may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// As fast as it goes: somebody's rules are missing now.
+    Free,
+    /// Within what EC2 grants an account, with little left to others.
+    Sweep,
+    /// At half of that, because another such sweep may be under way.
+    HalfSweep,
 }
 
 /// Where the function itself runs, as far as it knows.
@@ -75,6 +93,17 @@ impl Home {
         };
         let is_authorize = lookup.call.is_some_and(|call| !call.drops_rules());
         is_authorize && name.is_some() && lookup.trigger.session.as_deref() == name
+    }
+
+    /// Where a sweep is to be made: what it names, or else home.
+    fn scope_of(&self, request: &Sweep) -> Option<Scope> {
+        let account = request.account.clone().or_else(|| self.account.clone())?;
+        let region = request.region.clone().or_else(|| self.region.clone())?;
+        Some(Scope { account, region })
+    }
+
+    fn is(&self, scope: &Scope) -> bool {
+        self.account.as_ref() == Some(&scope.account) && self.region.as_ref() == Some(&scope.region)
     }
 
     fn is_foreign(&self, account: &AccountId) -> bool {
@@ -129,7 +158,36 @@ impl<C: Clouds> Handler<C> {
                 Answer::Group(Box::new(self.ignored(report)))
             }
             Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
-            Intent::Sweep(request) => self.sweep(request, home, budget, &|_, _| {}).await,
+            Intent::Sweep(request) => self.sweep_in_parts(&request, home, budget).await,
+            Intent::Errands(messages) => {
+                let mut answers = Vec::new();
+                for message in messages {
+                    let answer = self.errand(message.sweep, home, budget).await;
+                    answers.push((message.id, answer));
+                }
+                Answer::Batch(Batch { messages: answers })
+            }
+        }
+    }
+
+    /// Where the outside world is to be had.
+    pub fn clouds(&self) -> &C {
+        &self.clouds
+    }
+
+    /// Does what a message asks for. A message that nobody understands is done with: another delivery could not help.
+    async fn errand(&self, sweep: Result<Sweep, String>, home: &Home, budget: Budget) -> Answer {
+        match sweep {
+            Err(reason) => {
+                let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
+                Answer::Group(Box::new(self.ignored(report)))
+            }
+            Ok(_) if !budget.allows(Duration::ZERO) => Answer::Sweep(Box::new(SweepReport {
+                reason: Some("the invocation's time ran out before this message".to_owned()),
+                passing: true,
+                ..SweepReport::default()
+            })),
+            Ok(sweep) => self.sweep_in_parts(&sweep, home, budget).await,
         }
     }
 
@@ -139,42 +197,75 @@ impl<C: Clouds> Handler<C> {
         let foreign = home.is_foreign(&lookup.scope.account);
         let (ec2, table) = self
             .clouds
-            .in_scope(&lookup.scope, foreign, &calls, budget)
+            .in_scope(&lookup.scope, foreign, Pace::Free, &calls, budget)
             .await;
-        Answer::Group(Box::new(
-            reconcile(self.world(&ec2, &table, &calls, foreign), lookup, budget).await,
-        ))
+        let report = reconcile(self.world(&ec2, &table, &calls, foreign), lookup, budget).await;
+        if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
+            // Whoever wrote the record past these tools did not say that sweeps are needed there. What the table refuses
+            // now is tried again by the next instance.
+            let _ = table.remember_scope(&lookup.scope).await;
+        }
+        Answer::Group(Box::new(report))
     }
 
-    /// Looks at every recorded group of the scope that is asked for, or of home.
+    /// Looks at every recorded group of the scope that is asked for, or of home, as far as the time goes.
     pub async fn sweep(
         &self,
-        request: Sweep,
+        request: &Sweep,
         home: &Home,
         budget: Budget,
         progress: Progress<'_>,
     ) -> Answer {
-        let account = request.account.or_else(|| home.account.clone());
-        let region = request.region.or_else(|| home.region.clone());
-        let (Some(account), Some(region)) = (account, region) else {
-            let reason = "the account and Region to sweep are not known".to_owned();
-            let report = Report::bare(request.trigger, None, GroupOutcome::Ignored, reason);
-            return Answer::Group(Box::new(self.ignored(report)));
+        let Some(scope) = home.scope_of(request) else {
+            return self.nowhere(request);
         };
-        let scope = Scope { account, region };
         let calls = Calls::default();
         let foreign = home.is_foreign(&scope.account);
-        let (ec2, table) = self.clouds.in_scope(&scope, foreign, &calls, budget).await;
-        Answer::Sweep(
-            sweep(
-                self.world(&ec2, &table, &calls, foreign),
-                &scope,
-                &request.trigger,
-                budget,
-                progress,
-            )
-            .await,
-        )
+        let (ec2, table) = self
+            .clouds
+            .in_scope(&scope, foreign, Pace::Sweep, &calls, budget)
+            .await;
+        let bounds = Bounds {
+            part: request.part.clone(),
+            ..Bounds::default()
+        };
+        let world = self.world(&ec2, &table, &calls, foreign);
+        Answer::Sweep(Box::new(
+            sweep(world, &scope, &request.trigger, &bounds, budget, progress).await,
+        ))
+    }
+
+    /// The same as the function does it: what it has no time for is left to others.
+    async fn sweep_in_parts(&self, request: &Sweep, home: &Home, budget: Budget) -> Answer {
+        let Some(scope) = home.scope_of(request) else {
+            return self.nowhere(request);
+        };
+        let calls = Calls::default();
+        let foreign = home.is_foreign(&scope.account);
+        let pace = match request.attempt {
+            0 => Pace::Sweep,
+            _ => Pace::HalfSweep,
+        };
+        let (ec2, table) = self
+            .clouds
+            .in_scope(&scope, foreign, pace, &calls, budget)
+            .await;
+        let queue = self.clouds.errands(&calls, budget);
+        let round = Round {
+            world: self.world(&ec2, &table, &calls, foreign),
+            scope: &scope,
+            request,
+            queue: queue.as_ref(),
+            has_role: self.clouds.has_role(),
+            budget,
+        };
+        Answer::Sweep(Box::new(round.run().await))
+    }
+
+    fn nowhere(&self, request: &Sweep) -> Answer {
+        let reason = "the account and Region to sweep are not known".to_owned();
+        let report = Report::bare(request.trigger.clone(), None, GroupOutcome::Ignored, reason);
+        Answer::Group(Box::new(self.ignored(report)))
     }
 
     fn world<'a>(

@@ -18,7 +18,7 @@
 //! - [`changes`] with [`principals`]: whose changes are meant, and who fights.
 //! - [`ports`]: the few verbs asked of EC2 and of the table. [`aws`] is the only room that speaks to the AWS SDK.
 //! - [`execute`] with [`quota`]: authorizing, and isolating what is refused. [`error`]: what an error code means.
-//! - [`reconcile`] and [`sweep`]: the order of things, for one group and for all.
+//! - [`reconcile`] and [`sweep`]: the order of things, for one group and for all. `fleet`: sweeps in parts.
 //! - [`report`], [`incident`], [`metrics`]: what came of it. [`handler`], [`config`]: the function around it all.
 //! - [`operator`]: what the CLI does beyond reconciling.
 //!
@@ -45,6 +45,7 @@ pub mod event;
 pub mod execute;
 #[cfg(test)]
 mod fakes;
+mod fleet;
 pub mod handler;
 pub mod incident;
 pub mod memory;

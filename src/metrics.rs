@@ -18,6 +18,12 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
     let reports = match answer {
         Answer::Group(report) => std::slice::from_ref(&**report),
         Answer::Sweep(sweep) => &sweep.reports,
+        Answer::Batch(batch) => {
+            let answers = batch.messages.iter();
+            return answers
+                .flat_map(|(_, answer)| lines(answer, at, handler_ms))
+                .collect();
+        }
     };
     let rules = |outcome: RuleOutcome| {
         reports
@@ -65,7 +71,8 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
 
 /// Groups of which nobody knows what is missing. A sweep that ended early counts as one more.
 fn groups_unread(answer: &Answer) -> usize {
-    let unread = answer.reports().filter(|report| report.unread).count();
+    let reports = answer.reports();
+    let unread = reports.iter().filter(|report| report.unread).count();
     let ended_early = matches!(answer, Answer::Sweep(sweep) if sweep.reason.is_some());
     unread + usize::from(ended_early)
 }
@@ -155,13 +162,11 @@ mod tests {
     #[test]
     fn a_sweep_that_ended_early_counts_as_unread() {
         let sweep = |reason: Option<&str>| {
-            Answer::Sweep(SweepReport {
+            Answer::Sweep(Box::new(SweepReport {
                 sweep: BTreeMap::from([("groups".to_owned(), 5)]),
-                reports: Vec::new(),
-                remarks: Vec::new(),
                 reason: reason.map(str::to_owned),
-                passing: false,
-            })
+                ..SweepReport::default()
+            }))
         };
         let lines = written(&sweep(Some("the records could not be read")));
         assert_eq!(

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::changes::GroupState;
 use crate::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
-use crate::model::{GroupAddress, GroupId, IngressRule, RuleKey, Scope};
+use crate::model::{GroupAddress, GroupId, IngressRule, Part, RuleKey, Scope};
 use crate::plan::settable_tags;
 use crate::ports::{Loaded, SecurityGroups, Table};
 
@@ -185,7 +185,8 @@ pub async fn list(
     scope: &Scope,
     now: Timestamp,
 ) -> Result<Vec<Listed>, OperatorError> {
-    let (records, marks) = tokio::join!(table.all_desired(scope), table.marks(scope));
+    let all = Part::default();
+    let (records, marks) = tokio::join!(table.all_desired(scope), table.marks(scope, &all));
     let orphaned = marks?.orphaned;
     let line = |(group, item): (String, Value)| {
         let gone = group

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::desired::DesiredRecord;
 use crate::error::ApiError;
 use crate::incident::Incident;
 use crate::model::{
-    GroupAddress, GroupId, IngressRule, PrefixListId, RuleId, RuleKey, Scope, Tags,
+    GroupAddress, GroupId, IngressRule, Part, PrefixListId, RuleId, RuleKey, Scope, Tags,
 };
 
 /// EC2's security groups, in one account and Region.
@@ -86,6 +87,15 @@ pub struct Marks {
     pub open: BTreeSet<GroupId>,
 }
 
+/// Some desired-state items.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DesiredPage {
+    /// The items by group id, in the order of the ids.
+    pub items: Vec<(String, Value)>,
+    /// The last id that was read, if there may be more behind it.
+    pub last: Option<String>,
+}
+
 /// A record about to become current.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewGeneration {
@@ -126,14 +136,34 @@ pub trait Table {
     /// Everything about a group, in one call.
     fn load(&self, group: &GroupAddress) -> impl Future<Output = Result<Loaded, ApiError>>;
 
+    /// The first desired-state items of a part of an account and Region, in the order of their group ids; about 1 MB of
+    /// them.
+    fn desired_page(
+        &self,
+        scope: &Scope,
+        part: &Part,
+    ) -> impl Future<Output = Result<DesiredPage, ApiError>>;
+
     /// Every desired-state item of an account and Region, by group id.
     fn all_desired(
         &self,
         scope: &Scope,
-    ) -> impl Future<Output = Result<Vec<(String, Value)>, ApiError>>;
+    ) -> impl Future<Output = Result<Vec<(String, Value)>, ApiError>> {
+        async move {
+            let (mut all, mut part) = (Vec::new(), Part::default());
+            loop {
+                let page = self.desired_page(scope, &part).await?;
+                all.extend(page.items);
+                match page.last {
+                    Some(last) => part = part.behind(&last),
+                    None => return Ok(all),
+                }
+            }
+        }
+    }
 
-    /// The groups of an account and Region that need more than their record to be looked at.
-    fn marks(&self, scope: &Scope) -> impl Future<Output = Result<Marks, ApiError>>;
+    /// The groups in a part of an account and Region that need more than their record to be looked at.
+    fn marks(&self, scope: &Scope, part: &Part) -> impl Future<Output = Result<Marks, ApiError>>;
 
     /// Notes that a group is gone. Doing it again changes nothing.
     fn mark_orphaned(
@@ -155,6 +185,51 @@ pub trait Table {
 
     /// Writes an incident, or merges it with what an earlier or concurrent handling of the same event wrote.
     fn record_incident(&self, incident: &Incident) -> impl Future<Output = Result<(), ApiError>>;
+}
+
+/// What the table knows of sweeps: which accounts and Regions have records, and where the last sweep of each stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// The last group that was looked at, where a sweep could not be finished and nobody else goes on with it.
+    pub scopes: BTreeMap<Scope, Option<String>>,
+}
+
+/// The table's part in sweeps of more than one invocation can look at.
+pub trait FleetTable {
+    /// Every scope that is known.
+    fn fleet(&self) -> impl Future<Output = Result<Fleet, ApiError>>;
+
+    /// Notes that a scope has records. Doing it again changes nothing.
+    fn remember_scope(&self, scope: &Scope) -> impl Future<Output = Result<(), ApiError>>;
+
+    /// Notes where the next sweep of a scope is to go on, or that it may begin at the beginning.
+    fn go_on_after(
+        &self,
+        scope: &Scope,
+        group: Option<&str>,
+    ) -> impl Future<Output = Result<(), ApiError>>;
+}
+
+/// A sweep that somebody else is to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errand {
+    /// Where.
+    pub scope: Scope,
+    /// Which groups.
+    pub part: Part,
+    /// How often this was tried, from 1.
+    pub attempt: u32,
+    /// Not before so long from now; up to 15 minutes, in whole seconds.
+    pub delay: Duration,
+}
+
+/// The queue that feeds the function.
+pub trait Errands {
+    /// How many errands wait or are under way, about.
+    fn waiting(&self) -> impl Future<Output = Result<u64, ApiError>>;
+
+    /// Puts errands into the queue. After an error some of them may be there.
+    fn send(&self, errands: &[Errand]) -> impl Future<Output = Result<(), ApiError>>;
 }
 
 /// Rules to authorize in one call: they share their tags, and no rule is listed twice.

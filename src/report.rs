@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::event::{Trigger, TriggerKind};
-use crate::model::{GroupAddress, RuleId, RuleKey};
+use crate::model::{AccountId, GroupAddress, Part, Region, RuleId, RuleKey, Scope};
 
 /// What came of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -339,23 +339,114 @@ fn plural(count: usize, noun: &str) -> (usize, String) {
     )
 }
 
-/// What a sweep answers: how many groups ended how, and the reports of those that were not converged.
+/// What a sweep looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// The account.
+    pub account: AccountId,
+    /// The Region.
+    pub region: Region,
+    /// Which of its groups.
+    #[serde(flatten)]
+    pub part: Part,
+}
+
+impl Swept {
+    /// A part of a scope.
+    pub fn new(scope: &Scope, part: Part) -> Self {
+        Self {
+            account: scope.account.clone(),
+            region: scope.region.clone(),
+            part,
+        }
+    }
+}
+
+/// What a sweep left to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HandedOver {
+    /// How many sweeps were asked for.
+    pub sweeps: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a sweep answers: how many groups ended how, and the reports of those that were not converged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SweepReport {
     /// Counts: `groups`, and one per outcome that occurred.
     pub sweep: BTreeMap<String, u64>,
+    /// What was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<Swept>,
     /// The groups that were not converged.
     pub reports: Vec<Report>,
     /// The converged groups of which there is something to tell all the same: a superseded rule, a change of the record,
     /// a warning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<Report>,
-    /// Why the sweep could not be finished, when it could not.
+    /// What others were asked to look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handed_over: Option<HandedOver>,
+    /// Why the sweep could not be finished, when it could not and nobody else was asked to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whether another try could help; not part of the output.
     #[serde(skip)]
     pub passing: bool,
+    /// What was not looked at; not part of the output.
+    #[serde(skip)]
+    pub rest: Option<Part>,
+    /// Whether any group was looked at; not part of the output.
+    #[serde(skip)]
+    pub reached_any: bool,
+}
+
+impl SweepReport {
+    /// Whether rules are missing for a reason that may pass by itself, so that another try could help.
+    pub fn is_worth_another_try(&self) -> bool {
+        let mut reports = self.reports.iter().chain(&self.remarks);
+        self.passing || reports.any(|report| report.passing)
+    }
+
+    /// Two sweeps of one scope as one.
+    #[must_use]
+    pub fn and(mut self, next: Self) -> Self {
+        for (outcome, count) in next.sweep {
+            *self.sweep.entry(outcome).or_default() += count;
+        }
+        self.reports.extend(next.reports);
+        self.remarks.extend(next.remarks);
+        if let (Some(of), Some(next)) = (&mut self.of, next.of) {
+            of.part.until = next.part.until;
+        }
+        self.reached_any |= next.reached_any;
+        self.handed_over = next.handed_over;
+        self.reason = next.reason;
+        self.passing = next.passing;
+        self.rest = next.rest;
+        self
+    }
+}
+
+/// What became of the messages of a batch, which tells SQS which of them to bring again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// By message id.
+    pub messages: Vec<(String, Answer)>,
+}
+
+/// The shape that Lambda asks for (Lambda Developer Guide, "Handling errors for an SQS event source"), and nothing else:
+/// what it does not know might count as a failure of the whole batch.
+impl Serialize for Batch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let failed = self.messages.iter();
+        let failed = failed.filter(|(_, answer)| answer.is_worth_another_try());
+        let failed: Vec<_> = failed
+            .map(|(id, _)| BTreeMap::from([("itemIdentifier", id)]))
+            .collect();
+        BTreeMap::from([("batchItemFailures", failed)]).serialize(serializer)
+    }
 }
 
 /// What the function answers.
@@ -366,22 +457,31 @@ pub enum Answer {
     /// To an event.
     Group(Box<Report>),
     /// To a schedule or a sweep request.
-    Sweep(SweepReport),
+    Sweep(Box<SweepReport>),
+    /// To messages of a queue.
+    Batch(Batch),
 }
 
 impl Answer {
     /// Every report in the answer.
-    pub fn reports(&self) -> impl Iterator<Item = &Report> {
-        let (reports, remarks) = match self {
-            Self::Group(report) => (std::slice::from_ref(&**report), &[][..]),
-            Self::Sweep(sweep) => (&sweep.reports[..], &sweep.remarks[..]),
-        };
-        reports.iter().chain(remarks)
+    pub fn reports(&self) -> Vec<&Report> {
+        match self {
+            Self::Group(report) => vec![report],
+            Self::Sweep(sweep) => sweep.reports.iter().chain(&sweep.remarks).collect(),
+            Self::Batch(batch) => {
+                let answers = batch.messages.iter();
+                answers.flat_map(|(_, answer)| answer.reports()).collect()
+            }
+        }
     }
 
-    /// Whether rules are missing for a reason that may pass by itself, so that another delivery could help.
+    /// Whether rules are missing for a reason that may pass by itself, so that another delivery could help. Of a batch
+    /// each message has its own answer to that.
     pub fn is_worth_another_try(&self) -> bool {
-        self.reports().any(|report| report.passing)
-            || matches!(self, Self::Sweep(SweepReport { passing: true, .. }))
+        match self {
+            Self::Group(report) => report.passing,
+            Self::Sweep(sweep) => sweep.is_worth_another_try(),
+            Self::Batch(_) => false,
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! Looking at every recorded group of an account and Region.
+//! Looking at every recorded group of an account and Region, or of a part of it.
 //!
 //! CloudTrail delivers to EventBridge on best effort, so events go missing. A sweep ends in the same place as the
 //! events would have: it reads up to 200 groups with one describe and reconciles those that differ from their record.
+//! It holds two pages of records at most, however many there are, and when it must stop it says where.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -11,115 +12,354 @@ use serde_json::Value;
 use crate::actual::ActualRules;
 use crate::budget::Budget;
 use crate::desired::DesiredRecord;
+use crate::error::{ApiError, Verdict};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
-use crate::model::{GroupAddress, GroupId, Scope};
+use crate::model::{GroupAddress, GroupId, InvalidIdentifier, Part, Scope};
 use crate::plan::plan;
-use crate::ports::{Calls, GROUPS_PER_READ, SecurityGroups, Table};
+use crate::ports::{Calls, GROUPS_PER_READ, Marks, SecurityGroups, Table};
 use crate::reconcile::{World, reconcile};
-use crate::report::{GroupOutcome, Report, SweepReport};
+use crate::report::{GroupOutcome, Report, SweepReport, Swept};
 
-/// What is told after each group: how many are done, and how many there are.
+/// What is told after each group: how many are done, and how many are known so far.
 pub type Progress<'a> = &'a dyn Fn(usize, usize);
 
-/// Reconciles every recorded group of a scope.
+/// How far a sweep goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// The groups to look at.
+    pub part: Part,
+    /// With so many bytes of reports it leaves the rest to others.
+    pub answer_bytes_max: usize,
+    /// The longest time for one group, so that one on which EC2 stumbles does not take that of all.
+    pub group_time_max: Duration,
+}
+
+impl Default for Bounds {
+    /// All groups, as long as it takes.
+    fn default() -> Self {
+        Self {
+            part: Part::default(),
+            answer_bytes_max: usize::MAX,
+            group_time_max: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// Reconciles every recorded group of a scope, as far as the bounds and the time go.
 ///
 /// The records and rules that are read for many groups at once only tell which groups to look at: those that differ are
 /// read again, because a record may change while a sweep is under way. Groups known to be gone are reported and not
-/// asked about.
+/// asked about. What could not be looked at is the report's `rest`.
 pub async fn sweep<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     scope: &Scope,
     trigger: &Trigger,
+    bounds: &Bounds,
     budget: Budget,
     progress: Progress<'_>,
 ) -> SweepReport {
-    let mut tally = Tally::default();
-    let (records, marks) = tokio::join!(world.table.all_desired(scope), world.table.marks(scope));
-    let records = match records {
-        Ok(records) => records,
+    let mut look = Look {
+        world,
+        scope,
+        trigger,
+        bounds,
+        budget,
+        progress,
+        tally: Tally::default(),
+        reached: None,
+        known: 0,
+    };
+    let stop = look.at_all().await.err();
+    look.finish(stop)
+}
+
+/// Why a sweep ends before its end.
+enum Stop {
+    /// Its time is over.
+    OutOfTime,
+    /// Its answer is as long as it may be.
+    AnswerFull,
+    /// Something could not be read.
+    Unread { what: &'static str, error: ApiError },
+}
+
+/// A record as it was read, under what should be a group's id.
+struct Recorded {
+    name: String,
+    item: Value,
+    group: Result<GroupId, InvalidIdentifier>,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    /// The group is gone.
+    Orphaned,
+    /// There is something to judge even when nothing is missing.
+    Open,
+}
+
+impl Recorded {
+    fn new((name, item): (String, Value), marks: &Marks) -> Self {
+        let group = name.parse::<GroupId>();
+        let mark = match &group {
+            Ok(id) if marks.orphaned.contains(id) => Mark::Orphaned,
+            Ok(id) if marks.open.contains(id) => Mark::Open,
+            _ => Mark::None,
+        };
+        Self {
+            name,
+            item,
+            group,
+            mark,
+        }
+    }
+
+    /// The group, if EC2 is to be asked about it.
+    fn asked(&self) -> Option<&GroupId> {
+        match self.mark {
+            Mark::Orphaned => None,
+            Mark::None | Mark::Open => self.group.as_ref().ok(),
+        }
+    }
+}
+
+/// A page of records, and what of the part is behind it.
+struct Page {
+    records: Vec<Recorded>,
+    unread: Option<Part>,
+}
+
+async fn page<T: Table>(table: &T, scope: &Scope, part: &Part) -> Result<Page, Stop> {
+    let page = match table.desired_page(scope, part).await {
+        Ok(page) => page,
         Err(error) => {
-            let reason = format!("the records could not be read: {error}");
-            return tally.finish(Some(reason), error.is_passing());
+            let what = "records";
+            return Err(Stop::Unread { what, error });
         }
     };
-    // Not knowing which groups are gone costs a few calls and nothing else.
-    let marks = marks.unwrap_or_default();
-    let total = records.len();
-    let mut present: Vec<(GroupAddress, Value)> = Vec::new();
-    for (name, item) in records {
-        let group = name.parse::<GroupId>().map(|id| GroupAddress {
-            scope: scope.clone(),
-            id,
-        });
-        match group {
-            Ok(group) if marks.orphaned.contains(&group.id) => tally.add(gone(trigger, group)),
-            Ok(group) => present.push((group, item)),
-            Err(error) => {
-                let reason = format!("the desired-state record cannot be understood: sk: {error}");
-                let mut report = Report::bare(trigger.clone(), None, GroupOutcome::Failed, reason);
-                report.unreadable = true;
-                tally.add(report);
+    let read = match &page.last {
+        Some(last) => part.up_to(last),
+        None => part.clone(),
+    };
+    let marks = match page.items.is_empty() {
+        true => Marks::default(),
+        // Not knowing which groups are gone costs a few calls and nothing else.
+        false => table.marks(scope, &read).await.unwrap_or_default(),
+    };
+    let records = page.items.into_iter();
+    Ok(Page {
+        records: records
+            .map(|record| Recorded::new(record, &marks))
+            .collect(),
+        unread: page.last.map(|last| part.behind(&last)),
+    })
+}
+
+/// A sweep under way.
+struct Look<'a, E, T> {
+    world: World<'a, E, T>,
+    scope: &'a Scope,
+    trigger: &'a Trigger,
+    bounds: &'a Bounds,
+    budget: Budget,
+    progress: Progress<'a>,
+    tally: Tally,
+    /// The last group that was looked at.
+    reached: Option<String>,
+    /// How many records were read.
+    known: usize,
+}
+
+impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
+    /// Reads the next page while the groups of the one before are looked at.
+    async fn at_all(&mut self) -> Result<(), Stop> {
+        let (table, scope) = (self.world.table, self.scope);
+        let mut waiting = VecDeque::new();
+        let mut unread = Some(self.bounds.part.clone());
+        loop {
+            while waiting.len() < GROUPS_PER_READ
+                && let Some(part) = &unread
+            {
+                let next = page(table, scope, part).await?;
+                self.known += next.records.len();
+                (self.progress)(self.tally.groups(), self.known);
+                waiting.extend(next.records);
+                unread = next.unread;
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let rest = waiting.split_off(waiting.len().min(GROUPS_PER_READ));
+            let records = std::mem::replace(&mut waiting, rest);
+            let wanted = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ);
+            let ahead = async {
+                match wanted {
+                    Some(part) => Some(page(table, scope, part).await),
+                    None => None,
+                }
+            };
+            let (looked, ahead) = tokio::join!(self.at(records.into()), ahead);
+            looked?;
+            if let Some(next) = ahead.transpose()? {
+                self.known += next.records.len();
+                waiting.extend(next.records);
+                unread = next.unread;
             }
         }
     }
-    progress(tally.groups(), total);
-    let mut chunks: VecDeque<Vec<(GroupAddress, Value)>> = VecDeque::new();
-    while !present.is_empty() {
-        let rest = present.split_off(present.len().min(GROUPS_PER_READ));
-        chunks.push_back(std::mem::replace(&mut present, rest));
-    }
-    while let Some(mut chunk) = chunks.pop_front() {
-        if !budget.allows(Duration::ZERO) {
-            return out_of_time(tally, total);
+
+    /// Looks at up to 200 groups.
+    async fn at(&mut self, records: Vec<Recorded>) -> Result<(), Stop> {
+        let mut chunks = VecDeque::from([records]);
+        while let Some(mut chunk) = chunks.pop_front() {
+            if !self.budget.allows(Duration::ZERO) {
+                return Err(Stop::OutOfTime);
+            }
+            let ids: Vec<GroupId> = chunk.iter().filter_map(Recorded::asked).cloned().collect();
+            let live = match ids.is_empty() {
+                true => Ok(BTreeMap::new()),
+                false => self.world.ec2.ingress_rules(&ids).await,
+            };
+            match live {
+                Ok(live) => self.at_each(chunk, live).await?,
+                Err(error) if error.is_passing() || error.verdict() == Verdict::Denied => {
+                    let what = "groups' rules";
+                    return Err(Stop::Unread { what, error });
+                }
+                // One id that EC2 cannot make sense of refuses the read of all: halve until it stands alone.
+                Err(_) if chunk.len() > 1 => {
+                    let second = chunk.split_off(chunk.len() / 2);
+                    chunks.push_front(second);
+                    chunks.push_front(chunk);
+                }
+                Err(error) => {
+                    for record in chunk {
+                        let group = record.group.ok().map(|id| self.address(id));
+                        let mut report = self.bare(
+                            group,
+                            GroupOutcome::Failed,
+                            format!("the group's rules could not be read: {error}"),
+                        );
+                        report.unread = true;
+                        self.tally.add(report);
+                        self.pass(record.name);
+                    }
+                }
+            }
         }
-        let ids: Vec<GroupId> = chunk.iter().map(|(group, _)| group.id.clone()).collect();
-        let mut live = match world.ec2.ingress_rules(&ids).await {
-            Ok(live) => live,
-            Err(error) if error.is_passing() => {
-                let reason = format!("the groups' rules could not be read: {error}");
-                return tally.finish(Some(reason), true);
+        Ok(())
+    }
+
+    async fn at_each(
+        &mut self,
+        records: Vec<Recorded>,
+        mut live: BTreeMap<GroupId, ActualRules>,
+    ) -> Result<(), Stop> {
+        for record in records {
+            if !self.budget.allows(Duration::ZERO) {
+                return Err(Stop::OutOfTime);
             }
-            // One id that EC2 cannot make sense of refuses the read of all: halve until it stands alone.
-            Err(_) if chunk.len() > 1 => {
-                let second = chunk.split_off(chunk.len() / 2);
-                chunks.extend([chunk, second]);
-                continue;
+            if self.tally.bytes >= self.bounds.answer_bytes_max {
+                return Err(Stop::AnswerFull);
             }
-            Err(error) => {
-                let reason = format!("the group's rules could not be read: {error}");
-                let group = chunk.into_iter().next().map(|(group, _)| group);
-                let mut report = Report::bare(trigger.clone(), group, GroupOutcome::Failed, reason);
-                report.unread = true;
-                tally.add(report);
-                progress(tally.groups(), total);
-                continue;
+            let Recorded {
+                name,
+                item,
+                group,
+                mark,
+            } = record;
+            match group {
+                Err(error) => {
+                    let reason =
+                        format!("the desired-state record cannot be understood: sk: {error}");
+                    let mut report = self.bare(None, GroupOutcome::Failed, reason);
+                    report.unreadable = true;
+                    self.tally.add(report);
+                }
+                Ok(id) if mark == Mark::Orphaned => {
+                    self.tally.add(gone(self.trigger, self.address(id)));
+                }
+                Ok(id) => {
+                    let actual = live.remove(&id).unwrap_or_default();
+                    if mark == Mark::None && is_as_recorded(&item, &actual, self.scope) {
+                        self.tally.count(GroupOutcome::Converged);
+                    } else {
+                        let report = self.reconcile(id).await;
+                        self.tally.add(report);
+                    }
+                }
             }
+            self.pass(name);
+        }
+        Ok(())
+    }
+
+    async fn reconcile(&self, id: GroupId) -> Report {
+        let lookup = Lookup {
+            scope: self.scope.clone(),
+            group: GroupLocator::Id(id),
+            trigger: self.trigger.clone(),
+            call: None,
+            evidence: Evidence::default(),
         };
-        for (group, item) in chunk {
-            if !budget.allows(Duration::ZERO) {
-                return out_of_time(tally, total);
-            }
-            let actual = live.remove(&group.id).unwrap_or_default();
-            if !marks.open.contains(&group.id) && is_as_recorded(&item, &actual, scope) {
-                tally.count(GroupOutcome::Converged);
-            } else {
-                let lookup = Lookup {
-                    scope: scope.clone(),
-                    group: GroupLocator::Id(group.id),
-                    trigger: trigger.clone(),
-                    call: None,
-                    evidence: Evidence::default(),
-                };
-                // Each report counts the calls for its own group, so the shared counter is read around it.
-                let before = world.calls.counted();
-                let mut report = reconcile(world, &lookup, budget).await;
-                report.calls = made_since(&before, world.calls);
-                tally.add(report);
-            }
-            progress(tally.groups(), total);
+        // Each report counts the calls for its own group, so the shared counter is read around it.
+        let before = self.world.calls.counted();
+        let budget = self.budget.at_most(self.bounds.group_time_max);
+        let mut report = reconcile(self.world, &lookup, budget).await;
+        report.calls = made_since(&before, self.world.calls);
+        report
+    }
+
+    fn pass(&mut self, name: String) {
+        self.reached = Some(name);
+        (self.progress)(self.tally.groups(), self.known);
+    }
+
+    fn address(&self, id: GroupId) -> GroupAddress {
+        GroupAddress {
+            scope: self.scope.clone(),
+            id,
         }
     }
-    tally.finish(None, false)
+
+    fn bare(&self, group: Option<GroupAddress>, outcome: GroupOutcome, reason: String) -> Report {
+        Report::bare(self.trigger.clone(), group, outcome, reason)
+    }
+
+    fn finish(self, stop: Option<Stop>) -> SweepReport {
+        let part = &self.bounds.part;
+        let looked_at = match (&stop, &self.reached) {
+            (Some(_), Some(reached)) => part.up_to(reached),
+            _ => part.clone(),
+        };
+        let rest = stop.as_ref().map(|_| match &self.reached {
+            Some(reached) => part.behind(reached),
+            None => part.clone(),
+        });
+        let passing = match &stop {
+            Some(Stop::Unread { error, .. }) => error.is_passing(),
+            Some(Stop::OutOfTime | Stop::AnswerFull) => true,
+            None => false,
+        };
+        let reached = match &self.reached {
+            Some(reached) => format!("after {reached}"),
+            None => "before the first group".to_owned(),
+        };
+        let reason = stop.map(|stop| match stop {
+            Stop::OutOfTime => format!("the invocation's time ran out {reached}"),
+            Stop::AnswerFull => format!("the answer was full {reached}"),
+            Stop::Unread { what, error } => format!("the {what} could not be read: {error}"),
+        });
+        SweepReport {
+            rest,
+            reached_any: self.reached.is_some(),
+            ..self
+                .tally
+                .finish(Swept::new(self.scope, looked_at), reason, passing)
+        }
+    }
 }
 
 /// Whether nothing at all is to be said of a group: its record can be read, is not paused, and nothing is missing.
@@ -138,16 +378,6 @@ fn gone(trigger: &Trigger, group: GroupAddress) -> Report {
     Report::bare(trigger.clone(), Some(group), GroupOutcome::Orphaned, reason)
 }
 
-fn out_of_time(tally: Tally, total: usize) -> SweepReport {
-    let left = total.saturating_sub(tally.groups());
-    tally.finish(
-        Some(format!(
-            "the invocation's time ran out with {left} of {total} groups not looked at"
-        )),
-        true,
-    )
-}
-
 fn made_since(before: &BTreeMap<&'static str, u64>, calls: &Calls) -> BTreeMap<&'static str, u64> {
     let now = calls.counted().into_iter();
     let made = now.map(|(operation, count)| {
@@ -164,6 +394,8 @@ struct Tally {
     outcomes: BTreeMap<GroupOutcome, u64>,
     reports: Vec<Report>,
     remarks: Vec<Report>,
+    /// How long the reports are as JSON.
+    bytes: usize,
 }
 
 impl Tally {
@@ -173,18 +405,20 @@ impl Tally {
 
     fn add(&mut self, report: Report) {
         self.count(report.outcome);
-        match report.outcome {
-            GroupOutcome::Converged if report.tells() => self.remarks.push(report),
-            GroupOutcome::Converged => {}
-            _ => self.reports.push(report),
-        }
+        let kept = match report.outcome {
+            GroupOutcome::Converged if report.tells() => &mut self.remarks,
+            GroupOutcome::Converged => return,
+            _ => &mut self.reports,
+        };
+        self.bytes += serde_json::to_vec(&report).map_or(0, |text| text.len());
+        kept.push(report);
     }
 
     fn groups(&self) -> usize {
         usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
-    fn finish(self, reason: Option<String>, passing: bool) -> SweepReport {
+    fn finish(self, of: Swept, reason: Option<String>, passing: bool) -> SweepReport {
         let mut sweep = BTreeMap::from([
             ("groups".to_owned(), self.outcomes.values().sum()),
             (GroupOutcome::Converged.name().to_owned(), 0),
@@ -196,10 +430,12 @@ impl Tally {
         );
         SweepReport {
             sweep,
+            of: Some(of),
             reports: self.reports,
             remarks: self.remarks,
             reason,
             passing,
+            ..SweepReport::default()
         }
     }
 }

@@ -44,14 +44,14 @@ impl Status {
 
     /// The worst of an answer's reports. A sweep that could not be finished has found out too little.
     pub(crate) fn of_answer(answer: &Answer) -> Self {
-        let unfinished = matches!(
-            answer,
-            Answer::Sweep(SweepReport {
-                reason: Some(_),
-                ..
-            })
-        );
-        let reports = answer.reports().map(Self::of_report);
+        let unfinished = match answer {
+            Answer::Sweep(sweep) => sweep.reason.is_some(),
+            Answer::Batch(batch) => {
+                return Self::of_answers(batch.messages.iter().map(|(_, answer)| answer));
+            }
+            Answer::Group(_) => false,
+        };
+        let reports = answer.reports().into_iter().map(Self::of_report);
         let own = if unfinished { Self::Failed } else { Self::Done };
         reports.fold(own, Self::max)
     }
@@ -200,13 +200,11 @@ mod tests {
     fn of_several_the_worst_decides() {
         let sweep = |reports, reason: Option<&str>| {
             let reason = reason.map(str::to_owned);
-            Answer::Sweep(SweepReport {
-                sweep: BTreeMap::new(),
+            Answer::Sweep(Box::new(SweepReport {
                 reports,
-                remarks: Vec::new(),
                 reason,
-                passing: false,
-            })
+                ..SweepReport::default()
+            }))
         };
         let drift = || report(GroupOutcome::Observed, &[RuleOutcome::Held]);
         let failed = || report(GroupOutcome::Failed, &[]);

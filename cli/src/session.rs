@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rulekeeper::aws::{Clients, DynamoTable, Ec2, load_sdk_config};
 use rulekeeper::budget::Budget;
 use rulekeeper::desired::Mode;
-use rulekeeper::handler::{Clouds as _, Home};
+use rulekeeper::handler::{Clouds as _, Home, Pace};
 use rulekeeper::model::{AccountId, GroupAddress, GroupId, Region, Scope};
 use rulekeeper::operator::Author;
 use rulekeeper::ports::Calls;
@@ -223,7 +223,13 @@ impl Session {
         let clients = self.clients().await?;
         let foreign = self.reach(&scope.account).await?;
         Ok(clients
-            .in_scope(scope, foreign, &Calls::default(), Budget::of(GROUP_TIME))
+            .in_scope(
+                scope,
+                foreign,
+                Pace::Free,
+                &Calls::default(),
+                Budget::of(GROUP_TIME),
+            )
             .await)
     }
 

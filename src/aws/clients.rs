@@ -1,7 +1,7 @@
 //! SDK clients, built once and kept.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -12,9 +12,10 @@ use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-use super::{DynamoTable, Ec2};
+use super::pace::Pacer;
+use super::{DynamoTable, Ec2, SqsErrands};
 use crate::budget::Budget;
-use crate::handler::{Clouds, SESSION_NAME};
+use crate::handler::{Clouds, Pace, SESSION_NAME};
 use crate::model::Scope;
 use crate::ports::Calls;
 
@@ -65,12 +66,19 @@ struct Ec2Clients {
 /// Clients for every account and Region that was asked for, and the table's.
 #[derive(Debug)]
 pub struct Clients {
-    config: SdkConfig,
+    pub(super) config: SdkConfig,
     dynamodb: aws_sdk_dynamodb::Client,
     table: String,
     role_name: Option<String>,
-    ec2: Mutex<HashMap<(SdkRegion, Option<String>), Ec2Clients>>,
+    sweep_queue: Option<String>,
+    pub(super) results_bus: Option<String>,
+    ec2: Mutex<HashMap<Place, Ec2Clients>>,
+    pacers: Mutex<HashMap<(Place, Pace), Arc<Pacer>>>,
+    scopes: Arc<Mutex<BTreeSet<Scope>>>,
 }
+
+/// A Region, and the role that is assumed there.
+type Place = (SdkRegion, Option<String>);
 
 impl Clients {
     /// Clients with this configuration. `role_name` is the role to assume in accounts that are not ours.
@@ -81,8 +89,20 @@ impl Clients {
             dynamodb,
             table,
             role_name,
+            sweep_queue: None,
+            results_bus: None,
             ec2: Mutex::default(),
+            pacers: Mutex::default(),
+            scopes: Arc::default(),
         }
+    }
+
+    /// The same with a queue, by its URL, that takes what a sweep has no time for, and a bus that is told what came of it.
+    #[must_use]
+    pub fn with_queue(mut self, url: Option<String>, results_bus: Option<String>) -> Self {
+        self.sweep_queue = url;
+        self.results_bus = results_bus;
+        self
     }
 
     /// Builds the clients for our own account and Region ahead of the first event, so that it does not wait for them.
@@ -126,6 +146,17 @@ impl Clients {
         clients
     }
 
+    /// The token buckets of sweeps in a place, which are filled by time and not by being asked for.
+    fn pacer(&self, place: Place, pace: Pace) -> Option<Arc<Pacer>> {
+        let mut pacers = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pacers.get(&(place.clone(), pace)) {
+            return Some(Arc::clone(known));
+        }
+        let pacer = Arc::new(Pacer::new(pace)?);
+        pacers.insert((place, pace), Arc::clone(&pacer));
+        Some(pacer)
+    }
+
     /// The role to assume in a foreign scope, when a role was named.
     fn role_in(&self, scope: &Scope) -> Option<String> {
         let name = self.role_name.as_ref()?;
@@ -146,6 +177,7 @@ impl Clients {
             client: self.dynamodb.clone(),
             name: self.table.clone(),
             calls: calls.clone(),
+            scopes: Arc::clone(&self.scopes),
             deadline: budget.calls_until,
             record_deadline: budget.record_until,
         }
@@ -155,6 +187,7 @@ impl Clients {
 impl Clouds for Clients {
     type Ec2 = Ec2;
     type Table = DynamoTable;
+    type Errands = SqsErrands;
 
     fn has_role(&self) -> bool {
         self.role_name.is_some()
@@ -164,13 +197,15 @@ impl Clouds for Clients {
         &self,
         scope: &Scope,
         foreign: bool,
+        pace: Pace,
         calls: &Calls,
         budget: Budget,
     ) -> (Ec2, DynamoTable) {
         let role = if foreign { self.role_in(scope) } else { None };
         let region = SdkRegion::new(scope.region.as_str().to_owned());
-        let Ec2Clients { reading, changing } = self.clients(region, role).await;
+        let Ec2Clients { reading, changing } = self.clients(region.clone(), role.clone()).await;
         let ec2 = Ec2 {
+            pacer: self.pacer((region, role), pace),
             reading,
             changing,
             account: scope.account.clone(),
@@ -178,5 +213,14 @@ impl Clouds for Clients {
             deadline: budget.calls_until,
         };
         (ec2, self.table(calls, budget))
+    }
+
+    fn errands(&self, calls: &Calls, budget: Budget) -> Option<SqsErrands> {
+        Some(SqsErrands {
+            url: self.sweep_queue.clone()?,
+            client: aws_sdk_sqs::Client::new(&self.config),
+            calls: calls.clone(),
+            deadline: budget.record_until,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
@@ -22,8 +23,10 @@ use crate::changes::GroupState;
 use crate::desired::RECORD_ATTRIBUTES;
 use crate::error::{ApiError, Failure};
 use crate::incident::Incident;
-use crate::model::{GroupAddress, Scope};
-use crate::ports::{Calls, Loaded, Marks, NewGeneration, Table, WriteError};
+use crate::model::{GroupAddress, Part, Scope};
+use crate::ports::{
+    Calls, DesiredPage, FleetTable as _, Loaded, Marks, NewGeneration, Table, WriteError,
+};
 
 /// How often an incident is merged anew when somebody else writes it at the same moment.
 const MERGES_MAX: usize = 5;
@@ -37,6 +40,8 @@ pub struct DynamoTable {
     pub(super) client: Client,
     pub(super) name: String,
     pub(super) calls: Calls,
+    /// Scopes that are known to be known.
+    pub(super) scopes: Arc<Mutex<BTreeSet<Scope>>>,
     /// The latest moment to wait for an answer while rules are being restored.
     pub(super) deadline: Instant,
     /// The latest moment to wait for an answer when only the incident is left to write.
@@ -76,8 +81,25 @@ pub(super) fn item(pk: String, sk: &str, mut item: Item) -> Item {
     item
 }
 
+/// The key condition for a part of the items under a key. DynamoDB's bounds are inclusive, so the first item may be one
+/// too many.
+fn keys_of(pk: String, part: &Part) -> (&'static str, HashMap<String, AttributeValue>) {
+    let mut values = HashMap::from([(":pk".to_owned(), text(pk))]);
+    let mut bound = |name: &str, id: &Option<String>| match id {
+        Some(id) => values.insert(name.to_owned(), text(id)).is_none(),
+        None => false,
+    };
+    let keys = match (bound(":after", &part.after), bound(":until", &part.until)) {
+        (true, true) => "pk = :pk AND sk BETWEEN :after AND :until",
+        (true, false) => "pk = :pk AND sk >= :after",
+        (false, true) => "pk = :pk AND sk <= :until",
+        (false, false) => "pk = :pk",
+    };
+    (keys, values)
+}
+
 impl DynamoTable {
-    fn counting(&self, operation: &'static str) -> CountAttempts {
+    pub(super) fn counting(&self, operation: &'static str) -> CountAttempts {
         CountAttempts {
             calls: self.calls.clone(),
             operation,
@@ -108,27 +130,40 @@ impl DynamoTable {
         values: HashMap<String, AttributeValue>,
         filter: Option<&str>,
     ) -> Result<Vec<Item>, ApiError> {
-        const OPERATION: &str = "Query";
         let (mut items, mut start) = (Vec::new(), None);
         loop {
-            let request = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression(keys)
-                .set_expression_attribute_values(Some(values.clone()))
-                .set_filter_expression(filter.map(str::to_owned))
-                .set_exclusive_start_key(start)
-                .customize()
-                .interceptor(self.counting(OPERATION));
-            let page = within(self.deadline, OPERATION, request.send()).await?;
-            items.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            let (page, next) = self.page(keys, values.clone(), filter, start).await?;
+            items.extend(page);
+            start = next;
             if start.is_none() {
                 return Ok(items);
             }
         }
+    }
+
+    /// One page of a query, and the key to go on from.
+    async fn page(
+        &self,
+        keys: &str,
+        values: HashMap<String, AttributeValue>,
+        filter: Option<&str>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), ApiError> {
+        const OPERATION: &str = "Query";
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression(keys)
+            .set_expression_attribute_values(Some(values))
+            .set_filter_expression(filter.map(str::to_owned))
+            .set_exclusive_start_key(start)
+            .customize()
+            .interceptor(self.counting(OPERATION));
+        let page = within(self.deadline, OPERATION, request.send()).await?;
+        let next = page.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok((page.items.unwrap_or_default(), next))
     }
 
     /// The items with these keys, in their order. DynamoDB may leave some for another call when it is busy.
@@ -263,23 +298,24 @@ impl Table for DynamoTable {
         })
     }
 
-    async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
-        let items = self.query(desired_key(scope), None).await?;
-        let named = items.iter().map(|item| {
-            let sk = item
-                .get("sk")
-                .and_then(|sk| sk.as_s().ok())
-                .cloned()
-                .unwrap_or_default();
-            (sk, to_json(item))
-        });
-        Ok(named.collect())
+    async fn desired_page(&self, scope: &Scope, part: &Part) -> Result<DesiredPage, ApiError> {
+        let (keys, values) = keys_of(desired_key(scope), part);
+        let (items, next) = self.page(keys, values, None, None).await?;
+        let name = |item: &Item| Some(item.get("sk")?.as_s().ok()?.clone());
+        let named = items
+            .iter()
+            .map(|item| (name(item).unwrap_or_default(), to_json(item)));
+        Ok(DesiredPage {
+            items: named.filter(|(name, _)| part.contains(name)).collect(),
+            last: next.as_ref().and_then(name),
+        })
     }
 
-    async fn marks(&self, scope: &Scope) -> Result<Marks, ApiError> {
+    async fn marks(&self, scope: &Scope, part: &Part) -> Result<Marks, ApiError> {
         let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unsettled)";
         let mut marks = Marks::default();
-        for item in self.query(state_key(scope), Some(filter)).await? {
+        let (keys, values) = keys_of(state_key(scope), part);
+        for item in self.pages(keys, values, Some(filter)).await? {
             let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.parse().ok());
             let Some(id) = id else { continue };
             match item.contains_key("orphaned_at") {
@@ -341,6 +377,11 @@ impl Table for DynamoTable {
     /// Whoever writes items past these tools may have used a generation twice. History is never overwritten: the
     /// present record then goes behind the latest of it, and the new one counts on from there.
     async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
+        if change.replaces.is_none() {
+            // Sweeps are to find the first record of a scope. Should the table refuse this and take the record, the
+            // next new record, or the first event, tells it again.
+            let _ = self.remember_scope(&change.address.scope).await;
+        }
         let mut change = change.clone();
         match self.replace(&change).await.map_err(WriteError::Api)? {
             Transaction::Written => return Ok(change.record.generation),

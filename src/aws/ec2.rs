@@ -1,6 +1,7 @@
 //! EC2's security groups. This adapter can describe and it can authorize ingress; it calls nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
@@ -10,6 +11,7 @@ use aws_sdk_ec2::types::{
 use tokio::time::Instant;
 
 use super::call::{CountAttempts, within};
+use super::pace::Pacer;
 use crate::actual::{ActualRule, ActualRules};
 use crate::error::ApiError;
 use crate::model::{
@@ -38,6 +40,8 @@ pub struct Ec2 {
     /// Never repeats anything: whether an authorize may be sent again is not for the SDK to say.
     pub(super) changing: Client,
     pub(super) account: AccountId,
+    /// Keeps a sweep's calls to what EC2 grants.
+    pub(super) pacer: Option<Arc<Pacer>>,
     pub(super) calls: Calls,
     pub(super) deadline: Instant,
 }
@@ -47,6 +51,13 @@ impl Ec2 {
         CountAttempts {
             calls: self.calls.clone(),
             operation,
+        }
+    }
+
+    /// Waits for a sweep's turn to read.
+    async fn turn_to_read(&self) {
+        if let Some(pacer) = &self.pacer {
+            pacer.read(self.deadline).await;
         }
     }
 
@@ -79,6 +90,7 @@ impl Ec2 {
                 .set_next_token(token)
                 .customize()
                 .interceptor(self.counting(OPERATION));
+            self.turn_to_read().await;
             let page = within(self.deadline, OPERATION, request.send()).await?;
             groups.extend(
                 page.security_groups
@@ -127,6 +139,7 @@ impl SecurityGroups for Ec2 {
                 .set_next_token(token)
                 .customize()
                 .interceptor(self.counting(OPERATION));
+            self.turn_to_read().await;
             let page = within(self.deadline, OPERATION, request.send()).await?;
             rules.extend(page.security_group_rules.unwrap_or_default());
             // A short or empty page is not the last one while a token is there.
@@ -172,6 +185,9 @@ impl SecurityGroups for Ec2 {
             .set_tag_specifications(tag_specifications(&batch.tags))
             .customize()
             .interceptor(self.counting(OPERATION));
+        if let Some(pacer) = &self.pacer {
+            pacer.authorize(self.deadline).await;
+        }
         let made = within(self.deadline, OPERATION, request.send()).await?;
         let made = made.security_group_rules.unwrap_or_default();
         let rules = made

@@ -6,9 +6,13 @@ mod call;
 mod clients;
 mod dynamodb;
 mod ec2;
+mod fleet;
+mod pace;
+mod results;
 mod state_update;
 mod unchanged;
 
 pub use clients::{Clients, load_sdk_config};
 pub use dynamodb::DynamoTable;
 pub use ec2::Ec2;
+pub use fleet::SqsErrands;

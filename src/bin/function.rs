@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use rulekeeper::aws::{Clients, load_sdk_config};
+use rulekeeper::budget::Budget;
 use rulekeeper::config::Config;
 use rulekeeper::handler::{Handler, Home};
 use rulekeeper::metrics;
-use rulekeeper::report::Answer;
+use rulekeeper::report::{Answer, Batch};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -51,7 +52,8 @@ fn refuse(message: &str) -> ExitCode {
 
 async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
     let sdk_config = load_sdk_config(aws_config::from_env()).await;
-    let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone());
+    let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone())
+        .with_queue(config.sweep_queue.clone(), config.results_bus.clone());
     // The first event finds its client built. Nothing is called for it.
     clients.prepare().await;
     let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
@@ -75,12 +77,30 @@ async fn answer(
         .handle(&event.payload, &home, remaining(&event.context))
         .await;
     write_log(&answer, &event.context.request_id, at, began.elapsed());
+    if let Answer::Batch(batch) = &answer {
+        tell(handler.clouds(), batch, &event.context).await;
+    }
     match retryable(&answer) {
         Some(message) => Err(Diagnostic {
             error_type: "rulekeeper.Retryable".to_owned(),
             error_message: message,
         }),
         None => Ok(answer),
+    }
+}
+
+/// Tells the bus of results what came of a queue's messages: Lambda does so for asynchronous invocations only.
+async fn tell(clients: &Clients, batch: &Batch, context: &Context) {
+    let budget = Budget::of(remaining(context));
+    for (_, answer) in &batch.messages {
+        let told = clients
+            .tell(&context.request_id, &json!(answer), budget)
+            .await;
+        if let Err(error) = told {
+            eprintln!(
+                "rulekeeper-function: an answer could not be put on the bus of results: {error}"
+            );
+        }
     }
 }
 
@@ -91,10 +111,11 @@ fn retryable(answer: &Answer) -> Option<String> {
     }
     let of_sweep = match answer {
         Answer::Sweep(sweep) => sweep.reason.clone(),
-        Answer::Group(_) => None,
+        Answer::Group(_) | Answer::Batch(_) => None,
     };
     let of_groups = answer
         .reports()
+        .into_iter()
         .filter(|report| report.passing)
         .map(|report| {
             let group = report
@@ -123,11 +144,25 @@ fn retryable(answer: &Answer) -> Option<String> {
 /// The report and the metrics, one JSON object a line. Writing to standard output cannot be allowed to fail the
 /// invocation: the rules are restored by now.
 fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
-    let report = json!({"timestamp": at.to_string(), "level": "INFO", "message": "report", "request_id": request_id,
-        "report": answer});
+    let report = |answer: &Answer| {
+        let line = json!({"timestamp": at.to_string(), "level": "INFO", "message": "report", "request_id": request_id,
+            "report": answer});
+        line.to_string()
+    };
+    let reports = match answer {
+        Answer::Batch(batch) => batch
+            .messages
+            .iter()
+            .map(|(_, answer)| report(answer))
+            .collect(),
+        one => vec![report(one)],
+    };
     let handler_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let mut out = std::io::stdout().lock();
-    for line in std::iter::once(report.to_string()).chain(metrics::lines(answer, at, handler_ms)) {
+    for line in reports
+        .into_iter()
+        .chain(metrics::lines(answer, at, handler_ms))
+    {
         if let Err(error) = writeln!(out, "{line}") {
             eprintln!("rulekeeper-function: the report could not be logged: {error}");
         }

@@ -3,6 +3,7 @@
 //! Nothing here performs I/O or reads a clock.
 
 mod ids;
+mod part;
 mod protocol;
 mod rule;
 mod source;
@@ -10,6 +11,7 @@ mod source;
 pub use ids::{
     AccountId, GroupAddress, GroupId, InvalidIdentifier, PrefixListId, Region, RuleId, Scope,
 };
+pub use part::Part;
 pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
 pub use rule::{IngressRule, InvalidRule, RuleKey, Tags};
 pub use source::{GroupRef, InvalidSource, Source};

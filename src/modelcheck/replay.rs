@@ -28,14 +28,15 @@ use crate::fakes::{group, refused, settings};
 use crate::incident::Incident;
 use crate::memory::MissingReferences;
 use crate::model::{
-    GroupAddress, GroupId, IngressRule, PrefixListId, RuleId, RuleKey, Scope, Tags,
+    GroupAddress, GroupId, IngressRule, Part, PrefixListId, RuleId, RuleKey, Scope, Tags,
 };
 use crate::operator::{Archive, Author, NewSettings, Submitted, TakenOut, apply};
 use crate::ports::{
-    Authorized, Batch, Calls, Loaded, Marks, NewGeneration, SecurityGroups, Table, WriteError,
+    Authorized, Batch, Calls, DesiredPage, Loaded, Marks, NewGeneration, SecurityGroups, Table,
+    WriteError,
 };
 use crate::reconcile::{World, reconcile};
-use crate::sweep::sweep;
+use crate::sweep::{Bounds, sweep};
 
 /// The live rules of the group and their ids.
 pub(super) type Live = BTreeMap<Rule, u8>;
@@ -233,7 +234,15 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
                 kind: TriggerKind::Sweep,
                 ..Trigger::default()
             };
-            let report = sweep(world, &group().scope, &trigger, budget, &|_, _| {}).await;
+            let report = sweep(
+                world,
+                &group().scope,
+                &trigger,
+                &Bounds::default(),
+                budget,
+                &|_, _| {},
+            )
+            .await;
             report.passing || report.reports.iter().any(|report| report.passing)
         }
         Cause::Apply(rules) => {
@@ -449,17 +458,17 @@ impl Table for Script<'_> {
         }
     }
 
-    async fn all_desired(&self, _: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+    async fn desired_page(&self, _: &Scope, _: &Part) -> Result<DesiredPage, ApiError> {
         match self.ask(Ask::Records).await {
-            Answer::Records(record) => Ok(vec![(
-                group().id.to_string(),
-                Value::Object(record.to_json()),
-            )]),
+            Answer::Records(record) => Ok(DesiredPage {
+                items: vec![(group().id.to_string(), Value::Object(record.to_json()))],
+                last: None,
+            }),
             other => unasked(&other),
         }
     }
 
-    async fn marks(&self, _: &Scope) -> Result<Marks, ApiError> {
+    async fn marks(&self, _: &Scope, _: &Part) -> Result<Marks, ApiError> {
         match self.ask(Ask::Marks).await {
             Answer::Marks { open } => Ok(Marks {
                 orphaned: BTreeSet::new(),

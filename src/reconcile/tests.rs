@@ -235,7 +235,7 @@ async fn a_group_that_is_gone_is_marked_as_orphaned() {
     assert!(!report.passing);
     assert!(
         table
-            .marks(&group().scope)
+            .marks(&group().scope, &crate::model::Part::default())
             .await
             .expect("readable")
             .orphaned
@@ -376,7 +376,7 @@ async fn a_plan_notices_that_the_group_is_gone_and_changes_nothing() {
     assert!(table.recorded().is_empty());
     assert!(
         table
-            .marks(&group().scope)
+            .marks(&group().scope, &crate::model::Part::default())
             .await
             .expect("readable")
             .orphaned
@@ -399,7 +399,7 @@ async fn a_group_of_a_foreign_account_that_we_cannot_see_is_not_remembered_as_go
     assert!(report.warnings[0].contains("RULEKEEPER_ROLE_NAME"));
     assert!(
         table
-            .marks(&group().scope)
+            .marks(&group().scope, &crate::model::Part::default())
             .await
             .expect("readable")
             .orphaned

@@ -22,6 +22,7 @@ async fn swept(ec2: &FakeEc2, table: &FakeTable) -> SweepReport {
         world(ec2, table, &missing),
         &scope,
         &trigger,
+        &Bounds::default(),
         budget,
         &|_, _| {},
     )
@@ -136,6 +137,7 @@ async fn progress_reaches_every_group() {
         world(&ec2, &table, &missing),
         &scope,
         &Trigger::default(),
+        &Bounds::default(),
         budget,
         &progress,
     )

@@ -28,6 +28,11 @@ pub(crate) fn answer(answer: &Answer, origin: Option<&str>, style: Style) -> Str
                 .map(|one| format!("\n{}", report(one, style)));
             origin + &summary(sweep, style) + &reports.collect::<String>()
         }
+        Answer::Batch(batch) => {
+            let answers = batch.messages.iter();
+            let texts = answers.map(|(_, one)| origin.clone() + &self::answer(one, None, style));
+            texts.collect::<Vec<_>>().join("\n")
+        }
     }
 }
 
@@ -191,9 +196,9 @@ mod tests {
                     "paused until noon",
                 )],
             )],
-            remarks: Vec::new(),
             reason: Some("time ran out".to_owned()),
             passing: true,
+            ..SweepReport::default()
         };
         let expected = "\
 f.json: 2 groups: 1 converged, 1 held
@@ -203,7 +208,7 @@ not finished: time ran out
   held  all from 10.0.0.0/8  paused until noon
 ";
         assert_eq!(
-            answer(&Answer::Sweep(sweep), Some("f.json"), Style::Done),
+            answer(&Answer::Sweep(Box::new(sweep)), Some("f.json"), Style::Done),
             expected
         );
     }

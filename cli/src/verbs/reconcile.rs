@@ -55,12 +55,13 @@ pub(super) async fn answers(
             account: Some(scope.account),
             region: Some(scope.region),
             trigger,
+            ..Sweep::default()
         };
         let progress = Progress::of("groups");
         let tell = |done, total| progress.tell(done, total);
         answers.push(
             handler
-                .sweep(request, &home, Budget::of(SWEEP_TIME), &tell)
+                .sweep(&request, &home, Budget::of(SWEEP_TIME), &tell)
                 .await,
         );
     } else {

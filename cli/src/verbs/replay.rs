@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rulekeeper::aws::Clients;
 use rulekeeper::budget::Budget;
-use rulekeeper::event::{GroupLocator, Intent, Lookup, Sweep, intent};
+use rulekeeper::event::{GroupLocator, Intent, Lookup, Sweep, Trigger, intent};
 use rulekeeper::handler::{Handler, Home};
 use rulekeeper::model::{AccountId, GroupAddress};
 use rulekeeper::report::{Answer, GroupOutcome, Report};
@@ -94,6 +94,7 @@ impl<'a> Player<'a> {
     async fn play(&self, saved: &Saved) -> Result<Answer, Failure> {
         let (trigger, group, account, sweep) = match intent(&saved.event) {
             Intent::Ignore(ignored) => (ignored.trigger, None, None, None),
+            Intent::Errands(_) => (Trigger::default(), None, None, None),
             Intent::Reconcile(lookup) => {
                 let Lookup {
                     scope,
@@ -148,7 +149,7 @@ impl<'a> Player<'a> {
         };
         Ok(self
             .handler
-            .sweep(sweep, &self.home, Budget::of(SWEEP_TIME), &tell)
+            .sweep(&sweep, &self.home, Budget::of(SWEEP_TIME), &tell)
             .await)
     }
 }

@@ -1,0 +1,62 @@
+//! Telling the bus of results what came of a queue's messages. Of all other invocations Lambda tells it.
+
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use serde_json::{Value, json};
+
+use super::Clients;
+use super::call::within;
+use crate::budget::Budget;
+use crate::error::{ApiError, Failure};
+
+const OPERATION: &str = "PutEvents";
+
+/// The source of these events. Lambda's own have `lambda`.
+const SOURCE: &str = "rulekeeper";
+
+/// The detail type of these events.
+const DETAIL_TYPE: &str = "Sweep Result";
+
+impl Clients {
+    /// Puts an answer on the bus of results, in the shape of Lambda's invocation record, if a bus was named.
+    ///
+    /// # Errors
+    /// When EventBridge does not take it.
+    pub async fn tell(
+        &self,
+        request_id: &str,
+        answer: &Value,
+        budget: Budget,
+    ) -> Result<(), ApiError> {
+        let Some(bus) = &self.results_bus else {
+            return Ok(());
+        };
+        let detail = json!({
+            "requestContext": {"requestId": request_id, "condition": "Success"}, "responsePayload": answer,
+        });
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(bus)
+            .source(SOURCE)
+            .detail_type(DETAIL_TYPE)
+            .detail(detail.to_string())
+            .build();
+        let request = aws_sdk_eventbridge::Client::new(&self.config)
+            .put_events()
+            .entries(entry)
+            .send();
+        let answer = within(budget.record_until, OPERATION, request).await?;
+        match answer
+            .entries()
+            .iter()
+            .find(|entry| entry.error_code().is_some())
+        {
+            None => Ok(()),
+            Some(refused) => Err(ApiError {
+                operation: OPERATION,
+                failure: Failure::Refused {
+                    code: refused.error_code().unwrap_or_default().to_owned(),
+                },
+                message: refused.error_message().unwrap_or_default().to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A part of the groups of an account and Region.
+
+use serde::{Deserialize, Serialize};
+
+/// The groups whose id comes after one text and not after another, in the order of text, which is the table's.
+///
+/// The default is all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The first group is the one after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The last group is this one, or the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// What every id begins with.
+const PREFIX: &str = "sg-";
+
+/// Ids of today are `sg-0` and 16 more digits; the eight digits of old ones may begin with any. Lengths: EC2 User Guide,
+/// "Resource IDs"; the zero, and that the other digits look random, is seen in published ids and stated nowhere.
+const END_OF_LONG_IDS: &str = "sg-1";
+
+/// Digits behind the prefix that tell places apart.
+const DIGITS: usize = 13;
+
+impl Part {
+    /// Whether a group is in it.
+    pub fn contains(&self, id: &str) -> bool {
+        self.after.as_deref().is_none_or(|after| id > after)
+            && self.until.as_deref().is_none_or(|until| id <= until)
+    }
+
+    /// Whether it is all groups.
+    pub fn is_all(&self) -> bool {
+        self.after.is_none() && self.until.is_none()
+    }
+
+    /// What is left of it behind a group.
+    #[must_use]
+    pub fn behind(&self, id: &str) -> Self {
+        Self {
+            after: Some(id.to_owned()),
+            until: self.until.clone(),
+        }
+    }
+
+    /// What of it is not behind a group.
+    #[must_use]
+    pub fn up_to(&self, id: &str) -> Self {
+        Self {
+            after: self.after.clone(),
+            until: Some(id.to_owned()),
+        }
+    }
+
+    /// Cuts it into parts about as wide as `like`, at most `most` of them: together they are this part, no group is in
+    /// two.
+    ///
+    /// Ids look random, so parts of one width hold about as many groups each. Nothing depends on that but how evenly the
+    /// work is divided.
+    pub fn split(&self, like: &Self, most: usize) -> Vec<Self> {
+        let (from, end) = (self.from(), self.end());
+        let long = place(END_OF_LONG_IDS);
+        let width = like.end().min(long).saturating_sub(like.from()).max(1);
+        let mut cuts = Vec::new();
+        // Where hardly any id is, one part will do.
+        let dense_end = end.min(long);
+        if from < dense_end {
+            let room = most.saturating_sub(1).max(1);
+            let room = u64::try_from(room).unwrap_or(u64::MAX);
+            let dense = dense_end - from;
+            let pieces = dense.div_ceil(width).clamp(1, room);
+            let step = dense.div_ceil(pieces).max(1);
+            let inner = (1..pieces).map(|n| from.saturating_add(n.saturating_mul(step)));
+            cuts.extend(inner.filter(|cut| *cut < dense_end));
+            if dense_end < end && most > 1 {
+                cuts.push(dense_end);
+            }
+        }
+        let mut parts = Vec::new();
+        let mut rest = self.clone();
+        for cut in cuts {
+            let cut = text_of(cut);
+            if !rest.contains(&cut) {
+                continue;
+            }
+            parts.push(rest.up_to(&cut));
+            rest = rest.behind(&cut);
+        }
+        parts.push(rest);
+        parts
+    }
+
+    fn from(&self) -> u64 {
+        self.after.as_deref().map_or(0, place)
+    }
+
+    fn end(&self) -> u64 {
+        self.until
+            .as_deref()
+            .map_or(u64::MAX >> (64 - 4 * DIGITS), place)
+    }
+}
+
+/// Where an id stands among all ids. Whatever is no hexadecimal digit stands where its neighbours in the order of text do.
+fn place(id: &str) -> u64 {
+    let Some(digits) = id.strip_prefix(PREFIX) else {
+        return if id < PREFIX {
+            0
+        } else {
+            u64::MAX >> (64 - 4 * DIGITS)
+        };
+    };
+    let digits = digits.bytes().chain(std::iter::repeat(b'0')).take(DIGITS);
+    digits.fold(0, |place, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            below if below < b'0' => 0,
+            between if between < b'a' => 9,
+            _ => 15,
+        };
+        (place << 4) | u64::from(value)
+    })
+}
+
+fn text_of(place: u64) -> String {
+    format!("{PREFIX}{place:0DIGITS$x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part(after: Option<&str>, until: Option<&str>) -> Part {
+        Part {
+            after: after.map(str::to_owned),
+            until: until.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn it_begins_behind_one_group_and_ends_with_another() {
+        let part = part(Some("sg-0a"), Some("sg-0c"));
+        let inside = ["sg-0a", "sg-0a0", "sg-0c", "sg-0c0"].map(|id| part.contains(id));
+        assert_eq!(inside, [false, true, true, false]);
+        assert!(Part::default().contains("anything") && Part::default().is_all());
+    }
+
+    #[test]
+    fn parts_are_as_wide_as_what_was_done_and_old_ids_are_one() {
+        let done = part(None, Some("sg-02"));
+        let parts = part(Some("sg-02"), None).split(&done, 90);
+        let cuts: Vec<_> = parts.iter().filter_map(|part| part.until.clone()).collect();
+        let expected: Vec<_> = (2..=8)
+            .map(|n| text_of(place(&format!("sg-{:02x}", 2 * n))))
+            .collect();
+        assert_eq!(
+            cuts, expected,
+            "seven more of two sixteenths, and behind sg-1 the rest"
+        );
+        assert_eq!(parts.len(), 8);
+        assert_eq!(parts.last().and_then(|part| part.until.clone()), None);
+    }
+
+    #[test]
+    fn there_are_no_more_parts_than_may_be() {
+        let done = part(None, Some("sg-00000001"));
+        assert_eq!(part(Some("sg-00000001"), None).split(&done, 90).len(), 90);
+        assert_eq!(Part::default().split(&done, 1), [Part::default()]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_group_of_a_part_is_in_just_one_of_its_pieces(
+            after in proptest::option::of("sg-[0-9a-f]{2,17}"),
+            until in proptest::option::of("sg-[0-9a-f]{2,17}"),
+            done in "sg-[0-9a-f]{2,17}",
+            ids in proptest::collection::vec("sg-0?[0-9a-f]{8,16}|sg-[a-z]{0,3}|[a-z]{1,4}", 1..40),
+            most in 1_usize..100,
+        ) {
+            let whole = Part { after, until };
+            let pieces = whole.split(&Part::default().up_to(&done), most);
+            prop_assert!(pieces.len() <= most.max(1));
+            for id in ids {
+                let holders = pieces.iter().filter(|piece| piece.contains(&id)).count();
+                prop_assert_eq!(holders, usize::from(whole.contains(&id)), "{} in {:?}", id, pieces);
+            }
+        }
+    }
+}
