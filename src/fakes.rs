@@ -586,6 +586,7 @@ pub(crate) fn world<'a>(
         missing,
         settings: settings(),
         blind: false,
+        crowded: false,
         now,
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::budget::Budget;
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::fleet::Round;
-use crate::memory::MissingReferences;
+use crate::memory::{Crowd, MissingReferences};
 use crate::model::{AccountId, GroupAddress, Region, Scope};
 use crate::ports::{Calls, Errands, FleetTable, SecurityGroups, Table};
 use crate::reconcile::{Settings, World, reconcile};
@@ -117,6 +117,7 @@ pub struct Handler<C> {
     clouds: C,
     settings: Settings,
     missing: MissingReferences,
+    crowd: Crowd,
     now: fn() -> Timestamp,
 }
 
@@ -127,6 +128,7 @@ impl<C: Clouds> Handler<C> {
             clouds,
             settings,
             missing: MissingReferences::default(),
+            crowd: Crowd::default(),
             now,
         }
     }
@@ -199,7 +201,11 @@ impl<C: Clouds> Handler<C> {
             .clouds
             .in_scope(&lookup.scope, foreign, Pace::Free, &calls, budget)
             .await;
-        let report = reconcile(self.world(&ec2, &table, &calls, foreign), lookup, budget).await;
+        let world = World {
+            crowded: lookup.call.is_some() && self.crowd.joined(),
+            ..self.world(&ec2, &table, &calls, foreign)
+        };
+        let report = reconcile(world, lookup, budget).await;
         if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
             // Whoever wrote the record past these tools did not say that sweeps are needed there. What the table refuses
             // now is tried again by the next instance.
@@ -282,6 +288,7 @@ impl<C: Clouds> Handler<C> {
             missing: &self.missing,
             settings: self.settings,
             blind: foreign && !self.clouds.has_role(),
+            crowded: false,
             now: self.now,
         }
     }

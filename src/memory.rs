@@ -1,6 +1,7 @@
-//! What was found missing lately.
+//! What an instance of the function remembers from one event to the next: references found missing, and how many events
+//! there were.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,5 +32,43 @@ impl MissingReferences {
         known
             .get(&(scope.clone(), rule.source.clone()))
             .is_some_and(|since| since.elapsed() < REMEMBERED_FOR)
+    }
+}
+
+/// So many events of one instance within [`CROWD_WITHIN`] are a crowd.
+const CROWD: usize = 5;
+
+/// See [`CROWD`].
+const CROWD_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whether events come faster than EC2 can be asked about each: it grants an account 20 reads a second (EC2 Developer
+/// Guide, "Request throttling"), to all instances and everybody else together.
+#[derive(Debug, Default)]
+pub struct Crowd(Mutex<VecDeque<Instant>>);
+
+impl Crowd {
+    /// Notes an event; says whether it is one of a crowd.
+    pub fn joined(&self) -> bool {
+        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.push_back(Instant::now());
+        while lately.len() > CROWD {
+            lately.pop_front();
+        }
+        let first = lately.front();
+        lately.len() == CROWD && first.is_some_and(|first| first.elapsed() < CROWD_WITHIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn five_events_in_two_seconds_are_a_crowd_and_it_goes_away() {
+        let crowd = Crowd::default();
+        let joined: Vec<bool> = (0..6).map(|_| crowd.joined()).collect();
+        assert_eq!(joined, [false, false, false, false, true, true]);
+        tokio::time::advance(CROWD_WITHIN).await;
+        assert!(!crowd.joined());
     }
 }

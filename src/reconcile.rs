@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
@@ -14,7 +14,7 @@ use crate::memory::MissingReferences;
 use crate::model::{GroupAddress, GroupId};
 use crate::ports::{Calls, SecurityGroups, Table};
 use crate::principals::Policy;
-use crate::report::{GroupOutcome, Report, RuleOutcome};
+use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport};
 
 mod convergence;
 mod keep;
@@ -39,6 +39,8 @@ pub struct World<'a, E, T> {
     /// The groups belong to an account that is not ours, and we have no role there: what EC2 does not show us may
     /// exist all the same.
     pub blind: bool,
+    /// Events come faster than EC2 can be asked about each.
+    pub crowded: bool,
     /// The present time.
     pub now: fn() -> Timestamp,
 }
@@ -74,9 +76,10 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         Ok(group) => group,
         Err(report) => return started.finish(&world, *report),
     };
-    // An authorize takes nothing away: the table alone says whether it matters.
+    // An authorize takes nothing away: the table alone says whether it matters. In a crowd it may say so of a revoke, and
+    // EC2's reads are for the others.
     let drops_rules = lookup.call.is_none_or(Call::drops_rules);
-    let (loaded, live) = if drops_rules {
+    let (loaded, live) = if drops_rules && !world.crowded {
         let (loaded, live) = tokio::join!(world.table.load(&group), Look::at_rules(&world, &group));
         (loaded, Some(live))
     } else {
@@ -108,6 +111,15 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         report.warnings = known.warnings;
         return started.finish(&world, report);
     }
+    if world.crowded
+        && let Some(answered) = answered(&known, lookup)
+    {
+        let mut report = started.report(group, GroupOutcome::Converged, &answered.reason);
+        report.generation = Some(known.record.generation);
+        report.rules = answered.rules;
+        report.warnings = known.warnings;
+        return started.finish(&world, report);
+    }
     let live = match live {
         Some(live) => live,
         None => Look::at_rules(&world, &group).await,
@@ -136,6 +148,40 @@ fn unmeant(known: &Known, lookup: &Lookup) -> Option<String> {
             "an authorize drops no rule, and {by} is not followed"
         )),
     }
+}
+
+/// Rules whose revoke has been answered.
+struct Answered {
+    reason: String,
+    rules: Vec<RuleReport>,
+}
+
+/// How much later than an event's second our own authorize must be to have come after it: a second for the rest of that
+/// second, and one for clocks that differ.
+const SURELY_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
+/// Whether every recorded rule that the event says was revoked has been authorized by us since. If one has gone again, that
+/// had an event of its own. Where changes may be meant, each event is a fact to be judged, and none is answered before.
+fn answered(known: &Known, lookup: &Lookup) -> Option<Answered> {
+    if lookup.call != Some(Call::Revoke) || known.principals().any_meant() {
+        return None;
+    }
+    let after = lookup.trigger.event_time? + SURELY_AFTER;
+    let recorded = &known.record.rules;
+    let named = lookup.evidence.revoked.iter();
+    let named: Vec<_> = named.filter(|rule| recorded.contains_key(*rule)).collect();
+    let mut rules = Vec::new();
+    for rule in &named {
+        let at = known.state.last_restored(rule).filter(|at| *at >= after)?;
+        let why = format!("rulekeeper put it back after this event, at {at}");
+        let line = RuleReport::new((*rule).clone(), RuleOutcome::AlreadyPresent);
+        rules.push(line.because(why));
+    }
+    let reason = "what the event tells of has been put back since; in a crowd of events the group was not read again";
+    (!rules.is_empty()).then(|| Answered {
+        reason: reason.to_owned(),
+        rules,
+    })
 }
 
 /// The part of [`reconcile`] after loading: from a record as it stands in the table and a read of the group.

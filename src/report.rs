@@ -376,8 +376,8 @@ pub struct HandedOver {
 pub struct SweepReport {
     /// Counts: `groups`, and one per outcome that occurred.
     pub sweep: BTreeMap<String, u64>,
-    /// What was looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What was looked at, when that is not all groups of the account and Region.
+    #[serde(skip_serializing_if = "is_everything")]
     pub of: Option<Swept>,
     /// The groups that were not converged.
     pub reports: Vec<Report>,
@@ -400,6 +400,10 @@ pub struct SweepReport {
     /// Whether any group was looked at; not part of the output.
     #[serde(skip)]
     pub reached_any: bool,
+}
+
+fn is_everything(of: &Option<Swept>) -> bool {
+    of.as_ref().is_none_or(|of| of.part.is_all())
 }
 
 impl SweepReport {

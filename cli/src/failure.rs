@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use rulekeeper::error::{ApiError, Failure as ApiFailure};
 use rulekeeper::operator::OperatorError;
 use rulekeeper::ports::WriteError;
-use rulekeeper::report::{Answer, GroupOutcome, Report, SweepReport};
+use rulekeeper::report::{Answer, GroupOutcome, Report};
 
 /// How a command ended, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,6 +158,7 @@ impl From<std::io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use rulekeeper::report::SweepReport;
     use std::collections::BTreeMap;
 
     use rulekeeper::event::Trigger;
