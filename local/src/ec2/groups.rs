@@ -35,16 +35,13 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
             .map(str::to_owned)
             .ok_or_else(no_default_vpc)?,
     };
-    if state
-        .groups
-        .values()
-        .any(|group| group.vpc_id == vpc_id && group.name == name)
-    {
+    if state.groups.has_name(&vpc_id, name) {
         return Err(Ec2Error::new(
             "InvalidGroup.Duplicate",
             format!("The security group '{name}' already exists for VPC '{vpc_id}'"),
         ));
     }
+    drop(state);
     let group = Group::new(name, description, &vpc_id, tags);
     let mut answer = Answer::new();
     answer.insert("return".into(), json!(true));
@@ -53,7 +50,7 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     if !group.tags.is_empty() {
         answer.insert("tagSet".into(), tags::set(&group.tags));
     }
-    ctx.change(|state| state.groups.insert(group.id.clone(), Arc::new(group)));
+    ctx.change(|state| state.groups.insert(Arc::new(group)));
     Ok(answer)
 }
 

@@ -1,5 +1,7 @@
 //! ModifySecurityGroupRules and UpdateSecurityGroupRuleDescriptionsIngress: rules that keep their ids.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::permission::{self, Kind};
@@ -244,7 +246,18 @@ pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
         return Err(rule_not_found(unknown));
     }
     let mut found: Vec<(String, Value)> = Vec::new();
-    for group in view.groups.values() {
+    let by_group = filters.iter().find(|filter| filter.name == "group-id");
+    let groups: Vec<_> = match by_group {
+        Some(filter) => {
+            let named: BTreeSet<&String> = filter.values.iter().collect();
+            named
+                .into_iter()
+                .filter_map(|id| view.groups.get(id))
+                .collect()
+        }
+        None => view.groups.values().collect(),
+    };
+    for group in groups {
         for rule in &group.rules {
             let mut fits = ids.is_empty() || ids.contains(&rule.id);
             for filter in &filters {

@@ -1,6 +1,7 @@
 //! The state: accounts and Regions apart, VPCs, groups, prefix lists, and what reads of the past need.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,11 +76,61 @@ pub(crate) struct PrefixList {
     pub(crate) tags: BTreeMap<String, String>,
 }
 
+/// The groups by id. What a change does to them is noted, so that nobody has to compare all of them, and names are found
+/// without looking through all: fleets are large.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Groups {
+    by_id: BTreeMap<String, Arc<Group>>,
+    names: HashSet<(String, String)>,
+    /// Each group that was changed since this was last taken, as it was before; `None` if it did not exist.
+    touched: BTreeMap<String, Option<Arc<Group>>>,
+}
+
+impl Deref for Groups {
+    type Target = BTreeMap<String, Arc<Group>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_id
+    }
+}
+
+impl Groups {
+    fn touch(&mut self, id: &str) {
+        let before = self.by_id.get(id).cloned();
+        self.touched.entry(id.to_owned()).or_insert(before);
+    }
+
+    /// Whether a VPC has a group of this name.
+    pub(crate) fn has_name(&self, vpc_id: &str, name: &str) -> bool {
+        self.names.contains(&(vpc_id.to_owned(), name.to_owned()))
+    }
+
+    pub(crate) fn insert(&mut self, group: Arc<Group>) {
+        self.touch(&group.id);
+        self.names
+            .insert((group.vpc_id.clone(), group.name.clone()));
+        self.by_id.insert(group.id.clone(), group);
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) {
+        self.touch(id);
+        if let Some(group) = self.by_id.remove(id) {
+            self.names
+                .remove(&(group.vpc_id.clone(), group.name.clone()));
+        }
+    }
+
+    fn get_mut(&mut self, id: &str) -> Option<&mut Group> {
+        self.touch(id);
+        self.by_id.get_mut(id).map(Arc::make_mut)
+    }
+}
+
 /// Everything in one account and Region.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RegionState {
     pub(crate) vpcs: BTreeMap<String, Vpc>,
-    pub(crate) groups: BTreeMap<String, Arc<Group>>,
+    pub(crate) groups: Groups,
     pub(crate) prefix_lists: BTreeMap<String, Arc<PrefixList>>,
 }
 
@@ -151,7 +202,7 @@ impl RegionState {
             stale: false,
         };
         group.rules.push(rule);
-        self.groups.insert(group.id.clone(), Arc::new(group));
+        self.groups.insert(Arc::new(group));
         id
     }
 
@@ -167,7 +218,7 @@ impl RegionState {
     }
 
     pub(crate) fn group_mut(&mut self, id: &str) -> Option<&mut Group> {
-        self.groups.get_mut(id).map(Arc::make_mut)
+        self.groups.get_mut(id)
     }
 
     /// The group and the rule with this id.
@@ -199,46 +250,32 @@ impl Shard {
         staleness: Duration,
         apply: impl FnOnce(&mut RegionState) -> T,
     ) -> T {
-        let old = Arc::clone(&self.now);
-        let result = apply(Arc::make_mut(&mut self.now));
-        for (id, group) in &old.groups {
-            if !self
-                .now
-                .groups
-                .get(id)
-                .is_some_and(|new| Arc::ptr_eq(new, group))
-            {
-                self.before.insert(id.clone(), Some(Arc::clone(group)));
-            }
-        }
-        for id in self
-            .now
-            .groups
-            .keys()
-            .filter(|id| !old.groups.contains_key(*id))
-        {
-            self.before.insert(id.clone(), None);
-        }
-        if staleness.is_zero() {
+        // Kept only for reads of the past: with nobody else holding the state, a change copies one group and not all.
+        let old = (!staleness.is_zero()).then(|| Arc::clone(&self.now));
+        let now = Arc::make_mut(&mut self.now);
+        now.groups.touched.clear();
+        let result = apply(now);
+        self.before.extend(std::mem::take(&mut now.groups.touched));
+        let Some(old) = old else {
             self.past.clear();
-        } else {
-            if self.past.is_empty() {
-                self.past.push_back((
-                    Instant::now()
-                        .checked_sub(staleness)
-                        .unwrap_or_else(Instant::now),
-                    old,
-                ));
-            }
-            self.past.push_back((Instant::now(), Arc::clone(&self.now)));
-            // The newest state that is old enough answers reads; whatever came before it is of no more use.
-            while self
-                .past
-                .get(1)
-                .is_some_and(|(at, _)| at.elapsed() >= staleness)
-            {
-                self.past.pop_front();
-            }
+            return result;
+        };
+        if self.past.is_empty() {
+            self.past.push_back((
+                Instant::now()
+                    .checked_sub(staleness)
+                    .unwrap_or_else(Instant::now),
+                old,
+            ));
+        }
+        self.past.push_back((Instant::now(), Arc::clone(&self.now)));
+        // The newest state that is old enough answers reads; whatever came before it is of no more use.
+        while self
+            .past
+            .get(1)
+            .is_some_and(|(at, _)| at.elapsed() >= staleness)
+        {
+            self.past.pop_front();
         }
         result
     }
@@ -269,9 +306,7 @@ impl Shard {
         match self.before.get(group) {
             None => {}
             Some(Some(old)) => {
-                Arc::make_mut(view)
-                    .groups
-                    .insert(group.to_owned(), Arc::clone(old));
+                Arc::make_mut(view).groups.insert(Arc::clone(old));
             }
             Some(None) => {
                 Arc::make_mut(view).groups.remove(group);
