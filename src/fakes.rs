@@ -81,6 +81,10 @@ pub(crate) fn refused(code: &str) -> ApiError {
     }
 }
 
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An EC2 with one group of its own.
 pub(crate) struct FakeEc2 {
     state: Mutex<State>,
@@ -149,7 +153,7 @@ impl FakeEc2 {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(crate) fn live(&self) -> Vec<String> {
@@ -330,8 +334,8 @@ pub(crate) struct Archived {
 /// A table in memory.
 #[derive(Default)]
 pub(crate) struct FakeTable {
-    pub(crate) items: Mutex<BTreeMap<GroupAddress, Value>>,
-    pub(crate) states: Mutex<BTreeMap<GroupAddress, Value>>,
+    pub(crate) items: Items,
+    pub(crate) states: Items,
     pub(crate) incidents: Mutex<Vec<Incident>>,
     pub(crate) orphans: Mutex<BTreeSet<GroupId>>,
     pub(crate) archive: Mutex<Archived>,
@@ -346,28 +350,19 @@ impl FakeTable {
     }
 
     pub(crate) fn put(&self, group: GroupAddress, item: Value) {
-        self.items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(group, item);
+        lock(&self.items).insert(group, item);
     }
 
     pub(crate) fn recorded(&self) -> Vec<Incident> {
-        self.incidents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.incidents).clone()
     }
 
     pub(crate) fn archive(&self) -> MutexGuard<'_, Archived> {
-        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.archive)
     }
 
     pub(crate) fn remove(&self, group: &GroupAddress) {
-        self.items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(group);
+        lock(&self.items).remove(group);
     }
 
     /// What every write of a record has in common: what it replaces goes into history, and the state is saved.
@@ -403,19 +398,25 @@ impl FakeTable {
     }
 
     fn trouble(&self) -> Result<(), ApiError> {
-        self.error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .map_or(Ok(()), Err)
+        lock(&self.error).clone().map_or(Ok(()), Err)
     }
+}
+
+type Items = Mutex<BTreeMap<GroupAddress, Value>>;
+
+fn of_scope(items: &Items, scope: &Scope) -> Vec<(String, Value)> {
+    let items = lock(items);
+    let of_scope = items.iter().filter(|(group, _)| group.scope == *scope);
+    of_scope
+        .map(|(group, item)| (group.id.to_string(), item.clone()))
+        .collect()
 }
 
 impl Table for FakeTable {
     async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
         self.trouble()?;
-        let get = |items: &Mutex<BTreeMap<GroupAddress, Value>>| {
-            let items = items.lock().unwrap_or_else(PoisonError::into_inner);
+        let get = |items: &Items| {
+            let items = lock(items);
             items.get(group).cloned()
         };
         Ok(Loaded {
@@ -427,20 +428,12 @@ impl Table for FakeTable {
 
     async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
         self.trouble()?;
-        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_scope = items.iter().filter(|(group, _)| group.scope == *scope);
-        Ok(of_scope
-            .map(|(group, item)| (group.id.to_string(), item.clone()))
-            .collect())
+        Ok(of_scope(&self.items, scope))
     }
 
     async fn marks(&self, _: &Scope) -> Result<Marks, ApiError> {
         Ok(Marks {
-            orphaned: self
-                .orphans
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            orphaned: lock(&self.orphans).clone(),
             ..Marks::default()
         })
     }
@@ -456,7 +449,7 @@ impl Table for FakeTable {
 
     async fn save_state(&self, group: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
         self.trouble()?;
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = lock(&self.states);
         let revision = states
             .get(group)
             .map_or(0, |item| item["revision"].as_u64().unwrap_or(0));
@@ -470,19 +463,13 @@ impl Table for FakeTable {
     }
 
     async fn mark_orphaned(&self, group: &GroupAddress, _: &str) -> Result<(), ApiError> {
-        self.orphans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(group.id.clone());
+        lock(&self.orphans).insert(group.id.clone());
         Ok(())
     }
 
     async fn record_incident(&self, incident: &Incident) -> Result<(), ApiError> {
         self.trouble()?;
-        self.incidents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(incident.clone());
+        lock(&self.incidents).push(incident.clone());
         Ok(())
     }
 }
@@ -492,6 +479,11 @@ impl Archive for FakeTable {
         self.trouble()?;
         let history = self.archive().history.get(group).cloned();
         Ok(history.unwrap_or_default().into_iter().collect())
+    }
+
+    async fn all_states(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        self.trouble()?;
+        Ok(of_scope(&self.states, scope))
     }
 
     async fn incidents(

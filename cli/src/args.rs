@@ -10,6 +10,7 @@ use rulekeeper::model::{AccountId, GroupId};
 mod changes;
 mod import;
 mod incidents;
+mod pin;
 
 pub(crate) use changes::{
     AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, Resume, Rollback,
@@ -18,6 +19,7 @@ pub(crate) use changes::{
 pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 
 pub(crate) use incidents::Incidents;
+pub(crate) use pin::Pin;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -90,7 +92,7 @@ pub(crate) enum Format {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make the live rules of a group its record
+    /// Make the live rules of groups their records
     Pin(Pin),
     /// Write records from files; all are checked before the first is written
     Apply(Apply),
@@ -130,27 +132,6 @@ pub(crate) enum Verb {
     Completions(Completions),
 }
 
-const PIN_HELP: &str = "\
-Mode, pause, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
-
-Examples:
-  rulekeeper pin sg-0123456789abcdef0
-  rulekeeper pin sg-0123456789abcdef0 --mode observe --note 'watch first, CHG-1234'";
-
-#[derive(Debug, Args)]
-#[command(after_help = PIN_HELP)]
-pub(crate) struct Pin {
-    /// The group
-    #[arg(value_name = "GROUP")]
-    pub(crate) group: GroupId,
-    /// enforce puts missing rules back, observe only reports them [default: as before, or enforce]
-    #[arg(long, value_name = "MODE", value_parser = mode)]
-    pub(crate) mode: Option<Mode>,
-    /// Why, for whoever reads the record [default: as before]
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) note: Option<String>,
-}
-
 const APPLY_HELP: &str = "\
 A file holds a record in YAML or, if its name ends in .json, in JSON; several YAML documents are several records.
 A file with a `generation` other than the table's is refused, so that nobody's change is lost.
@@ -179,7 +160,7 @@ Examples:
 #[command(after_help = SHOW_HELP)]
 pub(crate) struct Show {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
 }
 
@@ -192,7 +173,7 @@ Examples:
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct Export {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// The file's format
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
@@ -225,7 +206,7 @@ Examples:
 #[command(after_help = PLAN_HELP)]
 pub(crate) struct Plan {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) groups: Vec<GroupId>,
 }
 
@@ -241,7 +222,7 @@ Examples:
 #[command(after_help = RESTORE_HELP)]
 pub(crate) struct Restore {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) groups: Vec<GroupId>,
 }
 
@@ -275,6 +256,21 @@ pub(crate) struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// A group's id as EC2 writes it, with hexadecimal digits. The library leaves the digits to EC2; on a command line another
+/// letter is a slip that would else be told as a group or a record that is not there.
+fn group_id(text: &str) -> Result<GroupId, String> {
+    let id: GroupId = text
+        .parse()
+        .map_err(|error: rulekeeper::model::InvalidIdentifier| error.to_string())?;
+    let mut digits = text.trim_start_matches("sg-").bytes();
+    match digits.all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(id),
+        false => Err(format!(
+            "{text:?} is not a security group id such as sg-0123456789abcdef0"
+        )),
+    }
 }
 
 fn mode(text: &str) -> Result<Mode, String> {

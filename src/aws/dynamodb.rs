@@ -47,7 +47,7 @@ pub(super) fn desired_key(scope: &Scope) -> String {
     format!("desired#{}#{}", scope.account, scope.region)
 }
 
-fn state_key(scope: &Scope) -> String {
+pub(super) fn state_key(scope: &Scope) -> String {
     format!("state#{}#{}", scope.account, scope.region)
 }
 
@@ -91,6 +91,20 @@ impl DynamoTable {
     ) -> Result<Vec<Item>, ApiError> {
         let values = HashMap::from([(":pk".to_owned(), text(pk))]);
         self.pages("pk = :pk", values, filter).await
+    }
+
+    /// The items under a key by their second key, which is a group's id.
+    pub(super) async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
+        let items = self.query(pk, None).await?;
+        let named = items.iter().map(|item| {
+            let sk = item
+                .get("sk")
+                .and_then(|sk| sk.as_s().ok())
+                .cloned()
+                .unwrap_or_default();
+            (sk, to_json(item))
+        });
+        Ok(named.collect())
     }
 
     /// The items under a key whose second key is not below this one.
@@ -264,16 +278,7 @@ impl Table for DynamoTable {
     }
 
     async fn all_desired(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
-        let items = self.query(desired_key(scope), None).await?;
-        let named = items.iter().map(|item| {
-            let sk = item
-                .get("sk")
-                .and_then(|sk| sk.as_s().ok())
-                .cloned()
-                .unwrap_or_default();
-            (sk, to_json(item))
-        });
-        Ok(named.collect())
+        self.by_group(desired_key(scope)).await
     }
 
     async fn marks(&self, scope: &Scope) -> Result<Marks, ApiError> {

@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::model::{
     AccountId, GroupId, IngressRule, InvalidRule, PrefixListId, Protocol, RuleKey, Source, Tags,
 };
+use crate::operator::FoundGroup;
 use crate::ports::{Authorized, Batch, Calls, GROUPS_PER_READ, SecurityGroups};
 
 /// The largest page of the describes we use (EC2 API Reference). Asking for pages also buys the larger token bucket of
@@ -66,8 +67,11 @@ impl Ec2 {
             .find_map(|vpc| vpc.vpc_id))
     }
 
-    /// Id, name and VPC of every group that the filters let through.
-    async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<GroupSummary>, ApiError> {
+    /// Every group that the filters let through.
+    pub(super) async fn describe_groups(
+        &self,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<FoundGroup>, ApiError> {
         const OPERATION: &str = "DescribeSecurityGroups";
         let (mut groups, mut token) = (Vec::new(), None);
         loop {
@@ -85,10 +89,11 @@ impl Ec2 {
                     .unwrap_or_default()
                     .into_iter()
                     .filter_map(|group| {
-                        Some(GroupSummary {
+                        Some(FoundGroup {
                             id: group.group_id?.parse().ok()?,
                             name: group.group_name.unwrap_or_default(),
                             vpc: group.vpc_id.unwrap_or_default(),
+                            tags: tags(group.tags.as_deref()),
                         })
                     }),
             );
@@ -98,12 +103,6 @@ impl Ec2 {
             }
         }
     }
-}
-
-struct GroupSummary {
-    id: GroupId,
-    name: String,
-    vpc: String,
 }
 
 impl SecurityGroups for Ec2 {
@@ -266,12 +265,18 @@ impl SecurityGroups for Ec2 {
     }
 }
 
-fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
+pub(super) fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
     let values = values.into_iter().map(str::to_owned).collect();
     Filter::builder()
         .name(name)
         .set_values(Some(values))
         .build()
+}
+
+fn tags(tags: Option<&[Tag]>) -> Tags {
+    let tags = tags.into_iter().flatten();
+    tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())))
+        .collect()
 }
 
 /// A live rule in our vocabulary, or its description as text when it has no place there.
@@ -288,12 +293,7 @@ fn actual_rule(rule: &SecurityGroupRule, owner: &AccountId) -> Result<ActualRule
                 .and_then(|id| id.parse().ok()),
             key,
             description: rule.description.clone().filter(|text| !text.is_empty()),
-            tags: rule
-                .tags
-                .iter()
-                .flatten()
-                .filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())))
-                .collect(),
+            tags: tags(rule.tags.as_deref()),
             reference_owner_unknown: reference_owner == Some(None),
         }),
         Err(error) => {

@@ -6,6 +6,7 @@ mod call;
 mod clients;
 mod dynamodb;
 mod ec2;
+mod inventory;
 mod state_update;
 mod unchanged;
 

@@ -504,6 +504,10 @@ impl Archive for Script<'_> {
         unreachable!("no history is asked for")
     }
 
+    async fn all_states(&self, _: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        unreachable!("no state is asked for without its record")
+    }
+
     async fn incidents(
         &self,
         _: &GroupAddress,

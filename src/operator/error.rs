@@ -1,9 +1,9 @@
 //! Why a verb could not do its work.
 
-use super::Written;
+use super::{Selection, Written};
 use crate::desired::Unreadable;
 use crate::error::ApiError;
-use crate::model::{GroupAddress, RuleKey};
+use crate::model::{GroupAddress, RuleKey, Scope};
 use crate::ports::WriteError;
 
 /// Why a verb could not do its work.
@@ -15,6 +15,14 @@ pub enum OperatorError {
     /// There is no such group.
     #[error("the security group {0} does not exist, or this account cannot see it")]
     NoSuchGroup(GroupAddress),
+    /// No group is selected.
+    #[error("{}", none_of(scope, selection))]
+    NothingSelected {
+        /// The account and Region.
+        scope: Scope,
+        /// What was asked for.
+        selection: Selection,
+    },
     /// There is no record.
     #[error("{0} has no desired-state record; `rulekeeper pin {id}` makes one of its live rules", id = .0.id)]
     NoRecord(GroupAddress),
@@ -143,6 +151,13 @@ pub enum OperatorError {
         /// Why the next one was not.
         cause: Box<OperatorError>,
     },
+}
+
+fn none_of(scope: &Scope, selection: &Selection) -> String {
+    match selection.to_string() {
+        selection if selection.is_empty() => format!("{scope} has no security group"),
+        selection => format!("{scope} has no security group {selection}"),
+    }
 }
 
 fn name_all(written: &[Written]) -> String {

@@ -125,7 +125,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Python, which moto needs too, makes the terminal.
-    fn start(command: &Command) -> Self {
+    pub(crate) fn start(command: &Command) -> Self {
         let moto = std::env::var_os("RULEKEEPER_MOTO").expect("`make test` sets it");
         let mut outer = Command::new(Path::new(&moto).with_file_name("python"));
         outer.env_clear().args(["-c", ON_A_TERMINAL]);
