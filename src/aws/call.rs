@@ -5,6 +5,7 @@ use std::future::Future;
 
 use aws_sdk_ec2::config::ConfigBag;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
@@ -12,7 +13,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use tokio::time::Instant;
 
-use crate::error::{ApiError, Failure, without_encoded_part};
+use crate::error::{ApiError, Failure, Verdict, without_encoded_part};
 use crate::ports::Calls;
 
 /// Counts every attempt of an operation, as it goes over the wire.
@@ -59,8 +60,45 @@ where
     }
 }
 
-/// An SDK error in our words.
+/// The operation under which a refusal of the member role is reported.
+const ASSUME_ROLE: &str = "AssumeRole";
+
+/// Whether a call failed because STS refuses the role that it needs.
+pub(super) fn is_refused_role(error: &ApiError) -> bool {
+    error.operation == ASSUME_ROLE && error.verdict() == Verdict::Denied
+}
+
+/// An SDK error in our words. A call that never went out, because the role for it could not be assumed, ended as the
+/// call to STS did: the SDK would have it look like a server that is out of reach.
 pub(super) fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
+where
+    E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+{
+    match assume_role_error(error) {
+        Some(sts) => {
+            let mut error = answered(ASSUME_ROLE, sts);
+            if error.verdict() == Verdict::Denied {
+                error.message = format!(
+                    "the role in the group's account may not be assumed: {}; see MemberRoleName, or --role-name, and the \
+                     trust policy in template-member.yaml",
+                    error.message
+                );
+            }
+            error
+        }
+        None => answered(operation, error),
+    }
+}
+
+/// What STS answered to an AssumeRole, anywhere among the causes of an error.
+fn assume_role_error<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e SdkError<AssumeRoleError, HttpResponse>> {
+    std::iter::successors(error.source(), |error| error.source())
+        .find_map(|cause| cause.downcast_ref())
+}
+
+fn answered<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
 {
@@ -102,5 +140,79 @@ fn causes(error: &dyn std::error::Error) -> String {
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_sdk_ec2::error::ErrorMetadata;
+    use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    type Read = SdkError<DescribeSecurityGroupRulesError, HttpResponse>;
+
+    /// A read for which there are no credentials, because STS answered so.
+    fn read_without_role(status: u16, code: &str) -> ApiError {
+        let status = StatusCode::try_from(status).expect("a status");
+        let meta = ErrorMetadata::builder().code(code).message("said STS");
+        let sts = SdkError::service_error(
+            AssumeRoleError::generic(meta.build()),
+            HttpResponse::new(status, SdkBody::empty()),
+        );
+        of_credentials(sts)
+    }
+
+    fn of_credentials(cause: SdkError<AssumeRoleError, HttpResponse>) -> ApiError {
+        let error: Read = SdkError::construction_failure(CredentialsError::provider_error(cause));
+        api_error("DescribeSecurityGroupRules", &error)
+    }
+
+    #[test]
+    fn a_refused_role_is_told_as_one_and_does_not_pass_by_itself() {
+        let error = read_without_role(403, "AccessDenied");
+        assert!(is_refused_role(&error) && !error.is_passing());
+        assert_eq!(
+            error.to_string(),
+            "AssumeRole: AccessDenied: the role in the group's account may not be assumed: said STS; see MemberRoleName, \
+             or --role-name, and the trust policy in template-member.yaml"
+        );
+    }
+
+    #[test]
+    fn an_sts_that_is_busy_broken_or_out_of_reach_may_answer_later() {
+        for error in [
+            read_without_role(400, "Throttling"),
+            read_without_role(503, "ServiceUnavailable"),
+            read_without_role(400, "ExpiredToken"),
+            of_credentials(SdkError::timeout_error("no answer")),
+        ] {
+            assert!(error.is_passing() && !is_refused_role(&error), "{error}");
+            assert_eq!(error.operation, "AssumeRole");
+        }
+    }
+
+    #[test]
+    fn without_an_answer_of_sts_the_call_itself_is_told() {
+        let other = CredentialsError::provider_error("no instance profile");
+        let error: Read = SdkError::construction_failure(other);
+        let error = api_error("DescribeSecurityGroupRules", &error);
+        assert_eq!(error.operation, "DescribeSecurityGroupRules");
+        assert_eq!(error.failure, Failure::NoAnswer);
+        // EC2's own refusal is no refusal of the role.
+        let meta = ErrorMetadata::builder().code("UnauthorizedOperation");
+        let response = HttpResponse::new(
+            StatusCode::try_from(403).expect("a status"),
+            SdkBody::empty(),
+        );
+        let error: Read = SdkError::service_error(
+            DescribeSecurityGroupRulesError::generic(meta.build()),
+            response,
+        );
+        let error = api_error("DescribeSecurityGroupRules", &error);
+        assert!(!error.is_passing() && !is_refused_role(&error));
     }
 }

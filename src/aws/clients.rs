@@ -1,7 +1,7 @@
 //! SDK clients, built once and kept.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -176,6 +176,7 @@ impl Clouds for Clients {
             account: scope.account.clone(),
             calls: calls.clone(),
             deadline: budget.calls_until,
+            refused_role: Arc::default(),
         };
         (ec2, self.table(calls, budget))
     }

@@ -1,15 +1,19 @@
 //! EC2's security groups. This adapter can describe and it can authorize ingress; it calls nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as SdkPrefixListId, ResourceType,
     SecurityGroupRule, Tag, TagSpecification, UserIdGroupPair,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
-use super::call::{CountAttempts, within};
+use super::call::{CountAttempts, is_refused_role, within};
 use crate::actual::{ActualRule, ActualRules};
 use crate::error::ApiError;
 use crate::model::{
@@ -41,9 +45,32 @@ pub struct Ec2 {
     pub(super) account: AccountId,
     pub(super) calls: Calls,
     pub(super) deadline: Instant,
+    /// What STS said when it refused the role: it is not asked again during this piece of work.
+    pub(super) refused_role: Arc<OnceLock<ApiError>>,
 }
 
 impl Ec2 {
+    /// Awaits a call, unless the role that it needs was refused already.
+    async fn within<T, E>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, ApiError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+    {
+        if let Some(refused) = self.refused_role.get() {
+            return Err(refused.clone());
+        }
+        let ended = within(self.deadline, operation, call).await;
+        if let Err(error) = &ended
+            && is_refused_role(error)
+        {
+            self.refused_role.get_or_init(|| error.clone());
+        }
+        ended
+    }
+
     fn counting(&self, operation: &'static str) -> CountAttempts {
         CountAttempts {
             calls: self.calls.clone(),
@@ -59,7 +86,7 @@ impl Ec2 {
             .filters(filter("is-default", ["true"]))
             .customize()
             .interceptor(self.counting(OPERATION));
-        let vpcs = within(self.deadline, OPERATION, request.send()).await?;
+        let vpcs = self.within(OPERATION, request.send()).await?;
         Ok(vpcs
             .vpcs
             .unwrap_or_default()
@@ -83,7 +110,7 @@ impl Ec2 {
                 .set_next_token(token)
                 .customize()
                 .interceptor(self.counting(OPERATION));
-            let page = within(self.deadline, OPERATION, request.send()).await?;
+            let page = self.within(OPERATION, request.send()).await?;
             groups.extend(
                 page.security_groups
                     .unwrap_or_default()
@@ -126,7 +153,7 @@ impl SecurityGroups for Ec2 {
                 .set_next_token(token)
                 .customize()
                 .interceptor(self.counting(OPERATION));
-            let page = within(self.deadline, OPERATION, request.send()).await?;
+            let page = self.within(OPERATION, request.send()).await?;
             rules.extend(page.security_group_rules.unwrap_or_default());
             // A short or empty page is not the last one while a token is there.
             token = page.next_token.filter(|token| !token.is_empty());
@@ -171,7 +198,7 @@ impl SecurityGroups for Ec2 {
             .set_tag_specifications(tag_specifications(&batch.tags))
             .customize()
             .interceptor(self.counting(OPERATION));
-        let made = within(self.deadline, OPERATION, request.send()).await?;
+        let made = self.within(OPERATION, request.send()).await?;
         let made = made.security_group_rules.unwrap_or_default();
         let rules = made
             .iter()
@@ -218,7 +245,7 @@ impl SecurityGroups for Ec2 {
                     .set_next_token(token)
                     .customize()
                     .interceptor(self.counting(OPERATION));
-                let page = within(self.deadline, OPERATION, request.send()).await?;
+                let page = self.within(OPERATION, request.send()).await?;
                 weights.extend(
                     page.prefix_lists
                         .unwrap_or_default()
