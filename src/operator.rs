@@ -42,7 +42,7 @@ pub use pause::{InvalidPause, PauseLength, pause, resume};
 pub use pin::{PinOptions, pin};
 pub use principals::{
     Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,
-    change_principals, principals,
+    change_principals, principals, reset_principals,
 };
 pub use release::{Unpinning, release, unpin};
 

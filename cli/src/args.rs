@@ -13,8 +13,8 @@ mod incidents;
 mod pin;
 
 pub(crate) use changes::{
-    AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, Resume, Rollback,
-    Unpin,
+    AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, ResetPrincipals,
+    Resume, Rollback, Unpin,
 };
 pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 

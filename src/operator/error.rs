@@ -35,8 +35,16 @@ pub enum OperatorError {
         unreadable: Unreadable,
     },
     /// The settings in the table cannot be understood.
-    #[error("the settings cannot be understood: {}; mend the item `settings` in the table", .0.errors())]
+    #[error(
+        "the settings cannot be understood: {}; mend the item `settings` in the table, or see it and start anew with `rulekeeper principal reset`",
+        .0.errors()
+    )]
     UnreadableSettings(Unreadable),
+    /// There are no settings that would have to be replaced.
+    #[error(
+        "the settings can be understood, so nothing was written; `rulekeeper principal remove` takes a principal off the list"
+    )]
+    NothingToReset,
     /// Live rules that a record could not hold.
     #[error("{group} holds rules that a record cannot: {}; nothing was written", rules.join(", "))]
     Unrecognised {

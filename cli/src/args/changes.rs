@@ -160,6 +160,8 @@ pub(crate) enum Principal {
     Add(AddPrincipal),
     /// Take a principal off the list, so that its revokes are put back
     Remove(RemovePrincipal),
+    /// Put an empty list in the place of settings that cannot be understood
+    Reset(ResetPrincipals),
 }
 
 const LIST_PRINCIPALS_HELP: &str = "\
@@ -226,6 +228,23 @@ pub(crate) struct RemovePrincipal {
     /// Take it out of this group's record
     #[arg(long, value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+const RESET_PRINCIPALS_HELP: &str = "\
+What is replaced is shown on standard error first and stays in the history. Settings that can be understood are left alone.
+
+Examples:
+  rulekeeper principal reset
+  rulekeeper principal reset --yes --reason 'hand edit gone wrong'";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESET_PRINCIPALS_HELP)]
+pub(crate) struct ResetPrincipals {
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
