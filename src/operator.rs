@@ -1,13 +1,17 @@
 //! What the CLI does with records: snapshot, write, read, list. Reconciling is the function's own code.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::changes::GroupState;
 use crate::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
+use crate::error::ApiError;
 use crate::model::{GroupAddress, GroupId, RuleKey, Scope};
-use crate::ports::{Loaded, Table};
+use crate::ports::{GROUPS_PER_READ, Loaded, SecurityGroups, Table};
+use crate::sweep::Progress;
 
 mod archive;
 mod difference;
@@ -165,6 +169,37 @@ pub async fn list(
         }
     };
     Ok(records?.into_iter().map(line).collect())
+}
+
+/// Says of groups that do not exist that they are orphaned, whether or not the function has found out: it does so only
+/// when it has a rule to put back. One describe for each 200 groups.
+///
+/// # Errors
+/// When EC2 cannot be asked; what was found out by then is said.
+pub async fn find_gone(
+    ec2: &impl SecurityGroups,
+    records: &mut [Listed],
+    progress: Progress<'_>,
+) -> Result<(), ApiError> {
+    let readable = |record: &&mut Listed| !["orphaned", "unreadable"].contains(&record.state);
+    let mut records: Vec<(GroupId, &mut Listed)> = records
+        .iter_mut()
+        .filter(readable)
+        .filter_map(|record| Some((record.group.parse().ok()?, record)))
+        .collect();
+    let (mut done, total) = (0, records.len());
+    for records in records.chunks_mut(GROUPS_PER_READ) {
+        let ids: BTreeSet<GroupId> = records.iter().map(|(id, _)| id.clone()).collect();
+        let existing = ec2.existing_groups(&ids).await?;
+        for (_, record) in records.iter_mut().filter(|(id, _)| !existing.contains(id)) {
+            record.state = "orphaned";
+            let detail = "the group does not exist, or these credentials cannot see it";
+            record.detail = Some(detail.to_owned());
+        }
+        done += ids.len();
+        progress(done, total);
+    }
+    Ok(())
 }
 
 fn read(group: &GroupAddress, item: &Value) -> Result<DesiredRecord, OperatorError> {

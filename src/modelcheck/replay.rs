@@ -243,7 +243,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
             };
             let file = file(rules, script.rules, template);
             // Whoever lost a race repeats the command, as its message says.
-            let written = apply(script, &[file], true, &author).await;
+            let written = apply(script, &[file], true, &author, &|_, _| {}).await;
             written.is_err()
         }
     }

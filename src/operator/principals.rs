@@ -320,7 +320,7 @@ pub async fn reset_principals(
 }
 
 impl PrincipalDraft {
-    /// The settings that are replaced because they cannot be understood, as they are in the table but for the keys.
+    /// The settings that are replaced because they cannot be understood, as the table has them, keys included.
     pub fn lost(&self) -> Option<&Value> {
         match &self.target {
             Target::Settings(draft) if draft.mends => draft.change.replaces.as_ref(),

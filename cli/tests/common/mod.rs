@@ -230,10 +230,13 @@ impl Scene {
         }
         create.send().await.expect("a table");
         let folder = scratch(name);
+        let ec2 = aws_sdk_ec2::Client::new(&config);
+        // moto loads its EC2 with the first call, which takes seconds. This one may be repeated without harm.
+        ec2.describe_vpcs().send().await.expect("VPCs");
         Self {
             table: name.to_owned(),
             folder,
-            ec2: aws_sdk_ec2::Client::new(&config),
+            ec2,
             dynamodb,
         }
     }
