@@ -151,8 +151,14 @@ pub(crate) struct Rollback {
     pub(crate) following: Following,
 }
 
+const PRINCIPAL_HELP: &str = "\
+Examples:
+  rulekeeper principal list
+  rulekeeper principal add arn:aws:iam::111122223333:role/terraform --policy accept";
+
 /// What to do with principals.
 #[derive(Debug, Subcommand)]
+#[command(after_help = PRINCIPAL_HELP)]
 pub(crate) enum Principal {
     /// Show the principals of all groups, or those that count for one
     List(ListPrincipals),
