@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Done, Terminal, bare, run};
+use common::{Done, Scene, Terminal, bare, run};
 use rulekeeper_local::{Ec2, Fault, Latency, Params, Stack, StackConfig};
 use serde_json::{Value, json};
 
@@ -443,4 +443,30 @@ fn several_groups_without_a_terminal_take_a_yes_and_what_contradicts_itself_is_w
     let twice = ["pin", "sg-0a", "sg-0a", "--table", "t", "--region", REGION];
     let done = run(bare(&twice), "").exits(1);
     assert!(done.err.contains("no AWS credentials"), "{done:?}");
+}
+
+/// An EC2 that is not ours answers the same questions.
+#[tokio::test]
+async fn groups_are_chosen_and_recorded_against_another_ec2() {
+    let scene = Scene::new("fleet-moto").await;
+    let web = scene.group("fleet-web", &[443, 80]).await;
+    let eks = scene.group("eks-cluster-sg-prod-1234", &[443]).await;
+    let tag = aws_sdk_ec2::types::Tag::builder().key("fleet").value("a");
+    let tagging = scene.ec2.create_tags().resources(&web).resources(&eks);
+    let tagged = tagging.tags(tag.build()).send().await;
+    tagged.expect("tagged");
+    let pin = ["pin", "--tag", "fleet=a", "--yes"];
+    let pinned = scene.rulekeeper(&pin).exits(0).json();
+    assert_eq!(
+        (outcome(&pinned, &web), outcome(&pinned, &eks)),
+        ("new", "left_out")
+    );
+    scene.revoke(&web, 80).await;
+    let careful = scene.rulekeeper(&pin).exits(0).json();
+    assert_eq!(outcome(&careful, &web), "left_out");
+    let restored = scene.rulekeeper(&["restore", &web]).exits(0).json();
+    assert_eq!(restored["outcome"], "restored");
+    let again = scene.rulekeeper(&pin).exits(0).json();
+    // A restored rule is the recorded one, so nothing differs.
+    assert_eq!(outcome(&again, &web), "unchanged", "{again:#}");
 }
