@@ -253,6 +253,23 @@ fn an_outage_is_not_pinned_unless_records_are_to_be_replaced() {
 }
 
 #[test]
+fn a_group_that_was_taken_out_of_keeping_stays_out_until_it_is_named() {
+    let account = Account::new();
+    let web = account.group("web", &[OFFICE]);
+    let api = account.group("api", &[OFFICE]);
+    account.pin(&["--yes"]).exits(0);
+    let unpin = ["unpin", &web, "--reason", "its owners keep it"];
+    account.rulekeeper(&unpin).exits(0);
+    let pinned = account.pin(&["--yes"]).exits(0).json();
+    let left = line(&pinned, &web);
+    assert_eq!(left["outcome"], "left_out");
+    let reason = left["reason"].as_str().expect("a reason");
+    assert!(reason.contains("taken out in generation 2"), "{reason}");
+    let named = account.rulekeeper(&["pin", &web, &api, "--yes"]).exits(0);
+    assert_eq!(line(&named.json(), &web)["generation"], 3);
+}
+
+#[test]
 fn groups_are_chosen_by_all_of_their_tags() {
     let account = Account::new();
     let web = account.tagged("web", &[OFFICE], &[("env", "prod"), ("team", "web")]);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::inventory::{FoundGroup, Inventory, Selection};
 use super::managed::manager;
 use super::pin::{PinOptions, draft};
+use super::release::is_unpinned;
 use super::{Archive, Author, Difference, Draft, FromTo, OperatorError};
 use crate::actual::ActualRules;
 use crate::error::ApiError;
@@ -28,6 +29,8 @@ pub struct FleetOptions {
     pub include_managed: bool,
     /// Whether a record may lose rules that are not live.
     pub replace: bool,
+    /// Whether groups whose record was taken out are recorded anew.
+    pub include_unpinned: bool,
 }
 
 /// What is to become, or became, of the record of one group.
@@ -119,15 +122,25 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Planned {
     shown: FleetGroup,
-    /// What is to be written, with the live rules that it was made of.
-    write: Option<(Draft, ActualRules)>,
+    write: Option<Pending>,
+}
+
+/// A record that is to be written.
+#[derive(Debug)]
+struct Pending {
+    draft: Draft,
+    /// The live rules that it was made of.
+    actual: ActualRules,
+    /// The latest generation of its history, where that was asked for.
+    in_history: Option<u64>,
 }
 
 /// Finds out what pinning the selected groups would record. A group of which something cannot be read is among them, as
 /// failed, and holds back nobody.
 ///
 /// The calls: one describe for each 1,000 groups, or 200 that are named; one for each 200 groups' rules and 1,000 of
-/// their rules; and the records and run-time states of the account and Region by two queries.
+/// their rules; the records and run-time states of the account and Region by two queries; and one query for each group
+/// without a record, whether it was taken out.
 ///
 /// # Errors
 /// When nothing is selected, or the groups or the table cannot be read.
@@ -172,9 +185,10 @@ pub async fn survey(
                 Ok(live) => Ok(live.remove(&found.id).unwrap_or_default()),
                 Err(error) => Err(error.clone()),
             };
-            groups.push(plan(scope, found, actual, loaded, options));
+            let planned = plan(scope, found, actual, loaded, options);
+            groups.push(unless_taken_out(table, planned, options).await);
+            progress(groups.len(), total);
         }
-        progress(groups.len(), total);
     }
     groups.sort_by(|a, b| a.shown.group.cmp(&b.shown.group));
     Ok(Fleet { groups })
@@ -194,6 +208,46 @@ fn not_found<'a>(
         shown.ends(FleetOutcome::Failed, error);
         Planned { shown, write: None }
     })
+}
+
+/// The same, unless it would be a new record of a group whose record somebody took out: that was a decision.
+async fn unless_taken_out(
+    table: &impl Archive,
+    mut planned: Planned,
+    options: &FleetOptions,
+) -> Planned {
+    let Some(pending) = &mut planned.write else {
+        return planned;
+    };
+    if options.include_unpinned || pending.draft.before.is_some() {
+        return planned;
+    }
+    let shown = &mut planned.shown;
+    let history = match table.history(&shown.group).await {
+        Ok(history) => history,
+        Err(error) => {
+            shown.ends(
+                FleetOutcome::Failed,
+                format!("its history could not be read: {error}"),
+            );
+            planned.write = None;
+            return planned;
+        }
+    };
+    let last = history.iter().max_by_key(|(number, _)| *number);
+    pending.in_history = Some(last.map_or(0, |(number, _)| *number));
+    if let Some((number, item)) = last.filter(|(_, item)| is_unpinned(item)) {
+        let reason = item.get("reason").and_then(Value::as_str);
+        let reason = reason.map(|reason| format!(" ({reason})"));
+        let reason = format!(
+            "its record was taken out in generation {number}{}; `rulekeeper pin {}` keeps it again",
+            reason.unwrap_or_default(),
+            shown.group.id
+        );
+        shown.ends(FleetOutcome::LeftOut, reason);
+        planned.write = None;
+    }
+    planned
 }
 
 /// What would become of the record of one group.
@@ -266,7 +320,11 @@ fn plan(
     }
     Planned {
         shown,
-        write: Some((draft, actual)),
+        write: Some(Pending {
+            draft,
+            actual,
+            in_history: None,
+        }),
     }
 }
 
@@ -296,8 +354,14 @@ impl Fleet {
         let total = self.to_write();
         let (mut groups, mut done) = (Vec::new(), 0);
         for Planned { mut shown, write } in self.groups {
-            if let Some((draft, actual)) = write {
-                match draft.write_seeing(&actual, table, author).await {
+            if let Some(Pending {
+                draft,
+                actual,
+                in_history,
+            }) = write
+            {
+                let written = draft.write_after(in_history, &actual, table, author);
+                match written.await {
                     Ok(written) => {
                         shown.generation = Some(written.generation);
                         shown.changed = true;

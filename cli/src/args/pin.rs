@@ -14,8 +14,9 @@ Mode, pause, principals and priorities of an earlier record stay. When nothing d
 One named group is pinned at once. Several, and those that --vpc, --tag or --all choose, are shown first: what is new, what
 changes, and what is left out and why. On a terminal it asks then; elsewhere it takes --yes to write, or --dry-run to stop.
 
-Left out are groups that an AWS service manages, unless they are named or --include-managed is given, and records that
-would lose a rule because it is not live, unless --replace is given: that may be an outage, and the record the only memory.
+Left out are groups that an AWS service manages, unless they are named or --include-managed is given; groups whose record
+was taken out with `unpin`, unless they are named; and records that would lose a rule because it is not live, unless
+--replace is given: that may be an outage, and the record the only memory.
 A group that cannot be pinned is named with the reason, holds back none of the others, and makes the exit code 1.
 What is written already is not written again, so a command that was interrupted may be run again.
 

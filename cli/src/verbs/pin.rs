@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
     many(session, output, &pin, &selection, &options).await
 }
 
-/// What the command line asks for. Whoever names a service's group means it.
+/// What the command line asks for. Whoever names a service's group, or one whose record was taken out, means it.
 fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
     for (place, tag) in pin.tags.iter().enumerate() {
         let earlier = pin.tags.iter().take(place);
@@ -69,6 +69,7 @@ fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
         },
         include_managed: pin.include_managed || named,
         replace: pin.replace,
+        include_unpinned: named,
     };
     Ok((selection, options))
 }
