@@ -49,9 +49,25 @@ pub(super) async fn within<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
 {
+    within_as(None, deadline, operation, call).await
+}
+
+/// The same for a call that assumes a role first, if one is given by its ARN.
+pub(super) async fn within_as<T, E>(
+    role: Option<&str>,
+    deadline: Instant,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, ApiError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+{
     match tokio::time::timeout_at(deadline, call).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(api_error(operation, &error)),
+        Ok(Err(error)) => {
+            let of_role = role.and_then(|role| role_error(role, &error));
+            Err(of_role.unwrap_or_else(|| api_error(operation, &error)))
+        }
         Err(_) => Err(ApiError {
             operation,
             failure: Failure::OutOfTime,
@@ -60,7 +76,7 @@ where
     }
 }
 
-/// The operation under which a refusal of the member role is reported.
+/// The operation under which a refusal of a role is reported.
 const ASSUME_ROLE: &str = "AssumeRole";
 
 /// Whether a call failed because STS refuses the role that it needs.
@@ -68,26 +84,18 @@ pub(super) fn is_refused_role(error: &ApiError) -> bool {
     error.operation == ASSUME_ROLE && error.verdict() == Verdict::Denied
 }
 
-/// An SDK error in our words. A call that never went out, because the role for it could not be assumed, ended as the
-/// call to STS did: the SDK would have it look like a server that is out of reach.
-pub(super) fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
-where
-    E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
-{
-    match assume_role_error(error) {
-        Some(sts) => {
-            let mut error = answered(ASSUME_ROLE, sts);
-            if error.verdict() == Verdict::Denied {
-                error.message = format!(
-                    "the role in the group's account may not be assumed: {}; see MemberRoleName, or --role-name, and the \
-                     trust policy in template-member.yaml",
-                    error.message
-                );
-            }
-            error
-        }
-        None => answered(operation, error),
+/// What STS said, when a call never went out because the role for it could not be assumed. The SDK would have it look
+/// like a server that is out of reach.
+fn role_error(role: &str, error: &(dyn std::error::Error + 'static)) -> Option<ApiError> {
+    let mut error = api_error(ASSUME_ROLE, assume_role_error(error)?);
+    if error.verdict() == Verdict::Denied {
+        error.message = format!(
+            "the role {role} may not be assumed: {}; see MemberRoleName, or --role-name, and the trust policy in \
+             template-member.yaml",
+            error.message
+        );
     }
+    Some(error)
 }
 
 /// What STS answered to an AssumeRole, anywhere among the causes of an error.
@@ -98,7 +106,8 @@ fn assume_role_error<'e>(
         .find_map(|cause| cause.downcast_ref())
 }
 
-fn answered<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
+/// An SDK error in our words.
+pub(super) fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
 {
@@ -153,6 +162,8 @@ mod tests {
 
     use super::*;
 
+    const ROLE: &str = "arn:aws:iam::444455556666:role/member";
+
     type Read = SdkError<DescribeSecurityGroupRulesError, HttpResponse>;
 
     /// A read for which there are no credentials, because STS answered so.
@@ -168,7 +179,7 @@ mod tests {
 
     fn of_credentials(cause: SdkError<AssumeRoleError, HttpResponse>) -> ApiError {
         let error: Read = SdkError::construction_failure(CredentialsError::provider_error(cause));
-        api_error("DescribeSecurityGroupRules", &error)
+        role_error(ROLE, &error).expect("STS answered")
     }
 
     #[test]
@@ -177,8 +188,8 @@ mod tests {
         assert!(is_refused_role(&error) && !error.is_passing());
         assert_eq!(
             error.to_string(),
-            "AssumeRole: AccessDenied: the role in the group's account may not be assumed: said STS; see MemberRoleName, \
-             or --role-name, and the trust policy in template-member.yaml"
+            "AssumeRole: AccessDenied: the role arn:aws:iam::444455556666:role/member may not be assumed: said STS; see \
+             MemberRoleName, or --role-name, and the trust policy in template-member.yaml"
         );
     }
 
@@ -199,20 +210,14 @@ mod tests {
     fn without_an_answer_of_sts_the_call_itself_is_told() {
         let other = CredentialsError::provider_error("no instance profile");
         let error: Read = SdkError::construction_failure(other);
-        let error = api_error("DescribeSecurityGroupRules", &error);
-        assert_eq!(error.operation, "DescribeSecurityGroupRules");
-        assert_eq!(error.failure, Failure::NoAnswer);
+        assert_eq!(role_error(ROLE, &error), None);
         // EC2's own refusal is no refusal of the role.
         let meta = ErrorMetadata::builder().code("UnauthorizedOperation");
-        let response = HttpResponse::new(
-            StatusCode::try_from(403).expect("a status"),
-            SdkBody::empty(),
-        );
+        let status = StatusCode::try_from(403).expect("a status");
         let error: Read = SdkError::service_error(
             DescribeSecurityGroupRulesError::generic(meta.build()),
-            response,
+            HttpResponse::new(status, SdkBody::empty()),
         );
-        let error = api_error("DescribeSecurityGroupRules", &error);
-        assert!(!error.is_passing() && !is_refused_role(&error));
+        assert_eq!(role_error(ROLE, &error), None);
     }
 }

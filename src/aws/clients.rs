@@ -169,13 +169,14 @@ impl Clouds for Clients {
     ) -> (Ec2, DynamoTable) {
         let role = if foreign { self.role_in(scope) } else { None };
         let region = SdkRegion::new(scope.region.as_str().to_owned());
-        let Ec2Clients { reading, changing } = self.clients(region, role).await;
+        let Ec2Clients { reading, changing } = self.clients(region, role.clone()).await;
         let ec2 = Ec2 {
             reading,
             changing,
             account: scope.account.clone(),
             calls: calls.clone(),
             deadline: budget.calls_until,
+            role,
             refused_role: Arc::default(),
         };
         (ec2, self.table(calls, budget))

@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
-use super::call::{CountAttempts, is_refused_role, within};
+use super::call::{CountAttempts, is_refused_role, within_as};
 use crate::actual::{ActualRule, ActualRules};
 use crate::error::ApiError;
 use crate::model::{
@@ -45,6 +45,8 @@ pub struct Ec2 {
     pub(super) account: AccountId,
     pub(super) calls: Calls,
     pub(super) deadline: Instant,
+    /// The ARN of the role that is assumed for the calls, if one is.
+    pub(super) role: Option<String>,
     /// What STS said when it refused the role: it is not asked again during this piece of work.
     pub(super) refused_role: Arc<OnceLock<ApiError>>,
 }
@@ -62,7 +64,7 @@ impl Ec2 {
         if let Some(refused) = self.refused_role.get() {
             return Err(refused.clone());
         }
-        let ended = within(self.deadline, operation, call).await;
+        let ended = within_as(self.role.as_deref(), self.deadline, operation, call).await;
         if let Err(error) = &ended
             && is_refused_role(error)
         {

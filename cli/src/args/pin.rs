@@ -5,7 +5,6 @@ use rulekeeper::desired::Mode;
 use rulekeeper::model::GroupId;
 use rulekeeper::operator::TagChoice;
 
-use super::changes::Consent;
 use super::{group_id, mode};
 
 const PIN_HELP: &str = "\
@@ -62,8 +61,9 @@ pub(crate) struct Pin {
     /// Why, for whoever reads the record [default: as before]
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
-    #[command(flatten)]
-    pub(crate) consent: Consent,
+    /// Do not ask first; needed for several groups where there is no terminal to ask on
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// A VPC's id as EC2 writes it: `vpc-` and hexadecimal digits.

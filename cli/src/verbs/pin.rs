@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
         }
         // What is shown is what the same command would do without --dry-run.
         options.replace = true;
-    } else if !(pin.consent.yes || pin.dry_run || on_terminal()) {
+    } else if !(pin.yes || pin.dry_run || on_terminal()) {
         return Err(
             Failure::usage("several groups are pinned unasked only with --yes")
                 .hint("Look with --dry-run at what would be recorded, and then give --yes."),
@@ -100,7 +100,7 @@ async fn many(
     };
     let shown = || render::fleet(&fleet.groups());
     let question = format!("Write {records}?");
-    if to_write > 0 && !confirm::agreed(pin.consent.yes, shown, &question)? {
+    if to_write > 0 && !confirm::agreed(pin.yes, shown, &question)? {
         return Ok(declined());
     }
     // The table is had anew: whoever was asked may have taken their time.
