@@ -82,6 +82,10 @@ pub(crate) fn refused(code: &str) -> ApiError {
     }
 }
 
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An EC2 with one group of its own.
 pub(crate) struct FakeEc2 {
     state: Mutex<State>,
@@ -150,7 +154,7 @@ impl FakeEc2 {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(crate) fn live(&self) -> Vec<String> {
@@ -331,8 +335,8 @@ pub(crate) struct Archived {
 /// A table in memory.
 #[derive(Default)]
 pub(crate) struct FakeTable {
-    pub(crate) items: Mutex<BTreeMap<GroupAddress, Value>>,
-    pub(crate) states: Mutex<BTreeMap<GroupAddress, Value>>,
+    pub(crate) items: Items,
+    pub(crate) states: Items,
     pub(crate) incidents: Mutex<Vec<Incident>>,
     pub(crate) orphans: Mutex<BTreeSet<GroupId>>,
     pub(crate) archive: Mutex<Archived>,
@@ -348,28 +352,19 @@ impl FakeTable {
     }
 
     pub(crate) fn put(&self, group: GroupAddress, item: Value) {
-        self.items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(group, item);
+        lock(&self.items).insert(group, item);
     }
 
     pub(crate) fn recorded(&self) -> Vec<Incident> {
-        self.incidents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.incidents).clone()
     }
 
     pub(crate) fn archive(&self) -> MutexGuard<'_, Archived> {
-        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.archive)
     }
 
     pub(crate) fn remove(&self, group: &GroupAddress) {
-        self.items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(group);
+        lock(&self.items).remove(group);
     }
 
     /// What every write of a record has in common: what it replaces goes into history, and the state is saved.
@@ -405,12 +400,18 @@ impl FakeTable {
     }
 
     pub(crate) fn trouble(&self) -> Result<(), ApiError> {
-        self.error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .map_or(Ok(()), Err)
+        lock(&self.error).clone().map_or(Ok(()), Err)
     }
+}
+
+type Items = Mutex<BTreeMap<GroupAddress, Value>>;
+
+fn of_scope(items: &Items, scope: &Scope) -> Vec<(String, Value)> {
+    let items = lock(items);
+    let of_scope = items.iter().filter(|(group, _)| group.scope == *scope);
+    of_scope
+        .map(|(group, item)| (group.id.to_string(), item.clone()))
+        .collect()
 }
 
 /// How many items the fake gives at once; no multiple of what EC2 is asked for at once.
@@ -419,8 +420,8 @@ pub(crate) const ITEMS_PER_PAGE: usize = 70;
 impl Table for FakeTable {
     async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
         self.trouble()?;
-        let get = |items: &Mutex<BTreeMap<GroupAddress, Value>>| {
-            let items = items.lock().unwrap_or_else(PoisonError::into_inner);
+        let get = |items: &Items| {
+            let items = lock(items);
             items.get(group).cloned()
         };
         Ok(Loaded {
@@ -432,14 +433,8 @@ impl Table for FakeTable {
 
     async fn desired_page(&self, scope: &Scope, part: &Part) -> Result<DesiredPage, ApiError> {
         self.trouble()?;
-        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked =
-            |group: &GroupAddress| group.scope == *scope && part.contains(group.id.as_str());
-        let mut items: Vec<_> = items
-            .iter()
-            .filter(|(group, _)| asked(group))
-            .map(|(group, item)| (group.id.to_string(), item.clone()))
-            .collect();
+        let mut items = of_scope(&self.items, scope);
+        items.retain(|(id, _)| part.contains(id));
         let more = items.len() > ITEMS_PER_PAGE;
         items.truncate(ITEMS_PER_PAGE);
         let last = items.last().filter(|_| more).map(|(id, _)| id.clone());
@@ -448,11 +443,7 @@ impl Table for FakeTable {
 
     async fn marks(&self, _: &Scope, _: &Part) -> Result<Marks, ApiError> {
         Ok(Marks {
-            orphaned: self
-                .orphans
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            orphaned: lock(&self.orphans).clone(),
             ..Marks::default()
         })
     }
@@ -468,7 +459,7 @@ impl Table for FakeTable {
 
     async fn save_state(&self, group: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
         self.trouble()?;
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = lock(&self.states);
         let revision = states
             .get(group)
             .map_or(0, |item| item["revision"].as_u64().unwrap_or(0));
@@ -482,19 +473,13 @@ impl Table for FakeTable {
     }
 
     async fn mark_orphaned(&self, group: &GroupAddress, _: &str) -> Result<(), ApiError> {
-        self.orphans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(group.id.clone());
+        lock(&self.orphans).insert(group.id.clone());
         Ok(())
     }
 
     async fn record_incident(&self, incident: &Incident) -> Result<(), ApiError> {
         self.trouble()?;
-        self.incidents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(incident.clone());
+        lock(&self.incidents).push(incident.clone());
         Ok(())
     }
 }
@@ -504,6 +489,11 @@ impl Archive for FakeTable {
         self.trouble()?;
         let history = self.archive().history.get(group).cloned();
         Ok(history.unwrap_or_default().into_iter().collect())
+    }
+
+    async fn all_states(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        self.trouble()?;
+        Ok(of_scope(&self.states, scope))
     }
 
     async fn incidents(

@@ -1,23 +1,30 @@
 //! What the CLI does with records: snapshot, write, read, list. Reconciling is the function's own code.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::changes::GroupState;
 use crate::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
-use crate::model::{GroupAddress, GroupId, IngressRule, Part, RuleKey, Scope};
-use crate::plan::settable_tags;
-use crate::ports::{Loaded, SecurityGroups, Table};
+use crate::error::ApiError;
+use crate::model::{GroupAddress, GroupId, Part, RuleKey, Scope};
+use crate::ports::{GROUPS_PER_READ, Loaded, SecurityGroups, Table};
+use crate::sweep::Progress;
 
 mod archive;
 mod difference;
 mod draft;
 mod error;
 mod files;
+mod fleet;
 mod history;
 mod incidents;
+mod inventory;
+mod managed;
 mod pause;
+mod pin;
 mod principals;
 mod release;
 #[cfg(test)]
@@ -28,14 +35,18 @@ pub use difference::{Difference, FromTo, RuleChange};
 pub use draft::Draft;
 pub use error::OperatorError;
 pub use files::{Submitted, apply, findings};
+pub use fleet::{Fleet, FleetGroup, FleetOptions, FleetOutcome, survey};
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
     Content, Incidents, InvalidSince, PastIncident, Since, Story, StoryLine, incidents,
 };
+pub use inventory::{FoundGroup, InvalidTagChoice, Inventory, Selection, TagChoice};
+pub use managed::{Manager, manager};
 pub use pause::{InvalidPause, PauseLength, pause, resume};
+pub use pin::{PinOptions, pin};
 pub use principals::{
     Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,
-    change_principals, principals,
+    change_principals, principals, reset_principals,
 };
 pub use release::{Unpinning, release, unpin};
 
@@ -57,15 +68,6 @@ pub struct Written {
     pub removed: Vec<RuleKey>,
 }
 
-/// What `pin` was told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PinOptions {
-    /// The mode to set; the record's own, or enforce, when absent.
-    pub mode: Option<Mode>,
-    /// The note to set; the record's own when absent.
-    pub note: Option<String>,
-}
-
 /// Who writes, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
@@ -73,66 +75,6 @@ pub struct Author {
     pub arn: String,
     /// The present time.
     pub now: Timestamp,
-}
-
-/// Makes the live rules of a group its desired state. Mode, pause, principals and priorities of an earlier record stay.
-/// When nothing differs, nothing is written.
-///
-/// # Errors
-/// When the group does not exist, holds a rule that cannot be recorded, or the record cannot be read or written.
-pub async fn pin(
-    ec2: &impl SecurityGroups,
-    table: &impl Archive,
-    group: &GroupAddress,
-    options: &PinOptions,
-    author: &Author,
-) -> Result<Written, OperatorError> {
-    let wanted = [group.id.clone()].into();
-    let (existing, live, item) = tokio::join!(
-        ec2.existing_groups(&wanted),
-        ec2.rules_of(&group.id),
-        table.load(group)
-    );
-    if !existing?.contains(&group.id) {
-        return Err(OperatorError::NoSuchGroup(group.clone()));
-    }
-    let actual = live?;
-    if !actual.unrecognised.is_empty() {
-        return Err(OperatorError::Unrecognised {
-            group: group.clone(),
-            rules: actual.unrecognised,
-        });
-    }
-    let loaded = item?;
-    let before = loaded
-        .desired
-        .as_ref()
-        .map(|item| read(group, item))
-        .transpose()?;
-    let earlier = before.clone().unwrap_or_default();
-    let rules = actual.iter().map(|live| {
-        let rule = IngressRule {
-            key: live.key.clone(),
-            description: live.description.clone(),
-            tags: settable_tags(&live.tags),
-            priority: earlier.rules.get(&live.key).map_or(0, |rule| rule.priority),
-        };
-        (live.key.clone(), rule)
-    });
-    let record = DesiredRecord {
-        mode: options.mode.unwrap_or(earlier.mode),
-        note: options.note.clone().or_else(|| earlier.note.clone()),
-        rules: rules.collect(),
-        ..earlier
-    };
-    let draft = Draft {
-        group: group.clone(),
-        record,
-        before,
-        loaded,
-        reason: "pinned".to_owned(),
-    };
-    draft.write_seeing(&actual, table, author).await
 }
 
 /// The record of a group.
@@ -228,6 +170,37 @@ pub async fn list(
         }
     };
     Ok(records?.into_iter().map(line).collect())
+}
+
+/// Says of groups that do not exist that they are orphaned, whether or not the function has found out: it does so only
+/// when it has a rule to put back. One describe for each 200 groups.
+///
+/// # Errors
+/// When EC2 cannot be asked; what was found out by then is said.
+pub async fn find_gone(
+    ec2: &impl SecurityGroups,
+    records: &mut [Listed],
+    progress: Progress<'_>,
+) -> Result<(), ApiError> {
+    let readable = |record: &&mut Listed| !["orphaned", "unreadable"].contains(&record.state);
+    let mut records: Vec<(GroupId, &mut Listed)> = records
+        .iter_mut()
+        .filter(readable)
+        .filter_map(|record| Some((record.group.parse().ok()?, record)))
+        .collect();
+    let (mut done, total) = (0, records.len());
+    for records in records.chunks_mut(GROUPS_PER_READ) {
+        let ids: BTreeSet<GroupId> = records.iter().map(|(id, _)| id.clone()).collect();
+        let existing = ec2.existing_groups(&ids).await?;
+        for (_, record) in records.iter_mut().filter(|(id, _)| !existing.contains(id)) {
+            record.state = "orphaned";
+            let detail = "the group does not exist, or these credentials cannot see it";
+            record.detail = Some(detail.to_owned());
+        }
+        done += ids.len();
+        progress(done, total);
+    }
+    Ok(())
 }
 
 fn read(group: &GroupAddress, item: &Value) -> Result<DesiredRecord, OperatorError> {

@@ -244,7 +244,7 @@ async fn a_record_that_comes_where_none_was_is_not_overwritten() {
         };
         let author = author();
         let files = [file];
-        let apply = || operator::apply(&engine.table, &files, false, &author);
+        let apply = || operator::apply(&engine.table, &files, false, &author, &|_, _| {});
         let (one, other) = tokio::join!(apply(), apply());
         let won = [&one, &other].iter().filter(|it| it.is_ok()).count();
         // Either they met, or the second found what it wanted to write.

@@ -10,16 +10,25 @@ use rulekeeper::model::{AccountId, GroupId};
 mod changes;
 mod import;
 mod incidents;
+mod pin;
+mod shell;
 
 pub(crate) use changes::{
-    AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, Resume, Rollback,
-    Unpin,
+    AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, ResetPrincipals,
+    Resume, Rollback, Unpin,
 };
 pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 
 pub(crate) use incidents::Incidents;
+pub(crate) use pin::Pin;
+pub(crate) use shell::{Completions, Man};
 
-const EXIT_CODES: &str = "\
+const PROGRAM_HELP: &str = "\
+Examples:
+  rulekeeper pin sg-0123456789abcdef0
+  rulekeeper plan
+  rulekeeper VERB --help
+
 Exit codes:
   0  done, or nothing to do
   1  failed: something could not be read, written or found out
@@ -33,7 +42,7 @@ AWS_ENDPOINT_URL, ~/.aws/config and so on. RULEKEEPER_LOG sets what is logged to
 
 /// Keeps security group ingress rules where they should be: pins them in a record, and puts back what was dropped.
 #[derive(Debug, Parser)]
-#[command(name = "rulekeeper", version, after_help = EXIT_CODES, max_term_width = 120)]
+#[command(name = "rulekeeper", version, after_help = PROGRAM_HELP, max_term_width = 120)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -90,7 +99,7 @@ pub(crate) enum Format {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make the live rules of a group its record
+    /// Make the live rules of groups their records
     Pin(Pin),
     /// Write records from files; all are checked before the first is written
     Apply(Apply),
@@ -102,6 +111,7 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Import(Import),
     /// List the records of the account and Region with their state
+    #[command(after_help = LIST_HELP)]
     List,
     /// Show what is missing and what would be done; change nothing
     Plan(Plan),
@@ -128,28 +138,17 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Give a shell what it needs to complete this command line
     Completions(Completions),
+    /// Give this help as manual pages
+    Man(Man),
 }
 
-const PIN_HELP: &str = "\
-Mode, pause, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
+const LIST_HELP: &str = "\
+States: enforce, observe, paused, orphaned (the group does not exist), unreadable (so is the record).
+EC2 is asked once for each 200 groups which of them exist; when it cannot be, a warning says so and the rest is shown.
 
 Examples:
-  rulekeeper pin sg-0123456789abcdef0
-  rulekeeper pin sg-0123456789abcdef0 --mode observe --note 'watch first, CHG-1234'";
-
-#[derive(Debug, Args)]
-#[command(after_help = PIN_HELP)]
-pub(crate) struct Pin {
-    /// The group
-    #[arg(value_name = "GROUP")]
-    pub(crate) group: GroupId,
-    /// enforce puts missing rules back, observe only reports them [default: as before, or enforce]
-    #[arg(long, value_name = "MODE", value_parser = mode)]
-    pub(crate) mode: Option<Mode>,
-    /// Why, for whoever reads the record [default: as before]
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) note: Option<String>,
-}
+  rulekeeper list
+  rulekeeper list --output json | jq -r '.[] | select(.state == \"orphaned\") | .group'";
 
 const APPLY_HELP: &str = "\
 A file holds a record in YAML or, if its name ends in .json, in JSON; several YAML documents are several records.
@@ -179,7 +178,7 @@ Examples:
 #[command(after_help = SHOW_HELP)]
 pub(crate) struct Show {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
 }
 
@@ -192,7 +191,7 @@ Examples:
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct Export {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// The file's format
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
@@ -225,7 +224,7 @@ Examples:
 #[command(after_help = PLAN_HELP)]
 pub(crate) struct Plan {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) groups: Vec<GroupId>,
 }
 
@@ -241,7 +240,7 @@ Examples:
 #[command(after_help = RESTORE_HELP)]
 pub(crate) struct Restore {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) groups: Vec<GroupId>,
 }
 
@@ -264,17 +263,19 @@ pub(crate) struct Replay {
     pub(crate) execute: bool,
 }
 
-const COMPLETIONS_HELP: &str = "\
-Examples:
-  rulekeeper completions bash > ~/.local/share/bash-completion/completions/rulekeeper
-  rulekeeper completions fish > ~/.config/fish/completions/rulekeeper.fish";
-
-#[derive(Debug, Args)]
-#[command(after_help = COMPLETIONS_HELP)]
-pub(crate) struct Completions {
-    /// The shell
-    #[arg(value_name = "SHELL")]
-    pub(crate) shell: clap_complete::Shell,
+/// A group's id as EC2 writes it, with hexadecimal digits. The library leaves the digits to EC2; on a command line another
+/// letter is a slip that would else be told as a group or a record that is not there.
+fn group_id(text: &str) -> Result<GroupId, String> {
+    let id: GroupId = text
+        .parse()
+        .map_err(|error: rulekeeper::model::InvalidIdentifier| error.to_string())?;
+    let mut digits = text.trim_start_matches("sg-").bytes();
+    match digits.all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(id),
+        false => Err(format!(
+            "{text:?} is not a security group id such as sg-0123456789abcdef0"
+        )),
+    }
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
@@ -311,6 +312,34 @@ mod tests {
     fn the_command_line_is_well_formed() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_long_help_of_every_verb_has_examples_of_it() {
+        use clap::CommandFactory;
+        fn check(command: &mut clap::Command, path: &str) {
+            let help = command.render_long_help().to_string();
+            let example = match path {
+                "rulekeeper" => "Examples:\n  rulekeeper ".to_owned(),
+                path => format!("Examples:\n  {path}"),
+            };
+            assert!(help.contains(&example), "{path}:\n{help}");
+            for verb in command.get_subcommands_mut() {
+                let path = format!("{path} {}", verb.get_name());
+                check(verb, &path);
+            }
+        }
+        let mut program = Cli::command().disable_help_subcommand(true);
+        program.build();
+        check(&mut program, "rulekeeper");
+    }
+
+    #[test]
+    fn a_groups_id_is_hexadecimal() {
+        assert!(group_id("sg-0123456789abcdef0").is_ok() && group_id("sg-0a").is_ok());
+        for wrong in ["sg-zz", "sg-", "sg_0a", "0a", "vpc-0a", "sg-0A"] {
+            assert!(group_id(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

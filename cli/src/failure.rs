@@ -142,6 +142,8 @@ impl From<OperatorError> for Failure {
             OperatorError::NoSuchGroup(_) => {
                 Self::failed(&error).hint("Is this the right --region and --profile for that group?")
             }
+            OperatorError::NothingSelected { .. } => Self::failed(&error)
+                .hint("Check --vpc, --tag, --region and --profile; capitals count in tags."),
             OperatorError::Unrecognised { .. } => {
                 Self::failed(&error).hint("Remove these rules, or keep the group by a record of your own (`rulekeeper apply`).")
             }
@@ -159,7 +161,6 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use rulekeeper::report::SweepReport;
-    use std::collections::BTreeMap;
 
     use rulekeeper::event::Trigger;
     use rulekeeper::report::{RuleOutcome, RuleReport};

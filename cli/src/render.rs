@@ -3,6 +3,7 @@
 use comfy_table::{Row, Table, presets};
 
 mod difference;
+mod fleet;
 mod history;
 mod incidents;
 mod list;
@@ -12,6 +13,7 @@ mod report;
 mod written;
 
 pub(crate) use difference::difference;
+pub(crate) use fleet::fleet;
 pub(crate) use history::history;
 pub(crate) use incidents::incidents;
 pub(crate) use list::list;

@@ -220,6 +220,15 @@ impl Session {
 
     /// EC2 and the table, where our groups are.
     pub(crate) async fn in_scope(&self, scope: &Scope) -> Result<(Ec2, DynamoTable), Failure> {
+        self.in_scope_for(scope, GROUP_TIME).await
+    }
+
+    /// The same, for a piece of work that may take so long.
+    pub(crate) async fn in_scope_for(
+        &self,
+        scope: &Scope,
+        time: Duration,
+    ) -> Result<(Ec2, DynamoTable), Failure> {
         let clients = self.clients().await?;
         let foreign = self.reach(&scope.account).await?;
         Ok(clients
@@ -228,7 +237,7 @@ impl Session {
                 foreign,
                 Pace::Free,
                 &Calls::default(),
-                Budget::of(GROUP_TIME),
+                Budget::of(time),
             )
             .await)
     }

@@ -13,6 +13,7 @@ mod history;
 mod import;
 mod incidents;
 mod list;
+mod man;
 mod pause;
 mod pin;
 mod plan;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Principal(principal) => principal::run(&session, output, principal).await,
         Verb::Replay(replay) => replay::run(&session, output, &replay).await,
         Verb::Completions(completions) => completions::run(&completions),
+        Verb::Man(man) => man::run(output, &man),
     };
     match result {
         Err(failure) if failure.unanswered => Err(session.explain(failure).await),

@@ -304,4 +304,36 @@ async fn settings_that_cannot_be_understood_are_left_alone() {
         "principals: is not a list"
     );
     assert_eq!(scene.items().await, 1);
+    let mut terminal = scene.terminal(&["principal", "reset"]);
+    let asked = terminal.asked();
+    assert!(
+        asked.contains("\"principals\": \"lbc\"") && asked.contains("Replace them"),
+        "what is lost is shown: {asked}"
+    );
+    terminal.answer("n");
+    terminal.end().exits(1);
+    assert_eq!(scene.items().await, 1);
+
+    let reset = scene.rulekeeper(&["principal", "reset", "--reason", "hand edit"]);
+    assert!(reset.err.contains("\"principals\": \"lbc\""), "{reset:?}");
+    assert_eq!(
+        reset.exits(0).json(),
+        json!({"generation": 2, "changed": true, "principals": []})
+    );
+    scene
+        .rulekeeper(&["principal", "add", TERRAFORM, "--policy", "accept"])
+        .exits(0);
+    let history = scene.rulekeeper(&["history", "--settings"]).exits(0).json();
+    let generations = history["generations"].as_array().expect("generations");
+    assert_eq!(generations.len(), 3);
+    assert_eq!(
+        generations[1]["reason"],
+        "replaced what could not be understood: hand edit"
+    );
+    assert_eq!(
+        generations[2]["unreadable"], "principals: is not a list",
+        "nothing is lost for good"
+    );
+    let refused = scene.rulekeeper(&["principal", "reset"]).exits(1);
+    assert!(refused.err.contains("can be understood"), "{refused:?}");
 }

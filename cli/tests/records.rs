@@ -259,14 +259,23 @@ async fn list_tells_the_state_of_every_record() {
     let empty = scene.rulekeeper(&["list", "--output", "table"]).exits(0);
     assert_eq!(empty.out, format!("{ACCOUNT}/{REGION} has no records\n"));
 
+    let mut groups = Vec::new();
+    for name in ["list-a", "list-b", "list-c", "list-gone"] {
+        groups.push(scene.group(name, &[]).await);
+    }
+    let [kept, watched, waiting, gone] = &groups[..] else {
+        panic!("four groups")
+    };
     let observed = scene
-        .record("sg-0b", &[])
+        .record(watched, &[])
         .replace("rules:", "mode: observe\nrules: []");
     let until = "2999-01-01T00:00:00Z";
     let paused = scene
-        .record("sg-0c", &[443, 80])
+        .record(waiting, &[443, 80])
         .replace("rules:", &format!("paused_until: {until}\nrules:"));
-    let records = [scene.record("sg-0a", &[443]), observed, paused].join("---\n");
+    // Nothing of it is ever missing, so no restore finds out that it is gone.
+    let empty = scene.record(gone, &[]).replace("rules:", "rules: []");
+    let records = [scene.record(kept, &[443]), observed, paused, empty].join("---\n");
     scene
         .rulekeeper_reading(&["apply", "-f", "-"], &records)
         .exits(0);
@@ -274,8 +283,12 @@ async fn list_tells_the_state_of_every_record() {
         .write_attribute("sg-0d", "rules", AttributeValue::S("all".to_owned()))
         .await;
 
-    let listed = scene.rulekeeper(&["list"]).exits(0).json();
-    let states: Vec<_> = listed
+    let delete = scene.ec2.delete_security_group().group_id(gone);
+    delete.send().await.expect("deleted");
+    let listed = scene.rulekeeper(&["list"]).exits(0);
+    assert_eq!(listed.err, "");
+    let listed = listed.json();
+    let mut states: Vec<_> = listed
         .as_array()
         .expect("a list")
         .iter()
@@ -286,21 +299,25 @@ async fn list_tells_the_state_of_every_record() {
             )
         })
         .collect();
-    assert_eq!(
-        states,
-        [
-            ("sg-0a", "enforce"),
-            ("sg-0b", "observe"),
-            ("sg-0c", "paused"),
-            ("sg-0d", "unreadable")
-        ]
-    );
-    assert_eq!(listed[2]["rules"], 2);
+    let mut expected = [
+        (kept.as_str(), "enforce"),
+        (watched, "observe"),
+        (waiting, "paused"),
+        (gone, "orphaned"),
+        ("sg-0d", "unreadable"),
+    ];
+    states.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(states, expected);
+    let lines = listed.as_array().expect("a list");
+    let paused = lines.iter().find(|line| line["group"] == *waiting);
+    assert_eq!(paused.map(|line| &line["rules"]), Some(&json!(2)));
     let table = scene
         .rulekeeper(&["list", "--output", "table"])
         .exits(0)
         .out;
-    assert_eq!(table.lines().count(), 5, "{table}");
+    assert_eq!(table.lines().count(), 6, "{table}");
+    assert!(table.contains("the group does not exist"), "{table}");
     assert!(
         table.contains("rules: is not a list") && table.contains(&format!("until {until}")),
         "{table}"
@@ -313,6 +330,22 @@ async fn list_tells_the_state_of_every_record() {
         .rulekeeper_reading(&["apply", "-f", "-"], &scene.record("sg-0d", &[443]))
         .exits(0);
     scene.rulekeeper(&["show", "sg-0d"]).exits(0);
+
+    // Whether a group exists can be asked in its own account only; what the table says is told all the same.
+    let theirs = scene
+        .record("sg-0e", &[443])
+        .replace(ACCOUNT, "444455556666");
+    scene
+        .rulekeeper_reading(&["apply", "-f", "-"], &theirs)
+        .exits(0);
+    let listed = scene.rulekeeper(&["list", "--account", "444455556666"]);
+    assert!(
+        listed.err.starts_with(
+            "warning: whether the groups exist is not known: 444455556666 is not the account"
+        ),
+        "{listed:?}"
+    );
+    assert_eq!(listed.exits(0).json()[0]["state"], "enforce");
 }
 
 #[tokio::test]

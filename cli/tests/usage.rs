@@ -57,12 +57,90 @@ fn wrong_usage_ends_with_2() {
         &["import"],
         &["import", "terraform"],
         &["import", "terraform", "x", "--mode", "watch"],
+        &["man", "pin"],
+        &["principal", "reset", "x"],
     ] {
         let done = run(bare(arguments), "").exits(2);
         assert!(
             done.out.is_empty() && !done.err.is_empty(),
             "{arguments:?}: {done:?}"
         );
+    }
+}
+
+/// A slip of the hand in an id must not look like a group that is not there.
+#[test]
+fn a_malformed_id_is_wrong_usage_with_every_verb_that_takes_one() {
+    for arguments in [
+        &["pin", "sg-zz"][..],
+        &["show", "sg-zz"],
+        &["export", "sg-zz"],
+        &["plan", "sg-zz"],
+        &["restore", "sg-0a", "sg-zz"],
+        &["pause", "sg-zz", "--for", "1h", "--reason", "x"],
+        &["resume", "sg-zz"],
+        &["release", "sg-zz", "tcp 443 from 10.0.0.0/8"],
+        &["unpin", "sg-zz"],
+        &["history", "sg-zz"],
+        &["rollback", "sg-zz", "--to", "1"],
+        &["incidents", "sg-zz"],
+        &["principal", "list", "sg-zz"],
+        &[
+            "principal",
+            "add",
+            "*x",
+            "--policy",
+            "follow",
+            "--group",
+            "sg-zz",
+        ],
+        &["principal", "remove", "*x", "--group", "sg-zz"],
+        &["list", "--account", "11112222333"],
+    ] {
+        let done = run(bare(arguments), "").exits(2);
+        let said = done.err.contains("is not a security group id such as sg-")
+            || done.err.contains("is not an AWS account id");
+        assert!(said, "{arguments:?}: {done:?}");
+    }
+}
+
+#[test]
+fn manual_pages_are_written_for_every_verb_and_can_be_formatted() {
+    let main = run(bare(&["man"]), "").exits(0).out;
+    for part in [
+        ".TH rulekeeper 1",
+        "rulekeeper\\-pin(1)",
+        ".SH \"EXIT CODES\"",
+    ] {
+        assert!(main.contains(part), "{part} is not in {main}");
+    }
+    let folder = scratch("man").join("man1");
+    let dir = folder.to_str().expect("UTF-8");
+    let done = run(bare(&["man", "--dir", dir]), "").exits(0);
+    let files = done.json()["files"].as_array().expect("files").clone();
+    let names: Vec<&str> = files
+        .iter()
+        .filter_map(|file| file.as_str()?.rsplit('/').next())
+        .collect();
+    for name in [
+        "rulekeeper.1",
+        "rulekeeper-pin.1",
+        "rulekeeper-principal-add.1",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let written = std::fs::read_to_string(folder.join("rulekeeper.1"));
+    assert_eq!(written.expect("the page"), main);
+    // Once more, over those that are there.
+    run(bare(&["man", "--dir", dir]), "").exits(0);
+    for file in &files {
+        let mut groff = std::process::Command::new("groff");
+        groff.args(["-man", "-Kutf8", "-Tutf8", "-ww", "-z"]);
+        groff.arg(file.as_str().expect("a path"));
+        // What is not installed cannot be asked.
+        let Ok(read) = groff.output() else { return };
+        let said = String::from_utf8_lossy(&read.stderr).into_owned();
+        assert!(read.status.success() && said.is_empty(), "{file}: {said}");
     }
 }
 
@@ -89,6 +167,9 @@ fn help_goes_to_standard_output_with_examples_and_exit_codes() {
         &["rollback"],
         &["incidents"],
         &["completions"],
+        &["list"],
+        &["man"],
+        &["principal", "reset"],
         &["principal", "list"],
         &["principal", "add"],
         &["principal", "remove"],

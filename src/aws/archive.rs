@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 use super::DynamoTable;
 use super::attributes::{from_json, to_json};
 use super::dynamodb::{
-    SETTINGS, Transaction, built, desired_key, history_key, incident_key, item, text,
+    SETTINGS, Transaction, built, desired_key, history_key, incident_key, item, state_key, text,
 };
 use super::unchanged::{Item, Unchanged};
 use crate::desired::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 use crate::error::ApiError;
 use crate::incident::key_from;
-use crate::model::GroupAddress;
+use crate::model::{GroupAddress, Scope};
 use crate::operator::{Archive, NewSettings, TakenOut};
 use crate::ports::WriteError;
 
@@ -86,6 +86,10 @@ impl DynamoTable {
 impl Archive for DynamoTable {
     async fn history(&self, group: &GroupAddress) -> Result<Vec<(u64, Value)>, ApiError> {
         self.generations(history_key(group)).await
+    }
+
+    async fn all_states(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        self.by_group(state_key(scope)).await
     }
 
     async fn incidents(

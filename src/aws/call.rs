@@ -5,6 +5,7 @@ use std::future::Future;
 
 use aws_sdk_ec2::config::ConfigBag;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
@@ -12,7 +13,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use tokio::time::Instant;
 
-use crate::error::{ApiError, Failure, without_encoded_part};
+use crate::error::{ApiError, Failure, Verdict, without_encoded_part};
 use crate::ports::Calls;
 
 /// Counts every attempt of an operation, as it goes over the wire.
@@ -48,15 +49,61 @@ pub(super) async fn within<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
 {
+    within_as(None, deadline, operation, call).await
+}
+
+/// The same for a call that assumes a role first, if one is given by its ARN.
+pub(super) async fn within_as<T, E>(
+    role: Option<&str>,
+    deadline: Instant,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, ApiError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+{
     match tokio::time::timeout_at(deadline, call).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(api_error(operation, &error)),
+        Ok(Err(error)) => {
+            let of_role = role.and_then(|role| role_error(role, &error));
+            Err(of_role.unwrap_or_else(|| api_error(operation, &error)))
+        }
         Err(_) => Err(ApiError {
             operation,
             failure: Failure::OutOfTime,
             message: "the invocation's time ran out during the call".to_owned(),
         }),
     }
+}
+
+/// The operation under which a refusal of a role is reported.
+const ASSUME_ROLE: &str = "AssumeRole";
+
+/// Whether a call failed because STS refuses the role that it needs.
+pub(super) fn is_refused_role(error: &ApiError) -> bool {
+    error.operation == ASSUME_ROLE && error.verdict() == Verdict::Denied
+}
+
+/// What STS said, when a call never went out because the role for it could not be assumed. The SDK would have it look
+/// like a server that is out of reach.
+fn role_error(role: &str, error: &(dyn std::error::Error + 'static)) -> Option<ApiError> {
+    let mut error = api_error(ASSUME_ROLE, assume_role_error(error)?);
+    if error.verdict() == Verdict::Denied {
+        error.message = format!(
+            "the role {role} may not be assumed: {}; see MemberRoleName, or --role-name, and the trust policy in \
+             template-member.yaml",
+            error.message
+        );
+    }
+    Some(error)
+}
+
+/// What STS answered to an AssumeRole, anywhere among the causes of an error.
+fn assume_role_error<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e SdkError<AssumeRoleError, HttpResponse>> {
+    std::iter::successors(error.source(), |error| error.source())
+        .find_map(|cause| cause.downcast_ref())
 }
 
 /// An SDK error in our words.
@@ -102,5 +149,75 @@ fn causes(error: &dyn std::error::Error) -> String {
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_sdk_ec2::error::ErrorMetadata;
+    use aws_sdk_ec2::operation::describe_security_group_rules::DescribeSecurityGroupRulesError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    const ROLE: &str = "arn:aws:iam::444455556666:role/member";
+
+    type Read = SdkError<DescribeSecurityGroupRulesError, HttpResponse>;
+
+    /// A read for which there are no credentials, because STS answered so.
+    fn read_without_role(status: u16, code: &str) -> ApiError {
+        let status = StatusCode::try_from(status).expect("a status");
+        let meta = ErrorMetadata::builder().code(code).message("said STS");
+        let sts = SdkError::service_error(
+            AssumeRoleError::generic(meta.build()),
+            HttpResponse::new(status, SdkBody::empty()),
+        );
+        of_credentials(sts)
+    }
+
+    fn of_credentials(cause: SdkError<AssumeRoleError, HttpResponse>) -> ApiError {
+        let error: Read = SdkError::construction_failure(CredentialsError::provider_error(cause));
+        role_error(ROLE, &error).expect("STS answered")
+    }
+
+    #[test]
+    fn a_refused_role_is_told_as_one_and_does_not_pass_by_itself() {
+        let error = read_without_role(403, "AccessDenied");
+        assert!(is_refused_role(&error) && !error.is_passing());
+        assert_eq!(
+            error.to_string(),
+            "AssumeRole: AccessDenied: the role arn:aws:iam::444455556666:role/member may not be assumed: said STS; see \
+             MemberRoleName, or --role-name, and the trust policy in template-member.yaml"
+        );
+    }
+
+    #[test]
+    fn an_sts_that_is_busy_broken_or_out_of_reach_may_answer_later() {
+        for error in [
+            read_without_role(400, "Throttling"),
+            read_without_role(503, "ServiceUnavailable"),
+            read_without_role(400, "ExpiredToken"),
+            of_credentials(SdkError::timeout_error("no answer")),
+        ] {
+            assert!(error.is_passing() && !is_refused_role(&error), "{error}");
+            assert_eq!(error.operation, "AssumeRole");
+        }
+    }
+
+    #[test]
+    fn without_an_answer_of_sts_the_call_itself_is_told() {
+        let other = CredentialsError::provider_error("no instance profile");
+        let error: Read = SdkError::construction_failure(other);
+        assert_eq!(role_error(ROLE, &error), None);
+        // EC2's own refusal is no refusal of the role.
+        let meta = ErrorMetadata::builder().code("UnauthorizedOperation");
+        let status = StatusCode::try_from(403).expect("a status");
+        let error: Read = SdkError::service_error(
+            DescribeSecurityGroupRulesError::generic(meta.build()),
+            HttpResponse::new(status, SdkBody::empty()),
+        );
+        assert_eq!(role_error(ROLE, &error), None);
     }
 }

@@ -205,12 +205,14 @@ impl Clouds for Clients {
         let region = SdkRegion::new(scope.region.as_str().to_owned());
         let Ec2Clients { reading, changing } = self.clients(region.clone(), role.clone()).await;
         let ec2 = Ec2 {
-            pacer: self.pacer((region, role), pace),
+            pacer: self.pacer((region, role.clone()), pace),
             reading,
             changing,
             account: scope.account.clone(),
             calls: calls.clone(),
             deadline: budget.calls_until,
+            role,
+            refused_role: Arc::default(),
         };
         (ec2, self.table(calls, budget))
     }

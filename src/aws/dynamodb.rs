@@ -52,7 +52,7 @@ pub(super) fn desired_key(scope: &Scope) -> String {
     format!("desired#{}#{}", scope.account, scope.region)
 }
 
-fn state_key(scope: &Scope) -> String {
+pub(super) fn state_key(scope: &Scope) -> String {
     format!("state#{}#{}", scope.account, scope.region)
 }
 
@@ -113,6 +113,20 @@ impl DynamoTable {
     ) -> Result<Vec<Item>, ApiError> {
         let values = HashMap::from([(":pk".to_owned(), text(pk))]);
         self.pages("pk = :pk", values, filter).await
+    }
+
+    /// The items under a key by their second key, which is a group's id.
+    pub(super) async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
+        let items = self.query(pk, None).await?;
+        let named = items.iter().map(|item| {
+            let sk = item
+                .get("sk")
+                .and_then(|sk| sk.as_s().ok())
+                .cloned()
+                .unwrap_or_default();
+            (sk, to_json(item))
+        });
+        Ok(named.collect())
     }
 
     /// The items under a key whose second key is not below this one.

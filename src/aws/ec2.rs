@@ -1,22 +1,26 @@
 //! EC2's security groups. This adapter can describe and it can authorize ingress; it calls nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as SdkPrefixListId, ResourceType,
     SecurityGroupRule, Tag, TagSpecification, UserIdGroupPair,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
-use super::call::{CountAttempts, within};
+use super::call::{CountAttempts, is_refused_role, within_as};
 use super::pace::Pacer;
 use crate::actual::{ActualRule, ActualRules};
 use crate::error::ApiError;
 use crate::model::{
     AccountId, GroupId, IngressRule, InvalidRule, PrefixListId, Protocol, RuleKey, Source, Tags,
 };
+use crate::operator::FoundGroup;
 use crate::ports::{Authorized, Batch, Calls, GROUPS_PER_READ, SecurityGroups};
 
 /// The largest page of the describes we use (EC2 API Reference). Asking for pages also buys the larger token bucket of
@@ -44,9 +48,34 @@ pub struct Ec2 {
     pub(super) pacer: Option<Arc<Pacer>>,
     pub(super) calls: Calls,
     pub(super) deadline: Instant,
+    /// The ARN of the role that is assumed for the calls, if one is.
+    pub(super) role: Option<String>,
+    /// What STS said when it refused the role: it is not asked again during this piece of work.
+    pub(super) refused_role: Arc<OnceLock<ApiError>>,
 }
 
 impl Ec2 {
+    /// Awaits a call, unless the role that it needs was refused already.
+    async fn within<T, E>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, ApiError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+    {
+        if let Some(refused) = self.refused_role.get() {
+            return Err(refused.clone());
+        }
+        let ended = within_as(self.role.as_deref(), self.deadline, operation, call).await;
+        if let Err(error) = &ended
+            && is_refused_role(error)
+        {
+            self.refused_role.get_or_init(|| error.clone());
+        }
+        ended
+    }
+
     fn counting(&self, operation: &'static str) -> CountAttempts {
         CountAttempts {
             calls: self.calls.clone(),
@@ -69,7 +98,7 @@ impl Ec2 {
             .filters(filter("is-default", ["true"]))
             .customize()
             .interceptor(self.counting(OPERATION));
-        let vpcs = within(self.deadline, OPERATION, request.send()).await?;
+        let vpcs = self.within(OPERATION, request.send()).await?;
         Ok(vpcs
             .vpcs
             .unwrap_or_default()
@@ -77,8 +106,11 @@ impl Ec2 {
             .find_map(|vpc| vpc.vpc_id))
     }
 
-    /// Id, name and VPC of every group that the filters let through.
-    async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<GroupSummary>, ApiError> {
+    /// Every group that the filters let through.
+    pub(super) async fn describe_groups(
+        &self,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<FoundGroup>, ApiError> {
         const OPERATION: &str = "DescribeSecurityGroups";
         let (mut groups, mut token) = (Vec::new(), None);
         loop {
@@ -91,16 +123,17 @@ impl Ec2 {
                 .customize()
                 .interceptor(self.counting(OPERATION));
             self.turn_to_read().await;
-            let page = within(self.deadline, OPERATION, request.send()).await?;
+            let page = self.within(OPERATION, request.send()).await?;
             groups.extend(
                 page.security_groups
                     .unwrap_or_default()
                     .into_iter()
                     .filter_map(|group| {
-                        Some(GroupSummary {
+                        Some(FoundGroup {
                             id: group.group_id?.parse().ok()?,
                             name: group.group_name.unwrap_or_default(),
                             vpc: group.vpc_id.unwrap_or_default(),
+                            tags: tags(group.tags.as_deref()),
                         })
                     }),
             );
@@ -110,12 +143,6 @@ impl Ec2 {
             }
         }
     }
-}
-
-struct GroupSummary {
-    id: GroupId,
-    name: String,
-    vpc: String,
 }
 
 impl SecurityGroups for Ec2 {
@@ -140,7 +167,7 @@ impl SecurityGroups for Ec2 {
                 .customize()
                 .interceptor(self.counting(OPERATION));
             self.turn_to_read().await;
-            let page = within(self.deadline, OPERATION, request.send()).await?;
+            let page = self.within(OPERATION, request.send()).await?;
             rules.extend(page.security_group_rules.unwrap_or_default());
             // A short or empty page is not the last one while a token is there.
             token = page.next_token.filter(|token| !token.is_empty());
@@ -188,7 +215,7 @@ impl SecurityGroups for Ec2 {
         if let Some(pacer) = &self.pacer {
             pacer.authorize(self.deadline).await;
         }
-        let made = within(self.deadline, OPERATION, request.send()).await?;
+        let made = self.within(OPERATION, request.send()).await?;
         let made = made.security_group_rules.unwrap_or_default();
         let rules = made
             .iter()
@@ -235,7 +262,7 @@ impl SecurityGroups for Ec2 {
                     .set_next_token(token)
                     .customize()
                     .interceptor(self.counting(OPERATION));
-                let page = within(self.deadline, OPERATION, request.send()).await?;
+                let page = self.within(OPERATION, request.send()).await?;
                 weights.extend(
                     page.prefix_lists
                         .unwrap_or_default()
@@ -282,12 +309,18 @@ impl SecurityGroups for Ec2 {
     }
 }
 
-fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
+pub(super) fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
     let values = values.into_iter().map(str::to_owned).collect();
     Filter::builder()
         .name(name)
         .set_values(Some(values))
         .build()
+}
+
+fn tags(tags: Option<&[Tag]>) -> Tags {
+    let tags = tags.into_iter().flatten();
+    tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())))
+        .collect()
 }
 
 /// A live rule in our vocabulary, or its description as text when it has no place there.
@@ -304,12 +337,7 @@ fn actual_rule(rule: &SecurityGroupRule, owner: &AccountId) -> Result<ActualRule
                 .and_then(|id| id.parse().ok()),
             key,
             description: rule.description.clone().filter(|text| !text.is_empty()),
-            tags: rule
-                .tags
-                .iter()
-                .flatten()
-                .filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())))
-                .collect(),
+            tags: tags(rule.tags.as_deref()),
             reference_owner_unknown: reference_owner == Some(None),
         }),
         Err(error) => {

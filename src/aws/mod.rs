@@ -7,6 +7,7 @@ mod clients;
 mod dynamodb;
 mod ec2;
 mod fleet;
+mod inventory;
 mod pace;
 mod results;
 mod state_update;

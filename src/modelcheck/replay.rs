@@ -253,7 +253,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
             };
             let file = file(rules, script.rules, template);
             // Whoever lost a race repeats the command, as its message says.
-            let written = apply(script, &[file], true, &author).await;
+            let written = apply(script, &[file], true, &author, &|_, _| {}).await;
             written.is_err()
         }
     }
@@ -512,6 +512,10 @@ impl Table for Script<'_> {
 impl Archive for Script<'_> {
     async fn history(&self, _: &GroupAddress) -> Result<Vec<(u64, Value)>, ApiError> {
         unreachable!("no history is asked for")
+    }
+
+    async fn all_states(&self, _: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        unreachable!("no state is asked for without its record")
     }
 
     async fn incidents(

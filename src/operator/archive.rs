@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::changes::GroupState;
 use crate::desired::SharedSettings;
 use crate::error::ApiError;
-use crate::model::GroupAddress;
+use crate::model::{GroupAddress, Scope};
 use crate::ports::{Table, WriteError};
 
 /// A record about to be taken out of keeping.
@@ -42,6 +42,12 @@ pub trait Archive: Table {
         &self,
         group: &GroupAddress,
     ) -> impl Future<Output = Result<Vec<(u64, Value)>, ApiError>>;
+
+    /// Every run-time state of an account and Region, by group id.
+    fn all_states(
+        &self,
+        scope: &Scope,
+    ) -> impl Future<Output = Result<Vec<(String, Value)>, ApiError>>;
 
     /// The incidents of a group by key, in the order of the keys, from this time on, to the second.
     fn incidents(

@@ -60,7 +60,18 @@ impl Draft {
 
     /// The same, with the live rules at hand: some events name a rule only by the id that it had.
     pub(super) async fn write_seeing(
+        self,
+        live: &ActualRules,
+        table: &impl Archive,
+        author: &Author,
+    ) -> Result<Written, OperatorError> {
+        self.write_after(None, live, table, author).await
+    }
+
+    /// The same, with the latest generation of the history at hand, which is asked for only where there is no record.
+    pub(super) async fn write_after(
         mut self,
+        in_history: Option<u64>,
         live: &ActualRules,
         table: &impl Archive,
         author: &Author,
@@ -78,10 +89,11 @@ impl Draft {
         if let Some(before) = self.before.filter(|_| unchanged) {
             return Ok(written(self.group, before.generation));
         }
-        let present = match &self.loaded.desired {
-            Some(item) => generation_of(item),
+        let present = match (&self.loaded.desired, in_history) {
+            (Some(item), _) => generation_of(item),
             // A record that was taken out has left its generations behind.
-            None => latest(&table.history(&self.group).await?),
+            (None, Some(latest)) => latest,
+            (None, None) => latest(&table.history(&self.group).await?),
         };
         self.record.generation = present + 1;
         self.record.updated_at = Some(author.now);

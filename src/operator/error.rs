@@ -1,9 +1,9 @@
 //! Why a verb could not do its work.
 
-use super::Written;
+use super::{Selection, Written};
 use crate::desired::Unreadable;
 use crate::error::ApiError;
-use crate::model::{GroupAddress, RuleKey};
+use crate::model::{GroupAddress, RuleKey, Scope};
 use crate::ports::WriteError;
 
 /// Why a verb could not do its work.
@@ -15,6 +15,14 @@ pub enum OperatorError {
     /// There is no such group.
     #[error("the security group {0} does not exist, or this account cannot see it")]
     NoSuchGroup(GroupAddress),
+    /// No group is selected.
+    #[error("{}", none_of(scope, selection))]
+    NothingSelected {
+        /// The account and Region.
+        scope: Scope,
+        /// What was asked for.
+        selection: Selection,
+    },
     /// There is no record.
     #[error("{0} has no desired-state record; `rulekeeper pin {id}` makes one of its live rules", id = .0.id)]
     NoRecord(GroupAddress),
@@ -27,8 +35,16 @@ pub enum OperatorError {
         unreadable: Unreadable,
     },
     /// The settings in the table cannot be understood.
-    #[error("the settings cannot be understood: {}; mend the item `settings` in the table", .0.errors())]
+    #[error(
+        "the settings cannot be understood: {}; mend the item `settings` in the table, or see it and start anew with `rulekeeper principal reset`",
+        .0.errors()
+    )]
     UnreadableSettings(Unreadable),
+    /// There are no settings that would have to be replaced.
+    #[error(
+        "the settings can be understood, so nothing was written; `rulekeeper principal remove` takes a principal off the list"
+    )]
+    NothingToReset,
     /// Live rules that a record could not hold.
     #[error("{group} holds rules that a record cannot: {}; nothing was written", rules.join(", "))]
     Unrecognised {
@@ -143,6 +159,13 @@ pub enum OperatorError {
         /// Why the next one was not.
         cause: Box<OperatorError>,
     },
+}
+
+fn none_of(scope: &Scope, selection: &Selection) -> String {
+    match selection.to_string() {
+        selection if selection.is_empty() => format!("{scope} has no security group"),
+        selection => format!("{scope} has no security group {selection}"),
+    }
 }
 
 fn name_all(written: &[Written]) -> String {

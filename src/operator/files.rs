@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Archive, Author, Draft, OperatorError, Written, generation_of, read};
 use crate::desired::{DesiredRecord, RecordFile};
 use crate::model::GroupAddress;
+use crate::sweep::Progress;
 
 /// A record file that was read and not looked at yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +54,7 @@ pub fn findings(files: &[Submitted], confirmed: bool) -> Vec<String> {
 }
 
 /// Writes records from files. Every file is checked, and every record it would replace is read, before the first is
-/// written.
+/// written. `progress` counts records, each when it is read and again when it is written.
 ///
 /// # Errors
 /// All findings of all files; or the first record that could not be written, with those that were by then.
@@ -62,11 +63,13 @@ pub async fn apply(
     files: &[Submitted],
     confirmed: bool,
     author: &Author,
+    progress: Progress<'_>,
 ) -> Result<Vec<Written>, OperatorError> {
     let (records, findings) = check(files, confirmed);
     if !findings.is_empty() {
         return Err(OperatorError::Findings(findings));
     }
+    let total = 2 * records.len();
     let mut changes = Vec::new();
     for (group, (file, record)) in records {
         let loaded = table.load(&group).await?;
@@ -84,6 +87,7 @@ pub async fn apply(
             });
         }
         changes.push((group, file, record, before, loaded));
+        progress(changes.len(), total);
     }
     let mut written = Vec::new();
     for (group, file, record, before, loaded) in changes {
@@ -95,7 +99,10 @@ pub async fn apply(
             reason: format!("applied {file}"),
         };
         match draft.write(table, author).await {
-            Ok(record) => written.push(record),
+            Ok(record) => {
+                written.push(record);
+                progress(total / 2 + written.len(), total);
+            }
             Err(cause) if written.is_empty() => return Err(cause),
             Err(cause) => {
                 return Err(OperatorError::Interrupted {

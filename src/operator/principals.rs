@@ -3,10 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::draft::latest;
 use super::history::settings_of;
-use super::{Archive, Author, Draft, NewSettings, OperatorError, because, read, recorded};
+use super::{
+    Archive, Author, Draft, NewSettings, OperatorError, because, generation_of, read, recorded,
+};
 use crate::desired::SharedSettings;
 use crate::model::GroupAddress;
 use crate::principals::Principal;
@@ -187,6 +190,8 @@ enum Target {
 struct SettingsDraft {
     before: SharedSettings,
     change: NewSettings,
+    /// Whether it replaces what cannot be understood.
+    mends: bool,
 }
 
 /// What became of a list.
@@ -240,7 +245,11 @@ pub async fn change_principals(
                 settings,
                 replaces: item,
             };
-            let draft = SettingsDraft { before, change };
+            let draft = SettingsDraft {
+                before,
+                change,
+                mends: false,
+            };
             (principals, Target::Settings(Box::new(draft)))
         }
     };
@@ -274,12 +283,56 @@ pub async fn change_principals(
     Ok(draft)
 }
 
+/// Works out empty settings in the place of those that cannot be understood; these go into the history. Nobody is listed
+/// meanwhile either, because nothing of such settings is used.
+///
+/// # Errors
+/// When there are no settings or they can be understood, or the table cannot be read.
+pub async fn reset_principals(
+    table: &impl Archive,
+    reason: Option<&str>,
+) -> Result<PrincipalDraft, OperatorError> {
+    let item = table.settings().await?;
+    if settings_of(item.as_ref()).is_ok() {
+        return Err(OperatorError::NothingToReset);
+    }
+    let settings = SharedSettings {
+        generation: item.as_ref().map_or(0, generation_of),
+        ..SharedSettings::default()
+    };
+    let reason = because("replaced what could not be understood", reason);
+    let draft = SettingsDraft {
+        before: settings.clone(),
+        change: NewSettings {
+            settings: SharedSettings {
+                reason: Some(reason),
+                ..settings
+            },
+            replaces: item,
+        },
+        mends: true,
+    };
+    Ok(PrincipalDraft {
+        target: Target::Settings(Box::new(draft)),
+        list: Vec::new(),
+        hidden: None,
+    })
+}
+
 impl PrincipalDraft {
+    /// The settings that are replaced because they cannot be understood, as the table has them, keys included.
+    pub fn lost(&self) -> Option<&Value> {
+        match &self.target {
+            Target::Settings(draft) if draft.mends => draft.change.replaces.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the list is like this already.
     pub fn changes_nothing(&self) -> bool {
         match &self.target {
             Target::Record(draft) => draft.changes_nothing(),
-            Target::Settings(draft) => draft.before.principals == self.list,
+            Target::Settings(draft) => !draft.mends && draft.before.principals == self.list,
         }
     }
 

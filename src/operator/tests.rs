@@ -571,3 +571,22 @@ async fn doubtful_patterns_need_a_yes_and_hidden_ones_are_warned_of() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_group_that_is_gone_is_told_so_though_nothing_is_missing_of_it() {
+    let table = FakeTable::with(&record(&[]));
+    let gone = GroupAddress {
+        id: "sg-0000000000000000b".parse().expect("a group id"),
+        ..group()
+    };
+    table.put(gone.clone(), Value::Object(record(&[]).to_json()));
+    let listed = list(&table, &group().scope, now()).await;
+    let mut listed = listed.expect("a list");
+    let states = |listed: &[Listed]| listed.iter().map(|it| it.state).collect::<Vec<_>>();
+    assert_eq!(states(&listed), ["enforce", "enforce"]);
+    let ec2 = FakeEc2::new(&[]);
+    let told = find_gone(&ec2, &mut listed, &|_, _| {}).await;
+    assert_eq!(told, Ok(()));
+    assert_eq!(states(&listed), ["enforce", "orphaned"]);
+    assert_eq!(ec2.called("DescribeSecurityGroups"), 1);
+}

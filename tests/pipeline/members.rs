@@ -80,12 +80,73 @@ async fn rules_come_back_in_several_accounts_and_regions_and_one_that_says_no_ho
         let outcomes: Vec<&Value> = answers.iter().map(|it| &it["outcome"]).collect();
         assert!(outcomes.contains(&&json!("restored")), "{answers:#?}");
     }
+    let refused = closed.answers(&answers);
+    let [answer] = &refused[..] else {
+        panic!("no second delivery could help: {refused:#?}")
+    };
+    assert_eq!(answer["outcome"], "failed", "{answer:#}");
+    let reason = answer["reason"].as_str().expect("a reason");
+    for part in [
+        format!("AssumeRole: AccessDenied: the role {refused_role} may not be assumed"),
+        "see MemberRoleName".to_owned(),
+        "template-member.yaml".to_owned(),
+    ] {
+        assert!(reason.contains(&part), "{part} is not in {reason}");
+    }
+    let letters = scene.stack.lambda().dead_letters();
+    assert!(letters.is_empty(), "it is answered: {letters:#?}");
+}
+
+#[tokio::test]
+async fn a_role_that_is_refused_ends_a_sweep_with_one_call_to_sts_and_an_answer() {
+    let scene = scene().await;
+    let account = "777788889999";
+    for _ in 0..5 {
+        Member::new(&scene, account, "eu-west-1").await;
+    }
+    let cloud = scene.stack.cloud();
+    cloud.adjust(|dials| dials.denied.insert("AssumeRole".to_owned()));
+    let request = json!({"sweep": {"account": account, "region": "eu-west-1"}});
+    let answered = scene.stack.lambda().invoke(request).await.payload;
+    assert_eq!(
+        answered["sweep"],
+        json!({"groups": 5, "converged": 0, "failed": 5}),
+        "{answered:#}"
+    );
+    let reason = answered["reports"][0]["reason"].as_str().expect("a reason");
+    let role = format!("arn:aws:iam::{account}:role/{ROLE}");
+    assert!(
+        reason.contains(&format!(
+            "is not authorized to perform: sts:AssumeRole on resource: {role}"
+        )),
+        "STS's own words are passed on: {reason}"
+    );
+    assert_eq!(cloud.count("AssumeRole"), 1, "it is not asked again");
+}
+
+#[tokio::test]
+async fn a_busy_sts_is_asked_again_and_what_fresh_credentials_may_mend_has_the_event_delivered_again()
+ {
+    let scene = scene().await;
+    let member = Member::new(&scene, "444455556666", "eu-west-1").await;
+    let busy = Fault::error("AssumeRole", "Throttling", 400).times(2);
+    scene.stack.cloud().inject(busy);
+    member.drop_it();
+    scene.settle().await;
+    assert!(member.is_back(), "{:#?}", scene.answers());
+
+    let other = Member::new(&scene, "555566667777", "eu-west-1").await;
+    let expired = Fault::error("AssumeRole", "ExpiredTokenException", 400).always();
+    scene.stack.cloud().inject(expired);
+    other.drop_it();
+    scene.settle().await;
+    assert!(!other.is_back());
     let letters = scene.stack.lambda().dead_letters();
     assert!(
         letters
             .iter()
-            .any(|letter| format!("{letter:?}").contains("777788889999")),
-        "what could not be done is put aside: {letters:#?}"
+            .any(|letter| format!("{letter:?}").contains("555566667777")),
+        "another delivery could have helped: {letters:#?}"
     );
 }
 

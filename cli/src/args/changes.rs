@@ -5,6 +5,8 @@ use rulekeeper::model::{GroupId, RuleKey};
 use rulekeeper::operator::PauseLength;
 use rulekeeper::principals::{Policy, SETTLE_SECONDS_MAX};
 
+use super::group_id;
+
 /// Whether to ask before anything is done.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Consent {
@@ -33,7 +35,7 @@ Examples:
 #[command(after_help = PAUSE_HELP)]
 pub(crate) struct Pause {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// How long, such as 90m, 2h or 1d 12h; 30 days at most
     #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
@@ -57,7 +59,7 @@ Examples:
 #[command(after_help = RESUME_HELP)]
 pub(crate) struct Resume {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
@@ -76,7 +78,7 @@ Examples:
 #[command(after_help = RELEASE_HELP)]
 pub(crate) struct Release {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// A rule of the record, as `show` and reports write it
     #[arg(value_name = "RULE", required = true)]
@@ -98,7 +100,7 @@ Examples:
 #[command(after_help = UNPIN_HELP)]
 pub(crate) struct Unpin {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
@@ -118,7 +120,7 @@ Examples:
 #[command(after_help = HISTORY_HELP)]
 pub(crate) struct History {
     /// The group
-    #[arg(value_name = "GROUP", required_unless_present = "settings")]
+    #[arg(value_name = "GROUP", value_parser = group_id, required_unless_present = "settings")]
     pub(crate) group: Option<GroupId>,
     /// Show the generations of the settings, which hold for all groups
     #[arg(long, conflicts_with = "group")]
@@ -137,7 +139,7 @@ Examples:
 #[command(after_help = ROLLBACK_HELP)]
 pub(crate) struct Rollback {
     /// The group
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: GroupId,
     /// The generation to go back to
     #[arg(long, value_name = "GENERATION")]
@@ -149,8 +151,14 @@ pub(crate) struct Rollback {
     pub(crate) following: Following,
 }
 
+const PRINCIPAL_HELP: &str = "\
+Examples:
+  rulekeeper principal list
+  rulekeeper principal add arn:aws:iam::111122223333:role/terraform --policy accept";
+
 /// What to do with principals.
 #[derive(Debug, Subcommand)]
+#[command(after_help = PRINCIPAL_HELP)]
 pub(crate) enum Principal {
     /// Show the principals of all groups, or those that count for one
     List(ListPrincipals),
@@ -158,6 +166,8 @@ pub(crate) enum Principal {
     Add(AddPrincipal),
     /// Take a principal off the list, so that its revokes are put back
     Remove(RemovePrincipal),
+    /// Put an empty list in the place of settings that cannot be understood
+    Reset(ResetPrincipals),
 }
 
 const LIST_PRINCIPALS_HELP: &str = "\
@@ -171,7 +181,7 @@ Examples:
 #[command(after_help = LIST_PRINCIPALS_HELP)]
 pub(crate) struct ListPrincipals {
     /// The group; what holds for all groups when none is given
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
 }
 
@@ -194,7 +204,7 @@ pub(crate) struct AddPrincipal {
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub(crate) policy: Policy,
     /// Say it for this group, in its record
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
     /// How long its revokes wait for the authorize that belongs to them, 0 to 60; for follow only
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=i64::from(SETTLE_SECONDS_MAX)))]
@@ -222,8 +232,25 @@ pub(crate) struct RemovePrincipal {
     #[arg(value_name = "ARN")]
     pub(crate) arn: String,
     /// Take it out of this group's record
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+const RESET_PRINCIPALS_HELP: &str = "\
+What is replaced is shown on standard error first and stays in the history. Settings that can be understood are left alone.
+
+Examples:
+  rulekeeper principal reset
+  rulekeeper principal reset --yes --reason 'hand edit gone wrong'";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESET_PRINCIPALS_HELP)]
+pub(crate) struct ResetPrincipals {
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

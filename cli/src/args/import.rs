@@ -7,8 +7,14 @@ use rulekeeper::desired::Mode;
 
 use super::mode;
 
+const IMPORT_HELP: &str = "\
+Examples:
+  rulekeeper import terraform state.json --output-dir records
+  rulekeeper import cloudformation template.yaml --resources resources.json --output-dir records";
+
 /// What to read.
 #[derive(Debug, Subcommand)]
+#[command(after_help = IMPORT_HELP)]
 pub(crate) enum Import {
     /// Read the JSON that `terraform show -json` prints of a state or a plan
     Terraform(ImportTerraform),

@@ -17,7 +17,7 @@ Examples:
 #[command(after_help = INCIDENTS_HELP)]
 pub(crate) struct Incidents {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = super::group_id)]
     pub(crate) groups: Vec<GroupId>,
     /// How far to look back, such as 90m, 7d or 1 month
     #[arg(

@@ -5,9 +5,10 @@ use rulekeeper::operator::{self, OperatorError};
 use crate::args::Apply;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::records;
 use crate::render;
-use crate::session::Session;
+use crate::session::{SWEEP_TIME, Session};
 
 pub(super) async fn run(
     session: &Session,
@@ -19,8 +20,16 @@ pub(super) async fn run(
     if !findings.is_empty() {
         return Err(OperatorError::Findings(findings).into());
     }
-    let table = session.table().await?;
-    let written = operator::apply(&table, &files, apply.yes, &session.author().await?).await?;
+    let table = session.table_for(SWEEP_TIME).await?;
+    let author = session.author().await?;
+    let progress = Progress::of("reads and writes");
+    let tell = |done, total| {
+        if files.len() > 1 {
+            progress.tell(done, total);
+        }
+    };
+    let written = operator::apply(&table, &files, apply.yes, &author, &tell).await?;
+    drop(progress);
     output.show(&written, || written.iter().map(render::written).collect())?;
     Ok(Status::Done)
 }

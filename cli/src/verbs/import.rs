@@ -11,6 +11,7 @@ use crate::args::{Import as Asked, ImportCloudformation, ImportTerraform};
 use crate::failure::{Failure, Status};
 use crate::import::{Import, Stated, cloudformation, terraform};
 use crate::output::{self, Output};
+use crate::progress::Progress;
 use crate::records;
 use crate::render;
 use crate::session::Session;
@@ -107,6 +108,7 @@ fn write(folder: &Path, import: &Import, output: Output) -> Result<(), Failure> 
     };
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     let mut written = Vec::new();
+    let progress = Progress::of("files");
     for file in &import.records {
         let (path, text) = (path(file), records::new_text(file)?);
         // Not by way of another file that takes its name: that would replace one that came meanwhile.
@@ -114,7 +116,9 @@ fn write(folder: &Path, import: &Import, output: Output) -> Result<(), Failure> 
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|error| failed(&path, error))?;
         written.push((&file.address, path.display().to_string()));
+        progress.tell(written.len(), import.records.len());
     }
+    drop(progress);
     let files: Vec<Value> = written
         .iter()
         .map(|(group, file)| json!({"group": group, "file": file}))

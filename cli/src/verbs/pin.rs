@@ -1,21 +1,134 @@
-//! `pin`: the live rules of a group become its record.
+//! `pin`: the live rules of groups become their records.
 
-use rulekeeper::operator::{self, PinOptions};
+use rulekeeper::operator::{
+    self, Fleet, FleetGroup, FleetOptions, FleetOutcome, PinOptions, Selection,
+};
+use serde::Serialize;
 
 use crate::args::Pin;
+use crate::confirm::{self, declined, on_terminal};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::render;
-use crate::session::Session;
+use crate::session::{SWEEP_TIME, Session};
 
 pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<Status, Failure> {
-    let group = session.address(&pin.group).await?;
-    let (ec2, table) = session.in_scope(&group.scope).await?;
-    let options = PinOptions {
-        mode: pin.mode,
-        note: pin.note,
+    let (selection, mut options) = asked(&pin)?;
+    let alone = match &selection {
+        Selection::Named(ids) if ids.len() == 1 => ids.first().cloned(),
+        _ => None,
     };
-    let written = operator::pin(&ec2, &table, &group, &options, &session.author().await?).await?;
-    output.show(&written, || render::written(&written))?;
-    Ok(Status::Done)
+    if let Some(id) = alone {
+        if !pin.dry_run {
+            let group = session.address(&id).await?;
+            let (ec2, table) = session.in_scope(&group.scope).await?;
+            let author = session.author().await?;
+            let written = operator::pin(&ec2, &table, &group, &options.pin, &author).await?;
+            output.show(&written, || render::written(&written))?;
+            return Ok(Status::Done);
+        }
+        // What is shown is what the same command would do without --dry-run.
+        options.replace = true;
+    } else if !(pin.yes || pin.dry_run || on_terminal()) {
+        return Err(
+            Failure::usage("several groups are pinned unasked only with --yes")
+                .hint("Look with --dry-run at what would be recorded, and then give --yes."),
+        );
+    }
+    many(session, output, &pin, &selection, &options).await
+}
+
+/// What the command line asks for. Whoever names a service's group, or one whose record was taken out, means it.
+fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
+    for (place, tag) in pin.tags.iter().enumerate() {
+        let earlier = pin.tags.iter().take(place);
+        let contradicts = |other: &&operator::TagChoice| {
+            other.key == tag.key && other.value.is_some() && other.value != tag.value
+        };
+        if let Some(other) = earlier.filter(contradicts).find(|_| tag.value.is_some()) {
+            return Err(
+                Failure::usage(format_args!("no group is tagged both {other} and {tag}")).hint(
+                    "Of several --tag all must fit; pin them one after the other to have either.",
+                ),
+            );
+        }
+    }
+    let named = !pin.groups.is_empty();
+    let selection = match named {
+        true => Selection::Named(pin.groups.iter().cloned().collect()),
+        false => Selection::Chosen {
+            vpcs: pin.vpcs.iter().cloned().collect(),
+            tags: pin.tags.clone(),
+        },
+    };
+    let options = FleetOptions {
+        pin: PinOptions {
+            mode: pin.mode,
+            note: pin.note.clone(),
+        },
+        include_managed: pin.include_managed || named,
+        replace: pin.replace,
+        include_unpinned: named,
+    };
+    Ok((selection, options))
+}
+
+/// What is shown of many groups.
+#[derive(Serialize)]
+struct Many<'a> {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    groups: &'a [FleetGroup],
+}
+
+async fn many(
+    session: &Session,
+    output: Output,
+    pin: &Pin,
+    selection: &Selection,
+    options: &FleetOptions,
+) -> Result<Status, Failure> {
+    let fleet = survey(session, selection, options).await?;
+    if pin.dry_run {
+        return show(output, true, &fleet.groups());
+    }
+    let to_write = fleet.to_write();
+    let records = match to_write {
+        1 => "this record".to_owned(),
+        more => format!("these {more} records"),
+    };
+    let shown = || render::fleet(&fleet.groups());
+    let question = format!("Write {records}?");
+    if to_write > 0 && !confirm::agreed(pin.yes, shown, &question)? {
+        return Ok(declined());
+    }
+    // The table is had anew: whoever was asked may have taken their time.
+    let table = session.table_for(SWEEP_TIME).await?;
+    let author = session.author().await?;
+    let progress = Progress::of("records");
+    let tell = |done, total| progress.tell(done, total);
+    let groups = fleet.write(&table, &author, &tell).await;
+    drop(progress);
+    show(output, false, &groups)
+}
+
+async fn survey(
+    session: &Session,
+    selection: &Selection,
+    options: &FleetOptions,
+) -> Result<Fleet, Failure> {
+    let scope = session.scope().await?;
+    let (ec2, table) = session.in_scope_for(&scope, SWEEP_TIME).await?;
+    let progress = Progress::of("groups");
+    let tell = |done, total| progress.tell(done, total);
+    Ok(operator::survey(&ec2, &table, &scope, selection, options, &tell).await?)
+}
+
+fn show(output: Output, dry_run: bool, groups: &[FleetGroup]) -> Result<Status, Failure> {
+    output.show(&Many { dry_run, groups }, || render::fleet(groups))?;
+    let failed = groups
+        .iter()
+        .any(|group| group.outcome == FleetOutcome::Failed);
+    Ok(if failed { Status::Failed } else { Status::Done })
 }

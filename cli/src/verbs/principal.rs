@@ -6,10 +6,11 @@ use rulekeeper::operator::{
 };
 use rulekeeper::principals::{Policy, Principal as Entry};
 
-use crate::args::{AddPrincipal, Principal, RemovePrincipal};
+use crate::args::{AddPrincipal, Principal, RemovePrincipal, ResetPrincipals};
 use crate::confirm::{self, declined};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
+use crate::records::Ordered;
 use crate::render;
 use crate::session::Session;
 
@@ -27,6 +28,7 @@ pub(super) async fn run(
         }
         Principal::Add(add) => self::add(session, output, add).await,
         Principal::Remove(remove) => self::remove(session, output, remove).await,
+        Principal::Reset(reset) => self::reset(session, output, &reset).await,
     }
 }
 
@@ -79,6 +81,24 @@ async fn remove(
     finish(session, output, draft, remove.consent.yes).await
 }
 
+async fn reset(
+    session: &Session,
+    output: Output,
+    reset: &ResetPrincipals,
+) -> Result<Status, Failure> {
+    let table = session.table().await?;
+    let draft = operator::reset_principals(&table, reset.reason.as_deref()).await?;
+    if let Some(lost) = draft.lost() {
+        eprintln!("these settings cannot be understood:");
+        eprint!("{}", crate::output::json(&Ordered(lost))?);
+    }
+    let question = "Replace them by an empty list?";
+    if !confirm::agreed(reset.consent.yes, String::new, question)? {
+        return Ok(declined());
+    }
+    write(session, output, draft).await
+}
+
 async fn finish(
     session: &Session,
     output: Output,
@@ -89,6 +109,14 @@ async fn finish(
     if !draft.changes_nothing() && !confirm::agreed(yes, shown, "Make this the list?")? {
         return Ok(declined());
     }
+    write(session, output, draft).await
+}
+
+async fn write(
+    session: &Session,
+    output: Output,
+    draft: PrincipalDraft,
+) -> Result<Status, Failure> {
     let author = session.author().await?;
     let written = draft.write(&session.table().await?, &author).await?;
     output.show(&written, || render::principals_written(&written))?;

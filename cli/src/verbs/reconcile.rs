@@ -66,10 +66,12 @@ pub(super) async fn answers(
         );
     } else {
         let mut seen = BTreeSet::new();
-        for id in groups.iter().filter(|id| seen.insert((*id).clone())) {
+        let groups: Vec<&GroupId> = groups.iter().filter(|id| seen.insert(*id)).collect();
+        let progress = Progress::of("groups");
+        for id in &groups {
             let lookup = Lookup {
                 scope: scope.clone(),
-                group: GroupLocator::Id(id.clone()),
+                group: GroupLocator::Id((*id).clone()),
                 trigger: trigger.clone(),
                 call: None,
                 evidence: Evidence::default(),
@@ -79,6 +81,9 @@ pub(super) async fn answers(
                     .reconcile(&lookup, &home, Budget::of(GROUP_TIME))
                     .await,
             );
+            if groups.len() > 1 {
+                progress.tell(answers.len(), groups.len());
+            }
         }
     }
     Ok(answers)

@@ -125,7 +125,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Python, which moto needs too, makes the terminal.
-    fn start(command: &Command) -> Self {
+    pub(crate) fn start(command: &Command) -> Self {
         let moto = std::env::var_os("RULEKEEPER_MOTO").expect("`make test` sets it");
         let mut outer = Command::new(Path::new(&moto).with_file_name("python"));
         outer.env_clear().args(["-c", ON_A_TERMINAL]);
@@ -230,10 +230,13 @@ impl Scene {
         }
         create.send().await.expect("a table");
         let folder = scratch(name);
+        let ec2 = aws_sdk_ec2::Client::new(&config);
+        // moto loads its EC2 with the first call, which takes seconds. This one may be repeated without harm.
+        ec2.describe_vpcs().send().await.expect("VPCs");
         Self {
             table: name.to_owned(),
             folder,
-            ec2: aws_sdk_ec2::Client::new(&config),
+            ec2,
             dynamodb,
         }
     }

@@ -1,0 +1,76 @@
+//! The verb that makes live rules a record.
+
+use clap::Args;
+use rulekeeper::desired::Mode;
+use rulekeeper::model::GroupId;
+use rulekeeper::operator::TagChoice;
+
+use super::{group_id, mode};
+
+const PIN_HELP: &str = "\
+Mode, pause, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
+
+One named group is pinned at once. Several, and those that --vpc, --tag or --all choose, are shown first: what is new, what
+changes, and what is left out and why. On a terminal it asks then; elsewhere it takes --yes to write, or --dry-run to stop.
+
+Left out are groups that an AWS service manages, unless they are named or --include-managed is given; groups whose record
+was taken out with `unpin`, unless they are named; and records that would lose a rule because it is not live, unless
+--replace is given: that may be an outage, and the record the only memory.
+A group that cannot be pinned is named with the reason, holds back none of the others, and makes the exit code 1.
+What is written already is not written again, so a command that was interrupted may be run again.
+
+Examples:
+  rulekeeper pin sg-0123456789abcdef0
+  rulekeeper pin sg-0123456789abcdef0 --mode observe --note 'watch first, CHG-1234'
+  rulekeeper pin --all --dry-run
+  rulekeeper pin --vpc vpc-0123456789abcdef0 --tag env=prod --tag team --mode observe
+  rulekeeper pin --all --yes --output json | jq '.groups[] | select(.outcome == \"left_out\")'";
+
+#[derive(Debug, Args)]
+#[command(after_help = PIN_HELP)]
+pub(crate) struct Pin {
+    /// The groups
+    #[arg(
+        value_name = "GROUP",
+        value_parser = group_id,
+        required_unless_present_any = ["vpcs", "tags", "all"],
+        conflicts_with_all = ["vpcs", "tags", "all"]
+    )]
+    pub(crate) groups: Vec<GroupId>,
+    /// Every group of this VPC; of several VPCs, of any of them
+    #[arg(long = "vpc", value_name = "VPC", value_parser = vpc)]
+    pub(crate) vpcs: Vec<String>,
+    /// Every group with this tag, whatever its value if only KEY is given; of several tags, with all of them
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub(crate) tags: Vec<TagChoice>,
+    /// Every group of the account and Region
+    #[arg(long, conflicts_with_all = ["vpcs", "tags"])]
+    pub(crate) all: bool,
+    /// Record groups that an AWS service manages too, such as those of EKS clusters
+    #[arg(long)]
+    pub(crate) include_managed: bool,
+    /// Take rules that are not live out of records that keep them
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Show what would be recorded, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// enforce puts missing rules back, observe only reports them [default: as before, or enforce]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub(crate) mode: Option<Mode>,
+    /// Why, for whoever reads the record [default: as before]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// Do not ask first; needed for several groups where there is no terminal to ask on
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// A VPC's id as EC2 writes it: `vpc-` and hexadecimal digits.
+fn vpc(text: &str) -> Result<String, String> {
+    let digits = text.strip_prefix("vpc-").unwrap_or_default();
+    match !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(text.to_owned()),
+        false => Err("give a VPC's id such as vpc-0123456789abcdef0".to_owned()),
+    }
+}
