@@ -20,6 +20,9 @@ use crate::sweep::{Bounds, sweep};
 /// EventBridge User Guide, "PutEvents event entry size"); two sweeps may share one.
 const ANSWER_BYTES_MAX: usize = 100_000;
 
+/// The least time to begin a group with; most take a tenth of it.
+const GROUP_TIME_MIN: Duration = Duration::from_secs(2);
+
 /// The longest time for one group of a sweep.
 const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -84,6 +87,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
             let bounds = Bounds {
                 part,
                 answer_bytes_max: ANSWER_BYTES_MAX,
+                group_time_min: GROUP_TIME_MIN,
                 group_time_max: GROUP_TIME_MAX,
             };
             let quiet = |_, _| {};

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::actual::ActualRules;
 use crate::budget::Budget;
-use crate::desired::DesiredRecord;
+use crate::desired::{DesiredRecord, Unreadable};
 use crate::error::{ApiError, Verdict};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
 use crate::model::{GroupAddress, GroupId, InvalidIdentifier, Part, Scope};
@@ -30,6 +30,8 @@ pub struct Bounds {
     pub part: Part,
     /// With so many bytes of reports it leaves the rest to others.
     pub answer_bytes_max: usize,
+    /// A group that differs is not begun with less time than this left, once any was looked at: it would only fail.
+    pub group_time_min: Duration,
     /// The longest time for one group, so that one on which EC2 stumbles does not take that of all.
     pub group_time_max: Duration,
 }
@@ -40,6 +42,7 @@ impl Default for Bounds {
         Self {
             part: Part::default(),
             answer_bytes_max: usize::MAX,
+            group_time_min: Duration::ZERO,
             group_time_max: Duration::from_secs(60 * 60),
         }
     }
@@ -283,8 +286,19 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
                 }
                 Ok(id) => {
                     let actual = live.remove(&id).unwrap_or_default();
-                    if mark == Mark::None && is_as_recorded(&item, &actual, self.scope) {
+                    let state = State::of(&item, &actual, self.scope);
+                    if let State::Unreadable(unreadable) = state {
+                        let reason = unreadable.to_string();
+                        let group = Some(self.address(id));
+                        let mut report = self.bare(group, GroupOutcome::Failed, reason);
+                        report.unreadable = true;
+                        self.tally.add(report);
+                    } else if mark == Mark::None && matches!(state, State::AsRecorded) {
                         self.tally.count(GroupOutcome::Converged);
+                    } else if self.reached.is_some()
+                        && !self.budget.allows(self.bounds.group_time_min)
+                    {
+                        return Err(Stop::OutOfTime);
                     } else {
                         let report = self.reconcile(id).await;
                         self.tally.add(report);
@@ -362,12 +376,27 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
     }
 }
 
-/// Whether nothing at all is to be said of a group: its record can be read, is not paused, and nothing is missing.
-fn is_as_recorded(item: &Value, actual: &ActualRules, scope: &Scope) -> bool {
-    DesiredRecord::from_json(item, &scope.account).is_ok_and(|reading| {
-        let plan = plan(&reading.record, actual, &BTreeSet::new());
-        reading.record.pause.is_none() && plan.missing.is_empty() && plan.superseded.is_empty()
-    })
+/// What one look at a group comes to.
+enum State {
+    /// Nobody can say what it should hold, whatever else is read of it.
+    Unreadable(Unreadable),
+    /// Nothing at all is to be said of it: it is not paused, and nothing is missing.
+    AsRecorded,
+    Other,
+}
+
+impl State {
+    fn of(item: &Value, actual: &ActualRules, scope: &Scope) -> Self {
+        let record = match DesiredRecord::from_json(item, &scope.account) {
+            Ok(reading) => reading.record,
+            Err(unreadable) => return Self::Unreadable(unreadable),
+        };
+        let plan = plan(&record, actual, &BTreeSet::new());
+        match record.pause.is_none() && plan.missing.is_empty() && plan.superseded.is_empty() {
+            true => Self::AsRecorded,
+            false => Self::Other,
+        }
+    }
 }
 
 fn gone(trigger: &Trigger, group: GroupAddress) -> Report {

@@ -137,8 +137,7 @@ fn the_adapter_calls_nothing_that_takes_a_rule_away() {
 #[test]
 fn the_function_may_write_records_incidents_and_state_and_no_settings() {
     let template = source("template.yaml");
-    let condition =
-        "dynamodb:LeadingKeys: [\"desired#*\", \"history#*\", \"incident#*\", \"state#*\"]";
+    let condition = "dynamodb:LeadingKeys: [\"desired#*\", \"history#*\", \"incident#*\", \"state#*\", \"fleet\"]";
     assert_eq!(template.matches(condition).count(), 1);
     let statement = template
         .split("Sid: WriteRecordsIncidentsAndState")
@@ -364,7 +363,7 @@ fn notices_are_of_outcomes_and_fields_that_reports_have() {
 }
 
 #[test]
-fn beside_ec2_and_the_table_the_role_may_only_log_trace_and_pass_results_on() {
+fn beside_ec2_and_the_table_the_role_may_only_log_trace_and_pass_results_and_sweeps_on() {
     let role = resource("FunctionRole");
     let others: BTreeSet<String> = actions(&role)
         .into_iter()
@@ -374,6 +373,9 @@ fn beside_ec2_and_the_table_the_role_may_only_log_trace_and_pass_results_on() {
         "events:PutEvents",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
         "sqs:SendMessage",
         "sts:AssumeRole",
         "xray:PutTelemetryRecords",
@@ -383,6 +385,31 @@ fn beside_ec2_and_the_table_the_role_may_only_log_trace_and_pass_results_on() {
     let statement = role.split("Sid: TellResults").nth(1).expect("it is there");
     let resource = values(statement, "Resource").first().copied();
     assert_eq!(resource, Some("!GetAtt ResultsBus.Arn"));
+    for sid in ["HandOverSweeps", "FeedOnSweeps"] {
+        let statement = role.split(&format!("Sid: {sid}\n")).nth(1).expect(sid);
+        let resource = values(statement, "Resource").first().copied();
+        assert_eq!(resource, Some("!GetAtt SweepQueue.Arn"), "{sid}");
+    }
+}
+
+#[test]
+fn the_function_hands_sweeps_over_to_the_queue_that_feeds_it() {
+    let function = resource("Function");
+    let queue = values(&function, "RULEKEEPER_SWEEP_QUEUE");
+    assert_eq!(queue, ["!Ref SweepQueue"]);
+    assert_eq!(values(&function, "Queue"), ["!GetAtt SweepQueue.Arn"]);
+    // Without this a failed part would bring back its neighbours too.
+    assert_eq!(
+        values(&function, "FunctionResponseTypes"),
+        ["[ReportBatchItemFailures]"]
+    );
+    let seconds = |text: &str, key: &str| {
+        let value = values(text, key).first().and_then(|text| text.parse().ok());
+        value.unwrap_or(0_u32)
+    };
+    // Lambda Developer Guide, "Using Lambda with Amazon SQS": six times the function's time.
+    let hidden = seconds(&resource("SweepQueue"), "VisibilityTimeout");
+    assert_eq!(hidden, 6 * seconds(&function, "Timeout"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Identifiers in the shapes that AWS hands out, and the check that a given one could be real.
 
-/// A fresh id such as `sg-0a1b2c3d4e5f60718`: the prefix and 17 hexadecimal digits, the longer of EC2's two forms.
+/// A fresh id such as `sg-0a1b2c3d4e5f60718`: the prefix and 17 hexadecimal digits, the longer of EC2's two forms, of which
+/// the first is always a zero in published ones.
 pub(crate) fn resource(prefix: &str) -> String {
-    let digits = fastrand::u128(..) >> 60;
+    let digits = fastrand::u64(..);
     format!("{prefix}-{digits:017x}")
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 mod accounted;
 mod events;
+mod fleet;
 mod meant;
 mod members;
 mod process;
