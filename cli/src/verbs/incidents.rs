@@ -6,6 +6,7 @@ use rulekeeper::operator;
 use crate::args::Incidents;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::render;
 use crate::session::{SWEEP_TIME, Session};
 
@@ -17,7 +18,11 @@ pub(super) async fn run(
     let since = asked.since.before(Timestamp::now())?;
     let table = session.table_for(SWEEP_TIME).await?;
     let scope = session.scope().await?;
-    let found = operator::incidents(&table, &scope, &asked.groups, since).await?;
+    let found = {
+        let progress = Progress::of("groups");
+        let tell = |done, total| progress.tell(done, total);
+        operator::incidents(&table, &scope, &asked.groups, since, &tell).await?
+    };
     output.show(&found, || render::incidents(&scope, &found))?;
     Ok(Status::Done)
 }
