@@ -11,6 +11,7 @@ mod events;
 mod failure;
 mod import;
 mod output;
+mod page_file;
 mod progress;
 mod records;
 mod render;

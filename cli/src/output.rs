@@ -12,6 +12,7 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     format: Format,
+    asked: bool,
 }
 
 impl Output {
@@ -24,7 +25,13 @@ impl Output {
         };
         Self {
             format: asked.unwrap_or(usual),
+            asked: asked.is_some(),
         }
+    }
+
+    /// Whether somebody said how results are to be shown.
+    pub(crate) fn is_asked(self) -> bool {
+        self.asked
     }
 
     /// Whether people are to read it.

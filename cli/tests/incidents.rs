@@ -222,3 +222,117 @@ async fn a_table_that_is_not_there_is_a_failure() {
         .exits(1);
     assert!(done.err.contains("before the first day"), "{done:?}");
 }
+
+/// The data in a page.
+fn embedded(page: &str) -> Value {
+    let from = "<script type=\"application/json\" id=\"incidents\">";
+    let (_, rest) = page.split_once(from).expect("the data");
+    let (data, _) = rest.split_once("</script>").expect("its end");
+    serde_json::from_str(data).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_page_holds_what_the_json_output_shows_and_replaces_the_page_before_it() {
+    let scene = Scene::new("incidents-page").await;
+    for minutes in 0..3 {
+        let mut hostile = written();
+        hostile.insert("reason".to_owned(), text("</script><script>alert(1)"));
+        scene
+            .put_incident("sg-0a", &ago(minutes + 1), hostile)
+            .await;
+    }
+    let file = scene.path("page.html");
+    std::fs::write(&file, "the page before").expect("a file");
+    let done = scene
+        .rulekeeper(&["incidents", "sg-0a", "--html", &file])
+        .exits(0);
+    assert_eq!(done.out, "", "the page is in place of the list");
+    assert!(
+        done.err.starts_with("wrote 3 incidents since 20"),
+        "{done:?}"
+    );
+    assert!(
+        done.err
+            .contains(&format!(" to {file}: 1 group looked at, ")),
+        "{done:?}"
+    );
+    let page = std::fs::read_to_string(&file).expect("a page");
+    let shown = scene.rulekeeper(&["incidents", "sg-0a"]).exits(0).json();
+    assert_eq!(embedded(&page), shown);
+    assert!(!page.contains("<script>alert"), "no text leaves its place");
+    let folder = std::path::Path::new(&file).parent().expect("a folder");
+    let beside = std::fs::read_dir(folder).expect("a folder");
+    let names: Vec<_> = beside
+        .filter_map(|entry| Some(entry.ok()?.file_name()))
+        .collect();
+    assert_eq!(names, ["page.html"], "nothing is left beside it");
+
+    let both = scene
+        .rulekeeper(&["incidents", "sg-0a", "--html", &file, "--output", "json"])
+        .exits(0);
+    assert_eq!(both.json(), shown);
+    let to_stdout = scene
+        .rulekeeper(&["incidents", "sg-0a", "--html", "-"])
+        .exits(0);
+    assert!(
+        to_stdout.out.starts_with("<!doctype html>"),
+        "{:.80}",
+        to_stdout.out
+    );
+    assert_eq!(embedded(&to_stdout.out), shown);
+    assert!(
+        to_stdout.err.contains("to standard output"),
+        "{}",
+        to_stdout.err
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_page_goes_where_a_link_leads_and_takes_no_device_away() {
+    let scene = Scene::new("incidents-page-link").await;
+    // The link first: once what it leads to is gone, it looks as if there were none.
+    let (link, file) = (scene.path("link.html"), scene.path("real.html"));
+    std::fs::write(&file, "before").expect("a file");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    scene
+        .rulekeeper(&["incidents", "sg-0a", "--html", &link])
+        .exits(0);
+    let page = std::fs::read_to_string(&file).expect("a page");
+    assert!(page.starts_with("<!doctype html>"));
+    assert!(
+        std::fs::symlink_metadata(&link)
+            .expect("the link")
+            .is_symlink()
+    );
+
+    let done = scene
+        .rulekeeper(&["incidents", "sg-0a", "--html", "/dev/null"])
+        .exits(1);
+    assert!(
+        done.err
+            .contains("error: /dev/null is no regular file\n\nhint: Name a file, or -"),
+        "{done:?}"
+    );
+}
+
+#[tokio::test]
+async fn on_a_terminal_too_the_page_is_written_and_the_list_is_not_shown() {
+    let scene = Scene::new("incidents-page-terminal").await;
+    for group in ["sg-0a", "sg-0b"] {
+        scene
+            .write_attribute(group, "rules", AttributeValue::L(Vec::new()))
+            .await;
+        scene.put_incident(group, &ago(1), written()).await;
+    }
+    let file = scene.path("page.html");
+    let shown = scene
+        .terminal(&["incidents", "--html", &file])
+        .end()
+        .exits(0)
+        .out;
+    assert!(shown.contains("wrote 2 incidents since"), "{shown:?}");
+    assert!(!shown.contains(WEB), "{shown:?}");
+    let page = std::fs::read_to_string(&file).expect("a page");
+    assert_eq!(keys(&embedded(&page)).len(), 2);
+}

@@ -28,6 +28,8 @@ fn wrong_usage_ends_with_2() {
         &["incidents", "sg_1"],
         &["incidents", "--since", "yesterday"],
         &["incidents", "--since", "-7d"],
+        &["incidents", "--html"],
+        &["incidents", "--html", "-", "--output", "json"],
         &["completions"],
         &["completions", "cmd"],
         &["rollback", "sg-0a"],
@@ -216,6 +218,23 @@ fn looking_back_by_what_is_no_duration_says_what_would_be_one() {
     };
     assert!(since("yesterday").contains("such as 90m, 7d or 1 month"));
     assert!(since("7d ago").contains("counted back from now"));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_refused_before_anything_is_asked_of_the_cloud() {
+    let page = |file: &str| run(bare(&["incidents", "--html", file]), "").exits(1).err;
+    let there = scratch("usage");
+    let there = there.to_str().expect("UTF-8");
+    let said = page(there);
+    assert!(
+        said.contains(&format!("error: {there} is a folder")),
+        "{said}"
+    );
+    let said = page(&format!("{there}/nowhere/page.html"));
+    assert!(
+        said.contains(&format!("there is no folder {there}/nowhere")),
+        "{said}"
+    );
 }
 
 #[test]

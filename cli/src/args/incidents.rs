@@ -1,5 +1,7 @@
 //! The verb that shows what happened.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use rulekeeper::model::GroupId;
 use rulekeeper::operator::Since;
@@ -8,10 +10,15 @@ const INCIDENTS_HELP: &str = "\
 The newest comes first. The table keeps incidents for 90 days. A group whose record was taken out has to be named.
 How long rules were missing is counted from the event; of what a sweep or an operator found, nobody knows since when.
 
+With --html a page for a browser is written in place of the list: a timeline of each group, filters, and every incident
+with its rules. The page is one file, needs no network and sends nothing. A file of that name is replaced once the new
+page is complete. The list is shown as well if --output is given.
+
 Examples:
   rulekeeper incidents
   rulekeeper incidents sg-0123456789abcdef0 --since 12h
-  rulekeeper incidents --since 30d --output json | jq -r '.incidents[].trigger.principal'";
+  rulekeeper incidents --since 30d --output json | jq -r '.incidents[].trigger.principal'
+  rulekeeper incidents --since 30d --html review.html";
 
 #[derive(Debug, Args)]
 #[command(after_help = INCIDENTS_HELP)]
@@ -27,4 +34,7 @@ pub(crate) struct Incidents {
         allow_hyphen_values = true
     )]
     pub(crate) since: Since,
+    /// Write a page for a post-incident review; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }

@@ -1,0 +1,208 @@
+// Incidents as the function writes them, made by code. Each is made from flags, and what the page should say of all of
+// them follows from the same flags, not from the page's code.
+
+const REGION = 'eu-west-1';
+const MINUTE = 60_000;
+
+// Texts that would run, or end what holds them, if any were taken for more than text.
+export const HOSTILE = [
+  '</script><script>window.owned=1</script>',
+  '<img src=x onerror="window.owned=2">',
+  '<!-- <script> --!> <svg onload=window.owned=3>',
+  '\'"`${window.owned=4}\\u0022',
+  'javascript:window.owned=5',
+  'two\u2028lines\u2029\u0000\u001b[31m\u202Edesrever',
+];
+
+const ROLE = 'arn:aws:iam::111122223333:role/';
+const ACTORS = [
+  'eks/aws-load-balancer-controller',
+  'terraform',
+  'ack-ec2-controller',
+  'console/maria',
+  'ci/deployer',
+].map((name) => ROLE + name);
+
+// The same numbers each time.
+function randomly(seed) {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+const rule = (n) => `tcp ${8000 + (n % 900)} from 10.${n % 250}.0.0/16`;
+
+// What kinds of incidents there are: the outcome, the rules by outcome, and what found it.
+const KINDS = [
+  { outcome: 'restored', rules: ['restored', 'restored', 'already_present'] },
+  { outcome: 'restored', rules: ['restored'] },
+  { outcome: 'restored', rules: ['restored', 'restored', 'restored', 'restored_elsewhere'] },
+  { outcome: 'partial', rules: ['restored', 'failed'] },
+  { outcome: 'contested', rules: ['contested'] },
+  { outcome: 'held', rules: ['held'] },
+  { outcome: 'restored', rules: ['restored'], kind: 'sweep' },
+  { outcome: 'restored', rules: ['restored', 'restored'], kind: 'operator' },
+  { outcome: 'converged', rules: ['superseded', 'superseded'] },
+  { outcome: 'failed', rules: ['failed', 'failed'] },
+  { unreadable: true },
+];
+const MISSING = ['failed', 'held', 'contested'];
+const BACK = ['restored', 'restored_elsewhere'];
+
+const REASONS = {
+  failed: { error_code: 'InvalidGroup.NotFound', reason: 'sg-0fedcba9876543210 does not exist' },
+  contested: { reason: `left alone until 10:40: ${ACTORS[0]} has revoked it 6 times within 10 minutes` },
+  held: { reason: 'the record is paused' },
+  superseded: { reason: 'tcp 80-9100 from 10.0.0.0/8 allows the same' },
+  restored_elsewhere: { reason: 'somebody else put it back' },
+};
+
+function story(kind, n, time, who, random) {
+  const lines = kind.rules.map((outcome, at) => ({
+    rule: rule(n * 4 + at),
+    outcome,
+    ...(outcome === 'restored' ? { rule_id: `sgr-${(n * 4 + at).toString(16).padStart(17, '0')}` } : REASONS[outcome]),
+  }));
+  const restored = kind.rules.includes('restored');
+  const trigger =
+    kind.kind === 'sweep'
+      ? { kind: 'sweep' }
+      : kind.kind === 'operator'
+        ? { kind: 'operator', principal: ROLE + 'oncall' }
+        : {
+            kind: 'event',
+            event_id: `event-${n}`,
+            event_name: 'RevokeSecurityGroupIngress',
+            event_time: new Date(time).toISOString(),
+            principal: who,
+          };
+  const quick = 1200 + random(1500);
+  const timing = { total_ms: 90 + random(200), ...(restored ? { restored_ms: 40 + random(60) } : {}) };
+  if (trigger.kind === 'event') timing.event_age_ms = n % 41 === 0 ? quick * 30 : quick;
+  return {
+    trigger,
+    outcome: kind.outcome,
+    reason: `${kind.rules.filter((o) => o === 'restored').length} of ${kind.rules.length} dropped rules restored`,
+    generation: 1 + (n % 12),
+    rules: lines,
+    unexpected: n % 7 ? [] : ['tcp 22 from 0.0.0.0/0'],
+    timing,
+    calls: { AuthorizeSecurityGroupIngress: 1, BatchGetItem: 1, DescribeSecurityGroupRules: 2 },
+    ...(kind.outcome === 'contested' ? { notices: [`rulekeeper and ${who} undo each other's work`] } : {}),
+    ...(n % 23 ? {} : { warnings: ['the tag owner could not be set'] }),
+    expires_at: Math.floor(time / 1000) + 90 * 86400,
+    revision: 1,
+  };
+}
+
+// So many incidents of so many groups, the newest ten minutes before `now`; each group's in turn.
+export function fixture(total, groups, now) {
+  const random = randomly(total);
+  const ids = Array.from({ length: groups }, (_, n) => `sg-0${(n * 7919 + 0xabc123).toString(16).padStart(16, '0')}`);
+  const items = [];
+  const expected = {
+    incidents: 0,
+    groups: 0,
+    rules: {},
+    outcomes: {},
+    actors: {},
+    byGroup: {},
+    open: 0,
+    points: 0,
+    unknown: 0,
+    unreadable: 0,
+    hostile: 0,
+    ids,
+  };
+  const latest = new Set();
+  const add = (table, name, by = 1) => {
+    table[name] = (table[name] ?? 0) + by;
+  };
+  const step = (6 * 24 * 60 * MINUTE) / total;
+  for (let n = 0; n < total; n += 1) {
+    const group = ids[n < groups ? n : random(groups)];
+    const time = Math.floor((now - 10 * MINUTE - n * step) / 1000) * 1000;
+    const kind = KINDS[n < 40 ? n % KINDS.length : [0, 1, 2, 0, 1, random(KINDS.length)][random(6)]];
+    const who = ACTORS[Math.min(random(ACTORS.length), random(ACTORS.length))];
+    const key = `${new Date(time).toISOString().replace('.000Z', 'Z')}#event-${n}`;
+    const item = kind.unreadable ? { trigger: {}, rules: 'by hand' } : story(kind, n, time, who, random);
+    if (!kind.unreadable && n % 29 === 3) {
+      const text = HOSTILE[((n / 29) | 0) % HOSTILE.length];
+      Object.assign(item, {
+        reason: text,
+        warnings: [text],
+        notices: text,
+        calls: { [text]: 1 },
+        note: { [text]: text },
+      });
+      item.rules[0].reason = text;
+      if (item.trigger.kind === 'event') item.trigger.principal = text;
+      expected.hostile += 1;
+    }
+    items.push({ group, key, item });
+    count(item, kind, group);
+  }
+  function count(item, kind, group) {
+    expected.incidents += 1;
+    add(expected.byGroup, group);
+    if (kind.unreadable) {
+      expected.unreadable += 1;
+      add(expected.outcomes, 'unreadable');
+      expected.points += 1;
+      return;
+    }
+    add(expected.outcomes, item.outcome);
+    kind.rules.forEach((outcome) => add(expected.rules, outcome));
+    if (item.trigger.principal && item.trigger.kind === 'event') add(expected.actors, item.trigger.principal);
+    // Every incident has rules of its own, so the next one of the group says that they are missing no more: only the
+    // newest that can be read is open.
+    if (!latest.has(group) && kind.rules.some((outcome) => MISSING.includes(outcome))) expected.open += 1;
+    latest.add(group);
+    const missed = kind.rules.some((outcome) => MISSING.includes(outcome) || BACK.includes(outcome));
+    if (!missed) expected.points += 1;
+    else if (item.trigger.kind !== 'event') expected.unknown += 1;
+  }
+  expected.groups = Object.keys(expected.byGroup).length;
+  return { items, expected };
+}
+
+// A rule that two incidents leave missing and a sweep puts back, with known times: 40 min 0.5 s after the first drop. And
+// an item that somebody wrote with a key of their own.
+export function chain(now) {
+  const group = 'sg-0c0ffee0c0ffee000';
+  const time = (minutes) => new Date(now - minutes * MINUTE).toISOString().replace(/\.\d+Z$/, '.000Z');
+  const line = (outcome) => ({ rule: 'tcp 443 from 10.0.0.0/8', outcome });
+  const item = (trigger, outcome, timing) => ({ trigger, outcome, rules: [line(outcome)], timing, reason: 'chain' });
+  const revoke = { kind: 'event', event_name: 'RevokeSecurityGroupIngress', principal: `${ROLE}chain` };
+  return [
+    { group, key: `${time(60)}#first`, item: item(revoke, 'failed', { event_age_ms: 2000, total_ms: 90 }) },
+    { group, key: `${time(50)}#second`, item: item(revoke, 'failed', { event_age_ms: 2000, total_ms: 90 }) },
+    { group, key: `${time(20)}#sweep`, item: item({ kind: 'sweep' }, 'restored', { restored_ms: 500, total_ms: 600 }) },
+    { group, key: 'by hand', item: item(revoke, 'restored', {}) },
+  ];
+}
+
+// The same in DynamoDB's notation, with a record for each group, so that the command line finds it.
+export function written(items, account) {
+  const groups = [...new Set(items.map(({ group }) => group))];
+  const records = groups.map((group) => ({
+    pk: { S: `desired#${account}#${REGION}` },
+    sk: { S: group },
+    rules: { L: [] },
+  }));
+  const incidents = items.map(({ group, key, item }) => ({
+    pk: { S: `incident#${account}#${REGION}#${group}` },
+    sk: { S: key },
+    ...attribute(item).M,
+  }));
+  return [...records, ...incidents];
+}
+
+function attribute(value) {
+  if (Array.isArray(value)) return { L: value.map(attribute) };
+  if (typeof value === 'number') return { N: String(value) };
+  if (typeof value === 'string') return { S: value };
+  return { M: Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, attribute(inner)])) };
+}
