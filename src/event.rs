@@ -9,7 +9,7 @@ use std::fmt;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{AccountId, GroupAddress, GroupId, Region, RuleId, RuleKey, Scope};
@@ -23,6 +23,8 @@ pub enum Intent {
     Reconcile(Box<Lookup>),
     /// Look at every group with a record.
     Sweep(Sweep),
+    /// Say what the role allows.
+    Doctor(Examination),
     /// Nothing to do.
     Ignore(Ignored),
 }
@@ -85,6 +87,14 @@ pub struct Sweep {
     pub region: Option<Region>,
     /// What set this off.
     pub trigger: Trigger,
+}
+
+/// A request to try what the role allows, `{"doctor": {}}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Examination {
+    /// Accounts and Regions to look at besides the function's own.
+    #[serde(default)]
+    pub scopes: Vec<Scope>,
 }
 
 /// Something that needs no work.
@@ -171,6 +181,7 @@ pub struct Evidence {
 pub fn intent(payload: &Value) -> Intent {
     match payload {
         Value::Object(fields) if fields.contains_key("sweep") => sweep_request(&fields["sweep"]),
+        Value::Object(fields) if fields.contains_key("doctor") => examination(&fields["doctor"]),
         Value::Object(fields) if fields.contains_key("detail") => envelope(payload),
         Value::Object(fields) if fields.contains_key("eventName") => {
             record(payload, &Envelope::default())
@@ -178,7 +189,7 @@ pub fn intent(payload: &Value) -> Intent {
         Value::Object(_) => ignore(
             Trigger::default(),
             None,
-            "neither an EventBridge event, nor a CloudTrail record, nor a sweep request",
+            "neither an EventBridge event, nor a CloudTrail record, nor a request for a sweep or the doctor",
         ),
         _ => ignore(
             Trigger::default(),
@@ -208,6 +219,13 @@ fn sweep_request(request: &Value) -> Intent {
             trigger,
         }),
         (Err(reason), _) | (_, Err(reason)) => ignore(trigger, None, reason),
+    }
+}
+
+fn examination(request: &Value) -> Intent {
+    match Examination::deserialize(request) {
+        Ok(examination) => Intent::Doctor(examination),
+        Err(error) => ignore(Trigger::default(), None, format!("doctor: {error}")),
     }
 }
 

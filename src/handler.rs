@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::budget::Budget;
+use crate::doctor::{self, TryClouds};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, intent};
 use crate::memory::MissingReferences;
 use crate::model::{AccountId, GroupAddress, Region, Scope};
@@ -91,7 +92,7 @@ pub struct Handler<C> {
     now: fn() -> Timestamp,
 }
 
-impl<C: Clouds> Handler<C> {
+impl<C: TryClouds> Handler<C> {
     /// A handler that acts, or only plans, by its settings.
     pub fn new(clouds: C, settings: Settings, now: fn() -> Timestamp) -> Self {
         Self {
@@ -130,6 +131,12 @@ impl<C: Clouds> Handler<C> {
             }
             Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
             Intent::Sweep(request) => self.sweep(request, home, budget, &|_, _| {}).await,
+            Intent::Doctor(asked) => {
+                // Apart, so that what is asked once in a while takes no room in every event's work.
+                let doctor = doctor::examine(&self.clouds, home, &asked, budget, self.now);
+                let doctor = Box::pin(doctor).await;
+                Answer::Doctor { doctor }
+            }
         }
     }
 

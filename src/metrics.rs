@@ -18,6 +18,8 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
     let reports = match answer {
         Answer::Group(report) => std::slice::from_ref(&**report),
         Answer::Sweep(sweep) => &sweep.reports,
+        // It is about no group, and its time is nobody's waiting for a rule.
+        Answer::Doctor { .. } => return Vec::new(),
     };
     let rules = |outcome: RuleOutcome| {
         reports

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::doctor::Findings;
 use crate::event::{Trigger, TriggerKind};
 use crate::model::{GroupAddress, RuleId, RuleKey};
 
@@ -367,6 +368,11 @@ pub enum Answer {
     Group(Box<Report>),
     /// To a schedule or a sweep request.
     Sweep(SweepReport),
+    /// To the doctor.
+    Doctor {
+        /// What was found.
+        doctor: Findings,
+    },
 }
 
 impl Answer {
@@ -375,6 +381,7 @@ impl Answer {
         let (reports, remarks) = match self {
             Self::Group(report) => (std::slice::from_ref(&**report), &[][..]),
             Self::Sweep(sweep) => (&sweep.reports[..], &sweep.remarks[..]),
+            Self::Doctor { .. } => (&[][..], &[][..]),
         };
         reports.iter().chain(remarks)
     }

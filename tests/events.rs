@@ -72,6 +72,7 @@ fn every_sample_is_read_as_the_readme_says() {
         let found = match intent(&read(&file)) {
             Intent::Reconcile(_) => "reconciles",
             Intent::Sweep(_) => "sweeps",
+            Intent::Doctor(_) => "says",
             Intent::Ignore(_) => "`ignored`",
         };
         let looks = (expected.starts_with("looks") || expected.starts_with("reads"))
@@ -281,7 +282,7 @@ fn records_that_aws_wrote_are_read() {
         match intent(&event) {
             Intent::Reconcile(lookup) => assert!(!lookup.evidence.revoked.is_empty(), "{name}"),
             Intent::Ignore(ignored) => assert!(masked, "{name}: {}", ignored.reason),
-            other @ Intent::Sweep(_) => panic!("{name}: {other:?}"),
+            other @ (Intent::Sweep(_) | Intent::Doctor(_)) => panic!("{name}: {other:?}"),
         }
     }
 }

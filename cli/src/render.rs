@@ -2,6 +2,7 @@
 
 use comfy_table::{Row, Table, presets};
 
+mod checks;
 mod difference;
 mod history;
 mod incidents;
@@ -11,6 +12,7 @@ mod record;
 mod report;
 mod written;
 
+pub(crate) use checks::checks;
 pub(crate) use difference::difference;
 pub(crate) use history::history;
 pub(crate) use incidents::incidents;

@@ -91,7 +91,7 @@ fn retryable(answer: &Answer) -> Option<String> {
     }
     let of_sweep = match answer {
         Answer::Sweep(sweep) => sweep.reason.clone(),
-        Answer::Group(_) => None,
+        Answer::Group(_) | Answer::Doctor { .. } => None,
     };
     let of_groups = answer
         .reports()

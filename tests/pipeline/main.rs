@@ -5,6 +5,7 @@
 mod support;
 
 mod accounted;
+mod doctor;
 mod events;
 mod meant;
 mod members;

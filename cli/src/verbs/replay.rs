@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rulekeeper::aws::Clients;
 use rulekeeper::budget::Budget;
-use rulekeeper::event::{GroupLocator, Intent, Lookup, Sweep, intent};
+use rulekeeper::event::{GroupLocator, Intent, Lookup, Sweep, Trigger, intent};
 use rulekeeper::handler::{Handler, Home};
 use rulekeeper::model::{AccountId, GroupAddress};
 use rulekeeper::report::{Answer, GroupOutcome, Report};
@@ -72,9 +72,12 @@ struct Player<'a> {
 impl<'a> Player<'a> {
     /// Events that ask for nothing are answered without an account, a table or a Region.
     async fn new(session: &'a Session, saved: &[Saved], execute: bool) -> Result<Self, Failure> {
-        let calls = saved
-            .iter()
-            .any(|saved| !matches!(intent(&saved.event), Intent::Ignore(_)));
+        let calls = saved.iter().any(|saved| {
+            matches!(
+                intent(&saved.event),
+                Intent::Reconcile(_) | Intent::Sweep(_)
+            )
+        });
         let (clients, home) = if calls {
             (session.clients().await?, session.home().await?)
         } else {
@@ -118,6 +121,13 @@ impl<'a> Player<'a> {
                     ..sweep
                 };
                 (sweep.trigger.clone(), None, account, Some(sweep))
+            }
+            Intent::Doctor(_) => {
+                let reason = "it asks what the function's role allows, which only the function can find out: run \
+                              `rulekeeper doctor`";
+                let (trigger, outcome) = (Trigger::default(), GroupOutcome::Ignored);
+                let report = Report::bare(trigger, None, outcome, reason.to_owned());
+                return Ok(Answer::Group(Box::new(report)));
             }
         };
         if let Some(account) = account
