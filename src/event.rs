@@ -9,7 +9,7 @@ use std::fmt;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{AccountId, GroupAddress, GroupId, Part, Region, RuleId, RuleKey, Scope};
@@ -25,6 +25,8 @@ pub enum Intent {
     Sweep(Sweep),
     /// Do what the messages of a queue ask for.
     Errands(Vec<Message>),
+    /// Say what the role allows.
+    Doctor(Examination),
     /// Nothing to do.
     Ignore(Ignored),
 }
@@ -102,6 +104,14 @@ pub struct Message {
     pub id: String,
     /// What it asks for, or why it asks for nothing.
     pub sweep: Result<Sweep, String>,
+}
+
+/// A request to try what the role allows, `{"doctor": {}}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Examination {
+    /// Accounts and Regions to look at besides the function's own.
+    #[serde(default)]
+    pub scopes: Vec<Scope>,
 }
 
 /// Something that needs no work.
@@ -189,6 +199,7 @@ pub fn intent(payload: &Value) -> Intent {
     match payload {
         Value::Object(fields) if fields.contains_key("sweep") => sweep_request(&fields["sweep"]),
         Value::Object(fields) if fields.contains_key("Records") => messages(&fields["Records"]),
+        Value::Object(fields) if fields.contains_key("doctor") => examination(&fields["doctor"]),
         Value::Object(fields) if fields.contains_key("detail") => envelope(payload),
         Value::Object(fields) if fields.contains_key("eventName") => {
             record(payload, &Envelope::default())
@@ -196,7 +207,7 @@ pub fn intent(payload: &Value) -> Intent {
         Value::Object(_) => ignore(
             Trigger::default(),
             None,
-            "neither an EventBridge event, nor a CloudTrail record, nor a sweep request",
+            "neither an EventBridge event, nor a CloudTrail record, nor a request for a sweep or the doctor",
         ),
         _ => ignore(
             Trigger::default(),
@@ -273,6 +284,13 @@ fn read_errand(body: &str) -> Result<Sweep, String> {
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
         ..read_sweep(request)?
     })
+}
+
+fn examination(request: &Value) -> Intent {
+    match Examination::deserialize(request) {
+        Ok(examination) => Intent::Doctor(examination),
+        Err(error) => ignore(Trigger::default(), None, format!("doctor: {error}")),
+    }
 }
 
 /// A field of a sweep request: absent is fine, wrong is not, because the wrong groups would be swept.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::budget::Budget;
+use crate::doctor::{self, TryClouds};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::fleet::Round;
 use crate::memory::{Crowd, MissingReferences};
@@ -121,7 +122,7 @@ pub struct Handler<C> {
     now: fn() -> Timestamp,
 }
 
-impl<C: Clouds> Handler<C> {
+impl<C: TryClouds> Handler<C> {
     /// A handler that acts, or only plans, by its settings.
     pub fn new(clouds: C, settings: Settings, now: fn() -> Timestamp) -> Self {
         Self {
@@ -168,6 +169,12 @@ impl<C: Clouds> Handler<C> {
                     answers.push((message.id, answer));
                 }
                 Answer::Batch(Batch { messages: answers })
+            }
+            Intent::Doctor(asked) => {
+                // Apart, so that what is asked once in a while takes no room in every event's work.
+                let doctor = doctor::examine(&self.clouds, home, &asked, budget, self.now);
+                let doctor = Box::pin(doctor).await;
+                Answer::Doctor { doctor }
             }
         }
     }

@@ -20,6 +20,7 @@
 //! - [`execute`] with [`quota`]: authorizing, and isolating what is refused. [`error`]: what an error code means.
 //! - [`reconcile`] and [`sweep`]: the order of things, for one group and for all. `fleet`: sweeps in parts.
 //! - [`report`], [`incident`], [`metrics`]: what came of it. [`handler`], [`config`]: the function around it all.
+//! - [`doctor`]: whether the function's role allows what it will need, tried without changing anything.
 //! - [`operator`]: what the CLI does beyond reconciling.
 //!
 //! # Invariants
@@ -39,6 +40,7 @@ pub mod changes;
 pub mod config;
 pub mod cover;
 pub mod desired;
+pub mod doctor;
 pub mod doubt;
 pub mod error;
 pub mod event;

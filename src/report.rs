@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::doctor::Findings;
 use crate::event::{Trigger, TriggerKind};
 use crate::model::{AccountId, GroupAddress, Part, Region, RuleId, RuleKey, Scope};
 
@@ -464,6 +465,11 @@ pub enum Answer {
     Sweep(Box<SweepReport>),
     /// To messages of a queue.
     Batch(Batch),
+    /// To the doctor.
+    Doctor {
+        /// What was found.
+        doctor: Findings,
+    },
 }
 
 impl Answer {
@@ -476,6 +482,7 @@ impl Answer {
                 let answers = batch.messages.iter();
                 answers.flat_map(|(_, answer)| answer.reports()).collect()
             }
+            Self::Doctor { .. } => Vec::new(),
         }
     }
 
@@ -485,7 +492,7 @@ impl Answer {
         match self {
             Self::Group(report) => report.passing,
             Self::Sweep(sweep) => sweep.is_worth_another_try(),
-            Self::Batch(_) => false,
+            Self::Batch(_) | Self::Doctor { .. } => false,
         }
     }
 }

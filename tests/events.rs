@@ -73,6 +73,7 @@ fn every_sample_is_read_as_the_readme_says() {
             Intent::Reconcile(_) => "reconciles",
             Intent::Sweep(_) => "sweeps",
             Intent::Errands(_) => "errands",
+            Intent::Doctor(_) => "says",
             Intent::Ignore(_) => "`ignored`",
         };
         let looks = (expected.starts_with("looks") || expected.starts_with("reads"))
@@ -282,7 +283,9 @@ fn records_that_aws_wrote_are_read() {
         match intent(&event) {
             Intent::Reconcile(lookup) => assert!(!lookup.evidence.revoked.is_empty(), "{name}"),
             Intent::Ignore(ignored) => assert!(masked, "{name}: {}", ignored.reason),
-            other @ (Intent::Sweep(_) | Intent::Errands(_)) => panic!("{name}: {other:?}"),
+            other @ (Intent::Sweep(_) | Intent::Errands(_) | Intent::Doctor(_)) => {
+                panic!("{name}: {other:?}")
+            }
         }
     }
 }

@@ -135,6 +135,43 @@ fn the_adapter_calls_nothing_that_takes_a_rule_away() {
 }
 
 #[test]
+fn what_the_doctor_tries_is_allowed_and_changes_nothing() {
+    let tries = source("src/aws/permissions.rs");
+    let allowed: BTreeSet<String> = allowed().into_iter().collect();
+    let verbs = ["Describe", "Authorize", "Put", "Update"];
+    let operations: BTreeSet<&str> = quoted(&tries)
+        .into_iter()
+        .filter(|word| verbs.iter().any(|verb| word.starts_with(verb)))
+        .collect();
+    assert_eq!(operations.len(), 7, "{operations:?}");
+    for operation in operations {
+        let is_allowed = |service: &str| allowed.contains(&format!("{service}:{operation}"));
+        assert!(is_allowed("ec2") || is_allowed("dynamodb"), "{operation}");
+    }
+    // Each call that could change something is made in one place, with what keeps it from doing so.
+    for (call, guard) in [
+        (
+            ".authorize_security_group_ingress()\n            .dry_run(true)",
+            "AuthorizeSecurityGroupIngress",
+        ),
+        (".condition_expression(NEVER)", "PutItem"),
+        (".condition_expression(NEVER)", "UpdateItem"),
+    ] {
+        assert!(tries.contains(call), "{guard}: {call}");
+    }
+    let count = |call: &str| tries.matches(call).count();
+    assert_eq!(count(".authorize_security_group_ingress()"), 1);
+    assert_eq!(
+        count(".put_item()") + count(".update_item()"),
+        count(".condition_expression(NEVER)")
+    );
+    assert_eq!(count(".dry_run("), count(".dry_run(true)"));
+    for call in ["revoke_", "modify_", "delete_", "transact_", "batch_write"] {
+        assert!(!tries.contains(&format!(".{call}")), "{call}");
+    }
+}
+
+#[test]
 fn the_function_may_write_records_incidents_and_state_and_no_settings() {
     let template = source("template.yaml");
     let condition = "dynamodb:LeadingKeys: [\"desired#*\", \"history#*\", \"incident#*\", \"state#*\", \"fleet\"]";

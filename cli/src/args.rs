@@ -8,6 +8,7 @@ use rulekeeper::desired::Mode;
 use rulekeeper::model::{AccountId, GroupId};
 
 mod changes;
+mod doctor;
 mod import;
 mod incidents;
 mod pin;
@@ -17,6 +18,7 @@ pub(crate) use changes::{
     AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, ResetPrincipals,
     Resume, Rollback, Unpin,
 };
+pub(crate) use doctor::Doctor;
 pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 
 pub(crate) use incidents::Incidents;
@@ -31,7 +33,7 @@ Examples:
 
 Exit codes:
   0  done, or nothing to do
-  1  failed: something could not be read, written or found out
+  1  failed: something could not be read, written or found out, or is broken (doctor)
   2  wrong usage, or a setting is missing
   3  drift found (plan, replay), or rules remain missing (restore, rollback, resume, replay --execute)
 
@@ -131,6 +133,8 @@ pub(crate) enum Verb {
     Rollback(Rollback),
     /// Show what happened: who dropped which rules, what came back and when, and what did not
     Incidents(Incidents),
+    /// Look at everything that rulekeeper stands on, and say how to mend what is wrong; change nothing
+    Doctor(Doctor),
     /// Show and change whose changes are meant
     #[command(subcommand)]
     Principal(Principal),

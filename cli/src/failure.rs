@@ -49,7 +49,7 @@ impl Status {
             Answer::Batch(batch) => {
                 return Self::of_answers(batch.messages.iter().map(|(_, answer)| answer));
             }
-            Answer::Group(_) => false,
+            Answer::Group(_) | Answer::Doctor { .. } => false,
         };
         let reports = answer.reports().into_iter().map(Self::of_report);
         let own = if unfinished { Self::Failed } else { Self::Done };

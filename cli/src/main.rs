@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod args;
 mod confirm;
+mod doctor;
 mod events;
 mod failure;
 mod import;

@@ -2,6 +2,7 @@
 
 use comfy_table::{Row, Table, presets};
 
+mod checks;
 mod difference;
 mod fleet;
 mod history;
@@ -13,6 +14,7 @@ mod record;
 mod report;
 mod written;
 
+pub(crate) use checks::checks;
 pub(crate) use difference::difference;
 pub(crate) use fleet::fleet;
 pub(crate) use history::history;

@@ -57,7 +57,7 @@ impl Session {
     }
 
     /// The SDK's configuration, with a Region in it.
-    async fn config(&self) -> Result<&SdkConfig, Failure> {
+    pub(crate) async fn config(&self) -> Result<&SdkConfig, Failure> {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
@@ -180,20 +180,24 @@ impl Session {
         self.options.account.clone()
     }
 
+    /// The table's name.
+    ///
+    /// # Errors
+    /// When none was given.
+    pub(crate) fn table_name(&self) -> Result<&str, Failure> {
+        let named = self.options.table.as_deref();
+        named.filter(|name| !name.trim().is_empty()).ok_or_else(|| {
+            Failure::usage("no table is named")
+                .hint("Give --table, or set RULEKEEPER_TABLE to its name.")
+        })
+    }
+
     /// Clients for EC2 and the table.
     pub(crate) async fn clients(&self) -> Result<Clients, Failure> {
-        let Some(table) = self
-            .options
-            .table
-            .as_ref()
-            .filter(|name| !name.trim().is_empty())
-        else {
-            return Err(Failure::usage("no table is named")
-                .hint("Give --table, or set RULEKEEPER_TABLE to its name."));
-        };
+        let table = self.table_name()?.to_owned();
         Ok(Clients::new(
             self.config().await?.clone(),
-            table.clone(),
+            table,
             self.role_name(),
         ))
     }
@@ -278,14 +282,27 @@ impl Session {
         }
     }
 
+    /// Whether a role is assumed in other accounts.
+    pub(crate) fn has_role(&self) -> bool {
+        self.role_name().is_some()
+    }
+
+    /// Whether there are credentials to sign with, or why there are none.
+    pub(crate) async fn credentials(&self) -> Result<(), String> {
+        match self.config.get().and_then(SdkConfig::credentials_provider) {
+            Some(provider) => match provider.provide_credentials().await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(with_causes(&error)),
+            },
+            None => Ok(()),
+        }
+    }
+
     /// The same failure, or a better one: without credentials no service is asked, and the SDK's words for it are many.
     pub(crate) async fn explain(&self, failure: Failure) -> Failure {
-        let Some(provider) = self.config.get().and_then(SdkConfig::credentials_provider) else {
-            return failure;
-        };
-        match provider.provide_credentials().await {
-            Ok(_) => failure,
-            Err(error) => Failure::failed(format_args!("there are no AWS credentials to use: {}", with_causes(&error))).hint(
+        match self.credentials().await {
+            Ok(()) => failure,
+            Err(reason) => Failure::failed(format_args!("there are no AWS credentials to use: {reason}")).hint(
                 "Name a profile with --profile or AWS_PROFILE, log in to it, or set AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY.",
             ),

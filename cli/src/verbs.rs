@@ -8,6 +8,7 @@ use crate::session::Session;
 mod apply;
 mod changes;
 mod completions;
+mod doctor;
 mod export;
 mod history;
 mod import;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::History(history) => history::run(&session, output, &history).await,
         Verb::Rollback(rollback) => rollback::run(&session, output, &rollback).await,
         Verb::Incidents(incidents) => incidents::run(&session, output, &incidents).await,
+        Verb::Doctor(doctor) => doctor::run(&session, output, &doctor).await,
         Verb::Principal(principal) => principal::run(&session, output, principal).await,
         Verb::Replay(replay) => replay::run(&session, output, &replay).await,
         Verb::Completions(completions) => completions::run(&completions),

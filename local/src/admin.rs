@@ -12,7 +12,7 @@ use crate::ec2::Params;
 use crate::http::{Body, answer, json_answer};
 use crate::identity::Described;
 use crate::lambda::Lambda;
-use crate::{Delivery, Dials, Fault};
+use crate::{Delivery, Dials, Estate, Fault};
 
 type Answered = Result<Value, (StatusCode, String)>;
 
@@ -52,6 +52,19 @@ async fn route(api: &Api, method: &Method, path: &str, query: &Params, body: &[u
         ("POST", ["faults"]) => {
             cloud.inject(parse::<Fault>(body)?);
             shown(&cloud.dials())
+        }
+        ("GET", ["estate"]) => shown(&cloud.estate()),
+        ("PUT", ["estate"]) => {
+            cloud.set_estate(parse(body)?);
+            shown(&cloud.estate())
+        }
+        ("PATCH", ["estate"]) => {
+            cloud.set_estate(patched::<Estate>(&cloud.estate(), body)?);
+            shown(&cloud.estate())
+        }
+        ("DELETE", ["estate"]) => {
+            cloud.set_estate(Estate::default());
+            shown(&cloud.estate())
         }
         ("GET", ["calls"]) => {
             let action = query.text("action");
@@ -176,27 +189,7 @@ fn patched<T: Serialize + DeserializeOwned>(
 }
 
 /// `POST /2015-03-31/functions/NAME/invocations` (Lambda API Reference, Invoke).
-pub(crate) async fn invoke(
-    lambda: &Lambda,
-    path: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Response<Body> {
-    let name = path.strip_suffix("/invocations").map(crate::ec2::decode);
-    let ours = name.as_deref().is_some_and(|name| {
-        let name = name.strip_suffix(":$LATEST").unwrap_or(name);
-        name == lambda.name() || name == lambda.arn()
-    });
-    if !ours {
-        return problem(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFoundException",
-            &format!(
-                "Function not found: {path} (rulekeeper-local runs one function, {})",
-                lambda.name()
-            ),
-        );
-    }
+pub(crate) async fn invoke(lambda: &Lambda, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
     let payload = if body.is_empty() {
         Ok(json!({}))
     } else {
@@ -241,7 +234,7 @@ pub(crate) async fn invoke(
     }
 }
 
-fn problem(status: StatusCode, kind: &'static str, message: &str) -> Response<Body> {
+pub(crate) fn problem(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
     let response = json_answer(
         status,
         &json!({ "Type": "User", "Message": message, "message": message }),

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, HeaderName, USER_AGENT};
+use hyper::header::{AUTHORIZATION, DATE, HOST, HeaderName, USER_AGENT};
 use hyper::{HeaderMap, Request, Response, StatusCode};
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
 use crate::admin;
@@ -23,6 +24,9 @@ use crate::lambda::Lambda;
 use crate::sqs::Queues;
 use crate::{ids, sts, xml};
 
+/// What the paths of Lambda's API begin with (Lambda API Reference): each operation has kept the version it came with.
+const LAMBDA_VERSIONS: [&str; 3] = ["/2015-03-31/", "/2019-09-25/", "/2019-09-30/"];
+
 /// What the endpoint serves.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
@@ -34,14 +38,28 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Answers one request.
+    /// Answers one request, at the time that the dialled clock shows.
     pub(crate) async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
+        let mut response = self.route(request).await?;
+        let offset = self.cloud.estate().clock_offset_ms;
+        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(offset);
+        // Without one of ours the server writes the true time.
+        if offset != 0
+            && let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&now)
+            && let Ok(date) = date.parse()
+        {
+            response.headers_mut().insert(DATE, date);
+        }
+        Ok(response)
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Hangup> {
         let (parts, body) = request.into_parts();
         let body = collect(body).await;
         let path = parts.uri.path();
         if let Some(path) = path.strip_prefix("/_local/") {
             return Ok(admin::handle(
-                &self,
+                self,
                 &parts.method,
                 path,
                 parts.uri.query().unwrap_or_default(),
@@ -49,13 +67,16 @@ impl Api {
             )
             .await);
         }
-        if let Some(path) = path.strip_prefix("/2015-03-31/functions/") {
-            return Ok(admin::invoke(&self.lambda, path, &parts.headers, &body).await);
-        }
         let caller = self.caller(&parts.headers);
+        if LAMBDA_VERSIONS
+            .iter()
+            .any(|version| path.starts_with(version))
+        {
+            return self.lambda_api(caller, &parts, &body).await;
+        }
         if let Some(target) = header(&parts.headers, "x-amz-target") {
             let known = target
-                .split_once('.')
+                .rsplit_once('.')
                 .and_then(|(api, action)| Some((JsonService::of(api)?, action)));
             return match known {
                 Some((service, action)) => {
@@ -100,7 +121,13 @@ impl Api {
         }
     }
 
-    fn open(&self, caller: &Caller, service: &str, action: &str, group: Option<String>) -> u64 {
+    pub(crate) fn open(
+        &self,
+        caller: &Caller,
+        service: &str,
+        action: &str,
+        group: Option<String>,
+    ) -> u64 {
         self.cloud.open_call(Call {
             sequence: 0,
             time_ms: 0,
@@ -118,7 +145,7 @@ impl Api {
     }
 
     /// The dialled latency; even an empty sleep would take a timer tick.
-    async fn linger(&self, action: &str) {
+    pub(crate) async fn linger(&self, action: &str) {
         let latency = self.cloud.latency(action);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
@@ -231,6 +258,10 @@ impl Api {
         let verdict = self
             .cloud
             .judge(&caller, action, |id| text.contains(id), denial);
+        let backups =
+            matches!(service, JsonService::DynamoDb) && action == "DescribeContinuousBackups";
+        let engine_headers = backups.then(|| dynamodb::asking_for(headers, "DescribeTable"));
+        let headers = engine_headers.as_ref().unwrap_or(headers);
         let run = async || match service {
             JsonService::DynamoDb => {
                 self.dynamodb
@@ -245,9 +276,17 @@ impl Api {
             JsonService::Sqs => {
                 Ok(self.small(service, |asked| self.queues.call(action, asked), &text))
             }
-            JsonService::EventBridge => {
+            JsonService::EventBridge if action == "PutEvents" => {
                 Ok(self.small(service, |asked| self.buses.call(action, asked), &text))
             }
+            JsonService::EventBridge => {
+                Ok(self.small(service, |asked| self.events(action, asked), &text))
+            }
+            JsonService::CloudTrail => Ok(self.small(
+                service,
+                |asked| self.cloudtrail(&caller, action, asked),
+                &text,
+            )),
         };
         let result = match verdict {
             Verdict::Go => run().await,
@@ -284,6 +323,9 @@ impl Api {
         match result {
             Ok(response) if response.status().is_success() => {
                 close("Success", Some(200));
+                if backups {
+                    return Ok(dynamodb::backups(self.cloud.estate().backups));
+                }
                 Ok(response)
             }
             Ok(response) => {
@@ -327,6 +369,7 @@ enum JsonService {
     DynamoDb,
     Sqs,
     EventBridge,
+    CloudTrail,
 }
 
 impl JsonService {
@@ -336,6 +379,8 @@ impl JsonService {
             "DynamoDB_20120810" => Some(Self::DynamoDb),
             "AmazonSQS" => Some(Self::Sqs),
             "AWSEvents" => Some(Self::EventBridge),
+            // The AWS CLI puts a package's name in front.
+            api if api.ends_with("CloudTrail_20131101") => Some(Self::CloudTrail),
             _ => None,
         }
     }
@@ -345,13 +390,14 @@ impl JsonService {
             Self::DynamoDb => "dynamodb",
             Self::Sqs => "sqs",
             Self::EventBridge => "events",
+            Self::CloudTrail => "cloudtrail",
         }
     }
 
     fn refusal(self, code: &str, message: &str, status: u16) -> Response<Body> {
         match self {
             Self::DynamoDb => dynamodb::refusal(code, message, status),
-            Self::Sqs | Self::EventBridge => json_answer(
+            Self::Sqs | Self::EventBridge | Self::CloudTrail => json_answer(
                 StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
                 &json!({ "__type": code, "message": message }),
             ),

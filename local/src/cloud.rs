@@ -11,6 +11,7 @@ use crate::bridge::Bridge;
 use crate::dials::{Bucket, Dials, Fault, FaultKind, Fill, take_fault};
 use crate::ec2::world::{Peering, World};
 use crate::ec2::{self, Answer, Ctx, Ec2Error, Params};
+use crate::estate::Estate;
 use crate::handle::Ec2;
 use crate::identity::{Caller, Identity};
 use crate::journal::{Call, Journal};
@@ -31,6 +32,7 @@ struct Inner {
     world: Mutex<World>,
     dials: Mutex<DialState>,
     journal: Mutex<Journal>,
+    estate: Mutex<Estate>,
     identities: Mutex<BTreeMap<String, Identity>>,
     hooks: Mutex<Vec<(String, Hook)>>,
     records: Mutex<Vec<Value>>,
@@ -86,6 +88,7 @@ impl Cloud {
             world: Mutex::default(),
             dials: Mutex::new(state),
             journal: Mutex::default(),
+            estate: Mutex::default(),
             identities: Mutex::default(),
             hooks: Mutex::default(),
             records: Mutex::default(),
@@ -149,6 +152,22 @@ impl Cloud {
         result
     }
 
+    /// What stands around the function.
+    #[must_use]
+    pub fn estate(&self) -> Estate {
+        lock(&self.inner.estate).clone()
+    }
+
+    /// Sets all of what stands around the function.
+    pub fn set_estate(&self, estate: Estate) {
+        *lock(&self.inner.estate) = estate;
+    }
+
+    /// Changes some of it.
+    pub fn adjust_estate(&self, change: impl FnOnce(&mut Estate)) {
+        change(&mut lock(&self.inner.estate));
+    }
+
     /// Adds a fault.
     pub fn inject(&self, fault: Fault) {
         self.adjust(|dials| dials.faults.push(fault));
@@ -204,10 +223,13 @@ impl Cloud {
         lock(&self.inner.records).clone()
     }
 
-    /// Puts a record into the trail and on its way through EventBridge, as if AWS had written it.
+    /// Puts a record into the trail and on its way through EventBridge, as if AWS had written it. Without a trail that is
+    /// logging, or without an event rule that is enabled, it goes no further.
     pub fn emit(&self, record: Value) {
         lock(&self.inner.records).push(record.clone());
-        self.inner.bridge.record(record);
+        if self.estate().hands_over() {
+            self.inner.bridge.record(record);
+        }
     }
 
     pub(crate) fn open_call(&self, call: Call) -> u64 {

@@ -25,7 +25,7 @@ pub struct Dials {
     pub latency: BTreeMap<String, Latency>,
     /// Seed of the jitter.
     pub seed: u64,
-    /// EC2 actions answered with `UnauthorizedOperation`; `CreateTags` also denies tags on creation.
+    /// Actions that nobody may call: EC2 answers `UnauthorizedOperation`, the others their own code. `CreateTags` also denies tags on creation.
     pub denied: BTreeSet<String>,
     /// Rules per group, direction and address family.
     pub quota: u32,

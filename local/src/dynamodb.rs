@@ -113,14 +113,31 @@ impl DynamoDb {
                 {"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"},
             ],
             "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            "SSESpecification": {"Enabled": true}, "DeletionProtectionEnabled": true,
         });
+        self.ask(account, region, "CreateTable", &request).await?;
+        let expiry = serde_json::json!({
+            "TableName": table, "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": true},
+        });
+        self.ask(account, region, "UpdateTimeToLive", &expiry).await
+    }
+
+    /// Asks for something of ours to be done; what is done already is well.
+    async fn ask(
+        &self,
+        account: &str,
+        region: &str,
+        action: &str,
+        request: &serde_json::Value,
+    ) -> Result<(), DynamoDbError> {
+        let target = format!("DynamoDB_20120810.{action}");
         let mut headers = HeaderMap::new();
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential=LOCAL/20260101/{region}/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0"
         );
         for (name, value) in [
             ("content-type", "application/x-amz-json-1.0"),
-            ("x-amz-target", "DynamoDB_20120810.CreateTable"),
+            ("x-amz-target", &target),
             ("x-amz-date", "20260101T000000Z"),
             ("authorization", &authorization),
         ] {
@@ -138,8 +155,30 @@ impl DynamoDb {
         if status.is_success() || text.contains("ResourceInUseException") {
             return Ok(());
         }
+        let table = &request["TableName"].as_str().unwrap_or_default();
         Err(DynamoDbError::Start(format!("table {table}: {text}")))
     }
+}
+
+/// The same headers for another action.
+pub(crate) fn asking_for(headers: &HeaderMap, action: &str) -> HeaderMap {
+    let mut headers = headers.clone();
+    if let Ok(target) = format!("DynamoDB_20120810.{action}").parse() {
+        headers.insert("x-amz-target", target);
+    }
+    headers
+}
+
+/// `DescribeContinuousBackups`, which the engine does not know, of a table that is there.
+pub(crate) fn backups(enabled: bool) -> Response<Body> {
+    let state = if enabled { "ENABLED" } else { "DISABLED" };
+    let recovery = serde_json::json!({ "PointInTimeRecoveryStatus": state });
+    json_answer(
+        StatusCode::OK,
+        &serde_json::json!({ "ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": recovery,
+        } }),
+    )
 }
 
 /// DynamoDB's error shape (DynamoDB Developer Guide, "Error handling").

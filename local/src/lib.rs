@@ -37,6 +37,7 @@
 //! | `admin` | `/_local/` and `aws lambda invoke` |
 //! | `cloud`, `handle` | what a test holds: dials, hooks, journal, trail; EC2 in rule notation |
 //! | `dials`, `journal`, `identity` | how it misbehaves, what was called, by whom |
+//! | `estate`, `control`, `pattern` | what stands around the function, and what the control planes of CloudTrail, EventBridge, Lambda and DynamoDB say of it; event patterns |
 //! | `ec2` | the state and the actions, pure functions |
 //! | `trail`, `bridge`, `lambda` | CloudTrail's records, EventBridge's deliveries, the function |
 //! | `sqs`, `events` | queues that feed the function, and events put on buses |
@@ -51,6 +52,7 @@
 //! | `GET health` | `{"status": "ok"}` |
 //! | `GET`, `PUT`, `PATCH`, `DELETE dials` | [`Dials`]: show, replace, change the members given, reset |
 //! | `POST faults` | add one [`Fault`] |
+//! | `GET`, `PUT`, `PATCH`, `DELETE estate` | [`Estate`]: show, replace, change the members given, reset |
 //! | `GET`, `DELETE calls` | the journal: show (`?action=NAME` for one), clear |
 //! | `GET trail`, `POST trail` | CloudTrail's records; put a made-up one on its way |
 //! | `PUT identities/ACCESS_KEY` | who an access key belongs to: `{"type": "AssumedRole", "account", "role", "session", "invoked_by"?}`, `IAMUser` (`account`, `name`), `EksServiceAccount` (`account`, `role`, `session`, `provider`), `Root`, `AWSService` (`account`, `name`), `Raw` (`account`, `arn`, `user_identity`) |
@@ -122,6 +124,14 @@
 //! | batches to the function, `batchItemFailures`, one poller for each concurrent invocation | Lambda Developer Guide, "Using Lambda with Amazon SQS" |
 //! | PutEvents: limits, entries that fail by themselves | Amazon EventBridge API Reference |
 //! | AssumeRole, GetCallerIdentity | AWS STS API Reference |
+//! | trails, their status and selectors; trails of every Region show everywhere | CloudTrail API Reference, DescribeTrails, GetTrailStatus, GetEventSelectors |
+//! | no event reaches EventBridge unless a trail is logging | EventBridge User Guide, "AWS service events delivered via AWS CloudTrail" |
+//! | rules by target, rules, targets and their dead-letter queues; patterns with values, `exists` and `$or` | EventBridge API Reference; EventBridge User Guide, "Creating Amazon EventBridge event patterns" |
+//! | TestEventPattern and the fields that its event needs | EventBridge API Reference, TestEventPattern; the code for a missing one is inferred |
+//! | the function's configuration, concurrency and asynchronous configuration; 404 without the last; 429 with reserved concurrency 0 | Lambda API Reference; Lambda Developer Guide, "Configuring reserved concurrency" |
+//! | `AccessDeniedException` of these services, status 400 (Lambda: 403), and its text | common errors of their API References; the text is from memory of reports |
+//! | `Date` in every answer | RFC 9110, section 6.6.1 |
+//! | point-in-time recovery | DynamoDB API Reference, DescribeContinuousBackups |
 //! | DynamoDB | the crate `dynoxide-rs`, checked against AWS by a public conformance suite |
 //!
 //! # What it does not do
@@ -138,15 +148,18 @@
 //! - Queues are standard ones, made in process or by `--sweep-queue`; no FIFO, no message attributes, no MD5 sums, no long polling, no recursive loop detection. A poller waits for an instance where AWS would hide the message again.
 //! - What PutEvents brings is kept and goes to no rule.
 //! - Synchronous invocations wait for an instance where AWS would answer `TooManyRequestsException`. Memory is not limited, nothing is frozen between invocations.
-//! - DynamoDB: no streams to Lambda, no backups; tables of different accounts and Regions are different databases.
+//! - Of CloudTrail, EventBridge and Lambda the control planes can be read and not changed: the [`Estate`] is set. Selectors, schedules and reserved concurrency are shown; of them only a concurrency of 0 has an effect, on synchronous invocations.
+//! - DynamoDB: no streams to Lambda, no backups but for saying whether there are any; tables of different accounts and Regions are different databases.
 
 mod admin;
 mod api;
 mod bridge;
 mod cloud;
+mod control;
 mod dials;
 mod dynamodb;
 mod ec2;
+mod estate;
 mod events;
 mod handle;
 mod http;
@@ -154,6 +167,7 @@ mod identity;
 mod ids;
 mod journal;
 mod lambda;
+mod pattern;
 mod sqs;
 mod stack;
 mod sts;
@@ -164,6 +178,7 @@ pub use bridge::{Bridge, Delivered, Delivery};
 pub use cloud::Cloud;
 pub use dials::{Bucket, Dials, Fault, FaultKind, Latency};
 pub use ec2::{Answer, Ec2Error, Params};
+pub use estate::{Estate, FunctionState, Rule, Trail};
 pub use events::{Buses, PutEvent};
 pub use handle::Ec2;
 pub use identity::Identity;

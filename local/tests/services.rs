@@ -75,7 +75,7 @@ fn the_table_keeps_items_conditions_and_transactions() {
 #[test]
 fn unknown_targets_and_versions_are_refused_loudly() {
     let (stack, client) = with_table();
-    let target = [("X-Amz-Target", "AmazonSQS.SendMessage")];
+    let target = [("X-Amz-Target", "AWSStepFunctions.StartExecution")];
     let reply = send(&stack.endpoint(), "POST", "/", &target, "{}").expect("an answer");
     assert!(
         reply.status == 400 && reply.body.contains("rulekeeper-local"),

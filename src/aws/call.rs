@@ -106,8 +106,8 @@ fn assume_role_error<'e>(
         .find_map(|cause| cause.downcast_ref())
 }
 
-/// An SDK error in our words.
-pub(super) fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
+/// An SDK error in our words, whichever service it is from.
+pub fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
 {
@@ -139,7 +139,7 @@ where
 }
 
 /// An error and its causes in a line. Some carry a whole answer of the server, which belongs in no report.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     const LONGEST: usize = 300;
     let chain = std::iter::successors(Some(error), |error| error.source());
     let line = chain

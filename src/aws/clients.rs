@@ -126,12 +126,7 @@ impl Clients {
         }
         let mut config = aws_sdk_ec2::config::Builder::from(&self.config).region(place.0.clone());
         if let Some(role_arn) = &place.1 {
-            let provider = AssumeRoleProvider::builder(role_arn)
-                .session_name(SESSION_NAME)
-                .configure(&self.config)
-                .build()
-                .await;
-            config = config.credentials_provider(provider);
+            config = config.credentials_provider(self.role_provider(role_arn).await);
         }
         let clients = Ec2Clients {
             reading: aws_sdk_ec2::Client::from_conf(config.clone().build()),
@@ -157,8 +152,17 @@ impl Clients {
         Some(pacer)
     }
 
+    /// Credentials of a role, which are asked for when they are first needed.
+    pub(super) async fn role_provider(&self, role_arn: &str) -> AssumeRoleProvider {
+        AssumeRoleProvider::builder(role_arn)
+            .session_name(SESSION_NAME)
+            .configure(&self.config)
+            .build()
+            .await
+    }
+
     /// The role to assume in a foreign scope, when a role was named.
-    fn role_in(&self, scope: &Scope) -> Option<String> {
+    pub(super) fn role_in(&self, scope: &Scope) -> Option<String> {
         let name = self.role_name.as_ref()?;
         let partition = match scope.region.as_str() {
             region if region.starts_with("cn-") => "aws-cn",

@@ -373,7 +373,7 @@ fn rule_key(rule: &SecurityGroupRule, owner: &AccountId) -> Result<RuleKey, Inva
 }
 
 /// One permission per protocol and ports, holding all its sources, as EC2 itself bundles them.
-fn permissions(batch: &Batch) -> Vec<IpPermission> {
+pub(super) fn permissions(batch: &Batch) -> Vec<IpPermission> {
     let mut bundles: BTreeMap<Protocol, Vec<_>> = BTreeMap::new();
     for rule in &batch.rules {
         bundles.entry(rule.key.protocol).or_default().push(rule);
@@ -428,7 +428,7 @@ fn sent_ports(protocol: Protocol) -> Option<(i32, i32)> {
     }
 }
 
-fn tag_specifications(tags: &Tags) -> Option<Vec<TagSpecification>> {
+pub(super) fn tag_specifications(tags: &Tags) -> Option<Vec<TagSpecification>> {
     if tags.is_empty() {
         return None;
     }

@@ -9,10 +9,12 @@ mod ec2;
 mod fleet;
 mod inventory;
 mod pace;
+mod permissions;
 mod results;
 mod state_update;
 mod unchanged;
 
+pub use call::api_error;
 pub use clients::{Clients, load_sdk_config};
 pub use dynamodb::DynamoTable;
 pub use ec2::Ec2;

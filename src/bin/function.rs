@@ -111,7 +111,7 @@ fn retryable(answer: &Answer) -> Option<String> {
     }
     let of_sweep = match answer {
         Answer::Sweep(sweep) => sweep.reason.clone(),
-        Answer::Group(_) | Answer::Batch(_) => None,
+        Answer::Group(_) | Answer::Batch(_) | Answer::Doctor { .. } => None,
     };
     let of_groups = answer
         .reports()

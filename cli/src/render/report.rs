@@ -2,7 +2,7 @@
 
 use rulekeeper::report::{Answer, GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
 
-use super::{columns, plain};
+use super::{checks, columns, plain};
 
 /// What the reports are of: of what was done, or of what would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(crate) fn answer(answer: &Answer, origin: Option<&str>, style: Style) -> Str
         .unwrap_or_default();
     match answer {
         Answer::Group(one) => origin + &report(one, style),
+        Answer::Doctor { doctor } => origin + &checks(&doctor.checks),
         Answer::Sweep(sweep) => {
             let reports = sweep
                 .reports

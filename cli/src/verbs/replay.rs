@@ -72,9 +72,12 @@ struct Player<'a> {
 impl<'a> Player<'a> {
     /// Events that ask for nothing are answered without an account, a table or a Region.
     async fn new(session: &'a Session, saved: &[Saved], execute: bool) -> Result<Self, Failure> {
-        let calls = saved
-            .iter()
-            .any(|saved| !matches!(intent(&saved.event), Intent::Ignore(_)));
+        let calls = saved.iter().any(|saved| {
+            matches!(
+                intent(&saved.event),
+                Intent::Reconcile(_) | Intent::Sweep(_)
+            )
+        });
         let (clients, home) = if calls {
             (session.clients().await?, session.home().await?)
         } else {
@@ -119,6 +122,13 @@ impl<'a> Player<'a> {
                     ..sweep
                 };
                 (sweep.trigger.clone(), None, account, Some(sweep))
+            }
+            Intent::Doctor(_) => {
+                let reason = "it asks what the function's role allows, which only the function can find out: run \
+                              `rulekeeper doctor`";
+                let (trigger, outcome) = (Trigger::default(), GroupOutcome::Ignored);
+                let report = Report::bare(trigger, None, outcome, reason.to_owned());
+                return Ok(Answer::Group(Box::new(report)));
             }
         };
         if let Some(account) = account

@@ -1,5 +1,6 @@
 //! Lambda: queue, instances, timeouts, retries, dead letters (Lambda Developer Guide, asynchronous invocation and "Using the Lambda runtime API").
 
+mod control;
 mod engine;
 mod process;
 pub(crate) mod runtime_api;

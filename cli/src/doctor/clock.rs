@@ -1,0 +1,97 @@
+//! Whose clock is off, and by how much.
+//!
+//! A request must reach AWS within five minutes of the time in its signature (IAM User Guide, "AWS Signature Version 4
+//! for API requests"); some services grant more. Pauses end, and incidents are told, in real time, so less matters too.
+
+use jiff::Timestamp;
+use rulekeeper::doctor::{Check, Findings};
+
+use super::{failed, ok, skipped, warning};
+
+/// From here on a clock is worth a word. The `Date` of an answer is to the second, and the network takes a part.
+const DOUBTFUL_MS: i64 = 5_000;
+
+/// From here on a clock is broken: a minute more, and AWS may refuse every call.
+const BROKEN_MS: i64 = 4 * 60 * 1_000;
+
+/// A time that somebody else told, between two moments of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// When we asked.
+    pub(super) sent: Timestamp,
+    /// What we were told, as precisely as it was told.
+    pub(super) told: Timestamp,
+    /// How much later it may have been in truth, in milliseconds.
+    pub(super) blur_ms: i64,
+    /// When the answer came.
+    pub(super) received: Timestamp,
+}
+
+/// By how much our clock is ahead of the told time, in milliseconds; negative when it is behind. 0 as long as both can
+/// be right.
+pub(super) fn offset_ms(reading: &Reading) -> i64 {
+    let (sent, received) = (
+        reading.sent.as_millisecond(),
+        reading.received.as_millisecond(),
+    );
+    let earliest = reading.told.as_millisecond();
+    let latest = earliest + reading.blur_ms;
+    match () {
+        () if sent > latest => sent - latest,
+        () if received < earliest => received - earliest,
+        () => 0,
+    }
+}
+
+/// Our own clock, by that of AWS.
+pub(super) fn ours(reading: Option<&Reading>) -> Check {
+    match reading {
+        None => skipped("clock", "this machine", "no service answered with its time"),
+        Some(reading) => judge(
+            "this machine",
+            offset_ms(reading),
+            "Set the clock: `timedatectl set-ntp true`, or `chronyc makestep` where chrony runs.",
+        ),
+    }
+}
+
+/// The function's clock, by that of AWS: `ahead_ms` is how far ours is ahead of it.
+pub(super) fn of_function(
+    findings: &Findings,
+    sent: Timestamp,
+    received: Timestamp,
+    ahead_ms: i64,
+) -> Check {
+    let reading = Reading {
+        sent,
+        told: findings.time,
+        blur_ms: 0,
+        received,
+    };
+    judge(
+        "the function",
+        ahead_ms - offset_ms(&reading),
+        "Lambda keeps that clock; start new instances by deploying again, and ask AWS if it stays.",
+    )
+}
+
+fn judge(subject: &str, ahead_ms: i64, mend: &str) -> Check {
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a clock that is off by millennia may be told roughly"
+    )]
+    let seconds = ahead_ms.abs() as f64 / 1_000.0;
+    let found = format!("{seconds:.0} s {side} AWS");
+    match ahead_ms.abs() {
+        0..DOUBTFUL_MS => ok("clock", subject, "agrees with AWS to a few seconds"),
+        DOUBTFUL_MS..BROKEN_MS => {
+            let found = format!("{found}: pauses end and incidents are told at the wrong time");
+            warning("clock", subject, found).mend(mend)
+        }
+        _ => {
+            let found = format!("{found}: from five minutes on AWS may refuse every call");
+            failed("clock", subject, found).mend(mend)
+        }
+    }
+}

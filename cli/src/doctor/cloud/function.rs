@@ -1,0 +1,191 @@
+//! Lambda: which function is meant, how it is set up, and what it says of itself.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{Architecture, EnvironmentResponse};
+use rulekeeper::aws::api_error;
+use rulekeeper::error::ApiError;
+use rulekeeper::model::Scope;
+use serde_json::{Value, json};
+
+use super::{Cloud, Found, Told, absent};
+use crate::doctor::function::{FunctionFacts, Invocations, same_table};
+use crate::doctor::now;
+
+/// How long the function may take: its time-out in the template, and its start.
+const ANSWER: Duration = Duration::from_secs(40);
+
+impl Cloud {
+    /// The function of this name, or the one that has our table.
+    pub(in crate::doctor) async fn function(&self, name: Option<&str>, table: &str) -> Found {
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => match self.functions_with(table).await {
+                Ok(mut names) if names.len() == 1 => names.remove(0),
+                Ok(names) if names.is_empty() => return Found::Nowhere,
+                Ok(names) => return Found::Several(names),
+                Err(error) => return Found::Unknown("lambda:ListFunctions", error),
+            },
+        };
+        // The list says nothing of states (Lambda API Reference, ListFunctions).
+        match self
+            .lambda
+            .get_function_configuration()
+            .function_name(&name)
+            .send()
+            .await
+        {
+            Ok(it) => Found::One(Box::new(FunctionFacts {
+                name: it.function_name.unwrap_or(name),
+                arn: it.function_arn.unwrap_or_default(),
+                state: it.state.map(|state| state.to_string()).unwrap_or_default(),
+                state_reason: it.state_reason,
+                last_update: it
+                    .last_update_status
+                    .map(|status| status.to_string())
+                    .unwrap_or_default(),
+                last_update_reason: it.last_update_status_reason,
+                runtime: it
+                    .runtime
+                    .map(|runtime| runtime.to_string())
+                    .unwrap_or_default(),
+                architecture: it
+                    .architectures
+                    .unwrap_or_default()
+                    .first()
+                    .map_or_else(String::new, Architecture::to_string),
+                table: variable(it.environment.as_ref(), "RULEKEEPER_TABLE"),
+                mode: variable(it.environment.as_ref(), "RULEKEEPER_MODE"),
+                dead_letters: it
+                    .dead_letter_config
+                    .and_then(|it| it.target_arn)
+                    .filter(|arn| !arn.is_empty()),
+            })),
+            Err(error) => match absent::<(), _>(
+                "GetFunctionConfiguration",
+                &error,
+                "ResourceNotFoundException",
+            ) {
+                Ok(_) => Found::Absent(name),
+                Err(error) => Found::Unknown("lambda:GetFunctionConfiguration", error),
+            },
+        }
+    }
+
+    async fn functions_with(&self, table: &str) -> Result<Vec<String>, ApiError> {
+        let mut pages = self.lambda.list_functions().into_paginator().items().send();
+        let mut names = Vec::new();
+        while let Some(function) = pages.next().await {
+            let function = function.map_err(|error| api_error("ListFunctions", &error))?;
+            let its = variable(function.environment.as_ref(), "RULEKEEPER_TABLE");
+            if its.is_some_and(|its| same_table(&its, table)) {
+                names.extend(function.function_name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The function's reserved concurrency, if it has any.
+    pub(in crate::doctor) async fn concurrency(&self, name: &str) -> Result<Option<i32>, ApiError> {
+        let asked = self
+            .lambda
+            .get_function_concurrency()
+            .function_name(name)
+            .send()
+            .await;
+        let answer = asked.map_err(|error| api_error("GetFunctionConcurrency", &error))?;
+        Ok(answer.reserved_concurrent_executions)
+    }
+
+    /// How the function's asynchronous invocations are gone about, if that is said anywhere.
+    pub(in crate::doctor) async fn invocations(
+        &self,
+        name: &str,
+    ) -> Result<Option<Invocations>, ApiError> {
+        match self
+            .lambda
+            .get_function_event_invoke_config()
+            .function_name(name)
+            .send()
+            .await
+        {
+            Ok(it) => Ok(Some(Invocations {
+                retries: it.maximum_retry_attempts,
+                on_failure: it
+                    .destination_config
+                    .and_then(|it| it.on_failure)
+                    .and_then(|it| it.destination),
+            })),
+            Err(error) => absent(
+                "GetFunctionEventInvokeConfig",
+                &error,
+                "ResourceNotFoundException",
+            ),
+        }
+    }
+
+    /// Has the function try what its role allows.
+    pub(in crate::doctor) async fn ask(&self, name: &str, scopes: &[Scope]) -> Told {
+        let patient = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .read_timeout(ANSWER)
+            .operation_attempt_timeout(ANSWER)
+            .operation_timeout(ANSWER)
+            .build();
+        // Asked twice it would not be wrong, but it would take twice as long.
+        let config = aws_sdk_lambda::config::Builder::from(&self.config)
+            .timeout_config(patient)
+            .retry_config(RetryConfig::disabled());
+        let question = json!({ "doctor": { "scopes": scopes } });
+        let sent = now();
+        let answer = aws_sdk_lambda::Client::from_conf(config.build())
+            .invoke()
+            .function_name(name)
+            .payload(Blob::new(question.to_string()))
+            .send()
+            .await;
+        let received = now();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Told::Refused(api_error("Invoke", &error)),
+        };
+        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        let payload: Value = match serde_json::from_slice(&payload) {
+            Ok(payload) => payload,
+            Err(error) => return Told::Odd(error.to_string()),
+        };
+        if answer.function_error.is_some() {
+            return Told::Broke(shortened(&payload));
+        }
+        match payload
+            .get("doctor")
+            .map(|findings| serde_json::from_value(findings.clone()))
+        {
+            Some(Ok(findings)) => Told::Findings {
+                findings,
+                sent,
+                received,
+            },
+            Some(Err(error)) => Told::Odd(error.to_string()),
+            None if payload["outcome"] == "ignored" => Told::Ignored,
+            None => Told::Odd(shortened(&payload)),
+        }
+    }
+}
+
+/// An answer cut to what fits into a finding.
+fn shortened(payload: &Value) -> String {
+    const LONGEST: usize = 200;
+    let text = payload.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn variable(environment: Option<&EnvironmentResponse>, name: &str) -> Option<String> {
+    environment?.variables.as_ref()?.get(name).cloned()
+}

@@ -1,0 +1,220 @@
+//! The function, as Lambda has it.
+
+use rulekeeper::doctor::{Check, Outcome};
+use rulekeeper::error::{ApiError, Verdict};
+
+use super::cloud::Found;
+use super::{failed, ok, unknown, warning};
+
+/// A function's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FunctionFacts {
+    pub(super) name: String,
+    pub(super) arn: String,
+    pub(super) state: String,
+    pub(super) state_reason: Option<String>,
+    pub(super) last_update: String,
+    pub(super) last_update_reason: Option<String>,
+    pub(super) runtime: String,
+    pub(super) architecture: String,
+    /// `RULEKEEPER_TABLE`.
+    pub(super) table: Option<String>,
+    /// `RULEKEEPER_MODE`.
+    pub(super) mode: Option<String>,
+    /// The queue or topic of the function itself, for events that it failed on.
+    pub(super) dead_letters: Option<String>,
+}
+
+/// How Lambda goes about asynchronous invocations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Invocations {
+    /// Tries after the first.
+    pub(super) retries: Option<i32>,
+    /// The ARN of where events go that the function failed on.
+    pub(super) on_failure: Option<String>,
+}
+
+pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
+    let check = "function";
+    match found {
+        Found::One(function) => vec![state(function), its_table(function, table), mode(function)],
+        Found::Absent(name) => vec![
+            failed(check, name, "there is no such function in this account and Region")
+                .mend("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
+        ],
+        Found::Nowhere => vec![
+            failed(
+                check,
+                "-",
+                format!("no function of this account and Region has RULEKEEPER_TABLE set to {table}"),
+            )
+            .mend("Deploy the stack (docs/deploy.md), or name the function with --function (RULEKEEPER_FUNCTION)."),
+        ],
+        Found::Several(names) => vec![
+            failed(check, names.join(", "), format!("several functions have RULEKEEPER_TABLE set to {table}"))
+                .mend("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table undo nothing, but count everything twice."),
+        ],
+        Found::Unknown(action, error) => {
+            let mut check = unknown(check, "-", error, action);
+            if let Some(mend) = &mut check.mend
+                && (*action, error.verdict()) == ("lambda:ListFunctions", Verdict::Denied)
+            {
+                mend.push_str(" Naming the function with --function needs lambda:GetFunctionConfiguration only.");
+            }
+            vec![check]
+        }
+    }
+}
+
+fn state(function: &FunctionFacts) -> Check {
+    let (check, name) = ("function", function.name.as_str());
+    let because = |reason: &Option<String>| {
+        reason
+            .as_ref()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default()
+    };
+    let again = "Deploy the stack again; if it stays, the reason says what Lambda lacks.";
+    let FunctionFacts {
+        state,
+        last_update,
+        runtime,
+        architecture,
+        ..
+    } = function;
+    if !["Active", "Inactive", "Pending"].contains(&state.as_str()) {
+        let found = format!("is {state}{}", because(&function.state_reason));
+        return failed(check, name, found).mend(again);
+    }
+    if last_update == "Failed" {
+        let found = format!(
+            "its last update failed{}",
+            because(&function.last_update_reason)
+        );
+        return failed(check, name, found).mend(again);
+    }
+    if state != "Active" || last_update == "InProgress" {
+        let found = format!(
+            "is {state}, its last update {last_update}{}",
+            because(&function.state_reason)
+        );
+        return warning(check, name, found).mend("Wait a minute and run doctor again.");
+    }
+    if !["provided.al2023", "provided.al2"].contains(&runtime.as_str()) {
+        let found = format!("runs on {runtime}, where it has not been built for");
+        return warning(check, name, found)
+            .mend("Deploy it on provided.al2023, as template.yaml does.");
+    }
+    ok(
+        check,
+        name,
+        format!("is active, on {runtime} and {architecture}"),
+    )
+}
+
+fn its_table(function: &FunctionFacts, table: &str) -> Check {
+    let (check, name) = ("function_table", function.name.as_str());
+    match function.table.as_deref() {
+        Some(its) if same_table(its, table) => {
+            ok(check, name, format!("RULEKEEPER_TABLE is {table}"))
+        }
+        Some(its) => failed(
+            check,
+            name,
+            format!("RULEKEEPER_TABLE is {its}, not {table}: records of {table} are not kept"),
+        )
+        .mend(format!(
+            "Run the command line with --table {its}, or deploy the function with {table}."
+        )),
+        None => failed(
+            check,
+            name,
+            "RULEKEEPER_TABLE is not set, so it ends at its start",
+        )
+        .mend(format!(
+            "Set RULEKEEPER_TABLE to {table}, as template.yaml does. Is this rulekeeper's function?"
+        )),
+    }
+}
+
+/// Either may be the table's ARN.
+pub(super) fn same_table(one: &str, other: &str) -> bool {
+    let name = |text: &str| {
+        text.rsplit_once(":table/")
+            .map_or(text, |(_, name)| name)
+            .to_owned()
+    };
+    name(one) == name(other)
+}
+
+fn mode(function: &FunctionFacts) -> Check {
+    let (check, name) = ("function_mode", function.name.as_str());
+    match function.mode.as_deref().map(str::trim) {
+        None | Some("" | "enforce") => ok(check, name, "restores what is dropped"),
+        Some("observe") => warning(check, name, "RULEKEEPER_MODE is observe: it reports what is dropped and restores nothing")
+            .mend("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
+        Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so it ends at its start"))
+            .mend("Set it to enforce or observe."),
+    }
+}
+
+pub(super) fn judge_concurrency(
+    name: &str,
+    reserved: &Result<Option<i32>, ApiError>,
+) -> Vec<Check> {
+    let check = "function_concurrency";
+    vec![match reserved {
+        Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, which stops it: events wait, and are put aside after an hour")
+            .mend(format!(
+                "aws lambda put-function-concurrency --function-name {name} --reserved-concurrent-executions 10 (the \
+                 stack's parameter ReservedConcurrency), then `rulekeeper restore`"
+            )),
+        Ok(Some(reserved)) => ok(check, name, format!("{reserved} at once are set aside for it")),
+        Ok(None) => ok(check, name, "nothing is set aside for it: it shares the account's concurrency"),
+        Err(error) => unknown(check, name, error, "lambda:GetFunctionConcurrency"),
+    }]
+}
+
+pub(super) fn judge_invocations(
+    function: &FunctionFacts,
+    invocations: &Result<Option<Invocations>, ApiError>,
+) -> Vec<Check> {
+    let (check, name) = ("function_failures", function.name.as_str());
+    let invocations = match invocations {
+        Ok(invocations) => invocations.clone().unwrap_or_default(),
+        Err(error) => {
+            return vec![unknown(
+                check,
+                name,
+                error,
+                "lambda:GetFunctionEventInvokeConfig",
+            )];
+        }
+    };
+    let mut checks = Vec::new();
+    checks.push(
+        match invocations
+            .on_failure
+            .as_ref()
+            .or(function.dead_letters.as_ref())
+        {
+            Some(arn) => ok(check, name, format!("events that it fails on go to {arn}")),
+            None => warning(
+                check,
+                name,
+                "events that it fails on are lost; only the next sweep makes up for them",
+            )
+            .mend(
+                "Give it an on-failure destination, as template.yaml does (FunctionDeadLetters).",
+            ),
+        },
+    );
+    if invocations.retries == Some(0) {
+        let found = "Lambda does not try again when it fails, so throttling by EC2 leaves rules missing until the next sweep";
+        let mend = format!(
+            "aws lambda update-function-event-invoke-config --function-name {name} --maximum-retry-attempts 2"
+        );
+        checks.push(Check::new(check, Outcome::Warning, name, found).mend(mend));
+    }
+    checks
+}

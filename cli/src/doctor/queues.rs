@@ -1,0 +1,86 @@
+//! Dead-letter queues: whether they are there, and what waits in them.
+
+use std::collections::BTreeSet;
+
+use rulekeeper::doctor::Check;
+use rulekeeper::error::ApiError;
+
+use super::function::{FunctionFacts, Invocations};
+use super::rules::Rules;
+use super::{count, failed, ok, skipped, unknown, warning};
+
+/// A queue by its ARN, `arn:aws:sqs:REGION:ACCOUNT:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct QueueName {
+    pub(super) region: String,
+    pub(super) account: String,
+    pub(super) name: String,
+}
+
+impl QueueName {
+    /// `None` for what is no queue.
+    pub(super) fn of_arn(arn: &str) -> Option<Self> {
+        let mut parts = arn.split(':').skip(2).map(str::to_owned);
+        (parts.next()? == "sqs").then_some(())?;
+        let (region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
+        (!name.is_empty()).then_some(Self {
+            region,
+            account,
+            name,
+        })
+    }
+}
+
+/// What waits in a queue; `None` when there is no such queue.
+pub(super) type Waiting = Result<Option<usize>, (&'static str, ApiError)>;
+
+/// Where failed events go, by ARN.
+pub(super) fn named(
+    function: &FunctionFacts,
+    invocations: &Result<Option<Invocations>, ApiError>,
+    rules: &Rules,
+) -> BTreeSet<String> {
+    let of_function = match invocations {
+        Ok(Some(invocations)) => invocations.on_failure.clone(),
+        _ => None,
+    };
+    let of_rules = rules
+        .iter()
+        .flatten()
+        .filter_map(|rule| rule.dead_letters.as_ref().ok()?.clone());
+    of_rules
+        .chain(of_function)
+        .chain(function.dead_letters.clone())
+        .collect()
+}
+
+pub(super) fn unexamined() -> Vec<Check> {
+    vec![skipped(
+        "queue",
+        "-",
+        "it is not known whose dead letters they would hold",
+    )]
+}
+
+pub(super) fn judge(queues: &[(String, Option<Waiting>)]) -> Vec<Check> {
+    queues
+        .iter()
+        .map(|(arn, waiting)| of_queue(arn, waiting.as_ref()))
+        .collect()
+}
+
+fn of_queue(arn: &str, waiting: Option<&Waiting>) -> Check {
+    let check = "queue";
+    match waiting {
+        None => skipped(check, arn, "not a queue of SQS; look there yourself"),
+        Some(Ok(None)) => failed(check, arn, "there is no such queue, so what should go there is lost")
+            .mend("Deploy the stack again, or give the rule and the function another queue."),
+        Some(Ok(Some(0))) => ok(check, arn, "is there, and empty"),
+        Some(Ok(Some(letters))) => warning(check, arn, format!("{} wait: events that came to nothing", count(*letters, "dead letter")))
+            .mend(
+                "`rulekeeper restore` puts back what is missing now; README, \"Dead letters\", says how to read them, replay \
+                 them and delete them.",
+            ),
+        Some(Err((action, error))) => unknown(check, arn, error, action),
+    }
+}

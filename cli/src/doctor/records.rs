@@ -1,0 +1,206 @@
+//! What the table holds: records, settings, marks.
+
+use jiff::Timestamp;
+use rulekeeper::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
+use rulekeeper::doctor::Check;
+use rulekeeper::error::ApiError;
+use rulekeeper::model::{GroupAddress, GroupId, Part, Scope};
+use rulekeeper::ports::{Marks, Table as _};
+use serde_json::Value;
+
+use super::{count, failed, now, ok, skipped, unknown, warning};
+use crate::session::{GROUP_TIME, Session};
+
+/// What was read.
+#[derive(Debug)]
+pub(super) struct RecordFacts {
+    /// Each record by the name of its group.
+    pub(super) records: Result<Vec<(String, Value)>, ApiError>,
+    pub(super) marks: Result<Marks, ApiError>,
+    pub(super) settings: Result<Option<Value>, ApiError>,
+}
+
+/// A group whose items are asked for because the settings come along. It cannot exist.
+const NO_GROUP: &str = "sg-00000000000000000";
+
+pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
+    let table = match session.table_for(GROUP_TIME).await {
+        Ok(table) => table,
+        Err(failure) => return vec![failed("records", scope.to_string(), failure.to_string())],
+    };
+    let address = GroupAddress {
+        scope: scope.clone(),
+        id: NO_GROUP.parse().expect("this is a group's id"),
+    };
+    let all = Part::default();
+    let (records, marks, loaded) = tokio::join!(
+        table.all_desired(scope),
+        table.marks(scope, &all),
+        table.load(&address)
+    );
+    let facts = RecordFacts {
+        records,
+        marks,
+        settings: loaded.map(|loaded| loaded.settings),
+    };
+    judge(&facts, scope, now())
+}
+
+pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {
+    let found = match table_is_there {
+        true => "the account whose records are meant is not known: give --account",
+        false => "there is no table",
+    };
+    ["records", "settings"]
+        .map(|check| skipped(check, "-", found))
+        .into()
+}
+
+pub(super) fn judge(facts: &RecordFacts, scope: &Scope, now: Timestamp) -> Vec<Check> {
+    let subject = scope.to_string();
+    let mut checks = match &facts.records {
+        Ok(records) => of_records(records, scope, now),
+        Err(error) => vec![unknown(
+            "records",
+            subject.as_str(),
+            error,
+            "dynamodb:Query on the table",
+        )],
+    };
+    match &facts.marks {
+        Ok(marks) => checks.extend(marks.orphaned.iter().map(orphaned)),
+        Err(error) => checks.push(unknown(
+            "orphaned",
+            subject,
+            error,
+            "dynamodb:Query on the table",
+        )),
+    }
+    checks.push(match &facts.settings {
+        Ok(settings) => of_settings(settings.as_ref()),
+        Err(error) => unknown(
+            "settings",
+            "all groups",
+            error,
+            "dynamodb:BatchGetItem on the table",
+        ),
+    });
+    checks
+}
+
+fn of_records(records: &[(String, Value)], scope: &Scope, now: Timestamp) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let (mut readable, mut rules, mut paused) = (0, 0, 0);
+    for (name, item) in records {
+        if let Err(error) = name.parse::<GroupId>() {
+            let found = format!("the desired-state record cannot be understood: sk: {error}");
+            let mend = format!(
+                "Delete that item: pk desired#{}#{}, sk {name}.",
+                scope.account, scope.region
+            );
+            checks.push(failed("record", name, found).mend(mend));
+            continue;
+        }
+        match DesiredRecord::from_json(item, &scope.account) {
+            Ok(reading) => {
+                readable += 1;
+                rules += reading.record.rules.len();
+                paused += usize::from(reading.record.paused_at(now).is_some());
+                if !reading.warnings.is_empty() {
+                    let mend = format!(
+                        "`rulekeeper export {name}`, correct it, and `rulekeeper apply` it."
+                    );
+                    checks.push(warning("record", name, listed(&reading.warnings)).mend(mend));
+                }
+            }
+            Err(unreadable) => checks.push(unreadable_record(name, &unreadable, scope)),
+        }
+    }
+    checks.insert(0, summary(records.len(), readable, rules, paused, scope));
+    checks
+}
+
+fn summary(all: usize, readable: usize, rules: usize, paused: usize, scope: &Scope) -> Check {
+    let subject = scope.to_string();
+    if all == 0 {
+        let found = "no group is kept yet";
+        return warning("records", subject, found)
+            .mend("rulekeeper pin GROUP makes the live rules of a group its record.");
+    }
+    let pauses = match paused {
+        0 => String::new(),
+        paused => format!(", {paused} paused"),
+    };
+    let found = match readable == all {
+        true => format!(
+            "{} can be read, with {}{pauses}",
+            count(all, "record"),
+            count(rules, "rule")
+        ),
+        false => format!(
+            "{readable} of {} can be read, with {}{pauses}",
+            count(all, "record"),
+            count(rules, "rule")
+        ),
+    };
+    // Those that cannot are each a check of their own.
+    ok("records", subject, found)
+}
+
+fn unreadable_record(name: &str, unreadable: &Unreadable, scope: &Scope) -> Check {
+    let newer = unreadable
+        .findings
+        .iter()
+        .any(|finding| finding.path == "schema");
+    let mend = match newer {
+        true => "Update the function and this command line: a newer release wrote it. If none did, correct `schema`.".to_owned(),
+        false => format!(
+            "Correct that attribute in the item (pk desired#{}#{}, sk {name}), or write the record anew with `rulekeeper \
+             apply -f FILE`.",
+            scope.account, scope.region
+        ),
+    };
+    failed("record", name, unreadable.to_string()).mend(mend)
+}
+
+fn orphaned(group: &GroupId) -> Check {
+    let found = "the security group was found not to exist; sweeps no longer ask about it";
+    let mend = format!(
+        "`rulekeeper unpin {group}` if it is gone for good; writing its record again has it looked for again."
+    );
+    warning("orphaned", group.to_string(), found).mend(mend)
+}
+
+fn of_settings(item: Option<&Value>) -> Check {
+    let (check, subject) = ("settings", "all groups");
+    let Some(item) = item else {
+        return ok(check, subject, "none, so nobody is listed for all groups");
+    };
+    match SharedSettings::from_json(item) {
+        Ok((settings, warnings)) if warnings.is_empty() => {
+            let found = format!(
+                "can be read, with {}",
+                count(settings.principals.len(), "principal")
+            );
+            ok(check, subject, found)
+        }
+        Ok((_, warnings)) => warning(check, subject, listed(&warnings))
+            .mend("`rulekeeper principal list`, then `principal remove` and `add`."),
+        Err(unreadable) => {
+            let found = format!(
+                "cannot be understood, so nobody in them is listed and a revoke that is meant is undone: {}",
+                unreadable.errors()
+            );
+            failed(check, subject, found)
+                .mend("Correct that attribute in the item (pk settings, sk settings).")
+        }
+    }
+}
+
+fn listed(findings: &[Finding]) -> String {
+    findings
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}

@@ -1,0 +1,44 @@
+//! What the function says of its own role.
+
+use rulekeeper::doctor::{Check, Outcome};
+
+use super::cloud::Told;
+use super::{clock, failed, mend_of, skipped};
+
+/// `ahead_ms` is how far this machine's clock is ahead of AWS's.
+pub(super) fn judge(told: Told, table_is_there: bool, ahead_ms: i64) -> Vec<Check> {
+    let check = "role";
+    let subject = "the function's role";
+    match told {
+        Told::Findings {
+            findings,
+            sent,
+            received,
+        } => {
+            let mut checks = vec![clock::of_function(&findings, sent, received, ahead_ms)];
+            let of_table = |check: &Check| check.subject.starts_with("dynamodb:") && check.outcome == Outcome::Failed;
+            checks.extend(findings.checks.into_iter().map(|check| match of_table(&check) && !table_is_there {
+                true => skipped(&check.check, check.subject, "there is no table"),
+                false => check,
+            }));
+            checks
+        }
+        Told::NotAsked(why) => vec![skipped(check, subject, format!("not asked: {why}"))],
+        Told::Ignored => vec![
+            failed(check, subject, "could not be asked: the function does not know the question")
+                .mend("Update the function: it is older than this command line."),
+        ],
+        Told::Odd(answer) => vec![
+            failed(check, subject, format!("the function's answer was not understood: {answer}"))
+                .mend("Update this command line and the function to the same release; is it rulekeeper's function?"),
+        ],
+        Told::Broke(error) => vec![
+            failed(check, subject, format!("the function failed instead of answering: {error}"))
+                .mend("Its log says why: look at its log group, at RULEKEEPER_* in its environment, and at its package."),
+        ],
+        Told::Refused(error) => {
+            let found = format!("could not be asked: {error}");
+            vec![failed(check, subject, found).mend(mend_of(&error, "lambda:InvokeFunction"))]
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The table itself.
+
+use rulekeeper::doctor::{Check, Outcome};
+use rulekeeper::error::ApiError;
+
+use super::{failed, ok, skipped, unknown, warning};
+
+/// What DynamoDB says of the table; each part was asked for by itself.
+#[derive(Debug)]
+pub(super) struct TableFacts {
+    /// `None` when there is no such table.
+    pub(super) description: Result<Option<Description>, ApiError>,
+    /// The attribute by which items expire, with DynamoDB's word for whether they do.
+    pub(super) expiry: Result<Expiry, ApiError>,
+    /// Whether the table can be had back as it was at any second.
+    pub(super) recovery: Result<bool, ApiError>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Description {
+    pub(super) status: String,
+    /// Name, role (`HASH`, `RANGE`) and type of each key.
+    pub(super) keys: Vec<(String, String, String)>,
+    /// Whose key it is encrypted with, in words.
+    pub(super) encryption: String,
+    /// Whether that key is out of reach.
+    pub(super) key_is_out_of_reach: bool,
+    pub(super) deletion_protection: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Expiry {
+    pub(super) status: String,
+    pub(super) attribute: Option<String>,
+}
+
+/// Whether there is a table to look into. One that could not be described may be there.
+pub(super) fn is_there(facts: &TableFacts) -> bool {
+    !matches!(facts.description, Ok(None))
+}
+
+pub(super) fn judge(name: &str, facts: &TableFacts) -> Vec<Check> {
+    let description = match &facts.description {
+        Ok(Some(description)) => description,
+        Ok(None) => {
+            let found = "there is no such table in this account and Region";
+            let mend = "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile. \
+                        If it was deleted, restore it from a backup (aws dynamodb restore-table-to-point-in-time).";
+            let missing = failed("table", name, found).mend(mend);
+            let others = [
+                "table_expiry",
+                "table_recovery",
+                "table_encryption",
+                "table_protection",
+            ];
+            let others = others.map(|check| skipped(check, name, "there is no table"));
+            return std::iter::once(missing).chain(others).collect();
+        }
+        Err(error) => {
+            let unclear = unknown("table", name, error, "dynamodb:DescribeTable");
+            return vec![unclear, expiry(name, facts), recovery(name, facts)];
+        }
+    };
+    vec![
+        keys(name, description),
+        expiry(name, facts),
+        recovery(name, facts),
+        encryption(name, description),
+        protection(name, description),
+    ]
+}
+
+fn keys(name: &str, table: &Description) -> Check {
+    let wanted = [("pk", "HASH", "S"), ("sk", "RANGE", "S")];
+    let mut there: Vec<_> = table
+        .keys
+        .iter()
+        .map(|(name, role, kind)| (name.as_str(), role.as_str(), kind.as_str()))
+        .collect();
+    there.sort_unstable();
+    if there != wanted {
+        let found = format!("its keys are {there:?}, not pk (HASH) and sk (RANGE), both strings");
+        let mend = "This is not rulekeeper's table: give the stack's output TableName as --table (RULEKEEPER_TABLE).";
+        return failed("table", name, found).mend(mend);
+    }
+    match table.status.as_str() {
+        "ACTIVE" => ok("table", name, "is there, with the keys pk and sk"),
+        // It can be used while it is being changed.
+        "UPDATING" => ok("table", name, "is being changed, and can be used"),
+        status => {
+            let found = format!("is {status}");
+            failed("table", name, found)
+                .mend("Wait until it is ACTIVE; if it stays, look at it in the DynamoDB console.")
+        }
+    }
+}
+
+fn expiry(name: &str, facts: &TableFacts) -> Check {
+    let check = "table_expiry";
+    let expiry = match &facts.expiry {
+        Ok(expiry) => expiry,
+        Err(error) => return unknown(check, name, error, "dynamodb:DescribeTimeToLive"),
+    };
+    let mend = format!(
+        "aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
+         Enabled=true,AttributeName=expires_at"
+    );
+    match (expiry.status.as_str(), expiry.attribute.as_deref()) {
+        ("ENABLED" | "ENABLING", Some("expires_at")) => {
+            ok(check, name, "old incidents and states go by expires_at")
+        }
+        ("ENABLED" | "ENABLING", Some(other)) => {
+            let found = format!(
+                "items expire by {other}, not by expires_at, so old incidents and states stay"
+            );
+            warning(check, name, found).mend(
+                "Turn it off for that attribute, wait an hour, and turn it on for expires_at.",
+            )
+        }
+        _ => warning(
+            check,
+            name,
+            "time to live is off, so old incidents and states stay",
+        )
+        .mend(mend),
+    }
+}
+
+fn recovery(name: &str, facts: &TableFacts) -> Check {
+    let check = "table_recovery";
+    match &facts.recovery {
+        Ok(true) => ok(check, name, "point-in-time recovery is on"),
+        Ok(false) => warning(
+            check,
+            name,
+            "point-in-time recovery is off: records that are lost are lost for good",
+        )
+        .mend(format!(
+            "aws dynamodb update-continuous-backups --table-name {name} --point-in-time-recovery-specification \
+             PointInTimeRecoveryEnabled=true"
+        )),
+        // Nothing depends on it: it is a belt beside the braces.
+        Err(error) => Check {
+            outcome: Outcome::Warning,
+            ..unknown(check, name, error, "dynamodb:DescribeContinuousBackups")
+        },
+    }
+}
+
+fn encryption(name: &str, table: &Description) -> Check {
+    let check = "table_encryption";
+    match table.key_is_out_of_reach {
+        false => ok(check, name, format!("encrypted with {}", table.encryption)),
+        true => failed(
+            check,
+            name,
+            format!("DynamoDB cannot use {}, so nothing can be read", table.encryption),
+        )
+        .mend("Enable that key and let DynamoDB use it again; without it the table is archived after seven days."),
+    }
+}
+
+fn protection(name: &str, table: &Description) -> Check {
+    let check = "table_protection";
+    match table.deletion_protection {
+        true => ok(check, name, "deletion protection is on"),
+        false => warning(
+            check,
+            name,
+            "deletion protection is off: one call deletes every record",
+        )
+        .mend(format!(
+            "aws dynamodb update-table --table-name {name} --deletion-protection-enabled"
+        )),
+    }
+}

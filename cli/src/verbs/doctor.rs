@@ -1,0 +1,29 @@
+//! `doctor`: what is wrong around rulekeeper, and how to mend it.
+
+use rulekeeper::doctor::Outcome;
+use serde_json::json;
+
+use crate::args::Doctor;
+use crate::doctor::{self, Asked};
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::render;
+use crate::session::Session;
+
+pub(super) async fn run(
+    session: &Session,
+    output: Output,
+    asked: &Doctor,
+) -> Result<Status, Failure> {
+    let named = asked.function.as_deref().map(str::trim);
+    let asked = Asked {
+        function: named.filter(|name| !name.is_empty()),
+        scopes: asked.scopes.clone(),
+    };
+    let checks = doctor::examine(session, asked).await?;
+    output.show(&json!({ "checks": checks }), || render::checks(&checks))?;
+    match checks.iter().any(|check| check.outcome == Outcome::Failed) {
+        true => Ok(Status::Failed),
+        false => Ok(Status::Done),
+    }
+}
