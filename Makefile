@@ -1,13 +1,14 @@
 # make demo       the story on this machine: a rule is dropped and comes back; needs only Rust
 # make test       every test; needs Rust and Python 3.10 or later, and installs moto into .venv
 # make check      what CI runs (.ci/run)
+# make fleet      sweeps of large fleets and bursts of revokes at EC2's limits: calls, time and memory; some ten minutes
 # make incidents  public outages, replayed without rulekeeper and with it; a few minutes; writes the table into README.md
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo incidents test check
+.PHONY: help demo fleet incidents test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -18,6 +19,11 @@ help:
 demo:
 	cargo build --locked --workspace --bins --examples
 	"$(TARGET)/debug/examples/demo"
+
+# FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
+fleet:
+	cargo build --locked --workspace --bins --examples
+	"$(TARGET)/debug/examples/fleet" $(if $(FUNCTION),--function "$(FUNCTION)")
 
 incidents:
 	cargo build --locked --workspace --bins --examples

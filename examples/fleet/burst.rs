@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rulekeeper_local::{Delivery, Stack};
@@ -30,7 +31,12 @@ pub(crate) fn heading(out: &mut impl Write) -> Result<(), Failure> {
 }
 
 /// One revoke for each rule of each group.
-pub(crate) async fn run(out: &mut impl Write, revokes: usize, count: usize) -> Result<(), Failure> {
+pub(crate) async fn run(
+    out: &mut impl Write,
+    function: &Path,
+    revokes: usize,
+    count: usize,
+) -> Result<(), Failure> {
     let rules = (revokes / count).max(1);
     let quota = u32::try_from(rules.max(60))?;
     let delivery = Delivery {
@@ -39,7 +45,7 @@ pub(crate) async fn run(out: &mut impl Write, revokes: usize, count: usize) -> R
         duplicates: 1,
         ..Delivery::default()
     };
-    let stack = stage::start(delivery, quota)?;
+    let stack = stage::start(function, delivery, quota)?;
     let rules = stage::rules(rules);
     let groups = stage::groups(&stack, count, &rules)?;
     stage::record(&stack, &groups, &rules).await?;

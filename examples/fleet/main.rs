@@ -6,6 +6,7 @@
 //! times are not, because loopback answers sooner than AWS and a debug build works slower than a release. After each run,
 //! every rule must be back, every group accounted for and no letter dead; one that is not, and the run fails.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,11 +23,12 @@ mod binaries;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const HELP: &str = "\
-Usage: fleet [--groups N,N,…] [--drifted PERCENT] [--rules N] [--bursts REVOKESxGROUPS,…] [--only-sweeps | --only-bursts]
+Usage: fleet [--function FILE] [--groups N,N,…] [--drifted PERCENT] [--rules N] [--bursts REVOKESxGROUPS,…] [--only-sweeps | --only-bursts]
 
   --groups    fleets to sweep, by number of groups [default: 1000,10000,50000]
   --drifted   how many groups in a hundred lost a rule [default: 1]
   --rules     rules of each group that is swept [default: 5]
+  --function  the function's binary [default: the one of the same build]
   --bursts    bursts to play, as revokes and the groups they are spread over [default: 1000x200,500x1]
 ";
 
@@ -36,6 +38,7 @@ struct Options {
     drifted_percent: f64,
     rules: usize,
     bursts: Vec<(usize, usize)>,
+    function: Option<PathBuf>,
 }
 
 impl Options {
@@ -45,6 +48,7 @@ impl Options {
             drifted_percent: 1.0,
             rules: 5,
             bursts: vec![(1_000, 200), (500, 1)],
+            function: None,
         };
         let mut arguments = arguments.peekable();
         while let Some(argument) = arguments.next() {
@@ -83,6 +87,7 @@ impl Options {
                     };
                     options.bursts = value()?.split(',').map(burst).collect::<Result<_, _>>()?;
                 }
+                "--function" => options.function = Some(value()?.into()),
                 "--only-sweeps" => options.bursts.clear(),
                 "--only-bursts" => options.groups.clear(),
                 other => return Err(format!("{other:?} is no option")),
@@ -123,17 +128,25 @@ fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<(), Failure> {
     let mut out = std::io::stdout();
+    let function = binaries::function(options.function.as_deref())?;
     if !options.groups.is_empty() {
         sweep::heading(&mut out)?;
     }
     for groups in &options.groups {
-        sweep::run(&mut out, *groups, options.drifted_percent, options.rules).await?;
+        sweep::run(
+            &mut out,
+            &function,
+            *groups,
+            options.drifted_percent,
+            options.rules,
+        )
+        .await?;
     }
     if !options.bursts.is_empty() {
         burst::heading(&mut out)?;
     }
     for (revokes, groups) in &options.bursts {
-        burst::run(&mut out, *revokes, *groups).await?;
+        burst::run(&mut out, &function, *revokes, *groups).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The cloud in which it is played, and its records.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -10,7 +11,7 @@ use rulekeeper_local::{
     Bucket, Delivery, EventSource, LambdaConfig, QueueConfig, Stack, StackConfig,
 };
 
-use crate::{Failure, binaries};
+use crate::Failure;
 
 const TABLE: &str = "rulekeeper";
 const QUEUE: &str = "sweeps";
@@ -38,8 +39,8 @@ const LIMITS: [(&str, Bucket); 2] = [
 ];
 
 /// A cloud at EC2's limits, with the function as `template.yaml` has it.
-pub(crate) fn start(delivery: Delivery, quota: u32) -> Result<Stack, Failure> {
-    let mut lambda = LambdaConfig::program(binaries::function(None)?);
+pub(crate) fn start(function: &Path, delivery: Delivery, quota: u32) -> Result<Stack, Failure> {
+    let mut lambda = LambdaConfig::program(function);
     let queue = format!("https://sqs.us-east-1.amazonaws.com/111122223333/{QUEUE}");
     for (name, value) in [
         ("RULEKEEPER_TABLE", TABLE),

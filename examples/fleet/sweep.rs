@@ -1,6 +1,7 @@
 //! One scheduled sweep of a fleet, to its end.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use rulekeeper_local::{Delivery, Stack};
@@ -29,11 +30,12 @@ pub(crate) fn heading(out: &mut impl Write) -> Result<(), Failure> {
 
 pub(crate) async fn run(
     out: &mut impl Write,
+    function: &Path,
     count: usize,
     drifted_percent: f64,
     rules: usize,
 ) -> Result<(), Failure> {
-    let stack = stage::start(Delivery::default(), 60)?;
+    let stack = stage::start(function, Delivery::default(), 60)?;
     let rules = stage::rules(rules);
     let groups = stage::groups(&stack, count, &rules)?;
     stage::record(&stack, &groups, &rules).await?;

@@ -108,12 +108,8 @@ async fn a_role_that_is_refused_ends_a_sweep_with_one_call_to_sts_and_an_answer(
     cloud.adjust(|dials| dials.denied.insert("AssumeRole".to_owned()));
     let request = json!({"sweep": {"account": account, "region": "eu-west-1"}});
     let answered = scene.stack.lambda().invoke(request).await.payload;
-    assert_eq!(
-        answered["sweep"],
-        json!({"groups": 5, "converged": 0, "failed": 5}),
-        "{answered:#}"
-    );
-    let reason = answered["reports"][0]["reason"].as_str().expect("a reason");
+    assert_eq!(answered["sweep"]["groups"], 0, "{answered:#}");
+    let reason = answered["reason"].as_str().expect("a reason");
     let role = format!("arn:aws:iam::{account}:role/{ROLE}");
     assert!(
         reason.contains(&format!(
