@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::model::{AccountId, GroupAddress, GroupId, Part, Region, RuleId, RuleKey, Scope};
 
 mod rules;
+mod sweeps;
 
 /// What an arriving value asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,8 +198,10 @@ pub struct Evidence {
 /// because another delivery of it could not help.
 pub fn intent(payload: &Value) -> Intent {
     match payload {
-        Value::Object(fields) if fields.contains_key("sweep") => sweep_request(&fields["sweep"]),
-        Value::Object(fields) if fields.contains_key("Records") => messages(&fields["Records"]),
+        Value::Object(fields) if fields.contains_key("sweep") => sweeps::request(&fields["sweep"]),
+        Value::Object(fields) if fields.contains_key("Records") => {
+            sweeps::messages(&fields["Records"])
+        }
         Value::Object(fields) if fields.contains_key("doctor") => examination(&fields["doctor"]),
         Value::Object(fields) if fields.contains_key("detail") => envelope(payload),
         Value::Object(fields) if fields.contains_key("eventName") => {
@@ -225,88 +228,10 @@ fn ignore(trigger: Trigger, group: Option<GroupAddress>, reason: impl Into<Strin
     })
 }
 
-fn sweep_request(request: &Value) -> Intent {
-    match read_sweep(request) {
-        Ok(sweep) => Intent::Sweep(Sweep {
-            everywhere: sweep.account.is_none() && sweep.region.is_none() && sweep.part.is_all(),
-            ..sweep
-        }),
-        Err(reason) => ignore(swept(), None, reason),
-    }
-}
-
-fn swept() -> Trigger {
-    Trigger {
-        kind: TriggerKind::Sweep,
-        ..Trigger::default()
-    }
-}
-
-fn read_sweep(request: &Value) -> Result<Sweep, String> {
-    Ok(Sweep {
-        account: optional(request, "account")?,
-        region: optional(request, "region")?,
-        trigger: swept(),
-        part: Part {
-            after: optional(request, "after")?,
-            until: optional(request, "until")?,
-        },
-        ..Sweep::default()
-    })
-}
-
-/// Messages of our own queue, as Lambda hands them over (Lambda Developer Guide, "Using Lambda with Amazon SQS").
-fn messages(records: &Value) -> Intent {
-    let records = records.as_array().map_or(&[][..], Vec::as_slice);
-    let from_queue = |record: &&Value| record["eventSource"] == "aws:sqs";
-    if records.is_empty() || !records.iter().all(|record| from_queue(&record)) {
-        let reason = "records of something else than an SQS queue";
-        return ignore(Trigger::default(), None, reason);
-    }
-    let read = |record: &Value| Message {
-        id: record["messageId"].as_str().unwrap_or_default().to_owned(),
-        sweep: record["body"]
-            .as_str()
-            .ok_or_else(|| "the message has no body".to_owned())
-            .and_then(read_errand),
-    };
-    Intent::Errands(records.iter().map(read).collect())
-}
-
-fn read_errand(body: &str) -> Result<Sweep, String> {
-    let body: Value = serde_json::from_str(body)
-        .map_err(|error| format!("the message's body is not JSON: {error}"))?;
-    let Some(request) = body.get("sweep") else {
-        return Err("the message's body asks for no sweep".to_owned());
-    };
-    let attempt = request.get("attempt").and_then(Value::as_u64).unwrap_or(1);
-    Ok(Sweep {
-        attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
-        ..read_sweep(request)?
-    })
-}
-
 fn examination(request: &Value) -> Intent {
     match Examination::deserialize(request) {
         Ok(examination) => Intent::Doctor(examination),
         Err(error) => ignore(Trigger::default(), None, format!("doctor: {error}")),
-    }
-}
-
-/// A field of a sweep request: absent is fine, wrong is not, because the wrong groups would be swept.
-fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
-    request: &Value,
-    name: &str,
-) -> Result<Option<T>, String> {
-    match request.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match account_text(value)
-            .unwrap_or_else(|| value.to_string())
-            .parse()
-        {
-            Ok(parsed) => Ok(Some(parsed)),
-            Err(error) => Err(format!("sweep.{name}: {error}")),
-        },
     }
 }
 

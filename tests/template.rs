@@ -69,13 +69,24 @@ fn the_policy_allows_exactly_what_the_adapters_call() {
     ec2.insert("ec2:CreateTags".to_owned());
     assert_eq!(of_service("ec2:"), ec2);
 
-    let mut dynamodb = operations("src/aws/dynamodb.rs", "dynamodb");
+    let files = ["dynamodb", "transaction", "fleet"].map(|name| format!("src/aws/{name}.rs"));
+    let in_table = files.iter().flat_map(|file| operations(file, "dynamodb"));
+    let mut dynamodb: BTreeSet<String> = in_table.collect();
     // A transaction is allowed by the actions that it is made of.
     assert!(
         dynamodb.remove("dynamodb:TransactWriteItems"),
         "{dynamodb:?}"
     );
     assert_eq!(of_service("dynamodb:"), dynamodb);
+
+    let mut sqs = operations("src/aws/errands.rs", "sqs");
+    // A batch is allowed by the action for one message.
+    assert!(sqs.remove("sqs:SendMessageBatch"), "{sqs:?}");
+    let lambdas = ["SendMessage", "ReceiveMessage", "DeleteMessage"];
+    sqs.extend(lambdas.map(|action| format!("sqs:{action}")));
+    assert_eq!(of_service("sqs:"), sqs);
+    let events = operations("src/aws/results.rs", "events");
+    assert_eq!(of_service("events:"), events);
 }
 
 #[test]
@@ -328,6 +339,7 @@ fn the_dashboard_draws_what_is_written_and_is_json() {
     let called: BTreeSet<String> = operations("src/aws/ec2.rs", "")
         .into_iter()
         .chain(operations("src/aws/dynamodb.rs", ""))
+        .chain(operations("src/aws/transaction.rs", ""))
         .collect();
     let called: BTreeSet<&str> = called.iter().map(|call| &call[1..]).collect();
     assert_eq!(counted, called);

@@ -6,9 +6,8 @@ use serde_json::{Map, Value};
 
 use super::DynamoTable;
 use super::attributes::{from_json, to_json};
-use super::dynamodb::{
-    SETTINGS, Transaction, built, desired_key, history_key, incident_key, item, state_key, text,
-};
+use super::dynamodb::{SETTINGS, desired_key, history_key, incident_key, item, state_key, text};
+use super::transaction::{Transaction, built};
 use super::unchanged::{Item, Unchanged};
 use crate::desired::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 use crate::error::ApiError;

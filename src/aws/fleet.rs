@@ -1,28 +1,21 @@
-//! What the table knows of sweeps, and the queue that feeds the function.
+//! What the table knows of sweeps.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use serde_json::json;
-use tokio::time::Instant;
 
 use super::DynamoTable;
-use super::call::{CountAttempts, within};
+use super::call::within;
 use super::dynamodb::text;
-use crate::error::{ApiError, Failure};
+use crate::error::ApiError;
 use crate::model::Scope;
-use crate::ports::{Calls, Errand, Errands, Fleet, FleetTable};
+use crate::ports::{Fleet, FleetTable};
 
 /// The items of all scopes; the second key is `ACCOUNT#REGION`.
 const FLEET: &str = "fleet";
 
 /// The attribute with the last group that was looked at.
 const AFTER: &str = "after";
-
-/// SQS takes ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
-const MESSAGES_PER_CALL: usize = 10;
 
 fn scope_key(scope: &Scope) -> String {
     format!("{}#{}", scope.account, scope.region)
@@ -87,106 +80,5 @@ impl FleetTable for DynamoTable {
         let request = update.customize().interceptor(self.counting(OPERATION));
         within(self.record_deadline, OPERATION, request.send()).await?;
         Ok(())
-    }
-}
-
-/// A queue of SQS, for the time of one piece of work.
-#[derive(Debug, Clone)]
-pub struct SqsErrands {
-    pub(super) client: aws_sdk_sqs::Client,
-    pub(super) url: String,
-    pub(super) calls: Calls,
-    /// The latest moment to wait for an answer: errands are sent when the time for groups is over.
-    pub(super) deadline: Instant,
-}
-
-impl SqsErrands {
-    fn counting(&self, operation: &'static str) -> CountAttempts {
-        CountAttempts {
-            calls: self.calls.clone(),
-            operation,
-        }
-    }
-}
-
-impl Errands for SqsErrands {
-    async fn waiting(&self) -> Result<u64, ApiError> {
-        const OPERATION: &str = "GetQueueAttributes";
-        use QueueAttributeName as Name;
-        let counts = [
-            Name::ApproximateNumberOfMessages,
-            Name::ApproximateNumberOfMessagesNotVisible,
-            Name::ApproximateNumberOfMessagesDelayed,
-        ];
-        let request = self
-            .client
-            .get_queue_attributes()
-            .queue_url(&self.url)
-            .set_attribute_names(Some(counts.to_vec()))
-            .customize()
-            .interceptor(self.counting(OPERATION));
-        let answer = within(self.deadline, OPERATION, request.send()).await?;
-        let count = |name| answer.attributes()?.get(name)?.parse::<u64>().ok();
-        Ok(counts.iter().filter_map(count).sum())
-    }
-
-    async fn send(&self, errands: &[Errand]) -> Result<(), ApiError> {
-        const OPERATION: &str = "SendMessageBatch";
-        for errands in errands.chunks(MESSAGES_PER_CALL) {
-            let entries = errands.iter().enumerate().map(|(number, errand)| {
-                SendMessageBatchRequestEntry::builder()
-                    .id(number.to_string())
-                    .message_body(body(errand))
-                    .set_delay_seconds(delay_seconds(errand.delay))
-                    .build()
-            });
-            let entries = entries.collect::<Result<Vec<_>, _>>();
-            let entries = entries.map_err(|error| failed(OPERATION, error.to_string()))?;
-            let request = self
-                .client
-                .send_message_batch()
-                .queue_url(&self.url)
-                .set_entries(Some(entries))
-                .customize()
-                .interceptor(self.counting(OPERATION));
-            let answer = within(self.deadline, OPERATION, request.send()).await?;
-            if let Some(first) = answer.failed().first() {
-                let message = format!(
-                    "{} of {} messages were refused, the first with {}: {}",
-                    answer.failed().len(),
-                    errands.len(),
-                    first.code(),
-                    first.message().unwrap_or_default()
-                );
-                return Err(failed(OPERATION, message));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The same request that anybody may make of the function.
-fn body(errand: &Errand) -> String {
-    let mut request = json!({
-        "account": errand.scope.account, "region": errand.scope.region, "attempt": errand.attempt,
-    });
-    for (name, id) in [("after", &errand.part.after), ("until", &errand.part.until)] {
-        if let Some(id) = id {
-            request[name] = id.clone().into();
-        }
-    }
-    json!({ "sweep": request }).to_string()
-}
-
-fn delay_seconds(delay: Duration) -> Option<i32> {
-    let seconds = i32::try_from(delay.as_secs()).unwrap_or(900).min(900);
-    (seconds > 0).then_some(seconds)
-}
-
-fn failed(operation: &'static str, message: String) -> ApiError {
-    ApiError {
-        operation,
-        failure: Failure::Unusable,
-        message,
     }
 }

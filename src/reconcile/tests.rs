@@ -1,3 +1,4 @@
+mod crowd;
 mod keep;
 mod order;
 mod stale;

@@ -298,3 +298,34 @@ async fn a_scope_becomes_known_by_its_first_event() {
         .collect();
     assert_eq!(keys, ["444455556666#eu-west-1"]);
 }
+
+#[tokio::test]
+async fn a_burst_on_one_group_ends_with_everything_back_and_costs_fewer_reads_than_events() {
+    let scene = Scene::with(|config| {
+        config.delivery.delay_ms = 2_500;
+        config.delivery.duplicates = 1;
+        config.lambda.concurrency = 4;
+    })
+    .await;
+    let rules: Vec<String> = (0..50)
+        .map(|number| format!("tcp {} from 10.0.0.0/8", 1_000 + number))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    scene.keep(&rules).await;
+    let ec2 = scene.stack.cloud().ec2();
+    for rule in &rules {
+        ec2.revoke(&scene.group, &[rule]).expect("live");
+    }
+    scene.settle().await;
+    assert_eq!(scene.live().len(), 50);
+    let answers = scene.answers();
+    let revokes = |answer: &&Value| answer["trigger"]["event_name"] == "RevokeSecurityGroupIngress";
+    assert_eq!(answers.iter().filter(revokes).count(), 100);
+    let reads = scene.stack.cloud().count("DescribeSecurityGroupRules");
+    assert!(reads < 80, "{reads} reads for 100 deliveries");
+    let from_table = answers.iter().filter(|answer| {
+        let reason = answer["reason"].as_str().unwrap_or_default();
+        reason.contains("the group was not read again")
+    });
+    assert!(from_table.count() > 20);
+}

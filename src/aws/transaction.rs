@@ -1,0 +1,202 @@
+//! Writing records and their history: everything in one transaction, or nothing.
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use serde_json::{Map, Value};
+
+use super::DynamoTable;
+use super::attributes::{from_json, to_json};
+use super::call::api_error;
+use super::dynamodb::{desired_key, history_key, item, state_key, text, unusable};
+use super::state_update::StateUpdate;
+use super::unchanged::{Item, Unchanged};
+use crate::changes::GroupState;
+use crate::desired::RECORD_ATTRIBUTES;
+use crate::error::ApiError;
+use crate::model::GroupAddress;
+use crate::ports::NewGeneration;
+
+/// How a transaction that reached the table ended.
+pub(super) enum Transaction {
+    Written,
+    /// The item that it replaces is not the one that was read.
+    Changed,
+    /// The run-time state is not the one that was read, or somebody writes one of the items at this moment.
+    StateChanged,
+    /// History holds a generation of that number.
+    InHistory,
+}
+
+impl DynamoTable {
+    /// Sends a transaction whose first part is about the item that was read, and its second about the run-time state, if
+    /// `with_state`; what follows goes into history.
+    ///
+    /// What was read comes as JSON, in which a set looks like a list. If the condition fails and the item turns out to be
+    /// the same in JSON, it goes again with the item as it is.
+    pub(super) async fn transact(
+        &self,
+        read: Option<&Value>,
+        with_state: bool,
+        writes: impl Fn(Option<&Item>) -> Result<Vec<TransactWriteItem>, ApiError>,
+    ) -> Result<Transaction, ApiError> {
+        let as_read = read.and_then(Value::as_object).map(from_json);
+        let (mut ended, there) = self.send(writes(as_read.as_ref())?, with_state).await?;
+        if let (Transaction::Changed, Some(there), Some(read)) = (&ended, there, read)
+            && without_keys(&to_json(&there)) == without_keys(read)
+        {
+            (ended, _) = self.send(writes(Some(&there))?, with_state).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn send(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        with_state: bool,
+    ) -> Result<(Transaction, Option<Item>), ApiError> {
+        const OPERATION: &str = "TransactWriteItems";
+        let request = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(writes))
+            .customize()
+            .interceptor(self.counting(OPERATION));
+        let Err(error) = request.send().await else {
+            return Ok((Transaction::Written, None));
+        };
+        let reasons = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                cancelled.cancellation_reasons()
+            }
+            _ => &[],
+        };
+        let code = |reason: &CancellationReason, code: &str| reason.code() == Some(code);
+        let failed = |reason: &CancellationReason| code(reason, "ConditionalCheckFailed");
+        let history = if with_state { 2 } else { 1 };
+        let conflict = reasons
+            .iter()
+            .any(|reason| code(reason, "TransactionConflict"));
+        let state_changed = with_state && reasons.get(1).is_some_and(failed);
+        if reasons.first().is_some_and(failed) {
+            let there = reasons.first().and_then(|reason| reason.item.clone());
+            return Ok((Transaction::Changed, there));
+        }
+        if conflict || state_changed {
+            return Ok((Transaction::StateChanged, None));
+        }
+        if reasons.iter().skip(history).any(failed) {
+            return Ok((Transaction::InHistory, None));
+        }
+        Err(api_error(OPERATION, &error))
+    }
+
+    /// The record, the run-time state, and what goes into history, in this order.
+    pub(super) async fn replace(&self, change: &NewGeneration) -> Result<Transaction, ApiError> {
+        let group = &change.address;
+        let writes = |read: Option<&Item>| {
+            let record = item(
+                desired_key(&group.scope),
+                group.id.as_str(),
+                from_json(&change.record.to_json()),
+            );
+            let mut writes = vec![
+                self.put_unless_changed(record, read, &RECORD_ATTRIBUTES)?,
+                self.state_update(group, &change.state)?,
+            ];
+            if let Some(replaced) = read {
+                let generation = change.record.generation.saturating_sub(1);
+                writes.push(self.archived(history_key(group), generation, replaced.clone())?);
+            }
+            Ok(writes)
+        };
+        self.transact(change.replaces.as_ref(), true, writes).await
+    }
+
+    /// Puts an item on condition that the one that was read is still there.
+    pub(super) fn put_unless_changed(
+        &self,
+        item: Item,
+        read: Option<&Item>,
+        known: &[&str],
+    ) -> Result<TransactWriteItem, ApiError> {
+        let unchanged = Unchanged::since(read, known);
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression(unchanged.expression)
+            .set_expression_attribute_names(unchanged.names)
+            .set_expression_attribute_values(unchanged.values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        Ok(TransactWriteItem::builder()
+            .put(built(put.build())?)
+            .build())
+    }
+
+    /// A generation's way into history, where nothing is ever overwritten.
+    pub(super) fn archived(
+        &self,
+        pk: String,
+        generation: u64,
+        replaced: Item,
+    ) -> Result<TransactWriteItem, ApiError> {
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item(pk, &format!("{generation:012}"), replaced)))
+            .condition_expression("attribute_not_exists(pk)");
+        Ok(TransactWriteItem::builder()
+            .put(built(put.build())?)
+            .build())
+    }
+
+    /// Writes the run-time state beside a record, and takes off any mark that the group is gone.
+    pub(super) fn state_update(
+        &self,
+        group: &GroupAddress,
+        state: &GroupState,
+    ) -> Result<TransactWriteItem, ApiError> {
+        let StateUpdate {
+            update,
+            condition,
+            mut names,
+            values,
+        } = StateUpdate::of(state);
+        names.insert("#orphaned_at".to_owned(), "orphaned_at".to_owned());
+        let update = match update.contains(" REMOVE ") {
+            true => format!("{update}, #orphaned_at"),
+            false => format!("{update} REMOVE #orphaned_at"),
+        };
+        let update = Update::builder()
+            .table_name(&self.name)
+            .key("pk", text(state_key(&group.scope)))
+            .key("sk", text(group.id.as_str()))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        Ok(TransactWriteItem::builder()
+            .update(built(update.build())?)
+            .build())
+    }
+
+    pub(super) async fn latest_in_history(&self, pk: String) -> Result<u64, ApiError> {
+        let items = self.query(pk, None).await?;
+        let numbers = items
+            .iter()
+            .filter_map(|item| item.get("sk")?.as_s().ok()?.parse().ok());
+        Ok(numbers.max().unwrap_or(0))
+    }
+}
+
+fn without_keys(item: &Value) -> Map<String, Value> {
+    let mut fields = item.as_object().cloned().unwrap_or_default();
+    fields.retain(|name, _| !["pk", "sk"].contains(&name.as_str()));
+    fields
+}
+
+/// A part of a transaction, whose builder asks for what is always given here.
+pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T, ApiError> {
+    part.map_err(|error| unusable("TransactWriteItems", &error))
+}

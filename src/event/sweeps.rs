@@ -1,0 +1,85 @@
+//! Requests for sweeps, made by hand or by messages of our own queue.
+
+use serde_json::Value;
+
+use super::{Intent, Message, Sweep, Trigger, TriggerKind, account_text, ignore};
+use crate::model::Part;
+
+/// A request for a sweep. One that names nothing is for everything.
+pub(super) fn request(asked: &Value) -> Intent {
+    match read_sweep(asked) {
+        Ok(sweep) => Intent::Sweep(Sweep {
+            everywhere: sweep.account.is_none() && sweep.region.is_none() && sweep.part.is_all(),
+            ..sweep
+        }),
+        Err(reason) => ignore(swept(), None, reason),
+    }
+}
+
+fn swept() -> Trigger {
+    Trigger {
+        kind: TriggerKind::Sweep,
+        ..Trigger::default()
+    }
+}
+
+fn read_sweep(request: &Value) -> Result<Sweep, String> {
+    Ok(Sweep {
+        account: optional(request, "account")?,
+        region: optional(request, "region")?,
+        trigger: swept(),
+        part: Part {
+            after: optional(request, "after")?,
+            until: optional(request, "until")?,
+        },
+        ..Sweep::default()
+    })
+}
+
+/// Messages of our own queue, as Lambda hands them over (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+pub(super) fn messages(records: &Value) -> Intent {
+    let records = records.as_array().map_or(&[][..], Vec::as_slice);
+    let from_queue = |record: &&Value| record["eventSource"] == "aws:sqs";
+    if records.is_empty() || !records.iter().all(|record| from_queue(&record)) {
+        let reason = "records of something else than an SQS queue";
+        return ignore(Trigger::default(), None, reason);
+    }
+    let read = |record: &Value| Message {
+        id: record["messageId"].as_str().unwrap_or_default().to_owned(),
+        sweep: record["body"]
+            .as_str()
+            .ok_or_else(|| "the message has no body".to_owned())
+            .and_then(read_errand),
+    };
+    Intent::Errands(records.iter().map(read).collect())
+}
+
+fn read_errand(body: &str) -> Result<Sweep, String> {
+    let body: Value = serde_json::from_str(body)
+        .map_err(|error| format!("the message's body is not JSON: {error}"))?;
+    let Some(request) = body.get("sweep") else {
+        return Err("the message's body asks for no sweep".to_owned());
+    };
+    let attempt = request.get("attempt").and_then(Value::as_u64).unwrap_or(1);
+    Ok(Sweep {
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
+        ..read_sweep(request)?
+    })
+}
+
+/// A field of a sweep request: absent is fine, wrong is not, because the wrong groups would be swept.
+fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
+    request: &Value,
+    name: &str,
+) -> Result<Option<T>, String> {
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match account_text(value)
+            .unwrap_or_else(|| value.to_string())
+            .parse()
+        {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(error) => Err(format!("sweep.{name}: {error}")),
+        },
+    }
+}
