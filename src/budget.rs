@@ -30,14 +30,26 @@ impl Budget {
         }
     }
 
-    /// The same, but nothing further is begun later than so long from now, nor awaited more than two seconds longer.
+    /// The same, but nothing further is begun later than so long from now. A call in flight is awaited as before.
     #[must_use]
     pub fn at_most(self, time: Duration) -> Self {
-        let until = Instant::now() + time;
         Self {
-            act_until: self.act_until.min(until),
-            calls_until: self.calls_until.min(until + Duration::from_secs(2)),
+            act_until: self.act_until.min(Instant::now() + time),
             ..self
+        }
+    }
+
+    /// The same, but all of it ends a little sooner, so that something is left for what must follow: a second and a half,
+    /// or an eighth of a short time.
+    #[must_use]
+    pub fn leaving_some(self) -> Self {
+        let remaining = self.record_until.saturating_duration_since(Instant::now());
+        let left = (remaining / 8).min(Duration::from_millis(1_500));
+        let sooner = |moment: Instant| moment.checked_sub(left).unwrap_or(moment);
+        Self {
+            act_until: sooner(self.act_until),
+            calls_until: sooner(self.calls_until),
+            record_until: sooner(self.record_until),
         }
     }
 

@@ -167,6 +167,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 .find(|made| made.key == rule.key)
                 .and_then(|made| made.id.clone());
             let mut line = RuleReport::new(rule.key.clone(), RuleOutcome::Restored).with_id(id);
+            line.authorized_at = self.execution.last_restored;
             let lost: Vec<&str> = rule
                 .tags
                 .keys()

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::budget::Budget;
+use crate::error::ApiError;
 use crate::event::{Sweep, Trigger};
 use crate::model::{Part, Scope};
 use crate::ports::{Errand, Errands, Fleet, FleetTable, SecurityGroups, Table};
@@ -23,13 +24,13 @@ const ANSWER_BYTES_MAX: usize = 100_000;
 /// The least time to begin a group with; most take a tenth of it.
 const GROUP_TIME_MIN: Duration = Duration::from_secs(2);
 
-/// The longest time for one group of a sweep.
+/// After so long nothing further is begun for one group of a sweep.
 const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The most errands of one hand-over: nine calls of ten.
 const ERRANDS_MAX: usize = 90;
 
-/// How often groups that failed for a passing reason are looked at anew, once the rest is handed over.
+/// How often a part with groups that fail for a passing reason is looked at.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// How long to wait before that, so that what failed has time to pass.
@@ -38,33 +39,51 @@ const RETRY_DELAY: Duration = Duration::from_secs(60);
 /// A sweep to be made, and what there is to make it with.
 pub(crate) struct Round<'a, E, T, Q> {
     pub(crate) world: World<'a, E, T>,
+    /// The table, with a little more time than the world's.
+    pub(crate) ledger: &'a T,
     pub(crate) scope: &'a Scope,
     pub(crate) request: &'a Sweep,
     pub(crate) queue: Option<&'a Q>,
+    /// How many errands waited when a sweep of everything began.
+    pub(crate) waiting: Option<Result<u64, ApiError>>,
     /// Whether a role is assumed in other accounts.
     pub(crate) has_role: bool,
     pub(crate) budget: Budget,
+}
+
+/// What came of looking.
+struct Looked {
+    report: SweepReport,
+    /// What was looked at.
+    done: Vec<Part>,
+    /// What was not.
+    left: VecDeque<Part>,
 }
 
 impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
     /// Sweeps as far as it goes, and hands over or remembers the rest.
     pub(crate) async fn run(&self) -> SweepReport {
         let fleet = match self.is_whole() {
-            // A table that cannot be read stops the sweep itself, with the reason.
-            true => self.world.table.fleet().await.unwrap_or_default(),
-            false => Fleet::default(),
+            true => self.ledger.fleet().await,
+            false => Ok(Fleet::default()),
         };
-        let (elsewhere, waiting) = self.send_elsewhere(&fleet).await;
+        let (fleet, unknown) = match fleet {
+            Ok(fleet) => (fleet, None),
+            Err(error) => (Fleet::default(), Some(error)),
+        };
+        let elsewhere = self.send_elsewhere(&fleet).await;
         let cursor = fleet.scopes.get(self.scope).cloned().flatten();
-        let (mut report, left) = self.look(cursor.as_deref()).await;
-        if left.is_empty() {
-            if cursor.is_some() {
-                self.remember(&mut report, None).await;
-            }
-        } else if report.passing && report.reached_any {
-            self.pass_on(&mut report, &left, waiting).await;
+        let mut looked = self.look(cursor.as_deref()).await;
+        let passed_on = self.pass_on(&mut looked, elsewhere.asked > 0).await;
+        let mut report = looked.report;
+        if cursor.is_some() && (looked.left.is_empty() || passed_on) {
+            self.remember(&mut report, None).await;
         }
         elsewhere.add_to(&mut report);
+        if let Some(error) = unknown {
+            let what = "which accounts and Regions have records, and where the last sweep stopped, is not known";
+            add_reason(&mut report, format!("{what}: {error}"));
+        }
         report
     }
 
@@ -73,15 +92,15 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         self.request.part.is_all() && self.request.attempt <= 1
     }
 
-    /// Looks at the groups behind the cursor first, and then at those before it. What is left of both is the second half
-    /// of the answer.
-    async fn look(&self, cursor: Option<&str>) -> (SweepReport, VecDeque<Part>) {
+    /// Looks at the groups behind the cursor first, and then at those before it.
+    async fn look(&self, cursor: Option<&str>) -> Looked {
         let whole = &self.request.part;
         let mut left = match cursor {
             Some(cursor) => VecDeque::from([whole.behind(cursor), whole.up_to(cursor)]),
             None => VecDeque::from([whole.clone()]),
         };
         let trigger: &Trigger = &self.request.trigger;
+        let mut done = Vec::new();
         let mut looked: Option<SweepReport> = None;
         while let Some(part) = left.pop_front() {
             let bounds = Bounds {
@@ -101,6 +120,9 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
             )
             .await;
             let rest = report.rest.clone();
+            if let Some(of) = report.of.as_ref().filter(|_| report.reached_any) {
+                done.push(of.part.clone());
+            }
             looked = Some(match looked {
                 Some(before) => before.and(report),
                 None => report,
@@ -110,132 +132,112 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
                 break;
             }
         }
-        (looked.unwrap_or_default(), left)
+        Looked {
+            report: looked.unwrap_or_default(),
+            done,
+            left,
+        }
     }
 
-    /// Asks for sweeps of the other accounts and Regions that have records. Says how many errands waited, if it had to
-    /// find out.
-    async fn send_elsewhere(&self, fleet: &Fleet) -> (Elsewhere, Option<u64>) {
+    /// Asks for sweeps of the other accounts and Regions that have records.
+    async fn send_elsewhere(&self, fleet: &Fleet) -> Elsewhere {
         let others = fleet.scopes.keys().filter(|scope| *scope != self.scope);
-        let others: Vec<&Scope> = others.collect();
-        if !self.request.everywhere || others.is_empty() || !self.world.settings.writes {
-            return (Elsewhere::Nobody, None);
+        let (reachable, closed): (Vec<&Scope>, Vec<&Scope>) =
+            others.partition(|other| self.has_role || other.account == self.scope.account);
+        let mut elsewhere = Elsewhere::default();
+        if !self.request.everywhere || !self.world.settings.writes {
+            return elsewhere;
         }
-        let number = others.len();
-        let Some(queue) = self.queue else {
-            let problem = "RULEKEEPER_SWEEP_QUEUE is not set".to_owned();
-            return (Elsewhere::Unswept { number, problem }, None);
-        };
-        if !self.has_role
-            && others
-                .iter()
-                .any(|other| other.account != self.scope.account)
-        {
-            let problem = "RULEKEEPER_ROLE_NAME is not set".to_owned();
-            return (Elsewhere::Unswept { number, problem }, None);
+        if !closed.is_empty() {
+            elsewhere.leave(closed.len(), "RULEKEEPER_ROLE_NAME is not set");
         }
-        let waiting = match queue.waiting().await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                let problem = error.to_string();
-                return (Elsewhere::Unswept { number, problem }, None);
+        if reachable.is_empty() {
+            return elsewhere;
+        }
+        let number = reachable.len();
+        let errands: Vec<Errand> = reachable.into_iter().cloned().map(whole).collect();
+        match self.send(&errands).await {
+            Ok(()) => elsewhere.asked = number,
+            Err(Unsent::NoQueue) => elsewhere.leave(number, "RULEKEEPER_SWEEP_QUEUE is not set"),
+            Err(Unsent::Waiting(reason) | Unsent::Failed(reason)) => {
+                elsewhere.leave(number, &reason);
             }
-        };
-        if waiting > 0 {
-            let problem = still_waiting(waiting);
-            return (Elsewhere::Unswept { number, problem }, Some(waiting));
         }
-        let errands: Vec<Errand> = others.into_iter().cloned().map(whole).collect();
-        let elsewhere = match queue.send(&errands).await {
-            Ok(()) => Elsewhere::Asked { number },
-            Err(error) => Elsewhere::Unswept {
-                number,
-                problem: error.to_string(),
-            },
-        };
-        // What was just sent is not what waits from before.
-        (elsewhere, Some(0))
+        elsewhere
     }
 
-    /// Hands the rest over, or remembers where it begins.
-    async fn pass_on(&self, report: &mut SweepReport, left: &VecDeque<Part>, waiting: Option<u64>) {
-        let why = report.reason.take().unwrap_or_default();
-        let problem = match self.hand_over(report, left, waiting).await {
-            Ok(sweeps) => {
-                report.handed_over = Some(HandedOver {
-                    sweeps,
-                    reason: why,
-                });
-                report.passing = false;
-                // They are part of what was handed over, and the same event must not bring the errands again.
-                let reports = report.reports.iter_mut().chain(&mut report.remarks);
-                reports.for_each(|report| report.passing = false);
-                return;
-            }
-            Err(problem) => problem,
+    /// Hands over what is left, and groups that failed for a passing reason. Says whether all that is left was.
+    ///
+    /// What Lambda or SQS bring again by themselves stays with them: a sweep that reached no group, and groups of a sweep
+    /// that handed nothing over.
+    async fn pass_on(&self, looked: &mut Looked, asked_elsewhere: bool) -> bool {
+        let Looked { report, done, left } = looked;
+        let stopped = !left.is_empty();
+        let failed = report.any_passing();
+        let is_ours = match stopped {
+            true => report.passing && report.reached_any,
+            // The same message would sweep all of the part again, and the same event everything elsewhere.
+            false => failed && (self.request.attempt > 0 || asked_elsewhere),
         };
-        report.reason = Some(match problem {
-            Some(problem) => format!("{why}, and the rest was not handed over: {problem}"),
-            None => why,
-        });
-        let next = left.front().and_then(|part| part.after.clone());
-        if self.is_whole() && self.world.settings.writes {
-            self.remember(report, next.as_deref()).await;
+        if !is_ours {
+            return false;
         }
-    }
-
-    /// Puts errands for what is left into the queue; says how many, or why not.
-    async fn hand_over(
-        &self,
-        report: &SweepReport,
-        left: &VecDeque<Part>,
-        waiting: Option<u64>,
-    ) -> Result<usize, Option<String>> {
-        let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
-            return Err(None);
-        };
-        // Errands are made while others wait, or a part could never be cut; sweeps of everything are not, or a fleet that
-        // takes longer than the schedule's interval would have ever more of them.
-        if self.request.attempt == 0 {
-            let waiting = match waiting {
-                Some(waiting) => waiting,
-                None => queue
-                    .waiting()
-                    .await
-                    .map_err(|error| Some(error.to_string()))?,
-            };
-            if waiting > 0 {
-                return Err(Some(still_waiting(waiting)));
-            }
-        }
-        let done = match (&report.of, left.front()) {
-            (Some(of), Some(rest)) => match &rest.after {
-                Some(reached) => of.part.up_to(reached),
-                None => of.part.clone(),
-            },
-            _ => self.request.part.clone(),
-        };
-        let mut errands = Vec::new();
-        for (number, rest) in left.iter().enumerate() {
-            let pieces = match number {
-                0 => rest.split(&done, ERRANDS_MAX - 2),
-                _ => vec![rest.clone()],
-            };
-            errands.extend(pieces.into_iter().map(|part| self.errand(part)));
-        }
-        let failed = report.reports.iter().any(|report| report.passing);
+        let mut errands = self.rest(done, left);
         let attempt = self.request.attempt.max(1);
         if failed && attempt < ATTEMPTS_MAX {
-            errands.push(Errand {
+            errands.extend(done.iter().map(|part| Errand {
                 attempt: attempt + 1,
                 delay: RETRY_DELAY,
-                ..self.errand(done)
+                ..self.errand(part.clone())
+            }));
+        }
+        if errands.is_empty() {
+            // It was tried often enough; the next round looks again.
+            report.no_other_try();
+            return false;
+        }
+        let why = report.reason.take();
+        let unsent = match self.send(&errands).await {
+            Ok(()) => {
+                let reason = "groups failed for a passing reason".to_owned();
+                report.handed_over = Some(HandedOver {
+                    sweeps: errands.len(),
+                    reason: why.unwrap_or(reason),
+                });
+                report.no_other_try();
+                return stopped;
+            }
+            Err(unsent) => unsent,
+        };
+        let why = why.unwrap_or_default();
+        report.reason = Some(match &unsent {
+            Unsent::NoQueue => why,
+            Unsent::Waiting(problem) | Unsent::Failed(problem) => {
+                format!("{why}, and the rest was not handed over: {problem}")
+            }
+        });
+        if stopped && self.is_whole() {
+            let next = left.front().and_then(|part| part.after.clone());
+            self.remember(report, next.as_deref()).await;
+        }
+        if let Unsent::Waiting(_) = unsent {
+            // The next sweep goes on; calling again at once would only crowd those that are under way.
+            report.no_other_try();
+        }
+        false
+    }
+
+    /// Errands for what is left: its first part in pieces like what was last done.
+    fn rest(&self, done: &[Part], left: &VecDeque<Part>) -> Vec<Errand> {
+        let like = done.last().unwrap_or(&self.request.part);
+        let pieces = left
+            .iter()
+            .enumerate()
+            .flat_map(|(number, rest)| match number {
+                0 => rest.split(like, ERRANDS_MAX - 3),
+                _ => vec![rest.clone()],
             });
-        }
-        match queue.send(&errands).await {
-            Ok(()) => Ok(errands.len()),
-            Err(error) => Err(Some(error.to_string())),
-        }
+        pieces.map(|part| self.errand(part)).collect()
     }
 
     fn errand(&self, part: Part) -> Errand {
@@ -245,49 +247,73 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         }
     }
 
+    /// Puts errands into the queue.
+    ///
+    /// Errands are made while others wait, or a part could never be cut. Sweeps of everything are not, or a fleet that
+    /// takes longer than the schedule's interval would have ever more of them.
+    async fn send(&self, errands: &[Errand]) -> Result<(), Unsent> {
+        let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
+            return Err(Unsent::NoQueue);
+        };
+        match &self.waiting {
+            Some(Err(error)) => return Err(Unsent::Failed(error.to_string())),
+            Some(Ok(waiting @ 1..)) => return Err(Unsent::Waiting(still_waiting(*waiting))),
+            Some(Ok(0)) | None => {}
+        }
+        let sent = queue.send(errands).await;
+        sent.map_err(|error| Unsent::Failed(error.to_string()))
+    }
+
     async fn remember(&self, report: &mut SweepReport, group: Option<&str>) {
         if !self.world.settings.writes {
             return;
         }
-        if let Err(error) = self.world.table.go_on_after(self.scope, group).await {
+        if let Err(error) = self.ledger.go_on_after(self.scope, group).await {
             let problem = format!("where to go on could not be noted: {error}");
             add_reason(report, problem);
         }
     }
 }
 
+/// Why errands were not sent.
+enum Unsent {
+    NoQueue,
+    /// Others are still to be done.
+    Waiting(String),
+    Failed(String),
+}
+
 /// What becomes of the other accounts and Regions.
-enum Elsewhere {
-    Nobody,
-    Asked { number: usize },
-    Unswept { number: usize, problem: String },
+#[derive(Default)]
+struct Elsewhere {
+    asked: usize,
+    problems: Vec<String>,
 }
 
 impl Elsewhere {
+    fn leave(&mut self, number: usize, problem: &str) {
+        let problem =
+            format!("other accounts or Regions with records were not swept ({number}): {problem}");
+        self.problems.push(problem);
+    }
+
     fn add_to(self, report: &mut SweepReport) {
-        match self {
-            Self::Nobody => {}
-            Self::Asked { number } => {
-                let reason = "other accounts or Regions have records".to_owned();
-                match &mut report.handed_over {
-                    Some(handed_over) => {
-                        handed_over.sweeps += number;
-                        handed_over.reason = format!("{}; {reason}", handed_over.reason);
-                    }
-                    None => {
-                        report.handed_over = Some(HandedOver {
-                            sweeps: number,
-                            reason,
-                        });
-                    }
-                }
-            }
-            Self::Unswept { number, problem } => add_reason(
-                report,
-                format!(
-                    "other accounts or Regions with records were not swept ({number}): {problem}"
-                ),
-            ),
+        if self.asked > 0 {
+            let reason = "other accounts or Regions have records".to_owned();
+            let handed_over = report.handed_over.take();
+            report.handed_over = Some(match handed_over {
+                Some(own) => HandedOver {
+                    sweeps: own.sweeps + self.asked,
+                    reason: format!("{}; {reason}", own.reason),
+                },
+                None => HandedOver {
+                    sweeps: self.asked,
+                    reason,
+                },
+            });
+        }
+        for problem in self.problems {
+            add_reason(report, problem);
         }
     }
 }

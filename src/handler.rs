@@ -52,10 +52,10 @@ pub trait Clouds {
 pub enum Pace {
     /// As fast as it goes: somebody's rules are missing now.
     Free,
-    /// Within what EC2 grants an account, with little left to others.
-    Sweep,
-    /// At half of that, because another such sweep may be under way.
-    HalfSweep,
+    /// Four fifths of what EC2 grants an account.
+    Alone,
+    /// A share beside two other sweeps.
+    AmongThree,
 }
 
 /// Where the function itself runs, as far as it knows.
@@ -236,7 +236,7 @@ impl<C: TryClouds> Handler<C> {
         let foreign = home.is_foreign(&scope.account);
         let (ec2, table) = self
             .clouds
-            .in_scope(&scope, foreign, Pace::Sweep, &calls, budget)
+            .in_scope(&scope, foreign, Pace::Alone, &calls, budget)
             .await;
         let bounds = Bounds {
             part: request.part.clone(),
@@ -255,22 +255,32 @@ impl<C: TryClouds> Handler<C> {
         };
         let calls = Calls::default();
         let foreign = home.is_foreign(&scope.account);
-        let pace = match request.attempt {
-            0 => Pace::Sweep,
-            _ => Pace::HalfSweep,
-        };
-        let (ec2, table) = self
-            .clouds
-            .in_scope(&scope, foreign, pace, &calls, budget)
-            .await;
         let queue = self.clouds.errands(&calls, budget);
+        // Sweeps of everything are begun by the schedule, and errands are made by those: errands that wait when a sweep of
+        // everything begins are from an earlier one.
+        let waiting = match (&queue, request.attempt) {
+            (Some(queue), 0) => Some(queue.waiting().await),
+            _ => None,
+        };
+        let is_alone = request.attempt == 0 && !matches!(waiting, Some(Ok(1..)));
+        let pace = if is_alone {
+            Pace::Alone
+        } else {
+            Pace::AmongThree
+        };
+        let for_groups = budget.leaving_some();
+        let in_scope = |budget| self.clouds.in_scope(&scope, foreign, pace, &calls, budget);
+        let (ec2, table) = in_scope(for_groups).await;
+        let (_, ledger) = in_scope(budget).await;
         let round = Round {
             world: self.world(&ec2, &table, &calls, foreign),
+            ledger: &ledger,
             scope: &scope,
             request,
             queue: queue.as_ref(),
+            waiting,
             has_role: self.clouds.has_role(),
-            budget,
+            budget: for_groups,
         };
         Answer::Sweep(Box::new(round.run().await))
     }

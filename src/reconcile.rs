@@ -160,25 +160,30 @@ struct Answered {
 /// second, and one for clocks that differ.
 const SURELY_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
-/// Whether every recorded rule that the event says was revoked has been authorized by us since. If one has gone again, that
-/// had an event of its own. Where changes may be meant, each event is a fact to be judged, and none is answered before.
+/// Whether every rule that the event says was revoked is recorded and has been authorized by us since. If one has gone
+/// again, that had an event of its own. A rule that is not recorded may have stood in for one that is, so an event that
+/// names one is looked at; so is one about a rule that is being fought over. Where changes may be meant, each event is a
+/// fact to be judged.
 fn answered(known: &Known, lookup: &Lookup) -> Option<Answered> {
-    if lookup.call != Some(Call::Revoke) || known.principals().any_meant() {
+    let named = &lookup.evidence.revoked;
+    let all_are_named = lookup.evidence.revoked_ids.len() <= named.len() && !named.is_empty();
+    if lookup.call != Some(Call::Revoke) || !all_are_named || known.principals().any_meant() {
         return None;
     }
     let after = lookup.trigger.event_time? + SURELY_AFTER;
-    let recorded = &known.record.rules;
-    let named = lookup.evidence.revoked.iter();
-    let named: Vec<_> = named.filter(|rule| recorded.contains_key(*rule)).collect();
     let mut rules = Vec::new();
-    for rule in &named {
+    for rule in named {
+        let is_kept = known.record.rules.contains_key(rule);
+        if !is_kept || known.state.contested.contains_key(rule) {
+            return None;
+        }
         let at = known.state.last_restored(rule).filter(|at| *at >= after)?;
         let why = format!("rulekeeper put it back after this event, at {at}");
-        let line = RuleReport::new((*rule).clone(), RuleOutcome::AlreadyPresent);
+        let line = RuleReport::new(rule.clone(), RuleOutcome::AlreadyPresent);
         rules.push(line.because(why));
     }
     let reason = "what the event tells of has been put back since; in a crowd of events the group was not read again";
-    (!rules.is_empty()).then(|| Answered {
+    Some(Answered {
         reason: reason.to_owned(),
         rules,
     })

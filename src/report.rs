@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::doctor::Findings;
 use crate::event::{Trigger, TriggerKind};
@@ -121,6 +122,9 @@ pub struct RuleReport {
     /// Whether another try could help; not part of the output.
     #[serde(skip)]
     pub passing: bool,
+    /// When EC2 confirmed that we authorized it, where that is known for this rule by itself; not part of the output.
+    #[serde(skip)]
+    pub authorized_at: Option<Instant>,
 }
 
 impl RuleReport {
@@ -133,6 +137,7 @@ impl RuleReport {
             error_code: None,
             reason: None,
             passing: false,
+            authorized_at: None,
         }
     }
 
@@ -410,8 +415,20 @@ fn is_everything(of: &Option<Swept>) -> bool {
 impl SweepReport {
     /// Whether rules are missing for a reason that may pass by itself, so that another try could help.
     pub fn is_worth_another_try(&self) -> bool {
+        self.passing || self.any_passing()
+    }
+
+    /// Whether any group failed for a reason that may pass by itself.
+    pub fn any_passing(&self) -> bool {
         let mut reports = self.reports.iter().chain(&self.remarks);
-        self.passing || reports.any(|report| report.passing)
+        reports.any(|report| report.passing)
+    }
+
+    /// Whoever called is not to call again: somebody else sees to it, or nobody can.
+    pub fn no_other_try(&mut self) {
+        self.passing = false;
+        let reports = self.reports.iter_mut().chain(&mut self.remarks);
+        reports.for_each(|report| report.passing = false);
     }
 
     /// Two sweeps of one scope as one.
@@ -422,8 +439,14 @@ impl SweepReport {
         }
         self.reports.extend(next.reports);
         self.remarks.extend(next.remarks);
-        if let (Some(of), Some(next)) = (&mut self.of, next.of) {
-            of.part.until = next.part.until;
+        if let (Some(of), Some(next_of)) = (&mut self.of, next.of)
+            && (next.reached_any || next.rest.is_none())
+        {
+            of.part.until = next_of.part.until;
+            if of.part.after == of.part.until {
+                // Once around.
+                of.part = Part::default();
+            }
         }
         self.reached_any |= next.reached_any;
         self.handed_over = next.handed_over;

@@ -32,7 +32,8 @@ pub struct Bounds {
     pub answer_bytes_max: usize,
     /// A group that differs is not begun with less time than this left, once any was looked at: it would only fail.
     pub group_time_min: Duration,
-    /// The longest time for one group, so that one on which EC2 stumbles does not take that of all.
+    /// After so long nothing further is begun for one group, so that one on which EC2 stumbles does not take the time
+    /// of all.
     pub group_time_max: Duration,
 }
 
@@ -182,7 +183,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
         let mut waiting = VecDeque::new();
         let mut unread = Some(self.bounds.part.clone());
         loop {
-            while waiting.len() < GROUPS_PER_READ
+            if waiting.is_empty()
                 && let Some(part) = &unread
             {
                 let next = page(table, scope, part).await?;
@@ -192,7 +193,11 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
                 unread = next.unread;
             }
             if waiting.is_empty() {
-                return Ok(());
+                match unread {
+                    // A page may be empty and still not be the last.
+                    Some(_) => continue,
+                    None => return Ok(()),
+                }
             }
             let rest = waiting.split_off(waiting.len().min(GROUPS_PER_READ));
             let records = std::mem::replace(&mut waiting, rest);

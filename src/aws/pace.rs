@@ -1,6 +1,7 @@
 //! Token buckets on our side, so that a sweep keeps to what EC2 grants.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota};
@@ -8,22 +9,32 @@ use tokio::time::Instant;
 
 use crate::handler::Pace;
 
-/// Tokens at once and a second, of one action in one account and Region.
+/// Tokens at once, and the time in which one more comes, of one action in one account and Region.
 struct Bucket {
-    burst: u32,
-    per_second: u32,
+    burst: NonZeroU32,
+    every: Duration,
 }
 
-/// EC2 grants filtered and paginated reads 100 and 20 a second, and authorizes 50 and 5 a second, to all callers together
-/// (EC2 Developer Guide, "Request throttling"). A fifth of either is left to others.
-const READS: Bucket = Bucket {
-    burst: 80,
-    per_second: 16,
-};
-const AUTHORIZES: Bucket = Bucket {
-    burst: 40,
-    per_second: 4,
-};
+const fn bucket(burst: u32, every_ms: u64) -> Bucket {
+    let burst = match NonZeroU32::new(burst) {
+        Some(burst) => burst,
+        None => NonZeroU32::MIN,
+    };
+    Bucket {
+        burst,
+        every: Duration::from_millis(every_ms),
+    }
+}
+
+/// A sweep's share of what EC2 grants to all callers together: filtered and paginated reads 100 and 20 a second, and
+/// authorizes 50 and 5 a second (EC2 Developer Guide, "Request throttling"). A sweep that is alone takes four fifths of
+/// the rate: 16 reads and 4 authorizes a second.
+const READS: Bucket = bucket(60, 62);
+const AUTHORIZES: Bucket = bucket(30, 250);
+
+/// The share of a sweep that has two others beside it: 6 reads and 1.5 authorizes a second.
+const READS_OF_PART: Bucket = bucket(20, 167);
+const AUTHORIZES_OF_PART: Bucket = bucket(10, 667);
 
 /// The buckets of sweeps in one account and Region.
 #[derive(Debug)]
@@ -35,14 +46,14 @@ pub(super) struct Pacer {
 impl Pacer {
     /// Full buckets for a pace, unless it is as fast as it goes.
     pub(super) fn new(pace: Pace) -> Option<Self> {
-        let share = match pace {
+        let (reads, authorizes) = match pace {
             Pace::Free => return None,
-            Pace::Sweep => 1,
-            Pace::HalfSweep => 2,
+            Pace::Alone => (READS, AUTHORIZES),
+            Pace::AmongThree => (READS_OF_PART, AUTHORIZES_OF_PART),
         };
         Some(Self {
-            reads: limiter(&READS, share),
-            authorizes: limiter(&AUTHORIZES, share),
+            reads: limiter(&reads)?,
+            authorizes: limiter(&authorizes)?,
         })
     }
 
@@ -55,10 +66,10 @@ impl Pacer {
     }
 }
 
-fn limiter(bucket: &Bucket, share: u32) -> DefaultDirectRateLimiter {
-    let part = |number: u32| NonZeroU32::new(number / share).unwrap_or(NonZeroU32::MIN);
-    let quota = Quota::per_second(part(bucket.per_second)).allow_burst(part(bucket.burst));
-    DefaultDirectRateLimiter::direct(quota)
+/// `None` only for a bucket that is never filled.
+fn limiter(bucket: &Bucket) -> Option<DefaultDirectRateLimiter> {
+    let quota = Quota::with_period(bucket.every)?.allow_burst(bucket.burst);
+    Some(DefaultDirectRateLimiter::direct(quota))
 }
 
 /// Waits for a token, no longer than until the deadline, after which the call ends by itself.

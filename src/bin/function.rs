@@ -92,7 +92,10 @@ async fn answer(
 /// Tells the bus of results what came of a queue's messages: Lambda does so for asynchronous invocations only.
 async fn tell(clients: &Clients, batch: &Batch, context: &Context) {
     let budget = Budget::of(remaining(context));
-    for (_, answer) in &batch.messages {
+    // A message that comes again is told of when it is done with.
+    let done = batch.messages.iter();
+    let done = done.filter(|(_, answer)| !answer.is_worth_another_try());
+    for (_, answer) in done {
         let told = clients
             .tell(&context.request_id, &json!(answer), budget)
             .await;

@@ -111,11 +111,17 @@ impl Scene {
     async fn run(&mut self, request: &Sweep) -> SweepReport {
         let missing = MissingReferences::default();
         let scope = group().scope;
+        let waiting = match (&self.queue, request.attempt) {
+            (Some(queue), 0) => Some(queue.waiting().await),
+            _ => None,
+        };
         let round = Round {
             world: World {
                 settings: self.settings,
                 ..world(&self.ec2, &self.table, &missing)
             },
+            ledger: &self.table,
+            waiting,
             scope: &scope,
             request,
             queue: self.queue.as_ref(),
@@ -219,6 +225,7 @@ async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
     for _ in 0..4 {
         let report = scene.run(&everything()).await;
         assert_eq!(report.handed_over, None);
+        assert!(!report.is_worth_another_try(), "nobody is to call at once");
         if let Some(reason) = report.reason {
             assert!(
                 reason.contains("about 1 errands of earlier sweeps"),
@@ -230,6 +237,84 @@ async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
         scene.told.len(),
         600,
         "every group, although nobody works the queue off"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_goes_on_where_another_stopped_is_handed_over_whole_and_begins_anew_after() {
+    let mut scene = Scene::new(unreadable(2_000), Some(FakeQueue::default()));
+    let middle = address(0x8000_0000_0000).id.to_string();
+    let scope = group().scope;
+    let noted = scene.table.go_on_after(&scope, Some(&middle)).await;
+    noted.expect("noted");
+    let first = scene.run(&everything()).await;
+    assert!(first.handed_over.is_some(), "{:?}", first.reason);
+    let of = first.of.expect("a part of the groups");
+    assert_eq!(of.part.after.as_deref(), Some(middle.as_str()));
+    assert_eq!(
+        scene.cursor(),
+        None,
+        "the next round begins at the beginning"
+    );
+    let errands = lock(&scene.queue.as_ref().expect("a queue").errands).len();
+    assert!(
+        errands < 20,
+        "parts are as wide as what was done: {errands}"
+    );
+    scene.work_off().await;
+    assert_eq!(scene.told.len(), 2_000);
+    assert!(scene.told.values().all(|times| *times == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_comes_back_to_where_it_began_has_looked_at_everything() {
+    let mut scene = Scene::new(unreadable(50), None);
+    let middle = address(0x8000_0000_0000).id.to_string();
+    let scope = group().scope;
+    let noted = scene.table.go_on_after(&scope, Some(&middle)).await;
+    noted.expect("noted");
+    let report = scene.run(&everything()).await;
+    assert_eq!(
+        (report.sweep["groups"], report.reason.as_deref()),
+        (50, None)
+    );
+    assert!(report.of.is_some_and(|of| of.part.is_all()));
+    assert_eq!(scene.cursor(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_with_groups_that_fail_for_a_passing_reason_is_tried_three_times_in_all() {
+    let table = FakeTable::with(&record(&["tcp 443 from 10.0.0.0/8"]));
+    let mut scene = Scene::new(table, Some(FakeQueue::default()));
+    let throttled = (refused("RequestLimitExceeded"), false);
+    let throttles = std::iter::repeat_n(throttled, 10_000);
+    scene.ec2.state().authorize_errors.extend(throttles);
+    let mut request = Sweep {
+        part: Part::default().up_to("sg-1"),
+        attempt: 1,
+        everywhere: false,
+        ..everything()
+    };
+    for attempt in 1..=ATTEMPTS_MAX {
+        request.attempt = attempt;
+        let report = scene.run(&request).await;
+        assert!(!report.is_worth_another_try(), "the message is done with");
+        let next: Vec<u32> = scene.take().iter().map(|errand| errand.attempt).collect();
+        match attempt < ATTEMPTS_MAX {
+            true => assert_eq!(next, [attempt + 1]),
+            false => assert!(next.is_empty(), "{next:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_known_of_the_fleet_is_told() {
+    let mut scene = Scene::new(FakeTable::with(&record(&[])), Some(FakeQueue::default()));
+    *lock(&scene.table.error) = Some(refused("AccessDeniedException"));
+    let reason = scene.run(&everything()).await.reason.unwrap_or_default();
+    assert!(
+        reason.contains("which accounts and Regions have records"),
+        "{reason}"
     );
 }
 
@@ -287,7 +372,7 @@ async fn other_accounts_with_records_get_an_errand_each() {
             .reason
             .is_some_and(|reason| reason.contains("RULEKEEPER_ROLE_NAME"))
     );
-    scene.queue = None;
+    (scene.queue, scene.has_role) = (None, true);
     let report = scene.run(&everything()).await;
     assert!(
         report

@@ -61,23 +61,22 @@ impl Part {
     /// Ids look random, so parts of one width hold about as many groups each. Nothing depends on that but how evenly the
     /// work is divided.
     pub fn split(&self, like: &Self, most: usize) -> Vec<Self> {
-        let (from, end) = (self.from(), self.end());
-        let long = place(END_OF_LONG_IDS);
-        let width = like.end().min(long).saturating_sub(like.from()).max(1);
-        let mut cuts = Vec::new();
-        // Where hardly any id is, one part will do.
-        let dense_end = end.min(long);
-        if from < dense_end {
-            let room = most.saturating_sub(1).max(1);
-            let room = u64::try_from(room).unwrap_or(u64::MAX);
-            let dense = dense_end - from;
-            let pieces = dense.div_ceil(width).clamp(1, room);
-            let step = dense.div_ceil(pieces).max(1);
-            let inner = (1..pieces).map(|n| from.saturating_add(n.saturating_mul(step)));
-            cuts.extend(inner.filter(|cut| *cut < dense_end));
-            if dense_end < end && most > 1 {
-                cuts.push(dense_end);
-            }
+        let (from, end, long) = (self.from(), self.end(), place(END_OF_LONG_IDS));
+        // Where hardly any id is, one part will do, unless that is where the work is.
+        let dense_end = if from < long { end.min(long) } else { end };
+        let bound = |place: u64| match from < long {
+            true => place.min(long),
+            false => place.max(long),
+        };
+        let width = bound(like.end()).saturating_sub(bound(like.from())).max(1);
+        let room = u64::try_from(most.saturating_sub(1).max(1)).unwrap_or(u64::MAX);
+        let dense = dense_end.saturating_sub(from);
+        let pieces = dense.div_ceil(width).clamp(1, room);
+        let step = dense.div_ceil(pieces).max(1);
+        let inner = (1..pieces).map(|n| from.saturating_add(n.saturating_mul(step)));
+        let mut cuts: Vec<u64> = inner.filter(|cut| *cut < dense_end).collect();
+        if from < dense_end && dense_end < end && most > 1 {
+            cuts.push(dense_end);
         }
         let mut parts = Vec::new();
         let mut rest = self.clone();

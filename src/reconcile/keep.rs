@@ -481,10 +481,9 @@ pub(super) fn fight(contest: &Contest) -> String {
 /// does so after the restore.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Restores<'a> {
-    pub(super) rules: &'a [RuleKey],
+    pub(super) rules: &'a [(RuleKey, Timestamp)],
     /// Who dropped them, as far as the event tells.
     pub(super) dropped_by: &'a BTreeMap<RuleKey, String>,
-    pub(super) at: Timestamp,
 }
 
 /// What [`remember`] has to tell.
@@ -520,8 +519,8 @@ pub(super) async fn remember<E: SecurityGroups, T: Table>(
                 state.contested.insert(rule.clone(), contest);
             }
         }
-        state.note_restored(restores.rules, restores.at);
-        for rule in restores.rules {
+        for (rule, at) in restores.rules {
+            state.note_restored([rule], *at);
             let by = restores.dropped_by.get(rule);
             let noted = by.map(|by| (rule.clone(), by.clone()));
             state.dropped_by.extend(noted);

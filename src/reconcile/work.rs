@@ -52,8 +52,8 @@ pub(super) struct Work<'a, E, T> {
 
 /// What seeing to the rules came to.
 struct SeenTo {
-    restored: Vec<RuleKey>,
-    restored_at: Option<Instant>,
+    /// With the moment at which EC2 said so.
+    restored: Vec<(RuleKey, Option<Instant>)>,
     actual: ActualRules,
 }
 
@@ -193,8 +193,9 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
             .values()
             .filter(|line| line.outcome == RuleOutcome::Restored);
         let seen_to = SeenTo {
-            restored: restored.map(|line| line.rule.clone()).collect(),
-            restored_at: last_restored,
+            restored: restored
+                .map(|line| (line.rule.clone(), line.authorized_at.or(last_restored)))
+                .collect(),
             actual,
         };
         // What waited is told anew by each pass.
@@ -236,13 +237,14 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         if !self.world.settings.writes || !is_news {
             return false;
         }
-        let ago = seen_to
-            .restored_at
-            .map_or(Duration::ZERO, |at| at.elapsed());
+        let now = (self.world.now)();
+        let restored = seen_to.restored.iter().map(|(rule, at)| {
+            let ago = at.map_or(Duration::ZERO, |at| at.elapsed());
+            (rule.clone(), now - ago)
+        });
         let restores = Restores {
-            rules: &seen_to.restored,
+            rules: &restored.collect::<Vec<_>>(),
             dropped_by: &self.dropped_by,
-            at: (self.world.now)() - ago,
         };
         let (known, contests) = (&mut self.known, &alone.contests);
         let actual = &seen_to.actual;

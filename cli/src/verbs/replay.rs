@@ -97,7 +97,13 @@ impl<'a> Player<'a> {
     async fn play(&self, saved: &Saved) -> Result<Answer, Failure> {
         let (trigger, group, account, sweep) = match intent(&saved.event) {
             Intent::Ignore(ignored) => (ignored.trigger, None, None, None),
-            Intent::Errands(_) => (Trigger::default(), None, None, None),
+            Intent::Errands(_) => {
+                let reason =
+                    "messages of a queue are for the function; replay what is in their bodies";
+                let reason = reason.to_owned();
+                let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
+                return Ok(Answer::Group(Box::new(report)));
+            }
             Intent::Reconcile(lookup) => {
                 let Lookup {
                     scope,
