@@ -2,7 +2,7 @@
 //!
 //! CloudTrail delivers to EventBridge on best effort, so events go missing. A sweep ends in the same place as the
 //! events would have: it reads up to 200 groups with one describe and reconciles those that differ from their record.
-//! It holds two pages of records at most, however many there are, and when it must stop it says where.
+//! It holds a few pages of records, however many there are, and when it must stop it says where.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::plan::plan;
 use crate::ports::{Calls, GROUPS_PER_READ, Marks, SecurityGroups, Table};
 use crate::reconcile::{World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport, Swept};
+
+/// How many pages of records are read to fill one describe; of small records, one has enough for several.
+const PAGES_AT_ONCE: usize = 4;
 
 /// What is told after each group: how many are done, and how many are known so far.
 pub type Progress<'a> = &'a dyn Fn(usize, usize);
@@ -183,20 +186,30 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
         let mut waiting = VecDeque::new();
         let mut unread = Some(self.bounds.part.clone());
         loop {
-            if waiting.is_empty()
-                && let Some(part) = &unread
-            {
-                let next = page(table, scope, part).await?;
-                self.known += next.records.len();
-                (self.progress)(self.tally.groups(), self.known);
-                waiting.extend(next.records);
-                unread = next.unread;
+            let mut failed = None;
+            for _ in 0..PAGES_AT_ONCE {
+                let Some(part) = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ) else {
+                    break;
+                };
+                match page(table, scope, part).await {
+                    Ok(next) => {
+                        self.known += next.records.len();
+                        (self.progress)(self.tally.groups(), self.known);
+                        waiting.extend(next.records);
+                        unread = next.unread;
+                    }
+                    Err(stop) => {
+                        failed = Some(stop);
+                        break;
+                    }
+                }
             }
             if waiting.is_empty() {
-                match unread {
-                    // A page may be empty and still not be the last.
-                    Some(_) => continue,
-                    None => return Ok(()),
+                match (failed, &unread) {
+                    (Some(stop), _) => return Err(stop),
+                    (None, None) => return Ok(()),
+                    // Pages may be empty and still not be the last.
+                    (None, Some(_)) => continue,
                 }
             }
             let rest = waiting.split_off(waiting.len().min(GROUPS_PER_READ));
@@ -210,6 +223,9 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
             };
             let (looked, ahead) = tokio::join!(self.at(records.into()), ahead);
             looked?;
+            if let Some(stop) = failed {
+                return Err(stop);
+            }
             if let Some(next) = ahead.transpose()? {
                 self.known += next.records.len();
                 waiting.extend(next.records);

@@ -59,10 +59,18 @@ pub(crate) struct Global {
     /// The DynamoDB table with the records
     #[arg(long, global = true, env = "RULEKEEPER_TABLE", value_name = "NAME")]
     pub(crate) table: Option<String>,
-    /// The Region [default: as in the AWS CLI]
+    /// The table's Region, if it is not that of the groups
+    #[arg(
+        long,
+        global = true,
+        env = "RULEKEEPER_TABLE_REGION",
+        value_name = "REGION"
+    )]
+    pub(crate) table_region: Option<String>,
+    /// The groups' Region [default: as in the AWS CLI]
     #[arg(long, global = true, value_name = "REGION")]
     pub(crate) region: Option<String>,
-    /// The profile [default: as in the AWS CLI]
+    /// The profile to take credentials from [default: as in the AWS CLI]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
     /// Send every API call to this endpoint

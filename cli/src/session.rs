@@ -74,13 +74,10 @@ impl Session {
         if let Some(region) = region {
             loader = loader.region(SdkRegion::new(region));
         }
-        if let Some(profile) = &self.options.profile {
-            loader = loader.profile_name(profile);
-        }
         if let Some(url) = &self.options.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        load_sdk_config(loader).await
+        load_sdk_config(loader, self.options.profile.as_deref()).await
     }
 
     /// The Region in which we work.
@@ -195,11 +192,8 @@ impl Session {
     /// Clients for EC2 and the table.
     pub(crate) async fn clients(&self) -> Result<Clients, Failure> {
         let table = self.table_name()?.to_owned();
-        Ok(Clients::new(
-            self.config().await?.clone(),
-            table,
-            self.role_name(),
-        ))
+        let clients = Clients::new(self.config().await?.clone(), table, self.role_name());
+        Ok(clients.with_table_region(self.options.table_region.clone()))
     }
 
     /// Clients for answers that need no call, whatever is or isn't configured.

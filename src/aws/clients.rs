@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{ConfigLoader, SdkConfig};
 use aws_sdk_ec2::config::Region as SdkRegion;
@@ -31,11 +33,22 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_ATTEMPTS: u32 = 12;
 
 /// Standard SDK configuration (environment, profile, role of the function) with our HTTP client, time-outs and retries.
-/// Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as everywhere.
-pub async fn load_sdk_config(loader: ConfigLoader) -> SdkConfig {
+/// Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as everywhere. A profile that is named here gives the
+/// credentials whatever the environment holds, as with the AWS CLI's `--profile`.
+pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
+    if let Some(profile) = profile {
+        let config = ProviderConfig::without_region().with_http_client(http.clone());
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .configure(&config.load_default_region().await)
+            .profile_name(profile)
+            .build();
+        loader = loader
+            .profile_name(profile)
+            .credentials_provider(credentials);
+    }
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
@@ -95,6 +108,17 @@ impl Clients {
             pacers: Mutex::default(),
             scopes: Arc::default(),
         }
+    }
+
+    /// The same with the table in another Region.
+    #[must_use]
+    pub fn with_table_region(mut self, region: Option<String>) -> Self {
+        if let Some(region) = region {
+            let config = aws_sdk_dynamodb::config::Builder::from(&self.config);
+            let config = config.region(SdkRegion::new(region)).build();
+            self.dynamodb = aws_sdk_dynamodb::Client::from_conf(config);
+        }
+        self
     }
 
     /// The same with a queue, by its URL, that takes what a sweep has no time for, and a bus that is told what came of it.

@@ -51,7 +51,7 @@ fn refuse(message: &str) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
-    let sdk_config = load_sdk_config(aws_config::from_env()).await;
+    let sdk_config = load_sdk_config(aws_config::from_env(), None).await;
     let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone())
         .with_queue(config.sweep_queue.clone(), config.results_bus.clone());
     // The first event finds its client built. Nothing is called for it.

@@ -23,17 +23,40 @@ fn swept() -> Trigger {
     }
 }
 
+/// What a sweep can be asked for. Anything else is refused: whoever wrote it meant less than everything.
+const MEMBERS: [&str; 5] = ["account", "region", "after", "until", "attempt"];
+
 fn read_sweep(request: &Value) -> Result<Sweep, String> {
+    let Value::Object(members) = request else {
+        return Err("sweep: give an object, {} for everything".to_owned());
+    };
+    if let Some(unknown) = members
+        .keys()
+        .find(|name| !MEMBERS.contains(&name.as_str()))
+    {
+        let known = MEMBERS[..4].join(", ");
+        return Err(format!(
+            "sweep.{unknown}: not known; a sweep can be given {known}"
+        ));
+    }
     Ok(Sweep {
         account: optional(request, "account")?,
         region: optional(request, "region")?,
         trigger: swept(),
         part: Part {
-            after: optional(request, "after")?,
-            until: optional(request, "until")?,
+            after: bound(request, "after")?,
+            until: bound(request, "until")?,
         },
         ..Sweep::default()
     })
+}
+
+fn bound(request: &Value, name: &str) -> Result<Option<String>, String> {
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(id)) if !id.is_empty() => Ok(Some(id.clone())),
+        Some(other) => Err(format!("sweep.{name}: {other} is not a group's id")),
+    }
 }
 
 /// Messages of our own queue, as Lambda hands them over (Lambda Developer Guide, "Using Lambda with Amazon SQS").

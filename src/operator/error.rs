@@ -152,8 +152,10 @@ pub enum OperatorError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// A record could not be written, and those before it were.
-    #[error("{cause}; written before that: {}", name_all(written))]
+    #[error("{group}: {cause}; written before that: {}", name_all(written))]
     Interrupted {
+        /// The group whose record was not written.
+        group: GroupAddress,
         /// The records that were written, or were found to be so already.
         written: Vec<Written>,
         /// Why the next one was not.

@@ -98,6 +98,7 @@ pub async fn apply(
             loaded,
             reason: format!("applied {file}"),
         };
+        let group = draft.group().clone();
         match draft.write(table, author).await {
             Ok(record) => {
                 written.push(record);
@@ -106,6 +107,7 @@ pub async fn apply(
             Err(cause) if written.is_empty() => return Err(cause),
             Err(cause) => {
                 return Err(OperatorError::Interrupted {
+                    group,
                     written,
                     cause: Box::new(cause),
                 });

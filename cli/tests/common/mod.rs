@@ -211,7 +211,7 @@ impl Scene {
                 None,
                 "test",
             ));
-        let config = rulekeeper::aws::load_sdk_config(loader).await;
+        let config = rulekeeper::aws::load_sdk_config(loader, None).await;
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         let mut create = dynamodb
             .create_table()

@@ -39,7 +39,7 @@ pub(crate) async fn sdk(endpoint: &str) -> aws_config::SdkConfig {
         .region(Region::new(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(credentials);
-    rulekeeper::aws::load_sdk_config(loader).await
+    rulekeeper::aws::load_sdk_config(loader, None).await
 }
 
 pub(crate) fn text(value: &str) -> AttributeValue {
