@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Client, send};
-use rulekeeper_local::{Fault, Rule, Stack, StackConfig};
+use common::{Client, send, with_table};
+use rulekeeper_local::{Fault, Rule};
 use serde_json::{Value, json};
 
 #[test]
@@ -11,23 +11,12 @@ fn function_body() {
     common::act_as_function();
 }
 
-fn stack() -> (Stack, Client) {
-    let config = StackConfig {
-        table: Some("records".into()),
-        lambda: common::function(),
-        ..StackConfig::default()
-    };
-    let stack = Stack::start(config).expect("the stack starts");
-    let client = Client::of(&stack);
-    (stack, client)
-}
-
 const TRAILS: &str = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101";
 const EVENTS: &str = "AWSEvents";
 
 #[test]
 fn trails_show_where_they_are_with_their_status_and_selectors() {
-    let (stack, client) = stack();
+    let (stack, client) = with_table();
     let trails = |client: &Client, request: Value| {
         let found = client.json(TRAILS, "DescribeTrails", &request).json();
         found["trailList"].as_array().map_or(0, Vec::len)
@@ -79,7 +68,7 @@ fn trails_show_where_they_are_with_their_status_and_selectors() {
 
 #[test]
 fn events_travel_only_while_a_trail_logs_and_a_rule_is_enabled() {
-    let (stack, client) = stack();
+    let (stack, client) = with_table();
     let told = |client: &Client| {
         client.ec2("CreateSecurityGroup", "GroupName=a&GroupDescription=a");
         client.ec2("DeleteSecurityGroup", "GroupName=a");
@@ -111,7 +100,7 @@ fn events_travel_only_while_a_trail_logs_and_a_rule_is_enabled() {
 
 #[test]
 fn rules_are_found_by_their_target_and_patterns_can_be_tried() {
-    let (stack, client) = stack();
+    let (stack, client) = with_table();
     let arn = "arn:aws:lambda:us-east-1:111122223333:function:rulekeeper";
     let names = client
         .json(EVENTS, "ListRuleNamesByTarget", &json!({"TargetArn": arn}))
@@ -178,7 +167,7 @@ fn rules_are_found_by_their_target_and_patterns_can_be_tried() {
 
 #[test]
 fn the_functions_configuration_can_be_read_and_its_calls_are_in_the_journal() {
-    let (stack, client) = stack();
+    let (stack, client) = with_table();
     let get = |path: &str| send(&client.endpoint, "GET", path, &[], "").expect("an answer");
     let list = get("/2015-03-31/functions/").json();
     assert_eq!(list["Functions"][0]["FunctionName"], "rulekeeper");
@@ -247,7 +236,7 @@ fn the_functions_configuration_can_be_read_and_its_calls_are_in_the_journal() {
 
 #[test]
 fn tables_have_what_the_template_gives_them_and_the_clock_can_be_off() {
-    let (stack, client) = stack();
+    let (stack, client) = with_table();
     let name = json!({"TableName": "records"});
     let table = client.dynamodb("DescribeTable", &name).json();
     assert_eq!(table["Table"]["DeletionProtectionEnabled"], true);

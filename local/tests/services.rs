@@ -5,24 +5,13 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use common::{Client, send};
+use common::{Client, send, with_table};
 use rulekeeper_local::{Stack, StackConfig};
 use serde_json::{Value, json};
 
 #[test]
 fn function_body() {
     common::act_as_function();
-}
-
-fn with_table() -> (Stack, Client) {
-    let config = StackConfig {
-        table: Some("records".into()),
-        lambda: common::function(),
-        ..StackConfig::default()
-    };
-    let stack = Stack::start(config).expect("the stack starts");
-    let client = Client::of(&stack);
-    (stack, client)
 }
 
 fn put(sk: &str, condition: Option<&str>) -> Value {

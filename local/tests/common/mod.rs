@@ -193,6 +193,18 @@ pub(crate) fn cloud_with_group() -> (Stack, Client, String) {
     (stack, client, group)
 }
 
+/// A stack with the table `records` and this test program as its function, and a client.
+pub(crate) fn with_table() -> (Stack, Client) {
+    let config = StackConfig {
+        table: Some("records".into()),
+        lambda: function(),
+        ..StackConfig::default()
+    };
+    let stack = Stack::start(config).expect("the stack starts");
+    let client = Client::of(&stack);
+    (stack, client)
+}
+
 /// This very test program as the function: it runs only the test of that name, which calls [`act_as_function`].
 pub(crate) fn function() -> LambdaConfig {
     let mut config = LambdaConfig::program(std::env::current_exe().expect("our own path"));
