@@ -3,7 +3,8 @@
 //! An invocation looks at what it can and hands the rest over: it cuts what is left into parts about as wide as what it
 //! managed, and puts an errand for each into the queue that feeds the function. A part that turns out too large is cut in
 //! the same way. Where there is no queue, or it still holds errands of earlier sweeps, the table remembers how far the sweep
-//! came, and the next one goes on there and ends where it began. So no group waits for ever, whichever way the rest goes.
+//! came, and the next one goes on there and ends where it began. So no group of that account and Region waits
+//! for ever, whichever way the rest goes. Other accounts and Regions are swept through the queue only.
 
 use std::collections::VecDeque;
 use std::time::Duration;
