@@ -1,7 +1,7 @@
 //! The function's configuration: environment variables, read once at start.
 
-use crate::desired::Mode;
-use crate::reconcile::Settings;
+use rulekeeper_core::desired::Mode;
+use rulekeeper_core::reconcile::Settings;
 
 /// AWS's default quota of inbound rules per security group (VPC User Guide, "Amazon VPC quotas").
 pub const DEFAULT_RULES_PER_GROUP: u32 = 60;

@@ -245,15 +245,15 @@ fn quoted(text: &str) -> Vec<&str> {
 
 /// Whether the code writes a metric of this name. The code before its tests counts.
 fn is_written(metric: &str) -> bool {
-    let metrics = source("src/metrics.rs");
+    let metrics = source("core/src/function/metrics.rs");
     let code = metrics.split("#[cfg(test)]").next().unwrap_or_default();
     quoted(code).contains(&metric)
 }
 
 #[test]
 fn alarms_watch_metrics_that_are_written() {
-    let namespace = format!("\"{}\"", rulekeeper::metrics::NAMESPACE);
-    assert!(source("src/metrics.rs").contains(&namespace));
+    let namespace = format!("\"{}\"", rulekeeper_core::function::metrics::NAMESPACE);
+    assert!(source("core/src/function/metrics.rs").contains(&namespace));
     let alarms = resources("AWS::CloudWatch::Alarm");
     assert!(alarms.len() > 10, "{alarms:?}");
     let (mut own, mut named) = (BTreeSet::new(), BTreeSet::new());
@@ -264,7 +264,7 @@ fn alarms_watch_metrics_that_are_written() {
         ) else {
             panic!("{name} has one metric: {alarm}")
         };
-        if *space == rulekeeper::metrics::NAMESPACE {
+        if *space == rulekeeper_core::function::metrics::NAMESPACE {
             assert!(is_written(metric), "{name} watches {metric}");
             assert!(!alarm.contains("Dimensions"), "{name} has dimensions");
             own.insert((*metric).to_owned());
@@ -309,7 +309,7 @@ fn the_dashboard_draws_what_is_written_and_is_json() {
         .filter_map(|widget| widget["properties"]["metrics"].as_array())
         .flatten();
     let drawn: BTreeSet<(&str, &str)> = metrics
-        .filter(|metric| metric[0] == rulekeeper::metrics::NAMESPACE)
+        .filter(|metric| metric[0] == rulekeeper_core::function::metrics::NAMESPACE)
         .map(|metric| {
             let stat = metric[2]["stat"].as_str().expect("a statistic");
             (metric[1].as_str().expect("a name"), stat)
@@ -347,14 +347,14 @@ fn the_dashboard_draws_what_is_written_and_is_json() {
 
 #[test]
 fn notices_are_of_outcomes_and_fields_that_reports_have() {
-    let reports = source("src/report.rs");
+    let reports = source("core/src/report/mod.rs") + &source("core/src/report/sweep.rs");
     let outcomes = reports
         .split("impl GroupOutcome")
         .nth(1)
         .and_then(|rest| rest.split("\n}").next())
         .map(quoted)
         .expect("the names of outcomes");
-    let event = source("src/event.rs");
+    let event = source("core/src/event/mod.rs");
     for rule in ["EventNoticesRule", "SweepNoticesRule"] {
         let rule = resource(rule);
         let named: Vec<&str> = rule

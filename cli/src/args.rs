@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rulekeeper::config::DEFAULT_RULES_PER_GROUP;
-use rulekeeper::desired::Mode;
-use rulekeeper::model::{AccountId, GroupId};
+use rulekeeper_core::desired::Mode;
+use rulekeeper_core::model::{AccountId, GroupId};
 
 mod changes;
 mod doctor;
@@ -280,7 +280,7 @@ pub(crate) struct Replay {
 fn group_id(text: &str) -> Result<GroupId, String> {
     let id: GroupId = text
         .parse()
-        .map_err(|error: rulekeeper::model::InvalidIdentifier| error.to_string())?;
+        .map_err(|error: rulekeeper_core::model::InvalidIdentifier| error.to_string())?;
     let mut digits = text.trim_start_matches("sg-").bytes();
     match digits.all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(id),

@@ -5,9 +5,9 @@
 //! running.
 
 use jiff::Timestamp;
-use rulekeeper::doctor::{Check, Outcome};
-use rulekeeper::error::{ApiError, Failure as ApiFailure, Verdict};
-use rulekeeper::model::Scope;
+use rulekeeper_core::function::permissions::{Check, Outcome};
+use rulekeeper_core::model::Scope;
+use rulekeeper_core::ports::{ApiError, Failure as ApiFailure, Verdict};
 
 use crate::failure::Failure;
 use crate::session::Session;

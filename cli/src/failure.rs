@@ -3,10 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use rulekeeper::error::{ApiError, Failure as ApiFailure};
-use rulekeeper::operator::OperatorError;
-use rulekeeper::ports::WriteError;
-use rulekeeper::report::{Answer, GroupOutcome, Report};
+use rulekeeper_cli::operator::OperatorError;
+use rulekeeper_core::function::Answer;
+use rulekeeper_core::ports::{ApiError, Failure as ApiFailure, WriteError};
+use rulekeeper_core::report::{GroupOutcome, Report};
 
 /// How a command ended, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,10 +160,10 @@ impl From<std::io::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use rulekeeper::report::SweepReport;
+    use rulekeeper_core::report::SweepReport;
 
-    use rulekeeper::event::Trigger;
-    use rulekeeper::report::{RuleOutcome, RuleReport};
+    use rulekeeper_core::event::Trigger;
+    use rulekeeper_core::report::{RuleOutcome, RuleReport};
 
     use super::*;
 

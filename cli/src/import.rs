@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rulekeeper::desired::{DesiredRecord, Mode, RecordFile};
-use rulekeeper::model::{AccountId, GroupAddress, GroupId, IngressRule, Region, RuleKey, Scope};
+use rulekeeper_core::desired::{DesiredRecord, Mode, RecordFile};
+use rulekeeper_core::model::{
+    AccountId, GroupAddress, GroupId, IngressRule, Region, RuleKey, Scope,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use rulekeeper::desired::RecordFile;
-use rulekeeper::operator::Submitted;
+use rulekeeper_cli::operator::Submitted;
+use rulekeeper_core::desired::RecordFile;
 use serde::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;

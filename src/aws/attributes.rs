@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value};
 
 /// An item as a JSON object.
-pub(super) fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
+pub fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
     Value::Object(
         item.iter()
             .map(|(name, value)| (name.clone(), value_to_json(value)))
@@ -41,7 +41,7 @@ fn number_to_json(number: &str) -> Value {
 }
 
 /// A JSON object as an item.
-pub(super) fn from_json(fields: &Map<String, Value>) -> HashMap<String, AttributeValue> {
+pub fn from_json(fields: &Map<String, Value>) -> HashMap<String, AttributeValue> {
     fields
         .iter()
         .map(|(name, value)| (name.clone(), value_from_json(value)))

@@ -13,8 +13,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use tokio::time::Instant;
 
-use crate::error::{ApiError, Failure, Verdict, without_encoded_part};
-use crate::ports::Calls;
+use rulekeeper_core::ports::{ApiError, Calls, Failure, Verdict, without_encoded_part};
 
 /// Counts every attempt of an operation, as it goes over the wire.
 #[derive(Debug)]

@@ -16,10 +16,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use super::pace::Pacer;
 use super::{DynamoTable, Ec2, SqsErrands};
-use crate::budget::Budget;
-use crate::handler::{Clouds, Pace, SESSION_NAME};
-use crate::model::Scope;
-use crate::ports::Calls;
+use rulekeeper_core::model::Scope;
+use rulekeeper_core::ports::{Budget, Calls, Clouds, Pace, SESSION_NAME};
 
 /// Bounds of one call. Without them the SDK waits for more than a minute on a server that accepts a connection and then
 /// says nothing, which is longer than the function may run. EC2 answers an authorize in well under a second.

@@ -14,23 +14,19 @@ use tokio::time::Instant;
 
 use super::attributes::{from_json, to_json};
 use super::call::{CountAttempts, api_error, within};
+use super::keys::{Item, SETTINGS, desired_key, history_key, incident_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::transaction::Transaction;
-use super::unchanged::Item;
-use crate::budget::backoff;
-use crate::changes::GroupState;
-use crate::error::{ApiError, Failure};
-use crate::incident::Incident;
-use crate::model::{GroupAddress, Part, Scope};
-use crate::ports::{
-    Calls, DesiredPage, FleetTable as _, Loaded, Marks, NewGeneration, Table, WriteError,
+use rulekeeper_core::decide::changes::GroupState;
+use rulekeeper_core::model::{GroupAddress, Part, Scope};
+use rulekeeper_core::ports::{
+    ApiError, Calls, DesiredPage, Failure, FleetTable as _, Loaded, Marks, NewGeneration, Table,
+    WriteError, backoff,
 };
+use rulekeeper_core::report::incident::Incident;
 
 /// How often an incident is merged anew when somebody else writes it at the same moment.
 const MERGES_MAX: usize = 5;
-
-/// Both keys of the item that holds for all groups.
-pub(super) const SETTINGS: &str = "settings";
 
 /// The table, for the time of one piece of work.
 #[derive(Debug, Clone)]
@@ -44,39 +40,6 @@ pub struct DynamoTable {
     pub(super) deadline: Instant,
     /// The latest moment to wait for an answer when only the incident is left to write.
     pub(super) record_deadline: Instant,
-}
-
-pub(super) fn desired_key(scope: &Scope) -> String {
-    format!("desired#{}#{}", scope.account, scope.region)
-}
-
-pub(super) fn state_key(scope: &Scope) -> String {
-    format!("state#{}#{}", scope.account, scope.region)
-}
-
-pub(super) fn history_key(group: &GroupAddress) -> String {
-    format!(
-        "history#{}#{}#{}",
-        group.scope.account, group.scope.region, group.id
-    )
-}
-
-pub(super) fn incident_key(group: &GroupAddress) -> String {
-    format!(
-        "incident#{}#{}#{}",
-        group.scope.account, group.scope.region, group.id
-    )
-}
-
-pub(super) fn text(value: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(value.into())
-}
-
-/// An item's keys and the rest of it.
-pub(super) fn item(pk: String, sk: &str, mut item: Item) -> Item {
-    item.insert("pk".to_owned(), text(pk));
-    item.insert("sk".to_owned(), text(sk));
-    item
 }
 
 /// The key condition for a part of the items under a key. DynamoDB's bounds are inclusive, so the first item may be one
@@ -97,6 +60,11 @@ fn keys_of(pk: String, part: &Part) -> (&'static str, HashMap<String, AttributeV
 }
 
 impl DynamoTable {
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn counting(&self, operation: &'static str) -> CountAttempts {
         CountAttempts {
             calls: self.calls.clone(),
@@ -104,17 +72,17 @@ impl DynamoTable {
         }
     }
 
-    pub(super) async fn query(
-        &self,
-        pk: String,
-        filter: Option<&str>,
-    ) -> Result<Vec<Item>, ApiError> {
+    /// The items under a key, all pages of them.
+    ///
+    /// # Errors
+    /// The first page that could not be read.
+    pub async fn query(&self, pk: String, filter: Option<&str>) -> Result<Vec<Item>, ApiError> {
         let values = HashMap::from([(":pk".to_owned(), text(pk))]);
         self.pages("pk = :pk", values, filter).await
     }
 
     /// The items under a key by their second key, which is a group's id.
-    pub(super) async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
+    pub async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
         let items = self.query(pk, None).await?;
         let named = items.iter().map(|item| {
             let sk = item
@@ -128,7 +96,7 @@ impl DynamoTable {
     }
 
     /// The items under a key whose second key is not below this one.
-    pub(super) async fn query_from(&self, pk: String, from: String) -> Result<Vec<Item>, ApiError> {
+    pub async fn query_from(&self, pk: String, from: String) -> Result<Vec<Item>, ApiError> {
         let values = HashMap::from([
             (":pk".to_owned(), text(pk)),
             (":from".to_owned(), text(from)),
@@ -179,7 +147,7 @@ impl DynamoTable {
     }
 
     /// The items with these keys, in their order. DynamoDB may leave some for another call when it is busy.
-    pub(super) async fn get_all<const N: usize>(
+    pub async fn get_all<const N: usize>(
         &self,
         keys: [(String, &str); N],
     ) -> Result<[Option<Value>; N], ApiError> {

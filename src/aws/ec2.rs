@@ -15,13 +15,12 @@ use tokio::time::Instant;
 
 use super::call::{CountAttempts, is_refused_role, within_as};
 use super::pace::Pacer;
-use crate::actual::{ActualRule, ActualRules};
-use crate::error::ApiError;
-use crate::model::{
-    AccountId, GroupId, IngressRule, InvalidRule, PrefixListId, Protocol, RuleKey, Source, Tags,
+use rulekeeper_core::decide::plan::Batch;
+use rulekeeper_core::model::{
+    AccountId, ActualRule, ActualRules, GroupId, IngressRule, InvalidRule, PrefixListId, Protocol,
+    RuleKey, Source, Tags,
 };
-use crate::operator::FoundGroup;
-use crate::ports::{Authorized, Batch, Calls, GROUPS_PER_READ, SecurityGroups};
+use rulekeeper_core::ports::{ApiError, Authorized, Calls, GROUPS_PER_READ, SecurityGroups};
 
 /// The largest page of the describes we use (EC2 API Reference). Asking for pages also buys the larger token bucket of
 /// filtered and paginated reads (EC2 Developer Guide, "Request throttling").
@@ -107,10 +106,10 @@ impl Ec2 {
     }
 
     /// Every group that the filters let through.
-    pub(super) async fn describe_groups(
-        &self,
-        filters: Vec<Filter>,
-    ) -> Result<Vec<FoundGroup>, ApiError> {
+    ///
+    /// # Errors
+    /// The first page that could not be read.
+    pub async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<FoundGroup>, ApiError> {
         const OPERATION: &str = "DescribeSecurityGroups";
         let (mut groups, mut token) = (Vec::new(), None);
         loop {
@@ -143,6 +142,19 @@ impl Ec2 {
             }
         }
     }
+}
+
+/// A group as EC2 describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundGroup {
+    /// Its id.
+    pub id: GroupId,
+    /// Its name, which is not its `Name` tag.
+    pub name: String,
+    /// The id of its VPC.
+    pub vpc: String,
+    /// Its tags, AWS's own included.
+    pub tags: Tags,
 }
 
 impl SecurityGroups for Ec2 {
@@ -309,7 +321,8 @@ impl SecurityGroups for Ec2 {
     }
 }
 
-pub(super) fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
+/// A filter of a describe by the values that it lets through.
+pub fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
     let values = values.into_iter().map(str::to_owned).collect();
     Filter::builder()
         .name(name)

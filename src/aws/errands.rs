@@ -7,8 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::call::{CountAttempts, within};
-use crate::error::{ApiError, Failure};
-use crate::ports::{Calls, Errand, Errands};
+use rulekeeper_core::ports::{ApiError, Calls, Errand, Errands, Failure};
 
 /// SQS takes ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
 const MESSAGES_PER_CALL: usize = 10;

@@ -6,10 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::DynamoTable;
 use super::call::within;
-use super::dynamodb::text;
-use crate::error::ApiError;
-use crate::model::Scope;
-use crate::ports::{Fleet, FleetTable};
+use super::keys::text;
+use rulekeeper_core::model::Scope;
+use rulekeeper_core::ports::{ApiError, Fleet, FleetTable};
 
 /// The items of all scopes; the second key is `ACCOUNT#REGION`.
 const FLEET: &str = "fleet";
@@ -32,7 +31,7 @@ fn scope_of_key(key: &str) -> Option<Scope> {
 impl FleetTable for DynamoTable {
     async fn fleet(&self) -> Result<Fleet, ApiError> {
         let items = self.query(FLEET.to_owned(), None).await?;
-        let read = |item: &super::unchanged::Item| {
+        let read = |item: &super::keys::Item| {
             let scope = scope_of_key(item.get("sk")?.as_s().ok()?)?;
             let after = item.get(AFTER).and_then(|after| after.as_s().ok()).cloned();
             Some((scope, after))

@@ -7,7 +7,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::time::Instant;
 
-use crate::handler::Pace;
+use rulekeeper_core::ports::Pace;
 
 /// Tokens at once, and the time in which one more comes, of one action in one account and Region.
 struct Bucket {

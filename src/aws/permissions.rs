@@ -5,13 +5,15 @@ use aws_sdk_ec2::config::ProvideCredentials as _;
 
 use super::Clients;
 use super::call::{causes, within};
-use super::dynamodb::{DynamoTable, text};
+use super::dynamodb::DynamoTable;
 use super::ec2::{Ec2, permissions, tag_specifications};
-use crate::budget::Budget;
-use crate::doctor::{Ec2Read, NOWHERE, TableWrite, TryClouds, TryGroups, TryTable};
-use crate::error::{ApiError, Failure};
-use crate::model::{GroupId, IngressRule, Scope};
-use crate::ports::Batch;
+use super::keys::text;
+use rulekeeper_core::decide::plan::Batch;
+use rulekeeper_core::function::permissions::{
+    Ec2Read, NOWHERE, TableWrite, TryClouds, TryGroups, TryTable,
+};
+use rulekeeper_core::model::{GroupId, IngressRule, Scope};
+use rulekeeper_core::ports::{ApiError, Budget, Failure};
 
 /// The smallest page of the describes (EC2 API Reference); that of prefix lists could be smaller.
 const SMALLEST_PAGE: i32 = 5;

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::Clients;
 use super::call::within;
-use crate::budget::Budget;
-use crate::error::{ApiError, Failure};
+use rulekeeper_core::ports::{ApiError, Budget, Failure};
 
 const OPERATION: &str = "PutEvents";
 

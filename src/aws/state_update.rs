@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::attributes::from_json;
-use crate::changes::{GroupState, REMEMBERED_FOR};
+use rulekeeper_core::decide::changes::{GroupState, REMEMBERED_FOR};
 
 /// How the state item is written: attributes of other kinds, such as the mark of an orphan, stay.
 pub(super) struct StateUpdate {

@@ -10,17 +10,18 @@ use serde_json::{Map, Value};
 use super::DynamoTable;
 use super::attributes::{from_json, to_json};
 use super::call::api_error;
-use super::dynamodb::{desired_key, history_key, item, state_key, text, unusable};
+use super::dynamodb::unusable;
+use super::keys::{Item, desired_key, history_key, item, state_key, text};
 use super::state_update::StateUpdate;
-use super::unchanged::{Item, Unchanged};
-use crate::changes::GroupState;
-use crate::desired::RECORD_ATTRIBUTES;
-use crate::error::ApiError;
-use crate::model::GroupAddress;
-use crate::ports::NewGeneration;
+use super::unchanged::Unchanged;
+use rulekeeper_core::decide::changes::GroupState;
+use rulekeeper_core::desired::RECORD_ATTRIBUTES;
+use rulekeeper_core::model::GroupAddress;
+use rulekeeper_core::ports::{ApiError, NewGeneration};
 
 /// How a transaction that reached the table ended.
-pub(super) enum Transaction {
+pub enum Transaction {
+    /// Everything was written.
     Written,
     /// The item that it replaces is not the one that was read.
     Changed,
@@ -36,7 +37,7 @@ impl DynamoTable {
     ///
     /// What was read comes as JSON, in which a set looks like a list. If the condition fails and the item turns out to be
     /// the same in JSON, it goes again with the item as it is.
-    pub(super) async fn transact(
+    pub async fn transact(
         &self,
         read: Option<&Value>,
         with_state: bool,
@@ -94,7 +95,7 @@ impl DynamoTable {
     }
 
     /// The record, the run-time state, and what goes into history, in this order.
-    pub(super) async fn replace(&self, change: &NewGeneration) -> Result<Transaction, ApiError> {
+    pub async fn replace(&self, change: &NewGeneration) -> Result<Transaction, ApiError> {
         let group = &change.address;
         let writes = |read: Option<&Item>| {
             let record = item(
@@ -116,7 +117,7 @@ impl DynamoTable {
     }
 
     /// Puts an item on condition that the one that was read is still there.
-    pub(super) fn put_unless_changed(
+    pub fn put_unless_changed(
         &self,
         item: Item,
         read: Option<&Item>,
@@ -136,7 +137,7 @@ impl DynamoTable {
     }
 
     /// A generation's way into history, where nothing is ever overwritten.
-    pub(super) fn archived(
+    pub fn archived(
         &self,
         pk: String,
         generation: u64,
@@ -152,7 +153,7 @@ impl DynamoTable {
     }
 
     /// Writes the run-time state beside a record, and takes off any mark that the group is gone.
-    pub(super) fn state_update(
+    pub fn state_update(
         &self,
         group: &GroupAddress,
         state: &GroupState,
@@ -181,7 +182,11 @@ impl DynamoTable {
             .build())
     }
 
-    pub(super) async fn latest_in_history(&self, pk: String) -> Result<u64, ApiError> {
+    /// The highest generation under a key of history, 0 when there is none.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub async fn latest_in_history(&self, pk: String) -> Result<u64, ApiError> {
         let items = self.query(pk, None).await?;
         let numbers = items
             .iter()
@@ -197,6 +202,6 @@ fn without_keys(item: &Value) -> Map<String, Value> {
 }
 
 /// A part of a transaction, whose builder asks for what is always given here.
-pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T, ApiError> {
+pub fn built<T>(part: Result<T, BuildError>) -> Result<T, ApiError> {
     part.map_err(|error| unusable("TransactWriteItems", &error))
 }

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// An item of the table.
-pub(super) type Item = HashMap<String, AttributeValue>;
+use super::keys::Item;
 
 /// The most attributes that are compared. DynamoDB takes 300 operators and functions in an expression ("Quotas",
 /// Amazon DynamoDB Developer Guide), and each attribute needs two. No item of ours has a tenth of it; of one with more, the
@@ -15,17 +14,20 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 const ATTRIBUTES_MAX: usize = 140;
 
 /// A condition, and what its placeholders stand for.
-pub(super) struct Unchanged {
-    pub(super) expression: String,
-    pub(super) names: Option<HashMap<String, String>>,
-    pub(super) values: Option<HashMap<String, AttributeValue>>,
+pub struct Unchanged {
+    /// The condition expression.
+    pub expression: String,
+    /// Its names, by placeholder.
+    pub names: Option<HashMap<String, String>>,
+    /// Its values, by placeholder.
+    pub values: Option<HashMap<String, AttributeValue>>,
 }
 
 impl Unchanged {
     /// That nothing has come where nothing was, or that every attribute is what it was, and that none of the known ones
     /// has been added. An attribute that nobody knows and somebody adds meanwhile goes unnoticed: DynamoDB has no words
     /// for "nothing else".
-    pub(super) fn since(read: Option<&Item>, known: &[&str]) -> Self {
+    pub fn since(read: Option<&Item>, known: &[&str]) -> Self {
         let Some(read) = read else {
             return Self {
                 expression: "attribute_not_exists(pk)".to_owned(),

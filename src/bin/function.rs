@@ -9,11 +9,9 @@ use jiff::Timestamp;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use rulekeeper::aws::{Clients, load_sdk_config};
-use rulekeeper::budget::Budget;
 use rulekeeper::config::Config;
-use rulekeeper::handler::{Handler, Home};
-use rulekeeper::metrics;
-use rulekeeper::report::{Answer, Batch};
+use rulekeeper_core::function::{Answer, Batch, Handler, Home, metrics};
+use rulekeeper_core::ports::Budget;
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rulekeeper::event::{Intent, intent};
+use rulekeeper_core::event::{Intent, intent};
 use rulekeeper_local::{Bridge, Ec2, Identity, Params};
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
 //! The verbs that change records besides `pin` and `apply`, and the one that shows what was changed.
 
 use clap::{Args, Subcommand};
-use rulekeeper::model::{GroupId, RuleKey};
-use rulekeeper::operator::PauseLength;
-use rulekeeper::principals::{Policy, SETTLE_SECONDS_MAX};
+use rulekeeper_cli::operator::PauseLength;
+use rulekeeper_core::desired::{Policy, SETTLE_SECONDS_MAX};
+use rulekeeper_core::model::{GroupId, RuleKey};
 
 use super::group_id;
 

@@ -1,7 +1,7 @@
 //! The verb that looks at everything rulekeeper stands on.
 
 use clap::Args;
-use rulekeeper::model::{AccountId, Region, Scope};
+use rulekeeper_core::model::{AccountId, Region, Scope};
 
 const DOCTOR_HELP: &str = "\
 Looks at the table, the records, the function and its role, the event rules, the trail, the dead-letter queues, the

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rulekeeper::desired::Mode;
+use rulekeeper_core::desired::Mode;
 
 use super::mode;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rulekeeper::model::GroupId;
-use rulekeeper::operator::Since;
+use rulekeeper_cli::operator::Since;
+use rulekeeper_core::model::GroupId;
 
 const INCIDENTS_HELP: &str = "\
 The newest comes first. The table keeps incidents for 90 days. A group whose record was taken out has to be named.

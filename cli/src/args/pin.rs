@@ -1,9 +1,9 @@
 //! The verb that makes live rules a record.
 
 use clap::Args;
-use rulekeeper::desired::Mode;
-use rulekeeper::model::GroupId;
-use rulekeeper::operator::TagChoice;
+use rulekeeper_cli::operator::TagChoice;
+use rulekeeper_core::desired::Mode;
+use rulekeeper_core::model::GroupId;
 
 use super::{group_id, mode};
 

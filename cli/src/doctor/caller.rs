@@ -1,8 +1,8 @@
 //! Who is asking, and where.
 
-use rulekeeper::doctor::Check;
-use rulekeeper::error::ApiError;
-use rulekeeper::model::{AccountId, Region};
+use rulekeeper_core::function::permissions::Check;
+use rulekeeper_core::model::{AccountId, Region};
+use rulekeeper_core::ports::ApiError;
 
 use super::clock::Reading;
 use super::{failed, ok, skipped, unknown};

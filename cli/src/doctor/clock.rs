@@ -4,7 +4,7 @@
 //! for API requests"); some services grant more. Pauses end, and incidents are told, in real time, so less matters too.
 
 use jiff::Timestamp;
-use rulekeeper::doctor::{Check, Findings};
+use rulekeeper_core::function::permissions::{Check, Findings};
 
 use super::{failed, ok, skipped, warning};
 

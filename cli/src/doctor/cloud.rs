@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::{
 };
 use jiff::Timestamp;
 use rulekeeper::aws::api_error;
-use rulekeeper::doctor::{Findings, NOWHERE};
-use rulekeeper::error::{ApiError, Failure};
+use rulekeeper_core::function::permissions::{Findings, NOWHERE};
+use rulekeeper_core::ports::{ApiError, Failure};
 
 use super::caller::CallerFacts;
 use super::function::FunctionFacts;

@@ -1,7 +1,7 @@
 //! The function, as Lambda has it.
 
-use rulekeeper::doctor::{Check, Outcome};
-use rulekeeper::error::{ApiError, Verdict};
+use rulekeeper_core::function::permissions::{Check, Outcome};
+use rulekeeper_core::ports::{ApiError, Verdict};
 
 use super::cloud::Found;
 use super::{failed, ok, unknown, warning};

@@ -1,9 +1,10 @@
 //! What these credentials may do themselves. A person who may only look is no fault, so nothing here is more than a
 //! warning.
 
-use rulekeeper::doctor::{self, Check, Outcome, Whose};
-use rulekeeper::model::{AccountId, Scope};
-use rulekeeper::ports::Table as _;
+use rulekeeper_core::function::permissions;
+use rulekeeper_core::function::permissions::{Check, Outcome, Whose};
+use rulekeeper_core::model::{AccountId, Scope};
+use rulekeeper_core::ports::Table as _;
 
 use super::cloud::Cloud;
 use super::{ok, skipped, warning};
@@ -40,11 +41,11 @@ pub(super) async fn examine(
         }
         let (ec2, _) = session.in_scope(scope).await.ok()?;
         let records = table.all_desired(scope).await.unwrap_or_default();
-        let sample = doctor::sample(&records, scope);
-        Some(doctor::try_ec2(&ec2, scope, &sample, Whose::Operator).await)
+        let sample = permissions::sample(&records, scope);
+        Some(permissions::try_ec2(&ec2, scope, &sample, Whose::Operator).await)
     };
     let (writes, of_ec2, settings, delete) = tokio::join!(
-        doctor::write_table(&table, scope, Whose::Operator),
+        permissions::write_table(&table, scope, Whose::Operator),
         of_ec2,
         cloud.try_settings(session.table_name().unwrap_or_default()),
         cloud.try_delete(session.table_name().unwrap_or_default()),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rulekeeper::doctor::Check;
-use rulekeeper::error::ApiError;
+use rulekeeper_core::function::permissions::Check;
+use rulekeeper_core::ports::ApiError;
 
 use super::function::{FunctionFacts, Invocations};
 use super::rules::Rules;

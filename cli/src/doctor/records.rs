@@ -1,11 +1,10 @@
 //! What the table holds: records, settings, marks.
 
 use jiff::Timestamp;
-use rulekeeper::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
-use rulekeeper::doctor::Check;
-use rulekeeper::error::ApiError;
-use rulekeeper::model::{GroupAddress, GroupId, Part, Scope};
-use rulekeeper::ports::{Marks, Table as _};
+use rulekeeper_core::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
+use rulekeeper_core::function::permissions::Check;
+use rulekeeper_core::model::{GroupAddress, GroupId, Part, Scope};
+use rulekeeper_core::ports::{ApiError, Marks, Table as _};
 use serde_json::Value;
 
 use super::{count, failed, now, ok, skipped, unknown, warning};

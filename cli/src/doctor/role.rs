@@ -1,6 +1,6 @@
 //! What the function says of its own role.
 
-use rulekeeper::doctor::{Check, Outcome};
+use rulekeeper_core::function::permissions::{Check, Outcome};
 
 use super::cloud::Told;
 use super::{clock, failed, mend_of, skipped};

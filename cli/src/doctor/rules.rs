@@ -1,7 +1,7 @@
 //! EventBridge's rules: what brings events and sweeps to the function.
 
-use rulekeeper::doctor::Check;
-use rulekeeper::error::ApiError;
+use rulekeeper_core::function::permissions::Check;
+use rulekeeper_core::ports::ApiError;
 use serde_json::{Value, json};
 
 use super::{failed, ok, skipped, unknown, warning};

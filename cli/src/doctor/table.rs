@@ -1,7 +1,7 @@
 //! The table itself.
 
-use rulekeeper::doctor::{Check, Outcome};
-use rulekeeper::error::ApiError;
+use rulekeeper_core::function::permissions::{Check, Outcome};
+use rulekeeper_core::ports::ApiError;
 
 use super::{failed, ok, skipped, unknown, warning};
 

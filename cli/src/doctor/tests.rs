@@ -1,7 +1,7 @@
 //! Verdicts over plain facts.
 
-use rulekeeper::error::{ApiError, Failure};
-use rulekeeper::model::Region;
+use rulekeeper_core::model::Region;
+use rulekeeper_core::ports::{ApiError, Failure};
 
 use super::clock::{Reading, offset_ms, ours};
 use super::function::{FunctionFacts, Invocations, same_table};
@@ -66,7 +66,7 @@ fn a_clock_is_off_by_what_the_answers_second_and_the_network_cannot_explain() {
 
 #[test]
 fn the_functions_clock_is_held_against_that_of_aws_and_not_against_ours() {
-    let findings = rulekeeper::doctor::Findings {
+    let findings = rulekeeper_core::function::permissions::Findings {
         checks: Vec::new(),
         time: time(0),
     };
@@ -361,7 +361,7 @@ fn rules_hand_over_what_is_wanted_between_them() {
 
 #[test]
 fn the_events_that_rules_are_tried_with_are_what_the_function_reads() {
-    use rulekeeper::event::{Intent, intent};
+    use rulekeeper_core::event::{Intent, intent};
     for wanted in WANTED {
         let event = wanted.event("111122223333", "eu-west-1");
         assert!(
@@ -466,7 +466,11 @@ fn a_queue_is_known_by_its_arn_and_other_destinations_are_left_alone() {
 #[test]
 fn what_an_operator_lacks_is_said_once_for_each_ability() {
     let refused = |action: &str| {
-        rulekeeper::doctor::Whose::Operator.tried(action, "on the table", Err(denied()))
+        rulekeeper_core::function::permissions::Whose::Operator.tried(
+            action,
+            "on the table",
+            Err(denied()),
+        )
     };
     let lacking = operator::judge(
         "write",

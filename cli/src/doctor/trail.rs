@@ -1,9 +1,9 @@
 //! CloudTrail's trails: without one that logs management write events no call reaches EventBridge (EventBridge User
 //! Guide, "AWS service events delivered via AWS CloudTrail").
 
-use rulekeeper::doctor::Check;
-use rulekeeper::error::ApiError;
-use rulekeeper::model::Region;
+use rulekeeper_core::function::permissions::Check;
+use rulekeeper_core::model::Region;
+use rulekeeper_core::ports::ApiError;
 
 use super::{failed, ok, unknown, warning};
 

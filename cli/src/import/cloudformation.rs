@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rulekeeper::model::{GroupAddress, GroupId, Scope};
+use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
 use serde_json::{Map, Value, json};
 
 use super::{Drafts, Import, Place, Standing, Stated, protocol, reference, scope_of_arn};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rulekeeper::model::{GroupAddress, GroupId};
+use rulekeeper_core::model::{GroupAddress, GroupId};
 use serde_json::{Map, Value, json};
 
 use super::{Drafts, Import, Place, Standing, Stated, protocol, reference, scope_of_arn};

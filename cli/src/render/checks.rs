@@ -1,6 +1,6 @@
 //! The lines of `doctor`.
 
-use rulekeeper::doctor::{Check, Outcome};
+use rulekeeper_core::function::permissions::{Check, Outcome};
 
 use super::{columns, plain};
 

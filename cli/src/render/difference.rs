@@ -1,6 +1,6 @@
 //! What differs between two generations, in rule notation.
 
-use rulekeeper::operator::{Difference, FromTo};
+use rulekeeper_cli::operator::{Difference, FromTo};
 use serde_json::Value;
 
 use super::plain;
@@ -84,7 +84,7 @@ fn principal(entry: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rulekeeper::operator::RuleChange;
+    use rulekeeper_cli::operator::RuleChange;
     use serde_json::json;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! Many groups that are pinned, before and after.
 
-use rulekeeper::operator::{FleetGroup, FleetOutcome};
+use rulekeeper_cli::operator::{FleetGroup, FleetOutcome};
 
 use super::{columns, plain};
 

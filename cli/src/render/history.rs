@@ -1,6 +1,6 @@
 //! Generations.
 
-use rulekeeper::operator::{Generation, History};
+use rulekeeper_cli::operator::{Generation, History};
 
 use super::{difference, plain};
 
@@ -39,7 +39,7 @@ fn generation(generation: &Generation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rulekeeper::operator::Difference;
+    use rulekeeper_cli::operator::Difference;
 
     use super::*;
 

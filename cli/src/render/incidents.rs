@@ -1,9 +1,9 @@
 //! What happened.
 
 use jiff::SignedDuration;
-use rulekeeper::model::Scope;
-use rulekeeper::operator::{Content, Incidents, PastIncident, Story, StoryLine};
-use rulekeeper::report::RuleOutcome;
+use rulekeeper_cli::operator::{Content, Incidents, PastIncident, Story, StoryLine};
+use rulekeeper_core::model::Scope;
+use rulekeeper_core::report::RuleOutcome;
 
 use super::{columns, plain};
 
@@ -100,7 +100,7 @@ fn line(line: &StoryLine) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use rulekeeper::model::GroupAddress;
+    use rulekeeper_core::model::GroupAddress;
 
     use super::*;
 

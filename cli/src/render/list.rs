@@ -1,7 +1,7 @@
 //! The lines of `list`.
 
-use rulekeeper::model::Scope;
-use rulekeeper::operator::Listed;
+use rulekeeper_cli::operator::Listed;
+use rulekeeper_core::model::Scope;
 
 use super::columns;
 

@@ -7,8 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use rulekeeper::model::Scope;
-use rulekeeper::operator::Incidents;
+use rulekeeper_cli::operator::Incidents;
+use rulekeeper_core::model::Scope;
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};

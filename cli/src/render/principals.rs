@@ -1,7 +1,7 @@
 //! Lists of principals.
 
-use rulekeeper::operator::{Entry, PrincipalList, PrincipalsWritten};
-use rulekeeper::principals::Principal;
+use rulekeeper_cli::operator::{Entry, PrincipalList, PrincipalsWritten};
+use rulekeeper_core::desired::Principal;
 
 use super::columns;
 

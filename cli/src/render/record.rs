@@ -1,9 +1,8 @@
 //! A record.
 
 use jiff::Timestamp;
-use rulekeeper::desired::{DesiredRecord, Mode, RecordFile, Superseding};
-use rulekeeper::model::IngressRule;
-use rulekeeper::principals::Policy;
+use rulekeeper_core::desired::{DesiredRecord, Mode, Policy, RecordFile, Superseding};
+use rulekeeper_core::model::IngressRule;
 
 use super::columns;
 

@@ -1,6 +1,7 @@
 //! Reports of groups, and of sweeps over them.
 
-use rulekeeper::report::{Answer, GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
+use rulekeeper_core::function::Answer;
+use rulekeeper_core::report::{GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
 
 use super::{checks, columns, plain};
 
@@ -138,14 +139,14 @@ fn rule(line: &RuleReport, group: GroupOutcome, style: Style) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use rulekeeper::event::Trigger;
-    use rulekeeper::model::GroupAddress;
+    use rulekeeper_core::event::Trigger;
+    use rulekeeper_core::model::GroupAddress;
 
     use super::*;
 
     fn one(outcome: GroupOutcome, reason: &str, rules: &[(&str, RuleOutcome, &str)]) -> Report {
         let group = GroupAddress {
-            scope: rulekeeper::model::Scope {
+            scope: rulekeeper_core::model::Scope {
                 account: "111122223333".parse().expect("an account"),
                 region: "eu-west-1".parse().expect("a Region"),
             },

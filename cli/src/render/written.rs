@@ -1,6 +1,6 @@
 //! What became of a record.
 
-use rulekeeper::operator::Written;
+use rulekeeper_cli::operator::Written;
 
 use super::plain;
 

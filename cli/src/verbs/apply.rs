@@ -1,14 +1,14 @@
 //! `apply`: files become records.
 
-use rulekeeper::operator::{self, OperatorError};
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::OperatorError;
 
 use crate::args::Apply;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::records;
-use crate::render;
 use crate::session::{SWEEP_TIME, Session};
+use crate::{records, render};
 
 pub(super) async fn run(
     session: &Session,

@@ -1,7 +1,7 @@
 //! What the verbs that change a record have in common: showing what is meant, asking, and putting back afterwards.
 
-use rulekeeper::operator::{Draft, Written};
-use rulekeeper::report::Answer;
+use rulekeeper_cli::operator::{Draft, Written};
+use rulekeeper_core::function::Answer;
 use serde::Serialize;
 
 use super::reconcile;

@@ -1,6 +1,6 @@
 //! `doctor`: what is wrong around rulekeeper, and how to mend it.
 
-use rulekeeper::doctor::Outcome;
+use rulekeeper_core::function::permissions::Outcome;
 use serde_json::json;
 
 use crate::args::Doctor;

@@ -1,6 +1,6 @@
 //! `export`: the record of a group as a file that `apply` takes.
 
-use rulekeeper::operator;
+use rulekeeper_cli::operator;
 use serde_json::json;
 
 use crate::args::Export;

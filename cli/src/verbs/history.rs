@@ -1,6 +1,6 @@
 //! `history`: every generation with its author and what it changed.
 
-use rulekeeper::operator;
+use rulekeeper_cli::operator;
 
 use crate::args::History;
 use crate::failure::{Failure, Status};

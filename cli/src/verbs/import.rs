@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use rulekeeper::desired::RecordFile;
+use rulekeeper_core::desired::RecordFile;
 use serde_json::{Value, json};
 
 use crate::args::{Import as Asked, ImportCloudformation, ImportTerraform};
@@ -12,10 +12,9 @@ use crate::failure::{Failure, Status};
 use crate::import::{Import, Stated, cloudformation, terraform};
 use crate::output::{self, Output};
 use crate::progress::Progress;
-use crate::records;
-use crate::render;
 use crate::session::Session;
 use crate::strict::Strict;
+use crate::{records, render};
 
 pub(super) fn run(session: &Session, output: Output, asked: &Asked) -> Result<Status, Failure> {
     let (account, region) = session.stated()?;

@@ -1,7 +1,8 @@
 //! `incidents`: who dropped what, and what came of it.
 
 use jiff::Timestamp;
-use rulekeeper::operator::{self, Incidents as Found};
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::Incidents as Found;
 
 use crate::args::Incidents;
 use crate::failure::{Failure, Status};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rulekeeper::model::Scope;
-use rulekeeper::operator::{self, Listed};
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::Listed;
+use rulekeeper_core::model::Scope;
 
 use crate::failure::{Failure, Status};
 use crate::output::Output;

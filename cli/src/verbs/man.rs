@@ -1,8 +1,7 @@
 //! `man`: the help as manual pages.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man as Page;

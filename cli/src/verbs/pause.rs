@@ -1,6 +1,6 @@
 //! `pause` and `resume`: leave a group alone for a time.
 
-use rulekeeper::operator;
+use rulekeeper_cli::operator;
 
 use super::changes;
 use crate::args::{Pause, Resume};

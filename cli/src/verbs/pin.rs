@@ -1,7 +1,8 @@
 //! `pin`: the live rules of groups become their records.
 
-use rulekeeper::operator::{
-    self, Fleet, FleetGroup, FleetOptions, FleetOutcome, PinOptions, Selection,
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::{
+    Fleet, FleetGroup, FleetOptions, FleetOutcome, PinOptions, Selection,
 };
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! `plan`: what a restore would find and do.
 
-use rulekeeper::model::GroupId;
+use rulekeeper_core::model::GroupId;
 
 use super::reconcile;
 use crate::failure::{Failure, Status};

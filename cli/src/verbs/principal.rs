@@ -1,10 +1,9 @@
 //! `principal`: whose changes are meant.
 
-use rulekeeper::model::{GroupAddress, GroupId};
-use rulekeeper::operator::{
-    self, OperatorError, PrincipalChange, PrincipalDraft, change_principals,
-};
-use rulekeeper::principals::{Policy, Principal as Entry};
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::{OperatorError, PrincipalChange, PrincipalDraft, change_principals};
+use rulekeeper_core::desired::{Policy, Principal as Entry};
+use rulekeeper_core::model::{GroupAddress, GroupId};
 
 use crate::args::{AddPrincipal, Principal, RemovePrincipal, ResetPrincipals};
 use crate::confirm::{self, declined};

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rulekeeper::budget::Budget;
-use rulekeeper::event::{Evidence, GroupLocator, Lookup, Sweep, Trigger, TriggerKind};
-use rulekeeper::handler::Handler;
-use rulekeeper::model::GroupId;
-use rulekeeper::report::Answer;
+use rulekeeper_core::event::{Evidence, GroupLocator, Lookup, Sweep, Trigger, TriggerKind};
+use rulekeeper_core::function::{Answer, Handler};
+use rulekeeper_core::model::GroupId;
+use rulekeeper_core::ports::Budget;
 
 use crate::failure::{Failure, Status};
 use crate::output::Output;

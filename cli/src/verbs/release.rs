@@ -1,6 +1,7 @@
 //! `release` and `unpin`: take rules, or a whole record, out of keeping.
 
-use rulekeeper::operator::{self, Written};
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::Written;
 
 use super::changes::{self, Done};
 use crate::args::{Release, Unpin};

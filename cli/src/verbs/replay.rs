@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rulekeeper::aws::Clients;
-use rulekeeper::budget::Budget;
-use rulekeeper::event::{GroupLocator, Intent, Lookup, Sweep, Trigger, intent};
-use rulekeeper::handler::{Handler, Home};
-use rulekeeper::model::{AccountId, GroupAddress};
-use rulekeeper::report::{Answer, GroupOutcome, Report};
+use rulekeeper_core::event::{GroupLocator, Intent, Lookup, Sweep, Trigger, intent};
+use rulekeeper_core::function::{Answer, Handler, Home};
+use rulekeeper_core::model::{AccountId, GroupAddress};
+use rulekeeper_core::ports::Budget;
+use rulekeeper_core::report::{GroupOutcome, Report};
 
 use crate::args::Replay;
 use crate::events::{self, Saved};

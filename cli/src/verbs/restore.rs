@@ -1,6 +1,6 @@
 //! `restore`: put back what is missing, now.
 
-use rulekeeper::model::GroupId;
+use rulekeeper_core::model::GroupId;
 
 use super::reconcile;
 use crate::failure::{Failure, Status};

@@ -1,6 +1,6 @@
 //! `rollback`: an earlier generation becomes current, and what it holds is put back.
 
-use rulekeeper::operator;
+use rulekeeper_cli::operator;
 
 use super::changes;
 use crate::args::Rollback;

@@ -1,7 +1,7 @@
 //! `show`: the record of a group.
 
 use jiff::Timestamp;
-use rulekeeper::operator;
+use rulekeeper_cli::operator;
 use serde_json::Value;
 
 use crate::args::Show;

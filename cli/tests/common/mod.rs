@@ -3,58 +3,25 @@
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-    ScalarAttributeType,
-};
-use aws_sdk_ec2::config::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::{
     IpPermission, IpRange, ResourceType, SecurityGroupRule, Tag, TagSpecification,
 };
 use serde_json::Value;
 
+#[path = "../../../tests/support/moto.rs"]
+mod moto;
+
+use moto::{MotoTable, moto, sdk_config};
+
 /// moto's account.
 pub(crate) const ACCOUNT: &str = "123456789012";
 /// The Region of most sample events.
 pub(crate) const REGION: &str = "eu-west-1";
-
-/// Where moto listens. It is started by the first test that asks.
-fn endpoint() -> &'static str {
-    static MOTO: OnceLock<(Child, String)> = OnceLock::new();
-    let (_, endpoint) = MOTO.get_or_init(|| {
-        let Some(program) = std::env::var_os("RULEKEEPER_MOTO") else {
-            panic!("RULEKEEPER_MOTO does not name a moto_server program: run `make test`, which installs one");
-        };
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        // The shell waits for the end of this process, which closes its standard input, and ends moto then: a static
-        // is never dropped.
-        let child = Command::new("sh")
-            .arg("-c")
-            .arg("\"$0\" -H 127.0.0.1 -p \"$1\" >/dev/null 2>&1 & cat >/dev/null; kill $!")
-            .arg(program)
-            .arg(port.to_string())
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "moto did not start within a minute");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        (child, format!("http://127.0.0.1:{port}"))
-    });
-    endpoint
-}
 
 /// What a command did.
 #[derive(Debug)]
@@ -201,43 +168,19 @@ pub(crate) struct Scene {
 impl Scene {
     /// `name` is the test's own, for its table and files.
     pub(crate) async fn new(name: &str) -> Self {
-        let loader = aws_config::from_env()
-            .region(aws_sdk_ec2::config::Region::new(REGION))
-            .endpoint_url(endpoint())
-            .credentials_provider(Credentials::new(
-                "AKIAEXAMPLE",
-                "secret",
-                None,
-                None,
-                "test",
-            ));
-        let config = rulekeeper::aws::load_sdk_config(loader, None).await;
-        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-        let mut create = dynamodb
-            .create_table()
-            .table_name(name)
-            .billing_mode(BillingMode::PayPerRequest);
-        for (key, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-            let definition = AttributeDefinition::builder()
-                .attribute_name(key)
-                .attribute_type(ScalarAttributeType::S);
-            let schema = KeySchemaElement::builder()
-                .attribute_name(key)
-                .key_type(kind);
-            create = create
-                .attribute_definitions(definition.build().expect("a definition"))
-                .key_schema(schema.build().expect("a key"));
-        }
-        create.send().await.expect("a table");
+        let MotoTable {
+            client,
+            name: table,
+        } = MotoTable::named(name.to_owned()).await;
         let folder = scratch(name);
-        let ec2 = aws_sdk_ec2::Client::new(&config);
+        let ec2 = aws_sdk_ec2::Client::new(&sdk_config(moto(), REGION));
         // moto loads its EC2 with the first call, which takes seconds. This one may be repeated without harm.
         ec2.describe_vpcs().send().await.expect("VPCs");
         Self {
-            table: name.to_owned(),
+            table,
             folder,
             ec2,
-            dynamodb,
+            dynamodb: client,
         }
     }
 
@@ -263,7 +206,7 @@ impl Scene {
             .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("AWS_REGION", REGION)
-            .env("AWS_ENDPOINT_URL", endpoint())
+            .env("AWS_ENDPOINT_URL", moto())
             .env("RULEKEEPER_TABLE", &self.table);
         command
     }

@@ -4,8 +4,8 @@ use aws_sdk_cloudtrail::types::{AdvancedFieldSelector, EventSelector, Trail};
 use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_sqs::types::QueueAttributeName;
 use rulekeeper::aws::api_error;
-use rulekeeper::error::ApiError;
-use rulekeeper::model::Region;
+use rulekeeper_core::model::Region;
+use rulekeeper_core::ports::ApiError;
 
 use super::Cloud;
 use crate::doctor::queues::{QueueName, Waiting};

@@ -7,8 +7,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, EnvironmentResponse};
 use rulekeeper::aws::api_error;
-use rulekeeper::error::ApiError;
-use rulekeeper::model::Scope;
+use rulekeeper_core::model::Scope;
+use rulekeeper_core::ports::ApiError;
 use serde_json::{Value, json};
 
 use super::{Cloud, Found, Told, absent};

@@ -1,6 +1,6 @@
 use jiff::SignedDuration;
-use rulekeeper::model::GroupAddress;
-use rulekeeper::operator::{Content, PastIncident, Story, StoryLine};
+use rulekeeper_cli::operator::{Content, PastIncident, Story, StoryLine};
+use rulekeeper_core::model::GroupAddress;
 use serde_json::Value;
 
 use super::*;

@@ -1,0 +1,478 @@
+//! What happened: the incidents that the table keeps, as whoever was on call wants to hear of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Archive, OperatorError};
+use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
+use rulekeeper_core::report::RuleOutcome;
+use rulekeeper_core::report::incident::time_of_key;
+use rulekeeper_core::sweep::Progress;
+
+/// How many groups are asked about at once. The table answers a query within milliseconds, so nearly all of the time is
+/// the way there and back. 16 at once take most of that away, and stay far below the 12,000 reads a second that a new
+/// on-demand table serves (DynamoDB Developer Guide, "On-demand capacity mode").
+const GROUPS_AT_ONCE: usize = 16;
+
+/// How far to look back. Unlike a pause it may be as long as one likes: the table forgets incidents by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Since(Span);
+
+/// Why a text does not say how far to look back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSince {
+    /// It is no duration.
+    #[error("give a duration such as 90m, 7d or 1 month: {0}")]
+    Notation(String),
+    /// It does not look back.
+    #[error("it must be longer than nothing, and is counted back from now without a sign or `ago`")]
+    NotPositive,
+}
+
+impl FromStr for Since {
+    type Err = InvalidSince;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSince> {
+        let span: Span = text
+            .trim()
+            .parse()
+            .map_err(|error: jiff::Error| InvalidSince::Notation(error.to_string()))?;
+        match span.is_positive() {
+            true => Ok(Self(span)),
+            false => Err(InvalidSince::NotPositive),
+        }
+    }
+}
+
+impl Since {
+    /// The time so long before another, in the calendar of UTC.
+    ///
+    /// # Errors
+    /// When there is no such time.
+    pub fn before(self, now: Timestamp) -> Result<Timestamp, OperatorError> {
+        let then = now.to_zoned(TimeZone::UTC).checked_sub(self.0);
+        then.map(|then| then.timestamp())
+            .map_err(|_| OperatorError::TooLongAgo)
+    }
+}
+
+/// What happened since a time, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Incidents {
+    /// The incidents.
+    pub incidents: Vec<PastIncident>,
+    /// The time.
+    #[serde(skip)]
+    pub since: Timestamp,
+    /// In how many groups they were looked for.
+    #[serde(skip)]
+    pub groups: usize,
+}
+
+/// One incident.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PastIncident {
+    /// The group.
+    pub group: GroupAddress,
+    /// Its key in the table: `eventTime#eventID`.
+    pub key: String,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+impl PastIncident {
+    fn new(group: &GroupAddress, key: String, item: &Value) -> Self {
+        let content = match Story::of(item) {
+            Ok(story) => Content::Readable(Box::new(story)),
+            Err(unreadable) => Content::Unreadable { unreadable },
+        };
+        Self {
+            group: group.clone(),
+            key,
+            content,
+        }
+    }
+
+    /// When the call was made, or when the sweep or the operator began; nothing if the key does not say.
+    pub fn time(&self) -> Option<Timestamp> {
+        time_of_key(&self.key)
+    }
+}
+
+/// What an item holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Content {
+    /// It can be understood.
+    Readable(Box<Story>),
+    /// It cannot.
+    Unreadable {
+        /// The attribute at fault, and what is wrong with it.
+        unreadable: String,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Story {
+    /// From the event until the last rule was restored, in milliseconds; unknown for what a sweep or an operator found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_open_ms: Option<u64>,
+    /// All that the table holds, the keys left out.
+    #[serde(flatten)]
+    pub attributes: Map<String, Value>,
+    /// `event`, `sweep` or `operator`.
+    #[serde(skip)]
+    pub kind: String,
+    /// The API call of the event.
+    #[serde(skip)]
+    pub event_name: Option<String>,
+    /// Who called, or which operator found it.
+    #[serde(skip)]
+    pub principal: Option<String>,
+    /// What came of the group. A name that this version does not know is shown like any other.
+    #[serde(skip)]
+    pub outcome: String,
+    /// The same in a sentence.
+    #[serde(skip)]
+    pub reason: Option<String>,
+    /// The dropped rules.
+    #[serde(skip)]
+    pub lines: Vec<StoryLine>,
+}
+
+/// A dropped rule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StoryLine {
+    /// The rule, in rule notation.
+    pub rule: String,
+    /// What came of it.
+    pub outcome: String,
+    /// Its new id.
+    pub rule_id: Option<String>,
+    /// EC2's code.
+    pub error_code: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TriggerItem {
+    kind: String,
+    event_name: Option<String>,
+    principal: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct TimingItem {
+    event_age_ms: Option<u64>,
+    restored_ms: Option<u64>,
+}
+
+impl Story {
+    fn of(item: &Value) -> Result<Self, String> {
+        let mut attributes = item.as_object().cloned().unwrap_or_default();
+        // The keys are told as the group and the key, and nothing may be told twice.
+        for name in ["pk", "sk", "group", "key", "drift_open_ms"] {
+            attributes.remove(name);
+        }
+        let trigger: TriggerItem = required(item, "trigger")?;
+        let timing: TimingItem = optional(item, "timing")?.unwrap_or_default();
+        let open = timing.event_age_ms.zip(timing.restored_ms);
+        Ok(Self {
+            drift_open_ms: open
+                .filter(|_| trigger.kind == "event")
+                .map(|(age, restored)| age.saturating_add(restored)),
+            attributes,
+            kind: trigger.kind,
+            event_name: trigger.event_name,
+            principal: trigger.principal,
+            outcome: required(item, "outcome")?,
+            reason: optional(item, "reason")?,
+            lines: required(item, "rules")?,
+        })
+    }
+
+    /// How many of the dropped rules had not come back when the incident was written.
+    pub fn left_missing(&self) -> usize {
+        use RuleOutcome::{Contested, Failed, Held};
+        let missing = [Failed, Held, Contested].map(RuleOutcome::name);
+        let lines = self.lines.iter();
+        lines
+            .filter(|line| missing.contains(&line.outcome.as_str()))
+            .count()
+    }
+}
+
+fn required<T: DeserializeOwned>(item: &Value, name: &str) -> Result<T, String> {
+    optional(item, name)?.ok_or_else(|| format!("{name}: is missing"))
+}
+
+fn optional<T: DeserializeOwned>(item: &Value, name: &str) -> Result<Option<T>, String> {
+    let value = item.get(name).cloned().unwrap_or_default();
+    serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
+}
+
+/// What happened to these groups since a time, or to every group of the scope with a record when none is given. A record
+/// that cannot be understood is one, too. The groups are asked about some at once; the order of what is found is that of
+/// time, key and group, whichever answers first.
+///
+/// # Errors
+/// When the table cannot be read. An item that cannot be understood is listed as such.
+pub async fn incidents(
+    table: &impl Archive,
+    scope: &Scope,
+    groups: &[GroupId],
+    since: Timestamp,
+    progress: Progress<'_>,
+) -> Result<Incidents, OperatorError> {
+    let groups: BTreeSet<GroupId> = if groups.is_empty() {
+        let records = table.all_desired(scope).await?;
+        // Under a name that is no group's there can be no incident.
+        let ids = records.iter().filter_map(|(id, _)| id.parse().ok());
+        ids.collect()
+    } else {
+        groups.iter().cloned().collect()
+    };
+    let looked_at = groups.len();
+    let ask = |id: GroupId| async move {
+        let scope = scope.clone();
+        let group = GroupAddress { scope, id };
+        let items = table.incidents(&group, since).await?;
+        Ok((group, items))
+    };
+    let mut found = BTreeMap::new();
+    for (group, items) in some_at_once(groups, ask, progress).await? {
+        for (key, item) in items {
+            let incident = PastIncident::new(&group, key, &item);
+            let place = (incident.time(), incident.key.clone(), group.id.clone());
+            found.insert(place, incident);
+        }
+    }
+    Ok(Incidents {
+        incidents: found.into_values().rev().collect(),
+        since,
+        groups: looked_at,
+    })
+}
+
+/// Asks about every group, some at once, and gives the answers as they come. The first error ends it.
+async fn some_at_once<A, F: Future<Output = Result<A, OperatorError>>>(
+    groups: BTreeSet<GroupId>,
+    ask: impl FnMut(GroupId) -> F,
+    progress: Progress<'_>,
+) -> Result<Vec<A>, OperatorError> {
+    let total = groups.len();
+    let mut asked = stream::iter(groups)
+        .map(ask)
+        .buffer_unordered(GROUPS_AT_ONCE);
+    let mut answers = Vec::with_capacity(total);
+    progress(0, total);
+    while let Some(answer) = asked.try_next().await? {
+        answers.push(answer);
+        progress(answers.len(), total);
+    }
+    Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use serde_json::json;
+
+    use super::*;
+    use rulekeeper_core::fakes::{FakeTable, group, now};
+    use rulekeeper_core::report::incident::Incident;
+
+    const WEB: &str = "tcp 443 from 10.0.0.0/8";
+    const ROLE: &str = "arn:aws:iam::111122223333:role/controller";
+
+    fn told(kind: &str) -> Value {
+        json!({
+            "trigger": {"kind": kind, "event_name": "RevokeSecurityGroupIngress", "principal": ROLE},
+            "outcome": "partial", "reason": "1 of 2 dropped rules restored",
+            "rules": [
+                {"rule": WEB, "outcome": "restored", "rule_id": "sgr-0a"},
+                {"rule": "tcp 80 from sg-0b", "outcome": "failed", "error_code": "InvalidGroup.NotFound", "reason": "gone"},
+            ],
+            "timing": {"event_age_ms": 2140, "restored_ms": 61, "total_ms": 98},
+            "expires_at": 1_803_000_000, "revision": 1,
+        })
+    }
+
+    fn keep(table: &FakeTable, group: &GroupAddress, key: &str, item: Value) {
+        let Value::Object(attributes) = item else {
+            panic!("an object")
+        };
+        let incident = Incident {
+            group: group.clone(),
+            key: key.to_owned(),
+            attributes,
+        };
+        let mut incidents = table.incidents.lock().expect("nobody panicked");
+        incidents.push(incident);
+    }
+
+    async fn found(table: &FakeTable, groups: &[GroupId], since: &str) -> Incidents {
+        let since = since.parse::<Since>().expect("a duration");
+        let since = since.before(now()).expect("a time");
+        let found = incidents(table, &group().scope, groups, since, &|_, _| ()).await;
+        found.expect("the table can be read")
+    }
+
+    #[tokio::test]
+    async fn an_incident_tells_who_dropped_what_and_how_long_it_was_open() {
+        let table = FakeTable::default();
+        let key = "2026-11-22T09:30:00Z#11111111-2222-4333-8444-555555555555";
+        keep(&table, &group(), key, told("event"));
+        let one = found(&table, &[group().id], "1h").await;
+        let mut expected = told("event");
+        expected["group"] = json!(group());
+        expected["key"] = key.into();
+        expected["drift_open_ms"] = 2201.into();
+        assert_eq!(
+            serde_json::to_value(&one).expect("JSON"),
+            json!({"incidents": [expected]})
+        );
+        let Content::Readable(story) = &one.incidents[0].content else {
+            panic!("{one:?}")
+        };
+        assert_eq!(story.principal.as_deref(), Some(ROLE));
+        assert_eq!((story.left_missing(), story.lines.len()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn nobody_knows_how_long_it_was_open_before_a_sweep_found_it() {
+        for kind in ["sweep", "operator"] {
+            let table = FakeTable::default();
+            keep(&table, &group(), "2026-11-22T09:30:00Z#x", told(kind));
+            let one = found(&table, &[group().id], "1h").await;
+            let json = serde_json::to_value(&one).expect("JSON");
+            assert_eq!(json["incidents"][0].get("drift_open_ms"), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn all_groups_with_a_record_are_looked_at_and_the_newest_comes_first() {
+        let table = FakeTable::default();
+        let other = |id: &str| GroupAddress {
+            id: id.parse().expect("a group"),
+            ..group()
+        };
+        let (b, unpinned) = (other("sg-0b"), other("sg-0c"));
+        for recorded in [&group(), &b] {
+            table.put(recorded.clone(), json!("cannot be understood"));
+        }
+        let times = [
+            (&group(), "2026-11-22T09:20:00Z#a"),
+            (&b, "2026-11-22T09:20:00.5Z#sweep"),
+            (&group(), "2026-11-22T09:25:00Z#b"),
+            (&unpinned, "2026-11-22T09:26:00Z#c"),
+            (&b, "2026-11-22T08:30:01Z#old"),
+        ];
+        for (group, key) in times {
+            keep(&table, group, key, told("event"));
+        }
+        let all = found(&table, &[], "1h").await;
+        let keys: Vec<_> = all.incidents.iter().map(|one| one.key.as_str()).collect();
+        let expected = [
+            "2026-11-22T09:25:00Z#b",
+            "2026-11-22T09:20:00.5Z#sweep",
+            "2026-11-22T09:20:00Z#a",
+        ];
+        assert_eq!((keys.as_slice(), all.groups), (expected.as_slice(), 2));
+        let named = [unpinned.id.clone(), unpinned.id.clone()];
+        assert_eq!(found(&table, &named, "1h").await.incidents.len(), 1);
+        assert_eq!(found(&table, &[b.id], "2h").await.incidents.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn groups_are_asked_about_some_at_once_and_each_answer_is_told() {
+        let id = |n: usize| format!("sg-0{n:02}").parse::<GroupId>().expect("a group");
+        let groups: BTreeSet<GroupId> = (0..40).map(id).collect();
+        let (under_way, most) = (Cell::new(0), Cell::new(0));
+        let ask = |id: GroupId| {
+            let (under_way, most) = (&under_way, &most);
+            async move {
+                under_way.set(under_way.get() + 1);
+                most.set(under_way.get().max(most.get()));
+                tokio::task::yield_now().await;
+                under_way.set(under_way.get() - 1);
+                Ok(id)
+            }
+        };
+        let told = RefCell::new(Vec::new());
+        let tell = |done, total| told.borrow_mut().push((done, total));
+        let answers = some_at_once(groups.clone(), ask, &tell).await;
+        let answers = answers.expect("every answer");
+        assert_eq!((answers.len(), most.get()), (40, GROUPS_AT_ONCE));
+        assert_eq!(answers.into_iter().collect::<BTreeSet<_>>(), groups);
+        let expected: Vec<_> = (0..=40).map(|done| (done, 40)).collect();
+        assert_eq!(told.into_inner(), expected);
+    }
+
+    #[tokio::test]
+    async fn an_item_that_cannot_be_understood_is_listed_with_what_is_wrong() {
+        let wrong = [
+            ("rules", json!("all"), "rules: invalid type: string"),
+            (
+                "rules",
+                json!([{"rule": WEB}]),
+                "rules: missing field `outcome`",
+            ),
+            ("trigger", json!({}), "trigger: missing field `kind`"),
+            ("outcome", Value::Null, "outcome: is missing"),
+            (
+                "timing",
+                json!({"restored_ms": "soon"}),
+                "timing: invalid type: string",
+            ),
+        ];
+        for (name, value, fault) in wrong {
+            let table = FakeTable::default();
+            let mut item = told("event");
+            item[name] = value;
+            keep(&table, &group(), "2026-11-22T09:30:00Z#x", item);
+            keep(&table, &group(), "2026-11-22T09:29:00Z#y", told("event"));
+            let both = found(&table, &[group().id], "1h").await;
+            assert_eq!(both.incidents.len(), 2);
+            let json = serde_json::to_value(&both.incidents[0]).expect("JSON");
+            let said = json["unreadable"].as_str().unwrap_or_default();
+            assert!(said.starts_with(fault), "{json}");
+            assert_eq!(json.as_object().map(Map::len), Some(3), "{json}");
+        }
+    }
+
+    #[test]
+    fn one_looks_back_by_durations_as_people_write_them() {
+        let back = |text: &str| {
+            let since = text.parse::<Since>()?;
+            Ok(since.before(now()).map(|then| then.to_string()))
+        };
+        for (text, expected) in [
+            ("90m", "2026-11-22T08:00:02Z"),
+            ("7d", "2026-11-15T09:30:02Z"),
+            ("1 month", "2026-10-22T09:30:02Z"),
+        ] {
+            let then = back(text).expect("a duration");
+            assert_eq!(then.expect("a time"), expected, "{text}");
+        }
+        for text in ["0s", "-7d", "7d ago"] {
+            assert_eq!(back(text).expect_err(text), InvalidSince::NotPositive);
+        }
+        for text in ["", "7", "yesterday"] {
+            let error = back(text).expect_err(text);
+            assert!(matches!(error, InvalidSince::Notation(_)), "{text}");
+        }
+        assert!(back("19000 years").expect("a duration").is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! What the CLI does with records: snapshot, write, read, list. Reconciling is the function's own code.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use rulekeeper_core::decide::changes::GroupState;
+use rulekeeper_core::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
+use rulekeeper_core::model::{GroupAddress, GroupId, Part, RuleKey, Scope};
+use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded, SecurityGroups, Table};
+use rulekeeper_core::sweep::Progress;
+
+mod archive;
+mod difference;
+mod draft;
+mod error;
+#[cfg(test)]
+mod fakes;
+mod files;
+mod fleet;
+mod history;
+mod incidents;
+mod inventory;
+mod managed;
+mod pause;
+mod pin;
+mod principals;
+mod release;
+#[cfg(test)]
+mod tests;
+
+pub use archive::{Archive, NewSettings, TakenOut};
+pub use difference::{Difference, FromTo, RuleChange};
+pub use draft::Draft;
+pub use error::OperatorError;
+pub use files::{Submitted, apply, findings};
+pub use fleet::{Fleet, FleetGroup, FleetOptions, FleetOutcome, survey};
+pub use history::{Generation, History, history, rollback, settings_history};
+pub use incidents::{
+    Content, Incidents, InvalidSince, PastIncident, Since, Story, StoryLine, incidents,
+};
+pub use inventory::{InvalidTagChoice, Inventory, Selection, TagChoice};
+pub use managed::{Manager, manager};
+pub use pause::{InvalidPause, PauseLength, pause, resume};
+pub use pin::{PinOptions, pin};
+pub use principals::{
+    Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,
+    change_principals, principals, reset_principals,
+};
+pub use release::{Unpinning, release, unpin};
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// The group.
+    pub group: GroupAddress,
+    /// The generation that is current now.
+    pub generation: u64,
+    /// Whether that generation is new.
+    pub changed: bool,
+    /// Whether that generation took the record out of keeping.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unpinned: bool,
+    /// Rules that the record gained, in rule notation.
+    pub added: Vec<RuleKey>,
+    /// Rules that left it.
+    pub removed: Vec<RuleKey>,
+}
+
+/// Who writes, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// An ARN.
+    pub arn: String,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// The record of a group.
+///
+/// # Errors
+/// When there is none, or it cannot be read or understood.
+pub async fn show(table: &impl Table, group: &GroupAddress) -> Result<RecordFile, OperatorError> {
+    let item = table
+        .load(group)
+        .await?
+        .desired
+        .ok_or_else(|| OperatorError::NoRecord(group.clone()))?;
+    let record = read(group, &item)?;
+    Ok(RecordFile {
+        address: group.clone(),
+        record,
+    })
+}
+
+/// One line of `list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The group's id, as it stands in the table.
+    pub group: String,
+    /// How the group is kept: `enforce`, `observe`, `paused`, `orphaned` or `unreadable`.
+    pub state: &'static str,
+    /// What more there is to say of the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The generation, when the record can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// How many rules are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<usize>,
+    /// When the record was last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// By whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_by: Option<String>,
+}
+
+/// Every record of a scope with its state.
+///
+/// # Errors
+/// When the table cannot be read.
+pub async fn list(
+    table: &impl Table,
+    scope: &Scope,
+    now: Timestamp,
+) -> Result<Vec<Listed>, OperatorError> {
+    let all = Part::default();
+    let (records, marks) = tokio::join!(table.all_desired(scope), table.marks(scope, &all));
+    let orphaned = marks?.orphaned;
+    let line = |(group, item): (String, Value)| {
+        let gone = group
+            .parse::<GroupId>()
+            .is_ok_and(|id| orphaned.contains(&id));
+        let record = match DesiredRecord::from_json(&item, &scope.account) {
+            Ok(reading) => reading.record,
+            Err(unreadable) => {
+                let detail = Some(unreadable.to_string());
+                let state = "unreadable";
+                return Listed {
+                    group,
+                    state,
+                    detail,
+                    generation: None,
+                    rules: None,
+                    updated_at: None,
+                    updated_by: None,
+                };
+            }
+        };
+        let (state, detail) = match (record.paused_at(now), record.mode) {
+            _ if gone => (
+                "orphaned",
+                Some("the group does not exist any more".to_owned()),
+            ),
+            (Some(pause), _) => ("paused", Some(format!("until {}", pause.until))),
+            (None, Mode::Observe) => ("observe", None),
+            (None, Mode::Enforce) => ("enforce", None),
+        };
+        Listed {
+            group,
+            state,
+            detail,
+            generation: Some(record.generation),
+            rules: Some(record.rules.len()),
+            updated_at: record.updated_at,
+            updated_by: record.updated_by,
+        }
+    };
+    Ok(records?.into_iter().map(line).collect())
+}
+
+/// Says of groups that do not exist that they are orphaned, whether or not the function has found out: it does so only
+/// when it has a rule to put back. One describe for each 200 groups.
+///
+/// # Errors
+/// When EC2 cannot be asked; what was found out by then is said.
+pub async fn find_gone(
+    ec2: &impl SecurityGroups,
+    records: &mut [Listed],
+    progress: Progress<'_>,
+) -> Result<(), ApiError> {
+    let readable = |record: &&mut Listed| !["orphaned", "unreadable"].contains(&record.state);
+    let mut records: Vec<(GroupId, &mut Listed)> = records
+        .iter_mut()
+        .filter(readable)
+        .filter_map(|record| Some((record.group.parse().ok()?, record)))
+        .collect();
+    let (mut done, total) = (0, records.len());
+    for records in records.chunks_mut(GROUPS_PER_READ) {
+        let ids: BTreeSet<GroupId> = records.iter().map(|(id, _)| id.clone()).collect();
+        let existing = ec2.existing_groups(&ids).await?;
+        for (_, record) in records.iter_mut().filter(|(id, _)| !existing.contains(id)) {
+            record.state = "orphaned";
+            let detail = "the group does not exist, or these credentials cannot see it";
+            record.detail = Some(detail.to_owned());
+        }
+        done += ids.len();
+        progress(done, total);
+    }
+    Ok(())
+}
+
+fn read(group: &GroupAddress, item: &Value) -> Result<DesiredRecord, OperatorError> {
+    match DesiredRecord::from_json(item, &group.scope.account) {
+        Ok(reading) => Ok(reading.record),
+        Err(unreadable) => Err(OperatorError::Unreadable {
+            group: group.clone(),
+            unreadable,
+        }),
+    }
+}
+
+fn generation_of(item: &Value) -> u64 {
+    match item.get("generation") {
+        Some(Value::String(text)) => text.trim().parse().unwrap_or(0),
+        Some(number) => number.as_u64().unwrap_or(0),
+        None => 0,
+    }
+}
+
+fn state_of(item: &Value) -> GroupState {
+    GroupState::from_json(item).unwrap_or_else(|unreadable| unreadable.0)
+}
+
+/// A group's record as it is, with all that was read of the group.
+async fn recorded(
+    table: &impl Table,
+    group: &GroupAddress,
+) -> Result<(Loaded, DesiredRecord), OperatorError> {
+    let loaded = table.load(group).await?;
+    let Some(item) = &loaded.desired else {
+        return Err(OperatorError::NoRecord(group.clone()));
+    };
+    let record = read(group, item)?;
+    Ok((loaded, record))
+}
+
+fn read_settings(item: &Value) -> Result<SharedSettings, OperatorError> {
+    match SharedSettings::from_json(item) {
+        Ok((settings, _)) => Ok(settings),
+        Err(unreadable) => Err(OperatorError::UnreadableSettings(unreadable)),
+    }
+}
+
+/// Why something was done: what it was, and what the operator has to say about it.
+fn because(what: &str, reason: Option<&str>) -> String {
+    match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what.to_owned(),
+    }
+}

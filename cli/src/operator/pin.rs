@@ -1,0 +1,87 @@
+//! Making the live rules of a group its record.
+
+use super::{Archive, Author, Draft, OperatorError, Written, read};
+use rulekeeper_core::desired::{DesiredRecord, Mode};
+use rulekeeper_core::model::{ActualRules, GroupAddress, IngressRule, settable_tags};
+use rulekeeper_core::ports::{Loaded, SecurityGroups};
+
+/// What `pin` was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PinOptions {
+    /// The mode to set; the record's own, or enforce, when absent.
+    pub mode: Option<Mode>,
+    /// The note to set; the record's own when absent.
+    pub note: Option<String>,
+}
+
+/// Makes the live rules of a group its desired state. Mode, pause, principals and priorities of an earlier record stay.
+/// When nothing differs, nothing is written.
+///
+/// # Errors
+/// When the group does not exist, holds a rule that cannot be recorded, or the record cannot be read or written.
+pub async fn pin(
+    ec2: &impl SecurityGroups,
+    table: &impl Archive,
+    group: &GroupAddress,
+    options: &PinOptions,
+    author: &Author,
+) -> Result<Written, OperatorError> {
+    let wanted = [group.id.clone()].into();
+    let (existing, live, item) = tokio::join!(
+        ec2.existing_groups(&wanted),
+        ec2.rules_of(&group.id),
+        table.load(group)
+    );
+    if !existing?.contains(&group.id) {
+        return Err(OperatorError::NoSuchGroup(group.clone()));
+    }
+    let actual = live?;
+    let draft = draft(group, &actual, item?, options)?;
+    draft.write_seeing(&actual, table, author).await
+}
+
+/// The live rules of a group as its next record.
+///
+/// # Errors
+/// When a live rule cannot be recorded, or the present record cannot be understood.
+pub(super) fn draft(
+    group: &GroupAddress,
+    actual: &ActualRules,
+    loaded: Loaded,
+    options: &PinOptions,
+) -> Result<Draft, OperatorError> {
+    if !actual.unrecognised.is_empty() {
+        return Err(OperatorError::Unrecognised {
+            group: group.clone(),
+            rules: actual.unrecognised.clone(),
+        });
+    }
+    let before = loaded
+        .desired
+        .as_ref()
+        .map(|item| read(group, item))
+        .transpose()?;
+    let earlier = before.clone().unwrap_or_default();
+    let rules = actual.iter().map(|live| {
+        let rule = IngressRule {
+            key: live.key.clone(),
+            description: live.description.clone(),
+            tags: settable_tags(&live.tags),
+            priority: earlier.rules.get(&live.key).map_or(0, |rule| rule.priority),
+        };
+        (live.key.clone(), rule)
+    });
+    let record = DesiredRecord {
+        mode: options.mode.unwrap_or(earlier.mode),
+        note: options.note.clone().or_else(|| earlier.note.clone()),
+        rules: rules.collect(),
+        ..earlier
+    };
+    Ok(Draft {
+        group: group.clone(),
+        record,
+        before,
+        loaded,
+        reason: "pinned".to_owned(),
+    })
+}

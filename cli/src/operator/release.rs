@@ -1,0 +1,140 @@
+//! Taking rules, or a whole record, out of keeping. The live rules stay as they are.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    Archive, Author, Draft, OperatorError, TakenOut, Written, because, generation_of, read,
+    recorded, state_of,
+};
+use rulekeeper_core::decide::changes::GroupState;
+use rulekeeper_core::desired::SCHEMA;
+use rulekeeper_core::model::{GroupAddress, RuleKey};
+use rulekeeper_core::ports::{Loaded, WriteError};
+use rulekeeper_core::reconcile::STATE_TRIES_MAX;
+
+/// The attribute that tells a generation which took the record out from one that keeps no rule.
+const UNPINNED: &str = "unpinned";
+
+/// Works out a record without some of its rules.
+///
+/// # Errors
+/// When a rule is not in the record; when there is no record, or it cannot be read or understood.
+pub async fn release(
+    table: &impl Archive,
+    group: &GroupAddress,
+    rules: &[RuleKey],
+    reason: Option<&str>,
+) -> Result<Draft, OperatorError> {
+    let (loaded, before) = recorded(table, group).await?;
+    let asked: BTreeSet<&RuleKey> = rules.iter().collect();
+    let unknown = asked.iter().filter(|key| !before.rules.contains_key(**key));
+    let unknown: Vec<RuleKey> = unknown.map(|key| (*key).clone()).collect();
+    if !unknown.is_empty() {
+        return Err(OperatorError::NotInRecord {
+            group: group.clone(),
+            rules: unknown,
+            record: before.rules.into_keys().collect(),
+        });
+    }
+    let mut record = before.clone();
+    record.rules.retain(|key, _| !asked.contains(key));
+    Ok(Draft {
+        group: group.clone(),
+        record,
+        before: Some(before),
+        loaded,
+        reason: because("released", reason),
+    })
+}
+
+/// A record that is to be taken out. Nothing is written until [`Unpinning::write`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unpinning {
+    group: GroupAddress,
+    /// Its rules, as far as they can be read.
+    rules: Vec<RuleKey>,
+    item: Value,
+    loaded: Loaded,
+    reason: String,
+}
+
+/// Looks at the record that is to be taken out. One that cannot be understood can be taken out too.
+///
+/// # Errors
+/// When there is no record, or the table cannot be read.
+pub async fn unpin(
+    table: &impl Archive,
+    group: &GroupAddress,
+    reason: Option<&str>,
+) -> Result<Unpinning, OperatorError> {
+    let loaded = table.load(group).await?;
+    let Some(item) = loaded.desired.clone() else {
+        return Err(OperatorError::NoRecord(group.clone()));
+    };
+    let rules = read(group, &item).map_or_else(|_| Vec::new(), |it| it.rules.into_keys().collect());
+    Ok(Unpinning {
+        group: group.clone(),
+        rules,
+        item,
+        loaded,
+        reason: because("unpinned", reason),
+    })
+}
+
+impl Unpinning {
+    /// The rules that will not be kept any more.
+    pub fn rules(&self) -> &[RuleKey] {
+        &self.rules
+    }
+
+    /// Moves the record into history, and a generation behind it that says who took it out and why.
+    ///
+    /// # Errors
+    /// When the record was changed since it was read, or the table cannot be written.
+    pub async fn write(
+        self,
+        table: &impl Archive,
+        author: &Author,
+    ) -> Result<Written, OperatorError> {
+        let tombstone = json!({
+            "schema": SCHEMA, UNPINNED: true, "rules": [],
+            "updated_at": author.now.to_string(), "updated_by": author.arn, "reason": self.reason,
+        });
+        let mut change = TakenOut {
+            address: self.group.clone(),
+            generation: generation_of(&self.item) + 1,
+            tombstone,
+            replaces: self.item,
+            state: GroupState::default(),
+        };
+        let mut state = self.loaded.state;
+        for tries_left in (0..STATE_TRIES_MAX).rev() {
+            change.state = state.as_ref().map_or_else(GroupState::default, state_of);
+            change.state.note_decided(&self.rules, author.now);
+            match table.take_out(&change).await {
+                Ok(generation) => {
+                    return Ok(Written {
+                        group: self.group,
+                        generation,
+                        changed: true,
+                        unpinned: true,
+                        added: Vec::new(),
+                        removed: self.rules,
+                    });
+                }
+                Err(WriteError::StateChanged { .. }) if tries_left > 0 => {
+                    state = table.load(&self.group).await?.state;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(WriteError::StateChanged { group: self.group }.into())
+    }
+}
+
+/// Whether a generation says that the record was taken out.
+pub(super) fn is_unpinned(item: &Value) -> bool {
+    item.get(UNPINNED) == Some(&Value::Bool(true))
+}

@@ -1,0 +1,409 @@
+//! What follows from the facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    ABORTED_FOR, Authorization, Deed, GroupState, Judgement, Leaving, Left, Replacement, Revision,
+    Settling, Situation, second,
+};
+use crate::decide::cover::covering;
+use crate::desired::{Policy, Superseding};
+use crate::model::{IngressRule, RuleKey, settable_tags};
+
+/// Judges what the facts make of the record.
+pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
+    let mut judge = Judge {
+        situation,
+        state,
+        settling: BTreeMap::new(),
+        replaced: BTreeMap::new(),
+    };
+    judge.confirm_decisions();
+    let reinstating = judge.reinstating();
+    let entering = judge.entering();
+    let leaving = judge.leaving();
+    // A generation has one author.
+    let author = [
+        reinstating.first().map(|(by, _)| by),
+        entering.first().map(|(by, _)| by),
+        leaving.first().map(|(by, ..)| by),
+    ];
+    let author = author.into_iter().flatten().next().cloned();
+    let revision = author.map(|by| judge.revise(&by, &reinstating, &entering, &leaving));
+    Judgement {
+        revision,
+        state: judge.state,
+        settling: judge.settling,
+        replaced: judge.replaced,
+    }
+}
+
+struct Judge<'a> {
+    situation: Situation<'a>,
+    state: GroupState,
+    settling: BTreeMap<RuleKey, Settling>,
+    replaced: BTreeMap<RuleKey, Replacement>,
+}
+
+impl Judge<'_> {
+    /// Notes that rules which left were revoked again by an accepted principal: what was done to them in between is
+    /// overtaken, even if we learn of it later.
+    fn confirm_decisions(&mut self) {
+        let left = self.state.left.keys();
+        let out = left.filter(|rule| !self.situation.record.rules.contains_key(*rule));
+        let revoked = out.filter_map(|rule| {
+            let (at, by) = self.last_revoked(rule, Policy::Accept)?;
+            Some((rule.clone(), at, by.to_owned()))
+        });
+        for (rule, at, by) in revoked.collect::<Vec<_>>() {
+            if let Some(left) = self.state.left.get_mut(&rule).filter(|left| left.at < at) {
+                (left.at, left.by) = (at, by);
+            }
+        }
+    }
+
+    /// Rules that left because of a change of which we have learnt since that it was aborted.
+    fn reinstating(&self) -> Vec<(String, RuleKey)> {
+        let record = self.situation.record;
+        let back = self.state.left.iter().filter(|(rule, left)| {
+            !record.rules.contains_key(rule)
+                && self.situation.principals.policy(&left.by) == Policy::Follow
+                && self.is_aborted(&left.by, left.at)
+        });
+        back.map(|(rule, left)| (left.by.clone(), rule.clone()))
+            .collect()
+    }
+
+    /// Live rules that a followed principal authorized. An authorize that can have no effect any more is marked so.
+    fn entering(&mut self) -> Vec<(String, IngressRule)> {
+        let Situation {
+            record,
+            principals,
+            actual,
+            ..
+        } = self.situation;
+        let (mut entering, mut settled) = (Vec::new(), Vec::new());
+        for (by, deeds) in &self.state.deeds {
+            let policy = principals.policy(by);
+            for (rule, it) in deeds.authorized.iter().filter(|(_, it)| !it.settled) {
+                let left = self.state.left.get(rule).filter(|left| left.at <= it.at);
+                match policy {
+                    Policy::Follow => {}
+                    // An accepted principal that puts a rule back takes its decision back.
+                    Policy::Accept if left.is_some_and(|left| left.by == *by) => {}
+                    _ => continue,
+                }
+                if self.is_overtaken(rule, it.at, left.is_some()) {
+                    settled.push((by.clone(), rule.clone()));
+                    continue;
+                }
+                let live = actual.get(rule).filter(|live| {
+                    let ids = live.id.as_ref().filter(|_| !it.ids.is_empty());
+                    ids.is_none_or(|live| it.ids.contains(live))
+                });
+                let Some(live) = live else {
+                    // It came back and is gone once more. Whether that is meant is judged next.
+                    let back = left.map(|left| (by.clone(), left.rule.clone()));
+                    entering.extend(back);
+                    continue;
+                };
+                let recorded = record.rules.get(rule);
+                let wanted = IngressRule {
+                    key: rule.clone(),
+                    description: live.description.clone(),
+                    tags: settable_tags(&live.tags),
+                    priority: recorded.map_or(0, |rule| rule.priority),
+                };
+                if recorded == Some(&wanted) {
+                    settled.push((by.clone(), rule.clone()));
+                } else {
+                    entering.push((by.clone(), wanted));
+                }
+            }
+        }
+        for (by, rule) in settled {
+            self.settle_authorization(&by, &rule);
+        }
+        entering
+    }
+
+    /// Whether something that was done to a rule after `at` makes an authorize of that time meaningless. A later revoke of
+    /// a rule that had left before is judged by itself, when the rule is back in the record.
+    fn is_overtaken(&self, rule: &RuleKey, at: Timestamp, had_left: bool) -> bool {
+        let state = &self.state;
+        let by_operator = state
+            .decided
+            .get(rule)
+            .is_some_and(|time| at <= second(*time));
+        let by_leaving = state.left.get(rule).is_some_and(|left| at < left.at);
+        let by_calls = state.deeds.values().any(|deeds| {
+            let revoked = deeds.revoked.get(rule).and_then(BTreeSet::last);
+            let authorized = deeds.authorized.get(rule).map(|it| it.at);
+            !had_left && revoked.is_some_and(|time| at < *time)
+                || authorized.is_some_and(|time| at < time)
+        });
+        by_operator || by_leaving || by_calls
+    }
+
+    /// Rules that leave the record. Those whose change is still under way are noted on the side.
+    fn leaving(&mut self) -> Vec<(String, Timestamp, RuleKey, Leaving)> {
+        let mut leaving = Vec::new();
+        for rule in self.situation.record.rules.keys() {
+            let Some((by, at)) = self.cause(rule) else {
+                let replaced = self.replaced(rule);
+                let entry = replaced.map(|it| (rule.clone(), it));
+                self.replaced.extend(entry);
+                continue;
+            };
+            let why = match self.situation.principals.policy(&by) {
+                Policy::Restore => None,
+                Policy::Accept => Some(Leaving::Accepted),
+                Policy::Follow => self.followed(rule, &by, at),
+            };
+            leaving.extend(why.map(|why| (by, at, rule.clone(), why)));
+        }
+        leaving
+    }
+
+    /// The revoke because of which a rule may leave: the last one, unless the rule was put back since. A decision goes
+    /// before a change that may or may not be complete.
+    fn cause(&self, rule: &RuleKey) -> Option<(String, Timestamp)> {
+        [Policy::Accept, Policy::Follow]
+            .into_iter()
+            .find_map(|policy| {
+                let (at, by) = self.last_revoked(rule, policy)?;
+                let at_hand = self
+                    .situation
+                    .deed
+                    .filter(|deed| deed.by == by && deed.at == at && deed.revoked.contains(rule));
+                let is_open = match policy {
+                    Policy::Accept => self.is_undecided(rule, at, at_hand),
+                    _ => self.is_unfinished(rule, at, at_hand),
+                };
+                is_open.then(|| (by.to_owned(), at))
+            })
+    }
+
+    /// Whether a decision of an accepted principal still stands.
+    ///
+    /// We may have put the rule back before we learnt of the decision. We could not take it away again, but while its
+    /// event is at hand the record can be right, however late that is. Whoever put it back may have died before saying
+    /// so: an event that proves that the rule was taken away counts all the same, unless somebody else is known to have
+    /// authorized it since.
+    fn is_undecided(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&Deed>) -> bool {
+        let restored = self.state.last_restored(rule);
+        let authorized = self.last_authorized(rule);
+        let by_us = restored.is_some_and(|time| at <= time);
+        match (at_hand, self.situation.actual.contains(rule)) {
+            (Some(_), false) => self.nothing_since(rule, at, None),
+            (Some(_), true) if by_us => self.nothing_since(rule, at, None),
+            (Some(deed), true) if deed.proven && authorized.is_none_or(|time| time < at) => {
+                self.nothing_since(rule, at, None)
+            }
+            (_, true) => false,
+            (None, false) => self.nothing_since(rule, at, restored),
+        }
+    }
+
+    /// Whether a revoke of a followed principal is still to be judged.
+    ///
+    /// A rule that we put back before we learnt of its revoke counts as gone while that event is at hand for the first
+    /// time: a change that is complete by now commits.
+    fn is_unfinished(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&Deed>) -> bool {
+        let restored = self.state.last_restored(rule);
+        if !self.situation.actual.contains(rule) {
+            return self.nothing_since(rule, at, restored);
+        }
+        let is_news = at_hand.is_some_and(|deed| deed.news.contains(rule));
+        let by_us = restored.is_some_and(|time| at <= time);
+        let is_late = self.situation.now.duration_since(at) > ABORTED_FOR;
+        is_news && by_us && !is_late && self.nothing_since(rule, at, None)
+    }
+
+    /// Whether neither an operator's decision, nor an authorize, nor `put_back` came after a revoke, and it is not the
+    /// one because of which the rule left before.
+    fn nothing_since(&self, rule: &RuleKey, at: Timestamp, put_back: Option<Timestamp>) -> bool {
+        let decided = self.state.decided.get(rule).copied();
+        let mut since = [decided, put_back, self.last_authorized(rule)]
+            .into_iter()
+            .flatten();
+        let left = self.state.left.get(rule);
+        since.all(|time| second(time) <= at) && left.is_none_or(|left| left.at < at)
+    }
+
+    /// When a rule was last authorized, as far as known.
+    fn last_authorized(&self, rule: &RuleKey) -> Option<Timestamp> {
+        let deeds = self.state.deeds.values();
+        let authorized = deeds.filter_map(|deeds| Some(deeds.authorized.get(rule)?.at));
+        authorized.max()
+    }
+
+    /// When and by whom a rule was last revoked, of those whose changes are taken in this way.
+    fn last_revoked(&self, rule: &RuleKey, policy: Policy) -> Option<(Timestamp, &str)> {
+        let revokes = self.state.deeds.iter().filter_map(|(by, deeds)| {
+            let last = deeds.revoked.get(rule)?.last()?;
+            (self.situation.principals.policy(by) == policy).then_some((*last, by.as_str()))
+        });
+        revokes.max()
+    }
+
+    /// What becomes of a rule that a followed principal revoked.
+    fn followed(&mut self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Leaving> {
+        if self.is_aborted(by, at) {
+            return None;
+        }
+        let until = at + self.settle(by);
+        if self.situation.now < until && !broken!(JudgesBeforeSettling) {
+            let by = by.to_owned();
+            self.settling.insert(rule.clone(), Settling { by, until });
+            return None;
+        }
+        if let Some(covering) = self.covering(rule, by, at) {
+            return Some(Leaving::Committed(covering));
+        }
+        self.asked_twice(rule, by, at)
+            .then_some(Leaving::AskedTwice)
+    }
+
+    /// Who seems to have replaced a missing rule whose revoke is not known.
+    fn replaced(&self, rule: &RuleKey) -> Option<Replacement> {
+        let Situation { actual, now, .. } = self.situation;
+        let dropped = self.last_revoked(rule, Policy::Restore);
+        let restored = self.state.last_restored(rule);
+        let is_a_drop = dropped.is_some_and(|(at, _)| restored.is_none_or(|time| time < at));
+        if actual.contains(rule) || is_a_drop {
+            return None;
+        }
+        let decided = self.state.decided.get(rule).map(|time| second(*time));
+        let mut authors = self.state.deeds.keys();
+        authors.find_map(|by| {
+            if self.situation.principals.policy(by) != Policy::Follow || self.is_aborted(by, now) {
+                return None;
+            }
+            let with = self.covering(rule, by, now)?;
+            let mut own = with.iter().filter_map(|key| self.entered(key, by, now));
+            own.any(|at| decided.is_none_or(|decided| decided <= at))
+                .then(|| Replacement {
+                    by: by.clone(),
+                    with,
+                })
+        })
+    }
+
+    fn settle(&self, by: &str) -> SignedDuration {
+        SignedDuration::from_secs(self.situation.principals.settle_seconds(by).into())
+    }
+
+    /// Whether a revoke belongs to a change of which an authorize was refused, or came shortly after one.
+    fn is_aborted(&self, by: &str, at: Timestamp) -> bool {
+        let settle = self.settle(by);
+        let refused = self.state.deeds.get(by).map(|deeds| &deeds.refused);
+        let mut refused = refused.into_iter().flatten();
+        !broken!(ForgetsAborts)
+            && refused.any(|(first, last)| {
+                first.duration_since(at) <= settle && at.duration_since(*last) <= ABORTED_FOR
+            })
+    }
+
+    /// Whether an authorize of a principal was refused between two times.
+    fn was_refused(&self, by: &str, from: Timestamp, to: Timestamp) -> bool {
+        let refused = self.state.deeds.get(by).map(|deeds| &deeds.refused);
+        let mut refused = refused.into_iter().flatten();
+        refused.any(|(first, last)| from <= *last && *first <= to)
+    }
+
+    /// The live rules that make up for a rule in a change at this time: rules that the record does not hold and did not
+    /// hold lately, or did not hold until the principal authorized them in the same change.
+    fn covering(&self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Vec<RuleKey>> {
+        let Situation { record, actual, .. } = self.situation;
+        if record.superseding == Superseding::Ignore {
+            return None;
+        }
+        let candidates = actual.iter().map(|live| &live.key);
+        let candidates = candidates.filter(|key| *key != rule).filter(|key| {
+            let is_known = record.rules.contains_key(key) || self.state.left.contains_key(key);
+            !is_known || self.entered(key, by, at).is_some()
+        });
+        let covering = covering(rule, candidates)?;
+        Some(covering.into_iter().cloned().collect())
+    }
+
+    /// When a principal authorized, in a change at this time, a rule that the record did not hold.
+    fn entered(&self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Timestamp> {
+        let authorized = self.state.deeds.get(by)?.authorized.get(rule)?;
+        let is_lately = at.duration_since(authorized.at) <= ABORTED_FOR;
+        let is_new = authorized.entered || !self.situation.record.rules.contains_key(rule);
+        (is_lately && is_new).then_some(authorized.at)
+    }
+
+    /// Whether the principal revoked a rule, we put it back, and it revoked it again.
+    fn asked_twice(&self, rule: &RuleKey, by: &str, at: Timestamp) -> bool {
+        let state = &self.state;
+        let since = [
+            state.decided.get(rule).map(|time| second(*time)),
+            state
+                .left
+                .get(rule)
+                .map(|left| left.at + SignedDuration::from_secs(1)),
+        ];
+        let since = since.into_iter().flatten().max();
+        let revoked = state
+            .deeds
+            .get(by)
+            .and_then(|deeds| deeds.revoked.get(rule));
+        let mut before = revoked.into_iter().flatten().copied().filter(|first| {
+            *first < at
+                && since.is_none_or(|since| since <= *first)
+                && !self.is_aborted(by, *first)
+                && !self.was_refused(by, *first, at)
+        });
+        let restored = state.restored.get(rule);
+        before.any(|first| {
+            let mut restored = restored.into_iter().flatten();
+            restored.any(|restored| first <= *restored && second(*restored) <= at)
+        })
+    }
+
+    fn settle_authorization(&mut self, by: &str, rule: &RuleKey) -> Option<&mut Authorization> {
+        let it = self.state.deeds.get_mut(by)?.authorized.get_mut(rule)?;
+        it.settled = true;
+        Some(it)
+    }
+
+    /// Everything that one author changes.
+    fn revise(
+        &mut self,
+        by: &str,
+        reinstating: &[(String, RuleKey)],
+        entering: &[(String, IngressRule)],
+        leaving: &[(String, Timestamp, RuleKey, Leaving)],
+    ) -> Revision {
+        let mut revision = Revision::by(by, self.situation.record);
+        for (_, rule) in reinstating.iter().filter(|(author, _)| author == by) {
+            if let Some(left) = self.state.left.remove(rule) {
+                revision.rules.insert(rule.clone(), left.rule);
+                revision.reinstated.push(rule.clone());
+            }
+        }
+        for (_, rule) in entering.iter().filter(|(author, _)| author == by) {
+            let is_new = !revision.rules.contains_key(&rule.key);
+            if let Some(it) = self.settle_authorization(by, &rule.key) {
+                it.entered |= is_new;
+            }
+            revision.rules.insert(rule.key.clone(), rule.clone());
+            revision.entered.push(rule.key.clone());
+        }
+        for (_, at, key, why) in leaving.iter().filter(|(author, ..)| author == by) {
+            let Some(rule) = revision.rules.remove(key) else {
+                continue;
+            };
+            let (at, by) = (*at, by.to_owned());
+            self.state.left.insert(key.clone(), Left { at, by, rule });
+            self.state.contested.remove(key);
+            revision.left.push((key.clone(), why.clone()));
+        }
+        revision
+    }
+}

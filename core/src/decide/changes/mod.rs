@@ -1,0 +1,215 @@
+//! Changes that are meant: what a principal's calls do to the record. No I/O, no clock.
+//!
+//! Events are only ever turned into facts ([`GroupState`]): who revoked, authorized or was refused what, and when. What
+//! follows is judged from all facts known, the record and a read of the group, by whichever invocation looks next. So it
+//! does not matter in which order events come, how often, or which instance handles them, and a revoke whose handler
+//! died is judged by the next one.
+//!
+//! - `accept`: a rule that the principal revoked and that is gone leaves the record, until it authorizes it again.
+//! - `follow`: a rule that the principal authorized and that is live enters it. One that it revoked and that is gone is
+//!   judged when its `settle_seconds` are over: made up for by other live rules, it leaves (the change *committed*);
+//!   revoked once more after we put it back, it leaves too (*asked twice*); else it is put back. A missing rule of whose
+//!   revoke no event has told is left alone while live rules that the principal authorized lately allow the same. While an authorize of
+//!   the principal was refused in the same change or up to 15 minutes before (the change *aborted*), nothing leaves, and
+//!   what had left by then comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp, Unit};
+
+use crate::desired::{DesiredRecord, Principals};
+use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
+
+mod fights;
+mod judge;
+mod state;
+
+pub use fights::{FIGHT_WINDOW, RESTORES_IN_WINDOW_MAX, Standing, standing};
+pub use judge::judge;
+pub use state::{Authorization, Contest, Deeds, GroupState, Left, REMEMBERED_FOR};
+
+/// For how long after a refused authorize no revoke of the same principal counts as meant, and how long before a revoke
+/// an authorize may have been to belong to the same change.
+pub const ABORTED_FOR: SignedDuration = SignedDuration::from_mins(15);
+
+/// What an event says that somebody did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deed {
+    /// Who, as principals are matched.
+    pub by: String,
+    /// The event's time, in whole seconds.
+    pub at: Timestamp,
+    /// The rules that it revoked, or changed into others.
+    pub revoked: BTreeSet<RuleKey>,
+    /// Whether the event names ids of revoked rules, so that it is certain that there was something to revoke.
+    pub proven: bool,
+    /// The rules that it authorized, or made of others, with their ids as far as the event tells.
+    pub authorized: BTreeMap<RuleKey, Option<RuleId>>,
+    /// Whether it was an authorize that EC2 refused.
+    pub refused: bool,
+    /// The revoked rules whose revoke was not known when the event was begun with.
+    pub news: BTreeSet<RuleKey>,
+}
+
+impl Deed {
+    /// The revoked rules of whose revoke the state does not know.
+    pub fn news_to(&self, state: &GroupState) -> BTreeSet<RuleKey> {
+        let known = state.deeds.get(&self.by).map(|deeds| &deeds.revoked);
+        let is_known = |rule: &RuleKey| {
+            let times = known.and_then(|revoked| revoked.get(rule));
+            times.is_some_and(|times| times.contains(&self.at))
+        };
+        let revoked = self.revoked.iter().filter(|rule| !is_known(rule));
+        revoked.cloned().collect()
+    }
+
+    /// Adds the facts to what is known. In a default VPC a revoke succeeds also when there was nothing to revoke. So one
+    /// of a rule that a read since shows counts only if the event proves it, or if it was us who put the rule back.
+    pub fn note_in(&self, state: &mut GroupState, actual: &ActualRules) {
+        let took_effect = |rule: &&RuleKey| {
+            let put_back = state.last_restored(rule);
+            self.proven || !actual.contains(rule) || put_back.is_some_and(|time| self.at <= time)
+        };
+        let revoked: Vec<&RuleKey> = self.revoked.iter().filter(took_effect).collect();
+        state.note_revoked(&self.by, revoked, self.at);
+        let authorized = self.authorized.iter();
+        state.note_authorized(
+            &self.by,
+            authorized.map(|(rule, id)| (rule, id.clone())),
+            self.at,
+        );
+        if self.refused {
+            state.note_refused(&self.by, self.at);
+        }
+    }
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// The record as it stands.
+    pub record: &'a DesiredRecord,
+    /// Whose changes are meant.
+    pub principals: Principals<'a>,
+    /// The live rules, without those that are known to be revoked.
+    pub actual: &'a ActualRules,
+    /// The event at hand, whose facts are in the state already.
+    pub deed: Option<&'a Deed>,
+    /// The present time, or when the read was begun if that took long: what happened since it may not show.
+    pub now: Timestamp,
+}
+
+/// What follows from the facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Judgement {
+    /// The next generation of the record, if there is to be one. Judge again when it is written: others may follow.
+    pub revision: Option<Revision>,
+    /// The state to be written with it, or by itself when it differs from the one that was judged.
+    pub state: GroupState,
+    /// Missing rules whose change is still under way.
+    pub settling: BTreeMap<RuleKey, Settling>,
+    /// Missing rules for which a change lately made up, and nobody is known to have revoked them: their event is
+    /// probably under way. They are left alone meanwhile, as [`ABORTED_FOR`] allows.
+    pub replaced: BTreeMap<RuleKey, Replacement>,
+}
+
+/// A rule that a followed principal seems to have replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// By whom.
+    pub by: String,
+    /// The live rules that allow the same.
+    pub with: Vec<RuleKey>,
+}
+
+/// A revoke that waits for its authorize.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settling {
+    /// Whose.
+    pub by: String,
+    /// When it is judged.
+    pub until: Timestamp,
+}
+
+/// A change of the record on behalf of a principal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// The author.
+    pub by: String,
+    /// The rules after it.
+    pub rules: BTreeMap<RuleKey, IngressRule>,
+    /// Rules that entered, or that changed their description or tags.
+    pub entered: Vec<RuleKey>,
+    /// Rules that are back because the change which took them out was aborted.
+    pub reinstated: Vec<RuleKey>,
+    /// Rules that left, and why.
+    pub left: Vec<(RuleKey, Leaving)>,
+}
+
+/// Why a rule left the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leaving {
+    /// The principal's revokes are accepted.
+    Accepted,
+    /// The principal is followed, and these live rules allow the same.
+    Committed(Vec<RuleKey>),
+    /// The principal is followed, and revoked it again after it was put back.
+    AskedTwice,
+}
+
+impl Revision {
+    fn by(by: &str, record: &DesiredRecord) -> Self {
+        Self {
+            by: by.to_owned(),
+            rules: record.rules.clone(),
+            entered: Vec::new(),
+            reinstated: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    /// What it does, in a sentence that history shows.
+    pub fn reason(&self) -> String {
+        let mut parts = Vec::new();
+        let mut part = |what: &str, rules: Vec<&RuleKey>| {
+            if !rules.is_empty() {
+                let names: Vec<String> = rules.into_iter().map(ToString::to_string).collect();
+                parts.push(format!("{what}: {}", names.join(", ")));
+            }
+        };
+        let leaving = |wanted: fn(&Leaving) -> bool| {
+            let left = self.left.iter().filter(move |(_, why)| wanted(why));
+            left.map(|(rule, _)| rule).collect::<Vec<_>>()
+        };
+        part("authorized", self.entered.iter().collect());
+        part(
+            "followed, replaced by live rules",
+            leaving(|why| matches!(why, Leaving::Committed(_))),
+        );
+        part(
+            "followed, revoked again after it was put back",
+            leaving(|why| *why == Leaving::AskedTwice),
+        );
+        part(
+            "accepted, revoked",
+            leaving(|why| *why == Leaving::Accepted),
+        );
+        part(
+            "taken back, because the change it belonged to was aborted",
+            self.reinstated.iter().collect(),
+        );
+        parts.join("; ")
+    }
+}
+
+/// The whole second of a time: events are told to the second, so within one it is not known what came first.
+fn second(time: Timestamp) -> Timestamp {
+    let floor = jiff::TimestampRound::new()
+        .smallest(Unit::Second)
+        .mode(jiff::RoundMode::Floor);
+    time.round(floor).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Deciding, as pure functions: no I/O, no clock, no randomness.
+
+pub mod changes;
+pub mod cover;
+pub mod plan;
+pub mod quota;
+pub mod staleness;

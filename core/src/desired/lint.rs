@@ -1,0 +1,577 @@
+//! Reading a record and saying everything that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
+use crate::desired::{Principal, SETTLE_SECONDS_MAX};
+use crate::model::{AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scope, Source, Tags};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The record can be used; something in it has no effect.
+    Warning,
+    /// The record can be used, and whoever writes it should say that it is meant.
+    Doubt,
+    /// The record cannot be used.
+    Error,
+}
+
+/// One thing that is wrong with a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The attribute at fault, such as `rules[3].from_port`.
+    pub path: String,
+    /// Whether the record can be used all the same.
+    pub severity: Severity,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// Every attribute of a record.
+pub const RECORD_ATTRIBUTES: [&str; 15] = [
+    "pk",
+    "sk",
+    "schema",
+    "generation",
+    "mode",
+    "paused_until",
+    "pause_reason",
+    "superseding",
+    "principals",
+    "settle_seconds",
+    "rules",
+    "updated_at",
+    "updated_by",
+    "note",
+    "reason",
+];
+/// Every attribute of the settings item.
+pub const SETTINGS_ATTRIBUTES: [&str; 9] = [
+    "pk",
+    "sk",
+    "schema",
+    "generation",
+    "principals",
+    "settle_seconds",
+    "updated_at",
+    "updated_by",
+    "reason",
+];
+const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
+const RULE_ATTRIBUTES: [&str; 10] = [
+    "protocol",
+    "from_port",
+    "to_port",
+    "cidr_ipv4",
+    "cidr_ipv6",
+    "prefix_list_id",
+    "referenced_group",
+    "description",
+    "tags",
+    "priority",
+];
+
+/// Reads JSON and collects findings; a method answers `None` when it noted an error.
+#[derive(Default)]
+pub(super) struct Reader {
+    findings: Vec<Finding>,
+}
+
+impl Reader {
+    pub(super) fn finish(self, record: Option<DesiredRecord>) -> Result<Reading, Unreadable> {
+        let (record, warnings) = self.finish_with(record)?;
+        Ok(Reading { record, warnings })
+    }
+
+    /// What was read, and the warnings; or every finding when there is an error among them.
+    pub(super) fn finish_with<T>(self, read: Option<T>) -> Result<(T, Vec<Finding>), Unreadable> {
+        let findings = self.findings;
+        match read {
+            Some(read) if findings.iter().all(|f| f.severity < Severity::Error) => {
+                Ok((read, findings))
+            }
+            _ => Err(Unreadable { findings }),
+        }
+    }
+
+    fn error<T>(&mut self, path: &str, message: impl fmt::Display) -> Option<T> {
+        self.note(path, Severity::Error, message);
+        None
+    }
+
+    fn note(&mut self, path: &str, severity: Severity, message: impl fmt::Display) {
+        self.findings.push(Finding {
+            path: path.to_owned(),
+            severity,
+            message: message.to_string(),
+        });
+    }
+
+    pub(super) fn address(&mut self, value: &Value) -> Option<GroupAddress> {
+        let account = self.required(value, "account");
+        let region = self.required(value, "region");
+        let id = self.required(value, "group");
+        Some(GroupAddress {
+            scope: Scope {
+                account: account?,
+                region: region?,
+            },
+            id: id?,
+        })
+    }
+
+    fn required<T: FromStr<Err: fmt::Display>>(&mut self, value: &Value, name: &str) -> Option<T> {
+        match present(value, name) {
+            None => self.error(name, "is missing"),
+            Some(Value::String(text)) => match text.parse() {
+                Ok(parsed) => Some(parsed),
+                Err(error) => self.error(name, error),
+            },
+            Some(other) => self.error(
+                name,
+                format_args!("{other} is not text; write it in quotes"),
+            ),
+        }
+    }
+
+    pub(super) fn record(&mut self, value: &Value, owner: &AccountId) -> Option<DesiredRecord> {
+        let Value::Object(fields) = value else {
+            return self.error("record", "is not a map of attributes");
+        };
+        self.unknown(fields, "", &RECORD_ATTRIBUTES);
+        let schema = self.schema(value);
+        let generation = self.generation(value);
+        let mode = self.choice::<Mode>(value, "mode", "enforce or observe");
+        let superseding = self.choice::<Superseding>(value, "superseding", "honor or ignore");
+        let until = self.time(value, "paused_until");
+        let pause_reason = self.text(value, "", "pause_reason");
+        let updated_at = self
+            .remark(value, "updated_at")
+            .and_then(|text| text.parse().ok());
+        let updated_by = self.remark(value, "updated_by");
+        let note = self.remark(value, "note");
+        let reason = self.remark(value, "reason");
+        let principals = self.principals(value);
+        let settle_seconds = self.settle_seconds(value, "");
+        let rules = self.rules(value, owner);
+        schema?;
+        Some(DesiredRecord {
+            generation: generation?,
+            mode: mode?.unwrap_or_default(),
+            pause: until?.map(|until| Pause {
+                until,
+                reason: pause_reason.clone().flatten(),
+            }),
+            superseding: superseding?.unwrap_or_default(),
+            principals: principals?,
+            settle_seconds: settle_seconds?,
+            rules: rules?,
+            updated_at,
+            updated_by,
+            note,
+            reason,
+        })
+    }
+
+    pub(super) fn settings(&mut self, value: &Value) -> Option<SharedSettings> {
+        let Value::Object(fields) = value else {
+            return self.error("settings", "is not a map of attributes");
+        };
+        self.unknown(fields, "", &SETTINGS_ATTRIBUTES);
+        let schema = self.schema(value);
+        let generation = self.generation(value);
+        let principals = self.principals(value);
+        let settle_seconds = self.settle_seconds(value, "");
+        schema?;
+        Some(SharedSettings {
+            generation: generation?,
+            principals: principals?,
+            settle_seconds: settle_seconds?,
+            updated_at: self
+                .remark(value, "updated_at")
+                .and_then(|text| text.parse().ok()),
+            updated_by: self.remark(value, "updated_by"),
+            reason: self.remark(value, "reason"),
+        })
+    }
+
+    fn schema(&mut self, value: &Value) -> Option<()> {
+        match self.integer(value, "", "schema")? {
+            Some(schema) if u64::try_from(schema) != Ok(SCHEMA) => self.error(
+                "schema",
+                format_args!("{schema} is not {SCHEMA}, the version this release reads"),
+            ),
+            _ => Some(()),
+        }
+    }
+
+    fn generation(&mut self, value: &Value) -> Option<u64> {
+        let number = self.integer(value, "", "generation")?.unwrap_or(0);
+        match u64::try_from(number) {
+            Ok(number) => Some(number),
+            Err(_) => self.error("generation", format_args!("{number} is negative")),
+        }
+    }
+
+    fn settle_seconds(&mut self, value: &Value, path: &str) -> Option<Option<u8>> {
+        let Some(number) = self.integer(value, path, "settle_seconds")? else {
+            return Some(None);
+        };
+        match u8::try_from(number) {
+            Ok(seconds) if seconds <= SETTLE_SECONDS_MAX => Some(Some(seconds)),
+            _ => self.error(
+                &join(path, "settle_seconds"),
+                format_args!("{number} is not between 0 and {SETTLE_SECONDS_MAX}"),
+            ),
+        }
+    }
+
+    fn principals(&mut self, value: &Value) -> Option<Vec<Principal>> {
+        let list = self.list(value, "principals")?;
+        let mut principals = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let path = format!("principals[{index}]");
+            if let Some(principal) = self.principal(entry, &path) {
+                if let Some(doubt) = principal.doubt() {
+                    let message = format!("{:?} {doubt}", principal.arn);
+                    self.note(&join(&path, "arn"), Severity::Doubt, message);
+                }
+                principals.push(principal);
+            }
+        }
+        Some(principals)
+    }
+
+    fn principal(&mut self, entry: &Value, path: &str) -> Option<Principal> {
+        let hint = "give arn and policy (restore, accept or follow)";
+        let Value::Object(fields) = entry else {
+            return self.error(path, format_args!("is not a map of attributes; {hint}"));
+        };
+        self.unknown(fields, path, &PRINCIPAL_ATTRIBUTES);
+        let arn = self.text(entry, path, "arn");
+        let policy = self.text(entry, path, "policy");
+        let settle_seconds = self.settle_seconds(entry, path);
+        let (Some(arn), Some(policy)) = (arn?, policy?) else {
+            return self.error(path, format_args!("lacks arn or policy; {hint}"));
+        };
+        let Ok(policy) = serde_json::from_value(Value::from(policy.as_str())) else {
+            let message = format_args!("{policy:?} is not restore, accept or follow");
+            return self.error(&join(path, "policy"), message);
+        };
+        Some(Principal {
+            arn,
+            policy,
+            settle_seconds: settle_seconds?,
+        })
+    }
+
+    fn rules(
+        &mut self,
+        value: &Value,
+        owner: &AccountId,
+    ) -> Option<BTreeMap<RuleKey, IngressRule>> {
+        if present(value, "rules").is_none() {
+            return self.error("rules", "is missing; an empty list keeps no rule");
+        }
+        let list = self.list(value, "rules")?;
+        let mut rules: BTreeMap<RuleKey, IngressRule> = BTreeMap::new();
+        for (index, entry) in list.iter().enumerate() {
+            let path = format!("rules[{index}]");
+            let Some(rule) = self.rule(entry, &path, owner) else {
+                continue;
+            };
+            if let Some(earlier) = rules.get(&rule.key) {
+                let message = format!(
+                    "repeats {}, which is listed before it; the first one counts",
+                    earlier.key
+                );
+                self.note(&path, Severity::Warning, message);
+                continue;
+            }
+            rules.insert(rule.key.clone(), rule);
+        }
+        Some(rules)
+    }
+
+    fn rule(&mut self, value: &Value, path: &str, owner: &AccountId) -> Option<IngressRule> {
+        let Value::Object(fields) = value else {
+            return self.error(path, "is not a map of attributes");
+        };
+        self.unknown(fields, path, &RULE_ATTRIBUTES);
+        let from_port = self.integer(value, path, "from_port");
+        let to_port = self.integer(value, path, "to_port");
+        let protocol = self.protocol(value, path, from_port?, to_port?);
+        let source = self.source(value, path, owner);
+        let description = self.description(value, path, source.as_ref());
+        let tags = self.tags(value, path);
+        let priority = self.integer(value, path, "priority");
+        Some(IngressRule {
+            key: RuleKey {
+                protocol: protocol?,
+                source: source?,
+            },
+            description: description?,
+            tags: tags?,
+            priority: priority?.unwrap_or(0),
+        })
+    }
+
+    fn protocol(
+        &mut self,
+        value: &Value,
+        path: &str,
+        from: Option<i64>,
+        to: Option<i64>,
+    ) -> Option<Protocol> {
+        let at = join(path, "protocol");
+        let name = match present(value, "protocol") {
+            None => {
+                return self.error(
+                    &at,
+                    "is missing; give tcp, udp, icmp, icmpv6, -1 (all) or a number",
+                );
+            }
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(other) => {
+                return self.error(&at, format_args!("{other} is neither text nor a number"));
+            }
+        };
+        match Protocol::from_fields(&name, from, to) {
+            Ok(protocol) => Some(protocol),
+            Err(error) => self.error(path, error),
+        }
+    }
+
+    fn source(&mut self, value: &Value, path: &str, owner: &AccountId) -> Option<Source> {
+        const KINDS: [&str; 4] = [
+            "cidr_ipv4",
+            "cidr_ipv6",
+            "prefix_list_id",
+            "referenced_group",
+        ];
+        let given: Vec<&str> = KINDS
+            .into_iter()
+            .filter(|kind| present(value, kind).is_some())
+            .collect();
+        let [kind] = given[..] else {
+            let found = if given.is_empty() {
+                "none".to_owned()
+            } else {
+                given.join(" and ")
+            };
+            return self.error(
+                path,
+                format_args!("needs exactly one of {}; found {found}", KINDS.join(", ")),
+            );
+        };
+        let at = join(path, kind);
+        if kind == "referenced_group" {
+            return self.reference(&value[kind], &at, owner);
+        }
+        let text = self.text(value, path, kind)?.unwrap_or_default();
+        let source = match kind {
+            "cidr_ipv4" => Source::ipv4(&text),
+            "cidr_ipv6" => Source::ipv6(&text),
+            _ => Source::prefix_list(&text),
+        };
+        match source {
+            Ok(source) => Some(source),
+            Err(error) => self.error(&at, error),
+        }
+    }
+
+    fn reference(&mut self, value: &Value, path: &str, owner: &AccountId) -> Option<Source> {
+        let Value::Object(fields) = value else {
+            return self.error(
+                path,
+                "is not a map with group_id and, for another account's group, account_id",
+            );
+        };
+        self.unknown(fields, path, &["group_id", "account_id"]);
+        let group_id = self.text(value, path, "group_id");
+        let account_id = self.text(value, path, "account_id");
+        let Some(group_id) = group_id? else {
+            return self.error(&join(path, "group_id"), "is missing");
+        };
+        match Source::referenced_group(&group_id, account_id?.as_deref(), owner) {
+            Ok(source) => Some(source),
+            Err(error) => self.error(path, error),
+        }
+    }
+
+    /// A description that EC2 would refuse costs the description, not the rule.
+    fn description(
+        &mut self,
+        value: &Value,
+        path: &str,
+        source: Option<&Source>,
+    ) -> Option<Option<String>> {
+        let text = self
+            .text(value, path, "description")?
+            .filter(|text| !text.is_empty());
+        let Some(text) = text else { return Some(None) };
+        match description_fault(&text, source) {
+            None => Some(Some(text)),
+            Some(fault) => {
+                self.note(
+                    &join(path, "description"),
+                    Severity::Warning,
+                    format_args!("{fault}; it is left out"),
+                );
+                Some(None)
+            }
+        }
+    }
+
+    fn tags(&mut self, value: &Value, path: &str) -> Option<Tags> {
+        let path = join(path, "tags");
+        let Some(tags) = present(value, "tags") else {
+            return Some(Tags::new());
+        };
+        let Value::Object(fields) = tags else {
+            return self.error(&path, "is not a map of texts");
+        };
+        let mut read = Tags::new();
+        for (key, value) in fields {
+            match value {
+                Value::String(text) => read.insert(key.clone(), text.clone()),
+                other => return self.error(&join(&path, key), format_args!("{other} is not text")),
+            };
+        }
+        Some(read)
+    }
+
+    fn unknown(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) {
+        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let message =
+                "is not an attribute of this version and has no effect; check its spelling";
+            self.note(&join(path, name), Severity::Warning, message);
+        }
+    }
+
+    fn list<'v>(&mut self, value: &'v Value, name: &str) -> Option<&'v [Value]> {
+        match present(value, name) {
+            None => Some(&[]),
+            Some(Value::Array(list)) => Some(list),
+            Some(_) => self.error(name, "is not a list"),
+        }
+    }
+
+    fn text(&mut self, value: &Value, path: &str, name: &str) -> Option<Option<String>> {
+        match present(value, name) {
+            None => Some(None),
+            Some(Value::String(text)) => Some(Some(text.clone())),
+            Some(other) => self.error(&join(path, name), format_args!("{other} is not text")),
+        }
+    }
+
+    fn integer(&mut self, value: &Value, path: &str, name: &str) -> Option<Option<i64>> {
+        let number = match present(value, name) {
+            None => return Some(None),
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        match number {
+            Some(number) => Some(Some(number)),
+            None => self.error(
+                &join(path, name),
+                format_args!("{} is not a whole number", value[name]),
+            ),
+        }
+    }
+
+    /// A text that says something about the record and nothing about the group: what is wrong with it costs itself.
+    fn remark(&mut self, value: &Value, name: &str) -> Option<String> {
+        let text = match present(value, name)? {
+            Value::String(text) => text.clone(),
+            other => {
+                self.note(
+                    name,
+                    Severity::Warning,
+                    format_args!("{other} is not text; it is left out"),
+                );
+                return None;
+            }
+        };
+        if name == "updated_at" && !text.is_empty() && text.parse::<Timestamp>().is_err() {
+            self.note(
+                name,
+                Severity::Warning,
+                format_args!("{text:?} is not an RFC 3339 time; it is left out"),
+            );
+            return None;
+        }
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    fn time(&mut self, value: &Value, name: &str) -> Option<Option<Timestamp>> {
+        match self.text(value, "", name)?.filter(|text| !text.is_empty()) {
+            None => Some(None),
+            Some(text) => match text.parse() {
+                Ok(time) => Some(Some(time)),
+                Err(_) => self.error(
+                    name,
+                    format_args!("{text:?} is not an RFC 3339 time such as 2026-11-22T09:30:00Z"),
+                ),
+            },
+        }
+    }
+
+    fn choice<T: DeserializeOwned>(
+        &mut self,
+        value: &Value,
+        name: &str,
+        choices: &str,
+    ) -> Option<Option<T>> {
+        match present(value, name) {
+            None => Some(None),
+            Some(given) => match serde_json::from_value(given.clone()) {
+                Ok(choice) => Some(Some(choice)),
+                Err(_) => self.error(name, format_args!("{given} is not {choices}")),
+            },
+        }
+    }
+}
+
+/// The value of an attribute; null is absent.
+fn present<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    value.get(name).filter(|value| !value.is_null())
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// What EC2 would refuse about a description: at most 255 characters of letters, digits, space and some punctuation, of
+/// which `&` is for CIDRs only (EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId`).
+fn description_fault(text: &str, source: Option<&Source>) -> Option<String> {
+    const PUNCTUATION: &str = " ._-:/()#,@[]+=;{}!$*";
+    if text.chars().count() > 255 {
+        return Some("has more than 255 characters".to_owned());
+    }
+    let ampersand = matches!(source, Some(Source::Ipv4(_) | Source::Ipv6(_)) | None);
+    let good =
+        |c: char| c.is_ascii_alphanumeric() || PUNCTUATION.contains(c) || c == '&' && ampersand;
+    text.chars()
+        .find(|c| !good(*c))
+        .map(|c| format!("holds {c:?}, which EC2 does not take here"))
+}

@@ -1,0 +1,221 @@
+//! From a payload to an answer: what the function does with whatever it is handed, and the CLI with a replayed event.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::memory::Crowd;
+use super::permissions::{self, TryClouds};
+use super::{Answer, Batch, Home};
+use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
+use crate::model::GroupAddress;
+use crate::ports::{Budget, Calls, Errands, FleetTable, Pace};
+use crate::reconcile::{MissingReferences, Settings, World, reconcile};
+use crate::report::{GroupOutcome, Report, SweepReport};
+use crate::sweep::parts::Round;
+use crate::sweep::{Bounds, Progress, sweep};
+
+/// What stays from one payload to the next.
+#[derive(Debug)]
+pub struct Handler<C> {
+    clouds: C,
+    settings: Settings,
+    missing: MissingReferences,
+    crowd: Crowd,
+    now: fn() -> Timestamp,
+}
+
+impl<C: TryClouds> Handler<C> {
+    /// A handler that acts, or only plans, by its settings.
+    pub fn new(clouds: C, settings: Settings, now: fn() -> Timestamp) -> Self {
+        Self {
+            clouds,
+            settings,
+            missing: MissingReferences::default(),
+            crowd: Crowd::default(),
+            now,
+        }
+    }
+
+    /// Does what a payload asks for, within `remaining`. Never fails: what cannot be done is in the answer.
+    pub async fn handle(&self, payload: &Value, home: &Home, remaining: Duration) -> Answer {
+        let budget = Budget::of(remaining);
+        match intent(payload) {
+            Intent::Ignore(Ignored {
+                trigger,
+                group,
+                reason,
+            }) => Answer::Group(Box::new(self.ignored(Report::bare(
+                trigger,
+                group,
+                GroupOutcome::Ignored,
+                reason,
+            )))),
+            Intent::Reconcile(lookup) if home.made(&lookup) => {
+                let group = match lookup.group {
+                    GroupLocator::Id(id) => Some(GroupAddress {
+                        scope: lookup.scope,
+                        id,
+                    }),
+                    GroupLocator::DefaultVpcName(_) => None,
+                };
+                let reason = "rulekeeper made this call itself".to_owned();
+                let report = Report::bare(lookup.trigger, group, GroupOutcome::Ignored, reason);
+                Answer::Group(Box::new(self.ignored(report)))
+            }
+            Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
+            Intent::Sweep(request) => self.sweep_in_parts(&request, home, budget).await,
+            Intent::Errands(messages) => {
+                let mut answers = Vec::new();
+                for message in messages {
+                    let answer = self.errand(message.sweep, home, budget).await;
+                    answers.push((message.id, answer));
+                }
+                Answer::Batch(Batch { messages: answers })
+            }
+            Intent::Doctor(asked) => {
+                // Apart, so that what is asked once in a while takes no room in every event's work.
+                let doctor = permissions::examine(&self.clouds, home, &asked, budget, self.now);
+                let doctor = Box::pin(doctor).await;
+                Answer::Doctor { doctor }
+            }
+        }
+    }
+
+    /// Where the outside world is to be had.
+    pub fn clouds(&self) -> &C {
+        &self.clouds
+    }
+
+    /// Does what a message asks for. A message that nobody understands is done with: another delivery could not help.
+    async fn errand(&self, sweep: Result<Sweep, String>, home: &Home, budget: Budget) -> Answer {
+        match sweep {
+            Err(reason) => {
+                let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
+                Answer::Group(Box::new(self.ignored(report)))
+            }
+            Ok(_) if !budget.allows(Duration::ZERO) => Answer::Sweep(Box::new(SweepReport {
+                reason: Some("the invocation's time ran out before this message".to_owned()),
+                passing: true,
+                ..SweepReport::default()
+            })),
+            Ok(sweep) => self.sweep_in_parts(&sweep, home, budget).await,
+        }
+    }
+
+    /// Looks at one group.
+    pub async fn reconcile(&self, lookup: &Lookup, home: &Home, budget: Budget) -> Answer {
+        let calls = Calls::default();
+        let foreign = home.is_foreign(&lookup.scope.account);
+        let (ec2, table) = self
+            .clouds
+            .in_scope(&lookup.scope, foreign, Pace::Free, &calls, budget)
+            .await;
+        let world = World {
+            crowded: lookup.call.is_some() && self.crowd.joined(),
+            ..self.world(&ec2, &table, &calls, foreign)
+        };
+        let report = reconcile(world, lookup, budget).await;
+        if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
+            // Whoever wrote the record past these tools did not say that sweeps are needed there. What the table refuses
+            // now is tried again by the next instance.
+            let _ = table.remember_scope(&lookup.scope).await;
+        }
+        Answer::Group(Box::new(report))
+    }
+
+    /// Looks at every recorded group of the scope that is asked for, or of home, as far as the time goes.
+    pub async fn sweep(
+        &self,
+        request: &Sweep,
+        home: &Home,
+        budget: Budget,
+        progress: Progress<'_>,
+    ) -> Answer {
+        let Some(scope) = home.scope_of(request) else {
+            return self.nowhere(request);
+        };
+        let calls = Calls::default();
+        let foreign = home.is_foreign(&scope.account);
+        let (ec2, table) = self
+            .clouds
+            .in_scope(&scope, foreign, Pace::Alone, &calls, budget)
+            .await;
+        let bounds = Bounds {
+            part: request.part.clone(),
+            ..Bounds::default()
+        };
+        let world = self.world(&ec2, &table, &calls, foreign);
+        Answer::Sweep(Box::new(
+            sweep(world, &scope, &request.trigger, &bounds, budget, progress).await,
+        ))
+    }
+
+    /// The same as the function does it: what it has no time for is left to others.
+    async fn sweep_in_parts(&self, request: &Sweep, home: &Home, budget: Budget) -> Answer {
+        let Some(scope) = home.scope_of(request) else {
+            return self.nowhere(request);
+        };
+        let calls = Calls::default();
+        let foreign = home.is_foreign(&scope.account);
+        let queue = self.clouds.errands(&calls, budget);
+        // Sweeps of everything are begun by the schedule, and errands are made by those: errands that wait when a sweep of
+        // everything begins are from an earlier one.
+        let waiting = match (&queue, request.attempt) {
+            (Some(queue), 0) => Some(queue.waiting().await),
+            _ => None,
+        };
+        let is_alone = request.attempt == 0 && !matches!(waiting, Some(Ok(1..)));
+        let pace = if is_alone {
+            Pace::Alone
+        } else {
+            Pace::AmongThree
+        };
+        let for_groups = budget.leaving_some();
+        let in_scope = |budget| self.clouds.in_scope(&scope, foreign, pace, &calls, budget);
+        let (ec2, table) = in_scope(for_groups).await;
+        let (_, ledger) = in_scope(budget).await;
+        let round = Round {
+            world: self.world(&ec2, &table, &calls, foreign),
+            ledger: &ledger,
+            scope: &scope,
+            request,
+            queue: queue.as_ref(),
+            waiting,
+            has_role: self.clouds.has_role(),
+            budget: for_groups,
+        };
+        Answer::Sweep(Box::new(round.run().await))
+    }
+
+    fn nowhere(&self, request: &Sweep) -> Answer {
+        let reason = "the account and Region to sweep are not known".to_owned();
+        let report = Report::bare(request.trigger.clone(), None, GroupOutcome::Ignored, reason);
+        Answer::Group(Box::new(self.ignored(report)))
+    }
+
+    fn world<'a>(
+        &'a self,
+        ec2: &'a C::Ec2,
+        table: &'a C::Table,
+        calls: &'a Calls,
+        foreign: bool,
+    ) -> World<'a, C::Ec2, C::Table> {
+        World {
+            ec2,
+            table,
+            calls,
+            missing: &self.missing,
+            settings: self.settings,
+            blind: foreign && !self.clouds.has_role(),
+            crowded: false,
+            now: self.now,
+        }
+    }
+
+    fn ignored(&self, mut report: Report) -> Report {
+        report.timing.event_age_ms = report.trigger.age_ms((self.now)());
+        report
+    }
+}

@@ -1,0 +1,181 @@
+//! CloudWatch metrics as log lines.
+//!
+//! The embedded metric format is one JSON object per line with the values and, under `_aws`, what they are
+//! (CloudWatch User Guide, "Specification: Embedded metric format"). No dimensions: an alarm counts the whole stack.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::function::Answer;
+use crate::report::{Report, RuleOutcome};
+
+/// The namespace of every metric.
+pub const NAMESPACE: &str = "rulekeeper";
+
+/// The metrics of one answer as lines to be written to standard output: one for the invocation, and one for each group
+/// that was open, because a line holds one value of a metric.
+pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
+    // What a sweep remarks on was dropped before, and is remarked on by each sweep.
+    let reports = match answer {
+        Answer::Group(report) => std::slice::from_ref(&**report),
+        Answer::Sweep(sweep) => &sweep.reports,
+        Answer::Batch(batch) => {
+            let answers = batch.messages.iter();
+            return answers
+                .flat_map(|(_, answer)| lines(answer, at, handler_ms))
+                .collect();
+        }
+        // It is about no group, and its time is nobody's waiting for a rule.
+        Answer::Doctor { .. } => return Vec::new(),
+    };
+    let rules = |outcome: RuleOutcome| {
+        reports
+            .iter()
+            .map(|report| report.count(outcome))
+            .sum::<usize>()
+    };
+    let dropped: usize = reports.iter().map(|report| report.rules.len()).sum();
+    let mut values = vec![
+        (
+            "RulesDropped",
+            "Count",
+            json!(dropped - rules(RuleOutcome::AlreadyPresent)),
+        ),
+        (
+            "RulesRestored",
+            "Count",
+            json!(rules(RuleOutcome::Restored)),
+        ),
+        ("RulesFailed", "Count", json!(rules(RuleOutcome::Failed))),
+        (
+            "RulesContested",
+            "Count",
+            json!(rules(RuleOutcome::Contested)),
+        ),
+        (
+            "RecordsUnreadable",
+            "Count",
+            json!(reports.iter().filter(|report| report.unreadable).count()),
+        ),
+        ("GroupsUnread", "Count", json!(groups_unread(answer))),
+        ("HandlerMs", "Milliseconds", json!(handler_ms)),
+    ];
+    if let Answer::Sweep(sweep) = answer {
+        values.push((
+            "SweptGroups",
+            "Count",
+            json!(sweep.sweep.get("groups").copied().unwrap_or(0)),
+        ));
+    }
+    let open = reports.iter().filter_map(Report::drift_open_ms);
+    let drift = open.map(|open_ms| line(vec![("DriftOpenMs", "Milliseconds", json!(open_ms))], at));
+    std::iter::once(line(values, at)).chain(drift).collect()
+}
+
+/// Groups of which nobody knows what is missing. A sweep that ended early counts as one more.
+fn groups_unread(answer: &Answer) -> usize {
+    let reports = answer.reports();
+    let unread = reports.iter().filter(|report| report.unread).count();
+    let ended_early = matches!(answer, Answer::Sweep(sweep) if sweep.reason.is_some());
+    unread + usize::from(ended_early)
+}
+
+fn line(values: Vec<(&str, &str, Value)>, at: Timestamp) -> String {
+    let metrics: Vec<Value> = values
+        .iter()
+        .map(|(name, unit, _)| json!({"Name": name, "Unit": unit}))
+        .collect();
+    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": metrics});
+    let mut object = Map::new();
+    object.insert(
+        "_aws".into(),
+        json!({"Timestamp": at.as_millisecond(), "CloudWatchMetrics": [directive]}),
+    );
+    object.extend(
+        values
+            .into_iter()
+            .map(|(name, _, value)| (name.to_owned(), value)),
+    );
+    Value::Object(object).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event::{Trigger, TriggerKind};
+    use crate::fakes::{group, key, now};
+    use crate::report::{GroupOutcome, RuleReport, SweepReport};
+
+    fn report(outcomes: &[RuleOutcome]) -> Report {
+        let trigger = Trigger::default();
+        let mut report = Report::bare(trigger, Some(group()), GroupOutcome::Partial, String::new());
+        let rule =
+            |outcome: &RuleOutcome| RuleReport::new(key("tcp 443 from 10.0.0.0/8"), *outcome);
+        report.rules = outcomes.iter().map(rule).collect();
+        report
+    }
+
+    fn written(answer: &Answer) -> Vec<Value> {
+        let lines = lines(answer, now(), 7);
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    #[test]
+    fn a_line_declares_what_it_holds() {
+        use RuleOutcome::{AlreadyPresent, Failed, Restored};
+        let answer = Answer::Group(Box::new(report(&[
+            Restored,
+            Restored,
+            Failed,
+            AlreadyPresent,
+        ])));
+        let [line] = &written(&answer)[..] else {
+            panic!("one line")
+        };
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(line["_aws"]["Timestamp"], now().as_millisecond());
+        assert_eq!(directive["Dimensions"], json!([[]]));
+        for metric in directive["Metrics"].as_array().expect("a list") {
+            let name = metric["Name"].as_str().expect("a name");
+            assert!(line[name].is_u64(), "{name} is declared and not there");
+        }
+        let values = ["RulesDropped", "RulesRestored", "RulesFailed", "HandlerMs"];
+        assert_eq!(
+            values.map(|name| line[name].as_u64()),
+            [Some(3), Some(2), Some(1), Some(7)]
+        );
+    }
+
+    #[test]
+    fn how_long_rules_were_open_is_known_for_events_only() {
+        let mut restored = report(&[RuleOutcome::Restored]);
+        restored.timing.event_age_ms = Some(2_000);
+        restored.timing.restored_ms = Some(61);
+        let lines = written(&Answer::Group(Box::new(restored.clone())));
+        assert_eq!(lines[1]["DriftOpenMs"], 2_061);
+        restored.trigger.kind = TriggerKind::Sweep;
+        assert_eq!(written(&Answer::Group(Box::new(restored))).len(), 1);
+    }
+
+    #[test]
+    fn a_sweep_that_ended_early_counts_as_unread() {
+        let sweep = |reason: Option<&str>| {
+            Answer::Sweep(Box::new(SweepReport {
+                sweep: BTreeMap::from([("groups".to_owned(), 5)]),
+                reason: reason.map(str::to_owned),
+                ..SweepReport::default()
+            }))
+        };
+        let lines = written(&sweep(Some("the records could not be read")));
+        assert_eq!(
+            (&lines[0]["SweptGroups"], &lines[0]["GroupsUnread"]),
+            (&5.into(), &1.into())
+        );
+        assert_eq!(written(&sweep(None))[0]["GroupsUnread"], 0);
+    }
+}

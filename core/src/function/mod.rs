@@ -1,0 +1,13 @@
+//! The function around it all: from a payload to an answer. No AWS SDK here either; `src/bin/function.rs` of the root
+//! package composes this with the adapters.
+
+mod answer;
+mod handler;
+mod home;
+mod memory;
+pub mod metrics;
+pub mod permissions;
+
+pub use answer::{Answer, Batch};
+pub use handler::Handler;
+pub use home::Home;

@@ -1,0 +1,51 @@
+//! What rulekeeper decides and in which order it acts, without any AWS SDK.
+//!
+//! EC2 has no transaction for security group rules. Controllers revoke, then authorize, and when the authorize is
+//! refused the group stays without its rules. rulekeeper holds a record of what a group should contain and, seconds
+//! after a revoke, authorizes what is missing.
+//!
+//! ```text
+//! event ─► intent ─► load (desired ∥ actual) ─► plan ─► authorize ─► verify ─► report
+//!          pure      one round trip             pure    one round    I/O       incident, metrics, answer
+//!                                                       trip
+//! ```
+//!
+//! # Map
+//! Each room imports only rooms above it in this list; a test below reads their `use` lines.
+//!
+//! - [`model`]: identifiers, protocols, sources, rules, the live rules of a group. Pure.
+//! - [`desired`]: the desired-state record, its lint, and the principals whose changes count. Pure.
+//! - [`event`]: a payload read into an intent. Pure.
+//! - [`report`]: the outcome of each rule, of a group and of a sweep; incidents. Pure.
+//! - [`decide`]: what is missing, what it means, and what is to be done. Pure.
+//! - [`ports`]: the few verbs asked of EC2, of the table and of the queue; errors and time.
+//! - [`reconcile`]: the order of things for one group.
+//! - [`sweep`]: the same for all groups, in parts.
+//! - [`function`]: from a payload to an answer: configuration, metrics, permissions.
+//!
+//! Adapters to AWS and the function's binary are in the root package, the operator's command line in `cli/`.
+//!
+//! # Invariants
+//! 1. [`model`], [`desired`], [`event`], [`report`] and [`decide`] perform no I/O and read no clock.
+//! 2. There is no way to revoke: no port offers it, and the role's policy does not allow it.
+//! 3. Nothing is authorized that the record does not contain.
+//! 4. One rule's failure never stops another's.
+//! 5. A rule's identity is its [`model::RuleKey`]; never its description, its tags or its id.
+
+#[macro_use]
+mod broken;
+
+pub mod decide;
+pub mod desired;
+pub mod event;
+#[cfg(any(test, feature = "fakes"))]
+#[expect(missing_docs, reason = "tests are its only readers")]
+pub mod fakes;
+pub mod function;
+pub mod model;
+#[cfg(test)]
+mod modelcheck;
+pub mod ports;
+pub mod reconcile;
+pub mod report;
+pub mod sweep;

@@ -1,0 +1,19 @@
+//! The vocabulary: identifiers, protocols, sources and rules, each parsed once at the edge and trusted afterwards.
+//!
+//! Nothing here performs I/O or reads a clock.
+
+mod actual;
+mod ids;
+mod part;
+mod protocol;
+mod rule;
+mod source;
+
+pub use actual::{ActualRule, ActualRules};
+pub use ids::{
+    AccountId, GroupAddress, GroupId, InvalidIdentifier, PrefixListId, Region, RuleId, Scope,
+};
+pub use part::Part;
+pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
+pub use rule::{IngressRule, InvalidRule, RuleKey, Tags, settable_tags};
+pub use source::{GroupRef, InvalidSource, Source};

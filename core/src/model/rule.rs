@@ -1,0 +1,126 @@
+//! Ingress rules: what identifies one, and what is restored along with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{GroupRef, InvalidProtocol, InvalidSource, Protocol, Source};
+
+/// Tags by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// What identifies an ingress rule within its group: protocol, ports and one source, in canonical form.
+///
+/// EC2 compares the same three (description, tags and rule id are not identity), so two equal keys in one group are a
+/// duplicate to EC2 too.
+///
+/// ```
+/// use rulekeeper_core::model::RuleKey;
+///
+/// let key: RuleKey = "tcp 80-9093 from sg-0fedcba9876543210".parse().expect("rule notation");
+/// assert_eq!(key.to_string(), "tcp 80-9093 from sg-0fedcba9876543210");
+/// // Host bits are cleared, as EC2 does.
+/// let key: RuleKey = "tcp 443 from 10.1.2.3/8".parse().expect("rule notation");
+/// assert_eq!(key.to_string(), "tcp 443 from 10.0.0.0/8");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleKey {
+    /// Protocol with its ports or ICMP messages.
+    pub protocol: Protocol,
+    /// The one source.
+    pub source: Source,
+}
+
+impl RuleKey {
+    /// The referenced group, when that is the source.
+    pub fn referenced_group(&self) -> Option<&GroupRef> {
+        match &self.source {
+            Source::ReferencedGroup(group) => Some(group),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RuleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {}", self.protocol, self.source)
+    }
+}
+
+/// Why a text is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRule {
+    /// The protocol or its ports.
+    #[error(transparent)]
+    Protocol(#[from] InvalidProtocol),
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] InvalidSource),
+    /// No ` from ` between the two.
+    #[error("{0:?} is not a rule such as \"tcp 443 from 10.0.0.0/8\"")]
+    Notation(String),
+}
+
+impl FromStr for RuleKey {
+    type Err = InvalidRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRule> {
+        let (protocol, source) = text
+            .split_once(" from ")
+            .ok_or_else(|| InvalidRule::Notation(text.to_owned()))?;
+        Ok(Self {
+            protocol: protocol.parse()?,
+            source: source.parse()?,
+        })
+    }
+}
+
+impl Serialize for RuleKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RuleKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// A rule of the desired-state record: its identity, and what it is given back along with it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IngressRule {
+    /// Identity.
+    pub key: RuleKey,
+    /// EC2's free text; controllers find their own rules by it.
+    pub description: Option<String>,
+    /// Tags of the rule.
+    pub tags: Tags,
+    /// Higher goes first when a group has too little room for all.
+    pub priority: i64,
+}
+
+impl IngressRule {
+    /// A rule with no description, no tags and priority 0.
+    pub fn bare(key: RuleKey) -> Self {
+        Self {
+            key,
+            description: None,
+            tags: Tags::new(),
+            priority: 0,
+        }
+    }
+}
+/// The tags that a caller may set: AWS keeps the prefix `aws:` to itself and refuses a call that uses it
+/// (EC2 User Guide, "Tag restrictions").
+pub fn settable_tags(tags: &Tags) -> Tags {
+    let own = tags
+        .iter()
+        .filter(|(key, _)| !key.to_ascii_lowercase().starts_with("aws:"));
+    own.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}

@@ -1,0 +1,526 @@
+//! Running the real code again from its start, over ports that answer from a list.
+//!
+//! What an invocation does next follows from what set it off and from the answers it has had. So an invocation in
+//! flight is kept as those answers, and to learn what it asks next it is run from its beginning: each call gets its
+//! answer at the time at which it was given, and the first calls without an answer are what it asks now. Time is the
+//! runtime's paused clock, which goes on by itself whenever there is nothing to do but wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::faults::{Fault, is_made};
+use super::scenario::{Did, EventSpec, INVOCATION_MS, Rule, at};
+use crate::decide::changes::GroupState;
+use crate::decide::plan::Batch;
+use crate::desired::DesiredRecord;
+use crate::event::{Call, Evidence, GroupLocator, Lookup, Trigger, TriggerKind};
+use crate::fakes::{group, refused, settings};
+use crate::model::{
+    ActualRule, ActualRules, GroupAddress, GroupId, IngressRule, Part, PrefixListId, RuleId,
+    RuleKey, Scope, Tags,
+};
+use crate::ports::{
+    ApiError, Authorized, Budget, Calls, DesiredPage, Failure, Loaded, Marks, NewGeneration,
+    SecurityGroups, Table, WriteError,
+};
+use crate::reconcile::{MissingReferences, World, reconcile, write_decision};
+use crate::report::incident::Incident;
+use crate::sweep::{Bounds, sweep};
+
+/// The live rules of the group and their ids.
+pub(super) type Live = BTreeMap<Rule, u8>;
+
+/// What set an invocation off.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Cause {
+    Event(EventSpec),
+    Sweep,
+    /// An operator writes a record of these rules.
+    Apply(Vec<Rule>),
+}
+
+/// A call that waits for its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ask {
+    Load,
+    Rules,
+    Authorize(Vec<RuleKey>),
+    Groups(BTreeSet<GroupId>),
+    Records,
+    Marks,
+    Write(Box<NewGeneration>),
+    Save(Box<GroupState>),
+}
+
+impl Ask {
+    pub(super) fn changes_something(&self) -> bool {
+        matches!(self, Self::Authorize(_) | Self::Write(_) | Self::Save(_))
+    }
+}
+
+/// What a call was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    Loaded(Arc<DesiredRecord>, Option<Arc<GroupState>>),
+    Rules(Arc<Live>),
+    Authorized(Vec<(Rule, u8)>),
+    Refused(&'static str),
+    Groups(BTreeSet<GroupId>),
+    Records(Arc<DesiredRecord>),
+    Marks {
+        open: bool,
+    },
+    Written(u64),
+    LostRace,
+    StateChanged,
+    Saved(bool),
+    /// No answer came: the call may have worked.
+    Silence,
+}
+
+/// An answer, when it was given (in milliseconds from the start of the invocation), and a digest of both.
+#[derive(Debug, Clone)]
+pub(super) struct Answered {
+    after: u64,
+    answer: Answer,
+    digest: u64,
+}
+
+impl Answered {
+    pub(super) fn new(after: u64, answer: Answer) -> Self {
+        let digest = digest(&(after, &answer));
+        Self {
+            after,
+            answer,
+            digest,
+        }
+    }
+}
+
+impl PartialEq for Answered {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Answered {}
+
+impl Hash for Answered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+pub(super) fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// An open call: its place among all calls of the invocation, and when it was made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    pub(super) slot: usize,
+    pub(super) after: u64,
+    pub(super) ask: Ask,
+}
+
+/// What an invocation does next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    Asks(Vec<Asked>),
+    /// It ends; whether it failed, so that Lambda calls again.
+    Ends {
+        passing: bool,
+    },
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ends { .. } => write!(f, "nothing more"),
+            Self::Asks(asks) => {
+                let texts: Vec<String> = asks.iter().map(ToString::to_string).collect();
+                write!(f, "{}", texts.join(" and "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match &self.ask {
+            Ask::Load => "for record and state".to_owned(),
+            Ask::Rules => "for the rules".to_owned(),
+            Ask::Authorize(rules) => {
+                let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+                format!("to authorize {}", rules.join(", "))
+            }
+            Ask::Groups(_) => "which groups exist".to_owned(),
+            Ask::Records | Ask::Marks => "what there is to sweep".to_owned(),
+            Ask::Write(change) => format!("to write generation {}", change.record.generation),
+            Ask::Save(state) => format!("to write the state after revision {}", state.revision),
+        };
+        write!(f, "{what} ({}, after {} ms)", self.slot, self.after)
+    }
+}
+
+/// Runs an invocation that began at a time, as far as its answers reach.
+pub(super) fn replay(
+    cause: &Cause,
+    began: u64,
+    log: &[Option<Answered>],
+    rules: &[RuleKey],
+    template: &DesiredRecord,
+) -> Next {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O needs nothing of the system");
+    fastrand::seed(7);
+    runtime.block_on(async {
+        BEGAN.set(Some((began, Instant::now())));
+        let script = Script {
+            log,
+            rules,
+            began: Instant::now(),
+            slots: Cell::new(0),
+            asked: RefCell::default(),
+            cause,
+        };
+        let run = run(&script, cause, template);
+        tokio::select! {
+            biased;
+            passing = run => Next::Ends { passing },
+            // Time goes on by itself until something is due, so this is due only when the invocation waits for an answer.
+            () = tokio::time::sleep(Duration::from_millis(20 * INVOCATION_MS)) => {
+                Next::Asks(script.asked.take())
+            }
+        }
+    })
+}
+
+async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bool {
+    let (missing, calls) = (MissingReferences::default(), Calls::default());
+    let world = World {
+        ec2: script,
+        table: script,
+        calls: &calls,
+        missing: &missing,
+        settings: settings(),
+        blind: false,
+        crowded: false,
+        now,
+    };
+    let budget = Budget::of(Duration::from_millis(INVOCATION_MS));
+    match cause {
+        Cause::Event(event) => {
+            let lookup = lookup(event, script.rules);
+            reconcile(world, &lookup, budget).await.passing
+        }
+        Cause::Sweep => {
+            let trigger = Trigger {
+                kind: TriggerKind::Sweep,
+                ..Trigger::default()
+            };
+            let report = sweep(
+                world,
+                &group().scope,
+                &trigger,
+                &Bounds::default(),
+                budget,
+                &|_, _| {},
+            )
+            .await;
+            report.passing || report.reports.iter().any(|report| report.passing)
+        }
+        Cause::Apply(rules) => {
+            // Whoever lost a race repeats the command, as its message says.
+            apply(script, rules, template).await.is_err()
+        }
+    }
+}
+
+/// What `rulekeeper apply` does with a record of these rules.
+async fn apply(
+    script: &Script<'_>,
+    wanted: &[Rule],
+    template: &DesiredRecord,
+) -> Result<(), WriteError> {
+    let loaded = script.load(&group()).await.map_err(WriteError::Api)?;
+    let item = loaded.desired.expect("a group of the model has a record");
+    let before = DesiredRecord::from_json(&item, &group().scope.account);
+    let before = before.expect("it can be read").record;
+    let wanted = wanted
+        .iter()
+        .map(|rule| script.rules[usize::from(*rule)].clone());
+    let record = DesiredRecord {
+        generation: before.generation + 1,
+        rules: wanted
+            .map(|key| (key.clone(), IngressRule::bare(key)))
+            .collect(),
+        updated_at: Some(now()),
+        updated_by: Some("operator".to_owned()),
+        reason: Some("applied record.yaml".to_owned()),
+        ..template.clone()
+    };
+    if record.same_content(&before) {
+        return Ok(());
+    }
+    let is_in_both =
+        |rule: &&RuleKey| record.rules.contains_key(*rule) && before.rules.contains_key(*rule);
+    let decided: BTreeSet<RuleKey> = record
+        .rules
+        .keys()
+        .chain(before.rules.keys())
+        .filter(|rule| !is_in_both(rule))
+        .cloned()
+        .collect();
+    let decided: Vec<&RuleKey> = decided.iter().collect();
+    let change = NewGeneration {
+        address: group(),
+        record: record.clone(),
+        replaces: Some(item),
+        state: GroupState::default(),
+    };
+    let live = ActualRules::default();
+    write_decision(script, change, loaded.state, &decided, &live, now()).await?;
+    Ok(())
+}
+
+fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
+    let key = |rule: &Rule| rules[usize::from(*rule)].clone();
+    let mut evidence = Evidence::default();
+    let call = match &event.did {
+        Did::Revoked(rule, id) => {
+            evidence.revoked.insert(key(rule));
+            evidence.revoked_ids.extend(id.map(rule_id));
+            Call::Revoke
+        }
+        Did::Authorized(rule, id) => {
+            evidence.authorized.insert(key(rule), id.map(rule_id));
+            Call::Authorize
+        }
+        Did::WasRefused(_) => Call::RefusedAuthorize,
+    };
+    Lookup {
+        scope: group().scope,
+        group: GroupLocator::Id(group().id),
+        trigger: Trigger {
+            kind: TriggerKind::Event,
+            event_id: Some(format!("{event:?}")),
+            event_name: None,
+            event_time: Some(at(event.at)),
+            principal: Some(event.by.arn().to_owned()),
+            session: None,
+        },
+        call: Some(call),
+        evidence,
+    }
+}
+
+pub(super) fn rule_id(id: u8) -> RuleId {
+    format!("sgr-{id:017x}").parse().expect("a rule id")
+}
+
+thread_local! {
+    /// When the invocation at hand began, by the model's clock and by the runtime's.
+    static BEGAN: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
+}
+
+fn now() -> Timestamp {
+    let (began, instant) = BEGAN.get().expect("set when a replay begins");
+    at(began) + SignedDuration::try_from(instant.elapsed()).expect("a short time")
+}
+
+/// Both ports.
+struct Script<'a> {
+    log: &'a [Option<Answered>],
+    rules: &'a [RuleKey],
+    began: Instant,
+    slots: Cell<usize>,
+    asked: RefCell<Vec<Asked>>,
+    cause: &'a Cause,
+}
+
+impl Script<'_> {
+    async fn ask(&self, ask: Ask) -> Answer {
+        let slot = self.slots.get();
+        self.slots.set(slot + 1);
+        match self.log.get(slot) {
+            Some(Some(answered)) => {
+                let then = self.began + Duration::from_millis(answered.after);
+                tokio::time::sleep_until(then).await;
+                answered.answer.clone()
+            }
+            _ => {
+                let after = self.began.elapsed() + Duration::from_nanos(999_999);
+                let after = u64::try_from(after.as_millis()).expect("a short time");
+                self.asked.borrow_mut().push(Asked { slot, after, ask });
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// A record as it is, or with what the event names if that mistake is to be made.
+    fn with_named(&self, record: &DesiredRecord) -> DesiredRecord {
+        let mut record = record.clone();
+        if let Cause::Event(EventSpec {
+            did: Did::Revoked(rule, _),
+            ..
+        }) = self.cause
+            && is_made(Fault::RecordsHoldWhatEventsName)
+        {
+            let key = self.rules[usize::from(*rule)].clone();
+            record.rules.insert(key.clone(), IngressRule::bare(key));
+        }
+        record
+    }
+
+    fn actual(&self, live: &Live) -> ActualRules {
+        let rules = live.iter().map(|(rule, id)| ActualRule {
+            id: Some(rule_id(*id)),
+            key: self.rules[usize::from(*rule)].clone(),
+            description: None,
+            tags: Tags::new(),
+            reference_owner_unknown: false,
+        });
+        ActualRules::new(rules, Vec::new())
+    }
+}
+
+fn silence() -> ApiError {
+    ApiError {
+        failure: Failure::NoAnswer,
+        ..refused("")
+    }
+}
+
+fn unasked(answer: &Answer) -> ! {
+    unreachable!("the model answered another question: {answer:?}")
+}
+
+impl SecurityGroups for Script<'_> {
+    async fn ingress_rules(
+        &self,
+        _: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
+        match self.ask(Ask::Rules).await {
+            Answer::Rules(live) => Ok(BTreeMap::from([(group().id, self.actual(&live))])),
+            Answer::Silence => Err(silence()),
+            other => unasked(&other),
+        }
+    }
+
+    async fn authorize_ingress(
+        &self,
+        _: &GroupId,
+        batch: &Batch,
+    ) -> Result<Vec<Authorized>, ApiError> {
+        let keys = batch.rules.iter().map(|rule| rule.key.clone()).collect();
+        match self.ask(Ask::Authorize(keys)).await {
+            Answer::Authorized(made) => Ok(made
+                .into_iter()
+                .map(|(rule, id)| Authorized {
+                    key: self.rules[usize::from(rule)].clone(),
+                    id: Some(rule_id(id)),
+                })
+                .collect()),
+            Answer::Refused(code) => Err(refused(code)),
+            Answer::Silence => Err(silence()),
+            other => unasked(&other),
+        }
+    }
+
+    async fn existing_groups(
+        &self,
+        groups: &BTreeSet<GroupId>,
+    ) -> Result<BTreeSet<GroupId>, ApiError> {
+        match self.ask(Ask::Groups(groups.clone())).await {
+            Answer::Groups(existing) => Ok(existing),
+            other => unasked(&other),
+        }
+    }
+
+    async fn prefix_lists(
+        &self,
+        _: &BTreeSet<PrefixListId>,
+    ) -> Result<BTreeMap<PrefixListId, u32>, ApiError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn default_vpc_group(&self, _: &str) -> Result<Option<GroupId>, ApiError> {
+        Ok(None)
+    }
+}
+
+impl Table for Script<'_> {
+    async fn load(&self, _: &GroupAddress) -> Result<Loaded, ApiError> {
+        match self.ask(Ask::Load).await {
+            Answer::Loaded(record, state) => Ok(Loaded {
+                desired: Some(Value::Object(self.with_named(&record).to_json())),
+                state: state.map(|state| Value::Object(state.to_json())),
+                settings: None,
+            }),
+            Answer::Silence => Err(silence()),
+            other => unasked(&other),
+        }
+    }
+
+    async fn desired_page(&self, _: &Scope, _: &Part) -> Result<DesiredPage, ApiError> {
+        match self.ask(Ask::Records).await {
+            Answer::Records(record) => Ok(DesiredPage {
+                items: vec![(group().id.to_string(), Value::Object(record.to_json()))],
+                last: None,
+            }),
+            other => unasked(&other),
+        }
+    }
+
+    async fn marks(&self, _: &Scope, _: &Part) -> Result<Marks, ApiError> {
+        match self.ask(Ask::Marks).await {
+            Answer::Marks { open } => Ok(Marks {
+                orphaned: BTreeSet::new(),
+                open: open.then(|| group().id).into_iter().collect(),
+            }),
+            other => unasked(&other),
+        }
+    }
+
+    async fn mark_orphaned(&self, _: &GroupAddress, _: &str) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
+        let group = change.address.clone();
+        match self.ask(Ask::Write(Box::new(change.clone()))).await {
+            Answer::Written(generation) => Ok(generation),
+            Answer::LostRace => Err(WriteError::LostRace { group }),
+            Answer::StateChanged => Err(WriteError::StateChanged { group }),
+            Answer::Silence => Err(WriteError::Api(silence())),
+            other => unasked(&other),
+        }
+    }
+
+    async fn save_state(&self, _: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
+        match self.ask(Ask::Save(Box::new(state.clone()))).await {
+            Answer::Saved(saved) => Ok(saved),
+            Answer::Silence => Err(silence()),
+            other => unasked(&other),
+        }
+    }
+
+    /// Nobody decides anything by incidents, so writing one is no step of the model.
+    async fn record_incident(&self, _: &Incident) -> Result<(), ApiError> {
+        Ok(())
+    }
+}

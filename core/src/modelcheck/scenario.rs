@@ -1,0 +1,280 @@
+//! What a scenario says: who does what to the group, and how far things may go wrong.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::desired::{DesiredRecord, Policy, Principal};
+use crate::fakes::{key, record};
+use crate::model::RuleKey;
+
+/// A rule of the scenario, by its place in [`Scenario::rules`].
+pub(super) type Rule = u8;
+
+/// How long Lambda lets an invocation run, in milliseconds.
+pub(super) const INVOCATION_MS: u64 = 30_000;
+
+/// The model's clock counts milliseconds from a time in the middle of a second, because events are told to the second.
+pub(super) fn at(ms: u64) -> Timestamp {
+    let start: Timestamp = "2026-11-22T09:30:00.4Z".parse().expect("a time");
+    let ms = i64::try_from(ms).expect("some hours at most");
+    start + SignedDuration::from_millis(ms)
+}
+
+/// The time of an event at a time: CloudTrail tells whole seconds.
+pub(super) fn told(ms: u64) -> u64 {
+    // 400 ms of the first second are over at the start, so the second before it begins at no time of the clock; it is
+    // told as 0 all the same, less than half a second late.
+    match (ms + 400) / 1_000 {
+        0 => 0,
+        seconds => seconds * 1_000 - 400,
+    }
+}
+
+/// Who changes the group or the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Who {
+    /// A controller that is followed.
+    Controller,
+    /// Another one.
+    Second,
+    /// Whose revokes are accepted.
+    Terraform,
+    /// Whose revokes are drops.
+    Stranger,
+    Operator,
+}
+
+impl Who {
+    pub(super) fn arn(self) -> &'static str {
+        match self {
+            Self::Controller => "arn:aws:iam::111122223333:role/controller",
+            Self::Second => "arn:aws:iam::111122223333:role/second",
+            Self::Terraform => "arn:aws:iam::111122223333:role/terraform",
+            Self::Stranger => "arn:aws:iam::111122223333:role/stranger",
+            Self::Operator => "operator",
+        }
+    }
+
+    pub(super) fn of_arn(arn: &str) -> Option<Self> {
+        let all = [
+            Self::Controller,
+            Self::Second,
+            Self::Terraform,
+            Self::Stranger,
+            Self::Operator,
+        ];
+        all.into_iter().find(|who| who.arn() == arn)
+    }
+}
+
+/// What an event tells of: rules with the ids that they had or were given.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Did {
+    Revoked(Rule, Option<u8>),
+    Authorized(Rule, Option<u8>),
+    WasRefused(Rule),
+}
+
+/// An event that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct EventSpec {
+    pub(super) at: u64,
+    pub(super) by: Who,
+    pub(super) did: Did,
+}
+
+/// What somebody does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Do {
+    /// Revoke a rule, if it is live.
+    Revoke(Rule),
+    /// Look again and again, and revoke a rule as soon as it is live.
+    RevokeWhenLive(Rule),
+    /// The same, but not before everything that happened until then was dealt with.
+    Insist(Rule),
+    /// Authorize a rule. EC2 refuses one that is live or names nothing that exists.
+    Authorize(Rule),
+    /// Write a record of these rules.
+    Apply(Vec<Rule>),
+}
+
+/// A step of somebody's, how long it takes, and how soon after the step before it must be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) does: Do,
+    pub(super) takes_ms: u64,
+    pub(super) within_ms: Option<u64>,
+}
+
+/// A step that takes a second.
+pub(super) fn step(does: Do) -> Step {
+    Step {
+        does,
+        takes_ms: 1_000,
+        within_ms: None,
+    }
+}
+
+/// A step that comes at once after the one before it.
+pub(super) fn promptly(does: Do) -> Step {
+    Step {
+        within_ms: Some(1_500),
+        ..step(does)
+    }
+}
+
+/// A step that takes its time.
+pub(super) fn slow(does: Do, takes_ms: u64) -> Step {
+    Step {
+        takes_ms,
+        ..step(does)
+    }
+}
+
+/// Somebody, and what they do in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Actor {
+    pub(super) who: Who,
+    pub(super) steps: Vec<Step>,
+    /// Whether they may stop for good between two steps.
+    pub(super) may_stop: bool,
+}
+
+/// How far things may go wrong. What is not bounded here is the order of everything, which is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Invocations at the same time.
+    pub(super) running: usize,
+    /// How often an event is delivered at most, if nothing fails.
+    pub(super) copies: u8,
+    /// How often Lambda repeats an invocation of an event that failed or died.
+    pub(super) retries: u8,
+    /// Invocations that die, at any await, before or after the effect of the call that is awaited.
+    pub(super) crashes: u8,
+    /// Calls that end in silence, with or without having taken effect.
+    pub(super) silences: u8,
+    /// Reads of the group that show it as it was before its last change, up to two seconds ago.
+    pub(super) stale_reads: u8,
+    /// Sweeps while events are under way. There is always one in the end.
+    pub(super) sweeps: u8,
+    /// Times that pass with nothing happening, each once at most, in milliseconds.
+    pub(super) pauses_ms: &'static [u64],
+    /// Whether events may never come.
+    pub(super) lossy: bool,
+    /// Whether events tell the ids of rules.
+    pub(super) ids: bool,
+}
+
+/// Nothing goes wrong; only the order is free.
+pub(super) const CALM: Bounds = Bounds {
+    running: 1,
+    copies: 1,
+    retries: 0,
+    crashes: 0,
+    silences: 0,
+    stale_reads: 0,
+    sweeps: 0,
+    pauses_ms: &[],
+    lossy: false,
+    ids: true,
+};
+
+/// How a scenario ends when everybody did all of their steps and every event was handled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// Rules that a principal meant to take away: neither in the record nor live. Property (c).
+    pub(super) accepted: Vec<Rule>,
+    /// Rules that a principal meant to add: in the record and live. Property (c).
+    pub(super) entered: Vec<Rule>,
+    /// Rules whose change was aborted, or that nobody meant to take away: in the record and live. Property (d).
+    pub(super) restored: Vec<Rule>,
+}
+
+/// A small world of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) rules: Vec<RuleKey>,
+    /// The rules of the record, which are live at first.
+    pub(super) recorded: Vec<Rule>,
+    /// Rules that are live at first and not recorded.
+    pub(super) unrecorded: Vec<Rule>,
+    /// Rules that name something that does not exist.
+    pub(super) invalid: Vec<Rule>,
+    pub(super) actors: Vec<Actor>,
+    pub(super) bounds: Bounds,
+    pub(super) ends: Ends,
+    /// Whether a rule is to be contested in some of its runs.
+    pub(super) fights: bool,
+}
+
+impl Scenario {
+    pub(super) fn new(name: &'static str, rules: &[&str]) -> Self {
+        Self {
+            name,
+            rules: rules.iter().map(|rule| key(rule)).collect(),
+            recorded: vec![0],
+            unrecorded: Vec::new(),
+            invalid: Vec::new(),
+            actors: Vec::new(),
+            bounds: CALM,
+            ends: Ends::default(),
+            fights: false,
+        }
+    }
+
+    pub(super) fn with(mut self, who: Who, steps: Vec<Step>) -> Self {
+        self.actors.push(Actor {
+            who,
+            steps,
+            may_stop: false,
+        });
+        self
+    }
+
+    pub(super) fn ends(self, ends: Ends) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// Everybody may stop half-way.
+    pub(super) fn may_stop(mut self) -> Self {
+        for actor in &mut self.actors {
+            actor.may_stop = true;
+        }
+        self
+    }
+
+    /// The record at first: everybody has the policy of their name.
+    pub(super) fn record(&self) -> DesiredRecord {
+        let names: Vec<String> = self
+            .recorded
+            .iter()
+            .map(|rule| self.rules[usize::from(*rule)].to_string())
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let policies = [
+            (Who::Controller, Policy::Follow),
+            (Who::Second, Policy::Follow),
+            (Who::Terraform, Policy::Accept),
+        ];
+        let principals = policies.map(|(who, policy)| Principal {
+            arn: who.arn().to_owned(),
+            policy,
+            settle_seconds: None,
+        });
+        DesiredRecord {
+            generation: 1,
+            principals: principals.into(),
+            ..record(&names)
+        }
+    }
+
+    pub(super) fn rule(&self, key: &RuleKey) -> Rule {
+        let place = self.rules.iter().position(|rule| rule == key);
+        let place = place.expect("a rule of the scenario");
+        Rule::try_from(place).expect("few rules")
+    }
+
+    pub(super) fn key(&self, rule: Rule) -> &RuleKey {
+        &self.rules[usize::from(rule)]
+    }
+}

@@ -1,0 +1,28 @@
+//! Counting API calls.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts API calls, attempts that were repeated included, by operation. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Calls(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+
+impl Calls {
+    /// Counts one call.
+    pub fn count(&self, operation: &'static str) {
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(operation)
+            .or_default() += 1;
+    }
+
+    /// The counts so far.
+    pub fn counted(&self) -> BTreeMap<&'static str, u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}

@@ -1,0 +1,65 @@
+//! What is asked of EC2: reads and one authorize. Nothing here can revoke, modify or delete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use super::ApiError;
+use crate::decide::plan::Batch;
+use crate::model::{ActualRules, GroupId, PrefixListId, RuleId, RuleKey};
+
+/// EC2's security groups, in one account and Region.
+pub trait SecurityGroups {
+    /// The live ingress rules of each group asked for. A group that EC2 has nothing to say about has no rules here,
+    /// which proves neither that it is empty nor that it exists. At most [`GROUPS_PER_READ`] groups.
+    fn ingress_rules(
+        &self,
+        groups: &[GroupId],
+    ) -> impl Future<Output = Result<BTreeMap<GroupId, ActualRules>, ApiError>>;
+
+    /// The live ingress rules of one group, with the same reservation.
+    fn rules_of(&self, group: &GroupId) -> impl Future<Output = Result<ActualRules, ApiError>> {
+        async move {
+            let mut rules = self.ingress_rules(std::slice::from_ref(group)).await?;
+            Ok(rules.remove(group).unwrap_or_default())
+        }
+    }
+
+    /// Authorizes all rules of the batch, or, as far as EC2's documentation can be relied on, none of them.
+    fn authorize_ingress(
+        &self,
+        group: &GroupId,
+        batch: &Batch,
+    ) -> impl Future<Output = Result<Vec<Authorized>, ApiError>>;
+
+    /// Which of these groups exist and are visible to us.
+    fn existing_groups(
+        &self,
+        groups: &BTreeSet<GroupId>,
+    ) -> impl Future<Output = Result<BTreeSet<GroupId>, ApiError>>;
+
+    /// Which of these prefix lists exist and are visible to us, each with what a rule naming it counts towards the
+    /// quota.
+    fn prefix_lists(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> impl Future<Output = Result<BTreeMap<PrefixListId, u32>, ApiError>>;
+
+    /// The group of this name, whatever its case, in the default VPC.
+    fn default_vpc_group(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<GroupId>, ApiError>>;
+}
+
+/// The most groups of one [`SecurityGroups::ingress_rules`] call: EC2 takes 200 values per filter and answers
+/// `FilterLimitExceeded` to more.
+pub const GROUPS_PER_READ: usize = 200;
+
+/// A rule that EC2 says it has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorized {
+    /// Its identity.
+    pub key: RuleKey,
+    /// Its new id.
+    pub id: Option<RuleId>,
+}

@@ -1,0 +1,29 @@
+//! The queue that feeds the function.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::ApiError;
+use crate::model::{Part, Scope};
+
+/// A sweep that somebody else is to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errand {
+    /// Where.
+    pub scope: Scope,
+    /// Which groups.
+    pub part: Part,
+    /// How often this was tried, from 1.
+    pub attempt: u32,
+    /// Not before so long from now; up to 15 minutes, in whole seconds.
+    pub delay: Duration,
+}
+
+/// The queue that feeds the function.
+pub trait Errands {
+    /// How many errands wait or are under way, about.
+    fn waiting(&self) -> impl Future<Output = Result<u64, ApiError>>;
+
+    /// Puts errands into the queue. After an error some of them may be there.
+    fn send(&self, errands: &[Errand]) -> impl Future<Output = Result<(), ApiError>>;
+}

@@ -1,0 +1,258 @@
+//! From a record and a read to a group that is as it should be: plan, authorize, verify, and look again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::World;
+use crate::decide::plan::{Hold, Plan, plan};
+use crate::decide::staleness::{Doubt, doubt};
+use crate::desired::DesiredRecord;
+use crate::event::Evidence;
+use crate::model::{ActualRules, GroupAddress, RuleId, RuleKey};
+use crate::ports::{Budget, SecurityGroups};
+use crate::reconcile::execute::{Context, Execution, authorize};
+use crate::report::{RuleOutcome, RuleReport};
+
+/// How often, and after what waits, a read that the event proves stale is repeated before EC2 itself is asked by
+/// authorizing the rule: about a second in all. How far EC2's reads lag is not documented
+/// (EC2 Developer Guide, "Eventual consistency").
+pub(super) const LOOK_AGAIN_AFTER: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+];
+
+/// How long to wait before the one further look when the event gives no rule ids and its rules still show.
+const LOOK_ONCE_MORE_AFTER: Duration = Duration::from_millis(500);
+
+/// The waits between reads that should show what we authorized. Authorize's own answer is proof enough; reading is
+/// for noticing what else happened meanwhile.
+pub(super) const VERIFY_AFTER: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+];
+
+/// How often rules that go missing while we work are authorized before the rest is left to their own events.
+const ROUNDS_MAX: usize = 4;
+
+/// One group on its way to what its record says.
+pub(super) struct Convergence<'a, E, T> {
+    pub(super) world: World<'a, E, T>,
+    pub(super) group: &'a GroupAddress,
+    pub(super) record: &'a DesiredRecord,
+    pub(super) evidence: &'a Evidence,
+    pub(super) hold: Option<&'a Hold>,
+    /// Lines of missing rules that are not to be authorized now.
+    pub(super) left_alone: &'a BTreeMap<RuleKey, RuleReport>,
+    pub(super) budget: Budget,
+    pub(super) actual: ActualRules,
+    pub(super) presumed_absent: BTreeSet<RuleKey>,
+    pub(super) lines: BTreeMap<RuleKey, RuleReport>,
+    pub(super) group_gone: bool,
+    pub(super) last_restored: Option<Instant>,
+}
+
+impl<E: SecurityGroups, T> Convergence<'_, E, T> {
+    /// Plans and acts until a look at the group shows nothing more to do. Returns the last plan.
+    pub(super) async fn run(&mut self) -> Plan {
+        let mut looks = 0;
+        for round in 1.. {
+            let plan = plan(self.record, &self.actual, &self.presumed_absent);
+            if self.hold.is_some() && round == 1 && self.actual.iter().next().is_none() {
+                self.group_gone = self.is_gone().await;
+            }
+            let restored = self.act(&plan).await;
+            if self.group_gone || round > ROUNDS_MAX + LOOK_AGAIN_AFTER.len() {
+                return plan;
+            }
+            let look_again = if restored {
+                self.verify().await
+            } else {
+                self.look_again(&plan, &mut looks).await
+            };
+            if !look_again {
+                return plan;
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// Notes what the plan leaves out and authorizes the rest, unless that was tried before. Whether a rule was
+    /// restored.
+    async fn act(&mut self, plan: &Plan) -> bool {
+        self.forget_what_changed(plan);
+        for superseded in &plan.superseded {
+            self.lines
+                .entry(superseded.rule.clone())
+                .or_insert_with(|| superseded.report());
+        }
+        if let Some(hold) = self.hold {
+            for rule in &plan.missing {
+                let line =
+                    RuleReport::new(rule.key.clone(), RuleOutcome::Held).because(hold.reason());
+                self.lines.insert(rule.key.clone(), line);
+            }
+            return false;
+        }
+        let mut rules = plan.missing.clone();
+        for rule in &rules {
+            if let Some(line) = self.left_alone.get(&rule.key) {
+                self.lines.insert(rule.key.clone(), line.clone());
+            }
+        }
+        rules.retain(|rule| !self.lines.contains_key(&rule.key));
+        if rules.is_empty() {
+            return false;
+        }
+        let context = Context {
+            group: self.group,
+            record: self.record,
+            presumed_absent: &self.presumed_absent,
+            revoked_ids: &self.evidence.revoked_ids,
+            live: self.actual.iter().count(),
+            quota: self.world.settings.rules_per_group,
+            missing: self.world.missing,
+            budget: self.budget,
+        };
+        let Execution {
+            reports,
+            group_gone,
+            last_restored,
+        } = authorize(self.world.ec2, context, &rules).await;
+        self.lines.extend(reports);
+        self.group_gone = group_gone;
+        self.last_restored = last_restored.or(self.last_restored);
+        last_restored.is_some()
+    }
+
+    /// Takes back what an earlier look said and a fresh plan does not: a rule may have come back by other hands since it
+    /// failed, and what is superseded or held is for each plan to say anew.
+    fn forget_what_changed(&mut self, plan: &Plan) {
+        let missing: BTreeSet<&RuleKey> = plan.missing.iter().map(|rule| &rule.key).collect();
+        let actual = &self.actual;
+        self.lines.retain(|key, line| match line.outcome {
+            RuleOutcome::Superseded | RuleOutcome::Held | RuleOutcome::Contested => false,
+            RuleOutcome::Failed => missing.contains(key) || actual.contains(key),
+            _ => true,
+        });
+        for line in self.lines.values_mut() {
+            if line.outcome == RuleOutcome::Failed && !missing.contains(&line.rule) {
+                let id = actual.get(&line.rule).and_then(|live| live.id.clone());
+                *line =
+                    RuleReport::new(line.rule.clone(), RuleOutcome::RestoredElsewhere).with_id(id);
+            }
+        }
+    }
+
+    /// Whether the group does not exist. Without an authorize to be refused, an empty group looks the same.
+    async fn is_gone(&self) -> bool {
+        let id = &self.group.id;
+        let existing = self
+            .world
+            .ec2
+            .existing_groups(&BTreeSet::from([id.clone()]))
+            .await;
+        existing.is_ok_and(|existing| !existing.contains(id))
+    }
+
+    /// Reads until what was restored shows, fills in ids, and says whether a fresh read is there to plan with.
+    async fn verify(&mut self) -> bool {
+        for wait in VERIFY_AFTER {
+            if !self.read_after(wait).await {
+                return false;
+            }
+            let shows = |line: &&mut RuleReport| self.actual.contains(&line.rule);
+            let restored = self
+                .lines
+                .values_mut()
+                .filter(|line| line.outcome == RuleOutcome::Restored);
+            let (shown, hidden): (Vec<_>, Vec<_>) = restored.partition(shows);
+            for line in shown {
+                let id = self.actual.get(&line.rule).and_then(|live| live.id.clone());
+                line.rule_id = id.or(line.rule_id.take());
+            }
+            if hidden.is_empty() {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Waits and reads again if the event says that the read is stale. After enough looks, what is certainly gone is
+    /// presumed absent, and authorizing it settles the question: EC2 answers `InvalidPermission.Duplicate` if the rule
+    /// is there after all.
+    async fn look_again(&mut self, plan: &Plan, looks: &mut usize) -> bool {
+        let standing_in = plan
+            .superseded
+            .iter()
+            .flat_map(|superseded| superseded.by.iter().cloned())
+            .collect();
+        let doubt = doubt(
+            self.evidence,
+            self.record,
+            &self.actual,
+            &self.lines,
+            &standing_in,
+        );
+        let wait = match doubt {
+            Doubt::None => return false,
+            Doubt::Unsure if *looks == 0 => LOOK_ONCE_MORE_AFTER,
+            Doubt::Unsure => return false,
+            Doubt::Stale(gone) => match LOOK_AGAIN_AFTER.get(*looks) {
+                Some(wait) => *wait,
+                None => {
+                    let known = !self.presumed_absent.is_empty();
+                    self.presumed_absent = gone;
+                    return !known;
+                }
+            },
+        };
+        *looks += 1;
+        self.read_after(wait).await
+    }
+
+    async fn read_after(&mut self, wait: Duration) -> bool {
+        if !self.budget.allows(wait) {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        match self.world.ec2.rules_of(&self.group.id).await {
+            Ok(actual) => {
+                self.actual = actual;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Lists the recorded rules that the event names and that are there: somebody put them back before we looked, unless
+    /// the read is stale.
+    pub(super) fn note_present(&mut self) {
+        for key in self
+            .evidence
+            .revoked
+            .iter()
+            .filter(|key| self.record.rules.contains_key(*key))
+        {
+            let Some(live) = self.actual.get(key) else {
+                continue;
+            };
+            let revoked = |id: &RuleId| self.evidence.revoked_ids.contains(id);
+            let line = if live.id.as_ref().is_some_and(revoked) {
+                // A stale read, and no time was left for another.
+                let mut line = RuleReport::new(key.clone(), RuleOutcome::Failed)
+                    .because("EC2 still shows the rule under the id that was revoked");
+                line.passing = true;
+                line
+            } else {
+                RuleReport::new(key.clone(), RuleOutcome::AlreadyPresent)
+                    .with_id(live.id.clone())
+                    .because("the rule was there when we looked")
+            };
+            self.lines.entry(key.clone()).or_insert(line);
+        }
+    }
+}

@@ -1,0 +1,422 @@
+mod property;
+mod room;
+mod tags;
+
+use super::*;
+use crate::fakes::{FakeEc2, group, key, record, refused};
+use crate::ports::Failure;
+
+/// What came of each rule: outcome and code, in the order of the record.
+async fn run(ec2: &FakeEc2, record: &DesiredRecord) -> Vec<String> {
+    run_within(ec2, record, Duration::from_secs(30)).await
+}
+
+async fn run_within(ec2: &FakeEc2, record: &DesiredRecord, remaining: Duration) -> Vec<String> {
+    let missing = MissingReferences::default();
+    let execution = run_with(ec2, record, remaining, &missing).await;
+    lines(record, &execution)
+}
+
+async fn run_with(
+    ec2: &FakeEc2,
+    record: &DesiredRecord,
+    remaining: Duration,
+    missing: &MissingReferences,
+) -> Execution {
+    let rules: Vec<IngressRule> = record.rules_in_order().into_iter().cloned().collect();
+    let context = Context {
+        group: &group(),
+        record,
+        presumed_absent: &BTreeSet::new(),
+        revoked_ids: &BTreeSet::new(),
+        live: 0,
+        quota: 60,
+        missing,
+        budget: Budget::of(remaining),
+    };
+    authorize(ec2, context, &rules).await
+}
+
+fn lines(record: &DesiredRecord, execution: &Execution) -> Vec<String> {
+    let line = |rule: &IngressRule| {
+        let report = execution
+            .reports
+            .get(&rule.key)
+            .expect("every rule has a line");
+        let code = report
+            .error_code
+            .as_deref()
+            .map(|code| format!(" ({code})"))
+            .unwrap_or_default();
+        format!("{} {}{code}", rule.key, report.outcome.name())
+    };
+    record.rules_in_order().into_iter().map(line).collect()
+}
+
+fn ports(count: usize) -> Vec<String> {
+    (1..=count)
+        .map(|port| format!("tcp {port} from 10.0.0.0/8"))
+        .collect()
+}
+
+fn record_of(rules: &[String]) -> DesiredRecord {
+    record(&rules.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_goes_in_one_call() {
+    let ec2 = FakeEc2::new(&[]);
+    let outcome = run(&ec2, &record(&["tcp 1 from 10.0.0.0/8", "tcp 2 from ::/0"])).await;
+    assert_eq!(
+        outcome,
+        ["tcp 1 from 10.0.0.0/8 restored", "tcp 2 from ::/0 restored"]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_to_a_missing_group_costs_one_lookup_and_that_rule_alone() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state()
+        .groups
+        .insert("sg-0600d".parse().expect("an id"));
+    let record = record(&[
+        "tcp 1 from 10.0.0.0/8",
+        "tcp 2 from sg-0bad",
+        "tcp 3 from sg-0600d",
+    ]);
+    assert_eq!(
+        run(&ec2, &record).await,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 2 from sg-0bad failed (InvalidGroup.NotFound)",
+            "tcp 3 from sg-0600d restored"
+        ]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2);
+    assert_eq!(ec2.called("DescribeSecurityGroups"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_missing_needs_no_second_lookup_for_a_minute() {
+    let ec2 = FakeEc2::new(&[]);
+    let (record, missing) = (
+        record(&["tcp 1 from sg-0bad"]),
+        MissingReferences::default(),
+    );
+    let failed = ["tcp 1 from sg-0bad failed (InvalidGroup.NotFound)"];
+    for calls in [1, 1] {
+        let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+        assert_eq!(lines(&record, &execution), failed);
+        assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), calls);
+    }
+    tokio::time::advance(Duration::from_secs(61)).await;
+    ec2.state().groups.insert("sg-0bad".parse().expect("an id"));
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert_eq!(lines(&record, &execution), ["tcp 1 from sg-0bad restored"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_accounts_group_is_not_taken_to_be_missing_because_we_cannot_see_it() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state()
+        .hidden_groups
+        .insert("sg-0f".parse().expect("an id"));
+    let record = record(&["tcp 1 from 444455556666/sg-0f", "tcp 2 from sg-0bad"]);
+    assert_eq!(
+        run(&ec2, &record).await,
+        [
+            "tcp 1 from 444455556666/sg-0f restored",
+            "tcp 2 from sg-0bad failed (InvalidGroup.NotFound)"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_that_exists_and_is_out_of_reach_is_not_remembered_as_missing() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().groups.insert("sg-0x".parse().expect("an id"));
+    ec2.state()
+        .bad_rules
+        .insert(key("tcp 1 from sg-0x"), "InvalidGroup.NotFound");
+    let (record, missing) = (record(&["tcp 1 from sg-0x"]), MissingReferences::default());
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert_eq!(
+        lines(&record, &execution),
+        ["tcp 1 from sg-0x failed (InvalidGroup.NotFound)"]
+    );
+    ec2.state().bad_rules.clear();
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert_eq!(lines(&record, &execution), ["tcp 1 from sg-0x restored"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_on_which_ec2_stumbles_does_not_keep_the_others_out() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().stumbling.insert(key("tcp 3 from 10.0.0.0/8"));
+    let missing = MissingReferences::default();
+    let record = record_of(&ports(10));
+    let execution = run_with(&ec2, &record, Duration::from_secs(60), &missing).await;
+    let restored = execution
+        .reports
+        .values()
+        .filter(|line| line.outcome == RuleOutcome::Restored)
+        .count();
+    assert_eq!(restored, 9, "{:#?}", execution.reports);
+    let failed = &execution.reports[&key("tcp 3 from 10.0.0.0/8")];
+    assert_eq!(failed.error_code.as_deref(), Some("HTTP 500"));
+    assert!(failed.passing, "a server error may pass");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_prefix_list_costs_that_rule_alone() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state()
+        .prefix_lists
+        .insert("pl-0600d".parse().expect("an id"), 10);
+    let record = record(&[
+        "tcp 1 from pl-0600d",
+        "tcp 2 from pl-0bad",
+        "tcp 3 from sg-0bad",
+    ]);
+    assert_eq!(
+        run(&ec2, &record).await,
+        [
+            "tcp 1 from pl-0600d restored",
+            "tcp 2 from pl-0bad failed (InvalidPrefixListID.NotFound)",
+            "tcp 3 from sg-0bad failed (InvalidGroup.NotFound)"
+        ]
+    );
+    assert_eq!(ec2.called("DescribeManagedPrefixLists"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_gone_ends_everything_at_once() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().groups.clear();
+    let missing = MissingReferences::default();
+    let record = record(&["tcp 1 from 10.0.0.0/8", "tcp 2 from 10.0.0.0/8 #team"]);
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert!(execution.group_gone);
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
+    assert!(
+        execution
+            .reports
+            .values()
+            .all(|line| line.outcome == RuleOutcome::Failed && !line.passing)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_was_faster_is_noticed_and_the_rest_is_restored() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().rival = vec![key("tcp 2 from 10.0.0.0/8")];
+    let outcome = run(&ec2, &record_of(&ports(3))).await;
+    assert_eq!(
+        outcome,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 2 from 10.0.0.0/8 restored_elsewhere",
+            "tcp 3 from 10.0.0.0/8 restored"
+        ]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2);
+    assert_eq!(ec2.called("DescribeSecurityGroupRules"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rival_rule_that_reads_do_not_show_yet_is_found_by_halving() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().rival = vec![key("tcp 2 from 10.0.0.0/8")];
+    ec2.state().stale_reads = [vec![], vec![], vec![]].into();
+    let outcome = run(&ec2, &record_of(&ports(3))).await;
+    assert_eq!(outcome[0], "tcp 1 from 10.0.0.0/8 restored");
+    assert_eq!(outcome[1], "tcp 2 from 10.0.0.0/8 restored_elsewhere");
+    assert_eq!(outcome[2], "tcp 3 from 10.0.0.0/8 restored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rivals_wider_rule_supersedes_what_was_still_waiting() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().rival = vec![key("tcp 2 from 10.0.0.0/8"), key("tcp 3-9 from 0.0.0.0/0")];
+    let outcome = run(&ec2, &record_of(&ports(3))).await;
+    assert_eq!(outcome[1], "tcp 2 from 10.0.0.0/8 restored_elsewhere");
+    assert_eq!(outcome[2], "tcp 3 from 10.0.0.0/8 superseded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_rules_are_isolated_by_halving() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state()
+        .bad_rules
+        .insert(key("tcp 17 from 10.0.0.0/8"), "InvalidParameterValue");
+    let outcome = run(
+        &ec2,
+        &record_of(&ports(64).into_iter().take(60).collect::<Vec<_>>()),
+    )
+    .await;
+    assert_eq!(
+        outcome
+            .iter()
+            .filter(|line| line.ends_with(" restored"))
+            .count(),
+        59,
+        "{outcome:?}"
+    );
+    assert!(outcome.contains(&"tcp 17 from 10.0.0.0/8 failed (InvalidParameterValue)".to_owned()));
+    // 1 + 2 for each of the 6 levels of a batch of 60.
+    assert!(
+        ec2.called("AuthorizeSecurityGroupIngress") <= 13,
+        "{}",
+        ec2.called("AuthorizeSecurityGroupIngress")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_refusal_is_tried_once_more_and_then_reported_verbatim() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(refused("Odd.Weather"), false)].into();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(1))).await,
+        ["tcp 1 from 10.0.0.0/8 restored"]
+    );
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state()
+        .bad_rules
+        .insert(key("tcp 1 from 10.0.0.0/8"), "Odd.Weather");
+    assert_eq!(
+        run(&ec2, &record_of(&ports(1))).await,
+        ["tcp 1 from 10.0.0.0/8 failed (Odd.Weather)"]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_is_waited_out() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors =
+        std::iter::repeat_n((refused("RequestLimitExceeded"), false), 4).collect();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(1))).await,
+        ["tcp 1 from 10.0.0.0/8 restored"]
+    );
+    assert_eq!(ec2.called("DescribeSecurityGroupRules"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_that_does_not_end_stops_in_time_and_is_worth_another_try() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors =
+        std::iter::repeat_n((refused("RequestLimitExceeded"), false), 999).collect();
+    let (missing, began) = (MissingReferences::default(), Instant::now());
+    let execution = run_with(
+        &ec2,
+        &record_of(&ports(2)),
+        Duration::from_secs(10),
+        &missing,
+    )
+    .await;
+    assert!(
+        execution
+            .reports
+            .values()
+            .all(|line| line.outcome == RuleOutcome::Failed && line.passing)
+    );
+    assert!(
+        began.elapsed() <= Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_error_that_worked_is_found_out_by_reading_before_repeating() {
+    let ec2 = FakeEc2::new(&[]);
+    let error = ApiError {
+        failure: Failure::Server {
+            code: "InternalError".to_owned(),
+        },
+        ..refused("")
+    };
+    ec2.state().authorize_errors = [(error, true)].into();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(2))).await,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 2 from 10.0.0.0/8 restored"
+        ]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
+    assert_eq!(ec2.called("DescribeSecurityGroupRules"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_that_changed_nothing_is_repeated_after_a_read() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(
+        ApiError {
+            failure: Failure::NoAnswer,
+            ..refused("")
+        },
+        false,
+    )]
+    .into();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(1))).await,
+        ["tcp 1 from 10.0.0.0/8 restored"]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_may_not_authorize_is_told_once_and_not_once_per_rule() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors =
+        std::iter::repeat_n((refused("UnauthorizedOperation"), false), 99).collect();
+    let outcome = run(&ec2, &record_of(&ports(8))).await;
+    assert!(
+        outcome
+            .iter()
+            .all(|line| line.ends_with("failed (UnauthorizedOperation)")),
+        "{outcome:?}"
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_credentials_are_worth_another_try() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(refused("RequestExpired"), false)].into();
+    let missing = MissingReferences::default();
+    let execution = run_with(
+        &ec2,
+        &record_of(&ports(2)),
+        Duration::from_secs(30),
+        &missing,
+    )
+    .await;
+    assert!(execution.reports.values().all(|line| line.passing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_time_nothing_is_begun() {
+    let ec2 = FakeEc2::new(&[]);
+    let outcome = run_within(&ec2, &record_of(&ports(1)), Duration::ZERO).await;
+    assert_eq!(outcome, ["tcp 1 from 10.0.0.0/8 failed (OutOfTime)"]);
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_success_that_reads_do_not_show_yet_is_ours_when_ec2_calls_it_a_duplicate() {
+    let ec2 = FakeEc2::new(&[]);
+    let silent = ApiError {
+        failure: Failure::NoAnswer,
+        ..refused("")
+    };
+    ec2.state().authorize_errors = [(silent, true)].into();
+    ec2.state().stale_reads = [vec![]].into();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(1))).await,
+        ["tcp 1 from 10.0.0.0/8 restored"]
+    );
+}

@@ -1,0 +1,336 @@
+//! The work on one group: keep its record, see to its rules, remember, and look again while a change settles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::converge::Convergence;
+use super::keep::{
+    Kept, Known, LeftAlone, Look, Restores, deed, dropped_by, keep, remember, settled_read,
+};
+use super::{Started, World, millis};
+use crate::decide::changes::GroupState;
+use crate::decide::plan::{Hold, Plan};
+use crate::desired::Policy;
+use crate::event::Lookup;
+use crate::model::{ActualRules, GroupId, RuleKey};
+use crate::ports::{ApiError, Budget, SecurityGroups, Table};
+use crate::report::{GroupOutcome, RecordChange, Report, RuleOutcome, RuleReport, conclude};
+
+/// How often a group is looked at anew when a change is to settle first, or when others write at the same time.
+const PASSES_MAX: usize = 6;
+
+/// How much later than the end of its wait a change is judged, so that no clock's rounding makes it too early.
+const SETTLED_AFTER: Duration = Duration::from_millis(5);
+
+/// A group from its first look to its report.
+pub(super) struct Work<'a, E, T> {
+    world: World<'a, E, T>,
+    lookup: &'a Lookup,
+    budget: Budget,
+    known: Known,
+    look: Look,
+    /// Who dropped which rules, as far as the event tells.
+    dropped_by: BTreeMap<RuleKey, String>,
+    /// The revokes of which nobody knew before.
+    news: BTreeSet<RuleKey>,
+    hold: Option<Hold>,
+    lines: BTreeMap<RuleKey, RuleReport>,
+    changes: Vec<RecordChange>,
+    notices: Vec<String>,
+    warnings: Vec<String>,
+    /// Whether another delivery could help, whatever became of the rules.
+    passing: bool,
+    plan: Option<Plan>,
+    group_gone: bool,
+    last_restored: Option<Instant>,
+}
+
+/// What seeing to the rules came to.
+struct SeenTo {
+    /// With the moment at which EC2 said so.
+    restored: Vec<(RuleKey, Option<Instant>)>,
+    actual: ActualRules,
+}
+
+impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
+    pub(super) fn new(
+        world: World<'a, E, T>,
+        known: Known,
+        look: Look,
+        lookup: &'a Lookup,
+        budget: Budget,
+    ) -> Self {
+        let told = deed(lookup, &known.state).map(|deed| {
+            let dropped_by = dropped_by(&deed, &lookup.evidence, &known.record);
+            (dropped_by, deed.news_to(&known.state))
+        });
+        let (dropped_by, news) = told.unwrap_or_default();
+        Self {
+            world,
+            lookup,
+            budget,
+            dropped_by,
+            news,
+            known,
+            look,
+            hold: None,
+            lines: BTreeMap::new(),
+            changes: Vec::new(),
+            notices: Vec::new(),
+            warnings: Vec::new(),
+            passing: false,
+            plan: None,
+            group_gone: false,
+            last_restored: None,
+        }
+    }
+
+    /// Passes over the group until nothing is left to wait for, or time is up.
+    pub(super) async fn run(&mut self) {
+        for pass in 1..=PASSES_MAX {
+            let Some(wait) = self.pass().await else {
+                return;
+            };
+            let waits_here = self.lookup.call.is_some() || wait.is_zero();
+            if !waits_here || pass == PASSES_MAX || !self.budget.allows(wait) {
+                // Sweeps come again by themselves; an event is delivered again.
+                self.passing |= self.lookup.call.is_some();
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            if let Err(error) = self.look_again().await {
+                self.passing |= error.is_passing();
+                let warning = format!("the group could not be looked at again: {error}");
+                self.warnings.push(warning);
+                return;
+            }
+        }
+    }
+
+    /// One look: the time after which another is due, if one is.
+    async fn pass(&mut self) -> Option<Duration> {
+        let (world, now) = (self.world, self.world.now);
+        self.hold = Hold::of(&self.known.record, world.settings.mode, now());
+        // A pause is for the group; the record goes on being kept. Observing changes nothing at all.
+        let paused = matches!(self.hold, Some(Hold::Paused { .. }));
+        let keeps = world.settings.writes && (paused || self.hold.is_none());
+        let mut kept = Kept::default();
+        if keeps && self.known.principals().any_meant() {
+            kept = self.keep_record().await;
+        }
+        let alone = LeftAlone::of(
+            &self.known,
+            &kept,
+            &self.look.actual,
+            &self.dropped_by,
+            now(),
+            keeps && self.hold.is_none(),
+        );
+        let seen_to = self.see_to_rules(&alone).await;
+        self.note(&mut kept);
+        let overtaken = self.remember(kept.unsaved, &alone, &seen_to).await;
+        let settles = kept.settling.values().map(|settling| settling.until).min();
+        match settles {
+            Some(until) => {
+                let left = Duration::try_from(until.duration_since(now()));
+                Some(left.unwrap_or_default() + SETTLED_AFTER)
+            }
+            None => overtaken.then_some(Duration::ZERO),
+        }
+    }
+
+    async fn keep_record(&mut self) -> Kept {
+        let (world, lookup) = (&self.world, self.lookup);
+        let (group, evidence) = (&self.known.group, &lookup.evidence);
+        // A read that does not fit the event is waited for once: it may well be the event that is out of date.
+        if self.plan.is_none() {
+            self.look = settled_read(world, group, evidence, self.look.clone(), self.budget).await;
+        }
+        // EC2 never gives an id out again.
+        let actual = std::mem::take(&mut self.look.actual);
+        self.look.actual = actual.without(&evidence.revoked_ids);
+        let kept = keep(world, &mut self.known, &mut self.look, lookup, &self.news).await;
+        if let Some(error) = &kept.error {
+            self.passing |= error.is_passing();
+            self.warnings
+                .push(format!("the record could not be kept up to date: {error}"));
+        }
+        kept
+    }
+
+    async fn see_to_rules(&mut self, alone: &LeftAlone) -> SeenTo {
+        let mut convergence = Convergence {
+            world: self.world,
+            group: &self.known.group,
+            record: &self.known.record,
+            evidence: &self.lookup.evidence,
+            hold: self.hold.as_ref(),
+            left_alone: &alone.lines,
+            budget: self.budget,
+            actual: self.look.actual.clone(),
+            presumed_absent: BTreeSet::new(),
+            lines: BTreeMap::new(),
+            group_gone: false,
+            last_restored: None,
+        };
+        self.plan = Some(convergence.run().await);
+        convergence.note_present();
+        let Convergence {
+            actual,
+            lines,
+            group_gone,
+            last_restored,
+            ..
+        } = convergence;
+        self.group_gone = group_gone;
+        self.last_restored = last_restored.or(self.last_restored);
+        let restored = lines
+            .values()
+            .filter(|line| line.outcome == RuleOutcome::Restored);
+        let seen_to = SeenTo {
+            restored: restored
+                .map(|line| (line.rule.clone(), line.authorized_at.or(last_restored)))
+                .collect(),
+            actual,
+        };
+        // What waited is told anew by each pass.
+        self.lines.retain(|rule, line| match line.outcome {
+            RuleOutcome::Held => false,
+            RuleOutcome::Superseded => !self.known.record.rules.contains_key(rule),
+            _ => true,
+        });
+        for (rule, line) in lines {
+            let before = self.lines.get(&rule).map(|line| line.outcome);
+            let was_restored = before == Some(RuleOutcome::Restored);
+            if !(was_restored && line.outcome == RuleOutcome::AlreadyPresent) {
+                self.lines.insert(rule, line);
+            }
+        }
+        seen_to
+    }
+
+    /// Takes over what there is to tell of the record.
+    fn note(&mut self, kept: &mut Kept) {
+        // A rule that left may have been taken back since.
+        let left = std::mem::take(&mut kept.lines).into_iter();
+        let recorded = &self.known.record.rules;
+        self.lines
+            .extend(left.filter(|(rule, _)| !recorded.contains_key(rule)));
+        self.changes.append(&mut kept.changes);
+        self.notices.append(&mut kept.notices);
+    }
+
+    /// Writes down what was done. Whether somebody else wrote in between, and may have judged without knowing of it.
+    async fn remember(
+        &mut self,
+        unsaved: Option<GroupState>,
+        alone: &LeftAlone,
+        seen_to: &SeenTo,
+    ) -> bool {
+        let has_facts = unsaved.is_some();
+        let is_news = has_facts || !seen_to.restored.is_empty() || !alone.contests.is_empty();
+        if !self.world.settings.writes || !is_news {
+            return false;
+        }
+        let now = (self.world.now)();
+        let restored = seen_to.restored.iter().map(|(rule, at)| {
+            let ago = at.map_or(Duration::ZERO, |at| at.elapsed());
+            (rule.clone(), now - ago)
+        });
+        let restores = Restores {
+            rules: &restored.collect::<Vec<_>>(),
+            dropped_by: &self.dropped_by,
+        };
+        let (known, contests) = (&mut self.known, &alone.contests);
+        let actual = &seen_to.actual;
+        match remember(&self.world, known, unsaved, restores, contests, actual).await {
+            Ok(remembered) => {
+                self.notices.extend(remembered.notices);
+                remembered.overtaken && self.known.principals().any_meant()
+            }
+            Err(error) => {
+                self.passing |= has_facts && error.is_passing();
+                self.warnings
+                    .push(format!("what was done could not be remembered: {error}"));
+                false
+            }
+        }
+    }
+
+    async fn look_again(&mut self) -> Result<(), ApiError> {
+        self.known.reload(self.world.table).await?;
+        self.look = Look::at_rules(&self.world, &self.known.group).await?;
+        Ok(())
+    }
+
+    pub(super) fn report(mut self, started: &Started) -> Report {
+        self.note_what_did_not_enter();
+        let mut lines = self.lines;
+        let in_order = self.known.record.rules_in_order().into_iter();
+        let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
+        let mut rules: Vec<RuleReport> = in_record.collect();
+        // What is left is about rules that are in the record no more.
+        rules.extend(lines.into_values());
+        let group = self.known.group;
+        let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
+        let mut report = started.report(group, outcome, &reason);
+        report.generation = Some(self.known.record.generation);
+        report.passing = self.passing
+            || rules
+                .iter()
+                .any(|rule| rule.outcome == RuleOutcome::Failed && rule.passing);
+        report.rules = rules;
+        report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
+        report.warnings = self.known.warnings;
+        report.warnings.extend(self.warnings);
+        report.changes = self.changes;
+        report.notices = self.notices;
+        report.timing.restored_ms = self.last_restored.map(|at| millis(at - started.instant));
+        report
+    }
+
+    /// A rule that was gone before anybody looked is in no record, so that nothing else would tell of it.
+    fn note_what_did_not_enter(&mut self) {
+        let by = self.lookup.trigger.principal.as_deref().unwrap_or_default();
+        if self.known.principals().policy(by) != Policy::Follow {
+            return;
+        }
+        let authorized = self.lookup.evidence.authorized.keys();
+        let absent = authorized.filter(|rule| {
+            let is_told_of = self.known.record.rules.contains_key(*rule)
+                || self.known.state.left.contains_key(*rule);
+            !is_told_of && !self.look.actual.contains(rule)
+        });
+        self.notices.extend(absent.map(|rule| {
+            format!(
+                "{rule}, which {by} authorized, was not live any more when it was looked at, so it has not entered the record"
+            )
+        }));
+    }
+}
+
+fn outcome(
+    rules: &[RuleReport],
+    hold: Option<&Hold>,
+    group_gone: bool,
+    group: &GroupId,
+) -> (GroupOutcome, String) {
+    let held = rules
+        .iter()
+        .filter(|rule| rule.outcome == RuleOutcome::Held)
+        .count();
+    match hold {
+        _ if group_gone => (
+            GroupOutcome::Orphaned,
+            format!("the security group {group} does not exist"),
+        ),
+        Some(hold @ Hold::Paused { .. }) => (GroupOutcome::Held, hold.reason()),
+        Some(Hold::Observe | Hold::DryRun) if held > 0 => (
+            GroupOutcome::Observed,
+            format!("{held} missing, left missing in observe mode"),
+        ),
+        _ => conclude(rules),
+    }
+}

@@ -1,0 +1,47 @@
+//! Records that are kept, and what is remembered.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::reconcile::converge::VERIFY_AFTER;
+use crate::reconcile::keep::keep;
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_not_judged_by_a_read_that_was_begun_before_it_had_settled() {
+    let mut followed = record(&[OFFICE]);
+    followed.principals = vec![Principal {
+        arn: "arn:aws:iam::111122223333:role/controller".to_owned(),
+        policy: Policy::Follow,
+        settle_seconds: None,
+    }];
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&followed));
+    let Intent::Reconcile(lookup) = intent(&revoke()) else {
+        panic!("a reconcile")
+    };
+    let missing = MissingReferences::default();
+    let mut world = world(&ec2, &table, &missing);
+    world.now = || now() + SignedDuration::from_secs(10);
+    for (at, settling) in [(now(), 1), ((world.now)(), 0)] {
+        let mut loaded = table.load(&group()).await.expect("readable");
+        let item = loaded.desired.take().expect("there");
+        let mut known = Known::read(&group(), item, loaded).expect("understood");
+        let actual = ActualRules::default();
+        let mut look = Look { actual, at };
+        let kept = keep(&world, &mut known, &mut look, &lookup, &BTreeSet::new()).await;
+        assert_eq!(kept.settling.len(), settling, "read at {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_is_remembered_for_when_it_was_and_not_for_when_it_had_been_verified() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    // Every read lags behind.
+    ec2.state().stale_reads = std::iter::repeat_n(vec![], 9).collect();
+    drop(handled(&ec2, &table, &revoke()).await);
+    let states = table.states.lock().expect("not poisoned");
+    let state = GroupState::from_json(&states[&group()]).expect("readable");
+    // The clock of these tests stands still, so what the reads took shows as an earlier time.
+    let verifying: Duration = VERIFY_AFTER.iter().sum();
+    let restored = now() - SignedDuration::try_from(verifying).expect("short");
+    assert_eq!(state.last_restored(&key(OFFICE)), Some(restored));
+}

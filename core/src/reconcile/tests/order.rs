@@ -1,0 +1,202 @@
+//! The order in which events come does not matter: whatever was done, every order of the same events ends with the
+//! same record.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::decide::plan::plan;
+use crate::desired::{DesiredRecord, Policy, Principal};
+use crate::event::{Evidence, GroupLocator};
+use crate::model::RuleKey;
+
+const RULES: [&str; 7] = [
+    "tcp 80-90 from 10.0.0.0/8",
+    "tcp 80-99 from 10.0.0.0/8",
+    "tcp 443 from 10.0.0.0/8",
+    "udp 53 from ::/0",
+    "tcp 85 from 10.0.0.0/8",
+    "tcp 22 from 192.0.2.0/24",
+    "tcp 20-25 from 192.0.2.0/24",
+];
+
+const STEPS_MAX: usize = 9;
+
+/// Whom the record lists, and which rules are theirs. With rules that several of them change at once, it may depend on
+/// the order which of two decisions comes first.
+const LISTED: [(&str, Policy, &[usize]); 3] = [
+    ("lbc", Policy::Follow, &[0, 1, 4]),
+    ("ack", Policy::Follow, &[2, 5]),
+    ("terraform", Policy::Accept, &[3, 6]),
+];
+
+/// Somebody who is not listed meddles with the rules of all.
+const SOMEBODY: (&str, &[usize]) = ("somebody", &[0, 1, 2, 3, 4, 5, 6]);
+
+#[derive(Debug, Clone)]
+enum Deed {
+    Revoke(Vec<usize>),
+    Authorize(Vec<usize>),
+    RefusedAuthorize,
+}
+
+/// Who does what, and how many seconds after the one before.
+#[derive(Debug, Clone)]
+struct Step {
+    by: &'static str,
+    deed: Deed,
+    after: i64,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let actors = LISTED.map(|(by, _, rules)| (by, rules));
+    let actor = select([actors.as_slice(), &[SOMEBODY]].concat());
+    let step = actor.prop_flat_map(|(by, own)| {
+        let rules = || prop::collection::vec(select(own), 1..3);
+        let deed = prop_oneof![
+            4 => rules().prop_map(Deed::Revoke),
+            3 => rules().prop_map(Deed::Authorize),
+            1 => Just(Deed::RefusedAuthorize),
+        ];
+        (deed, 1..40_i64).prop_map(move |(deed, after)| Step { by, deed, after })
+    });
+    prop::collection::vec(step, 1..STEPS_MAX)
+}
+
+thread_local! {
+    static START: Cell<Option<(Timestamp, Instant)>> = const { Cell::new(None) };
+}
+
+/// The paused clock of the test's runtime.
+fn clock() -> Timestamp {
+    let (at, instant) = START.get().expect("set");
+    at + SignedDuration::try_from(instant.elapsed()).expect("small")
+}
+
+fn arn(role: &str) -> String {
+    format!("arn:aws:iam::111122223333:role/{role}")
+}
+
+/// Does everything to EC2 that takes effect there, and answers with the events.
+fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
+    let mut at = now() - SignedDuration::from_secs(400);
+    let mut events = Vec::new();
+    for step in steps {
+        at += SignedDuration::from_secs(step.after);
+        let mut evidence = Evidence::default();
+        let mut state = ec2.state();
+        let call = match &step.deed {
+            Deed::Revoke(rules) => {
+                let keys = rules.iter().map(|rule| key(RULES[*rule]));
+                let keys: BTreeSet<RuleKey> = keys.collect();
+                if !keys.iter().all(|key| state.live.contains_key(key)) {
+                    continue;
+                }
+                let gone = keys.iter().filter_map(|key| state.live.remove(key));
+                evidence.revoked_ids = gone.filter_map(|rule| rule.id).collect();
+                evidence.revoked = keys;
+                Call::Revoke
+            }
+            Deed::Authorize(rules) => {
+                let keys = rules.iter().map(|rule| key(RULES[*rule]));
+                let keys: BTreeSet<RuleKey> = keys.collect();
+                if keys.iter().any(|key| state.live.contains_key(key)) {
+                    continue;
+                }
+                let made = keys.into_iter().map(|key| {
+                    let id = state.add(&key, None, Default::default());
+                    (key, Some(id))
+                });
+                evidence.authorized = made.collect();
+                Call::Authorize
+            }
+            Deed::RefusedAuthorize => Call::RefusedAuthorize,
+        };
+        events.push(Lookup {
+            scope: group().scope,
+            group: GroupLocator::Id(group().id),
+            trigger: Trigger {
+                event_time: Some(at),
+                principal: Some(arn(step.by)),
+                ..Trigger::default()
+            },
+            call: Some(call),
+            evidence,
+        });
+    }
+    events
+}
+
+/// Hands the events over in an order, some of them more than once, and sweeps until nothing can change any more. What the record holds then: all of it
+/// is live, or superseded by live rules outside of it. Which those are may depend on the order, because nothing is ever
+/// revoked.
+async fn end(steps: &[Step], initial: &[&str], order: &[(usize, bool)]) -> Vec<String> {
+    START.set(Some((now(), Instant::now())));
+    let mut desired = record(initial);
+    desired.principals = LISTED
+        .map(|(role, policy, _)| Principal {
+            arn: arn(role),
+            policy,
+            settle_seconds: None,
+        })
+        .to_vec();
+    let (ec2, table) = (FakeEc2::new(initial), FakeTable::with(&desired));
+    let mut events = done(steps, &ec2);
+    let mut sequence = Vec::new();
+    for (index, again) in order {
+        let Some(index) = index.checked_rem(events.len()) else {
+            break;
+        };
+        sequence.push(events[index].clone());
+        if !again {
+            events.remove(index);
+        }
+    }
+    sequence.append(&mut events);
+    let sweep = Lookup {
+        scope: group().scope,
+        group: GroupLocator::Id(group().id),
+        trigger: Trigger::default(),
+        call: None,
+        evidence: Evidence::default(),
+    };
+    sequence.extend([sweep.clone(), sweep.clone()]);
+    let missing = MissingReferences::default();
+    for (number, lookup) in sequence.iter().enumerate() {
+        if number + 1 == sequence.len() {
+            tokio::time::advance(Duration::from_secs(16 * 60)).await;
+        }
+        let world = World {
+            now: clock,
+            ..world(&ec2, &table, &missing)
+        };
+        let report = reconcile(world, lookup, Budget::of(SECONDS_30)).await;
+        assert!(!report.passing, "{report:#?}");
+    }
+    let item = table.load(&group()).await.expect("a table").desired;
+    let read = DesiredRecord::from_json(&item.expect("a record"), &crate::fakes::account());
+    let recorded = read.expect("readable").record;
+    let actual = ec2.rules_of(&group().id).await.expect("an answer");
+    let plan = plan(&recorded, &actual, &BTreeSet::new());
+    assert!(plan.missing.is_empty(), "{plan:#?}");
+    recorded.rules.keys().map(ToString::to_string).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_order_of_the_same_events_ends_the_same(
+        steps in steps(),
+        initial in prop::sample::subsequence(RULES.to_vec(), 0..=RULES.len()),
+        order in prop::collection::vec(any::<(usize, bool)>(), STEPS_MAX),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        let expected = runtime.block_on(end(&steps, &initial, &[(0, false); STEPS_MAX]));
+        let found = runtime.block_on(end(&steps, &initial, &order));
+        prop_assert_eq!(expected, found);
+    }
+}

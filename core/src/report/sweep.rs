@@ -1,0 +1,120 @@
+//! What came of a sweep.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Report;
+use crate::model::{AccountId, Part, Region, Scope};
+
+/// What a sweep looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// The account.
+    pub account: AccountId,
+    /// The Region.
+    pub region: Region,
+    /// Which of its groups.
+    #[serde(flatten)]
+    pub part: Part,
+}
+
+impl Swept {
+    /// A part of a scope.
+    pub fn new(scope: &Scope, part: Part) -> Self {
+        Self {
+            account: scope.account.clone(),
+            region: scope.region.clone(),
+            part,
+        }
+    }
+}
+
+/// What a sweep left to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HandedOver {
+    /// How many sweeps were asked for.
+    pub sweeps: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a sweep answers: how many groups ended how, and the reports of those that were not converged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SweepReport {
+    /// Counts: `groups`, and one per outcome that occurred.
+    pub sweep: BTreeMap<String, u64>,
+    /// What was looked at, when that is not all groups of the account and Region.
+    #[serde(skip_serializing_if = "is_everything")]
+    pub of: Option<Swept>,
+    /// The groups that were not converged.
+    pub reports: Vec<Report>,
+    /// The converged groups of which there is something to tell all the same: a superseded rule, a change of the record,
+    /// a warning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Report>,
+    /// What others were asked to look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handed_over: Option<HandedOver>,
+    /// Why the sweep could not be finished, when it could not and nobody else was asked to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether another try could help; not part of the output.
+    #[serde(skip)]
+    pub passing: bool,
+    /// What was not looked at; not part of the output.
+    #[serde(skip)]
+    pub rest: Option<Part>,
+    /// Whether any group was looked at; not part of the output.
+    #[serde(skip)]
+    pub reached_any: bool,
+}
+
+fn is_everything(of: &Option<Swept>) -> bool {
+    of.as_ref().is_none_or(|of| of.part.is_all())
+}
+
+impl SweepReport {
+    /// Whether rules are missing for a reason that may pass by itself, so that another try could help.
+    pub fn is_worth_another_try(&self) -> bool {
+        self.passing || self.any_passing()
+    }
+
+    /// Whether any group failed for a reason that may pass by itself.
+    pub fn any_passing(&self) -> bool {
+        let mut reports = self.reports.iter().chain(&self.remarks);
+        reports.any(|report| report.passing)
+    }
+
+    /// Whoever called is not to call again: somebody else sees to it, or nobody can.
+    pub fn no_other_try(&mut self) {
+        self.passing = false;
+        let reports = self.reports.iter_mut().chain(&mut self.remarks);
+        reports.for_each(|report| report.passing = false);
+    }
+
+    /// Two sweeps of one scope as one.
+    #[must_use]
+    pub fn and(mut self, next: Self) -> Self {
+        for (outcome, count) in next.sweep {
+            *self.sweep.entry(outcome).or_default() += count;
+        }
+        self.reports.extend(next.reports);
+        self.remarks.extend(next.remarks);
+        if let (Some(of), Some(next_of)) = (&mut self.of, next.of)
+            && (next.reached_any || next.rest.is_none())
+        {
+            of.part.until = next_of.part.until;
+            if of.part.after == of.part.until {
+                // Once around.
+                of.part = Part::default();
+            }
+        }
+        self.reached_any |= next.reached_any;
+        self.handed_over = next.handed_over;
+        self.reason = next.reason;
+        self.passing = next.passing;
+        self.rest = next.rest;
+        self
+    }
+}

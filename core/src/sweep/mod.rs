@@ -1,0 +1,495 @@
+//! Looking at every recorded group of an account and Region, or of a part of it.
+//!
+//! CloudTrail delivers to EventBridge on best effort, so events go missing. A sweep ends in the same place as the
+//! events would have: it reads up to 200 groups with one describe and reconciles those that differ from their record.
+//! It holds a few pages of records, however many there are, and when it must stop it says where.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::decide::plan::plan;
+use crate::desired::{DesiredRecord, Unreadable};
+use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
+use crate::model::{ActualRules, GroupAddress, GroupId, InvalidIdentifier, Part, Scope};
+use crate::ports::{
+    ApiError, Budget, Calls, GROUPS_PER_READ, Marks, SecurityGroups, Table, Verdict,
+};
+use crate::reconcile::{World, reconcile};
+use crate::report::{GroupOutcome, Report, SweepReport, Swept};
+
+pub(crate) mod parts;
+
+/// How many pages of records are read to fill one describe; of small records, one has enough for several.
+const PAGES_AT_ONCE: usize = 4;
+
+/// What is told after each group: how many are done, and how many are known so far.
+pub type Progress<'a> = &'a dyn Fn(usize, usize);
+
+/// How far a sweep goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// The groups to look at.
+    pub part: Part,
+    /// With so many bytes of reports it leaves the rest to others.
+    pub answer_bytes_max: usize,
+    /// A group that differs is not begun with less time than this left, once any was looked at: it would only fail.
+    pub group_time_min: Duration,
+    /// After so long nothing further is begun for one group, so that one on which EC2 stumbles does not take the time
+    /// of all.
+    pub group_time_max: Duration,
+}
+
+impl Default for Bounds {
+    /// All groups, as long as it takes.
+    fn default() -> Self {
+        Self {
+            part: Part::default(),
+            answer_bytes_max: usize::MAX,
+            group_time_min: Duration::ZERO,
+            group_time_max: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// Reconciles every recorded group of a scope, as far as the bounds and the time go.
+///
+/// The records and rules that are read for many groups at once only tell which groups to look at: those that differ are
+/// read again, because a record may change while a sweep is under way. Groups known to be gone are reported and not
+/// asked about. What could not be looked at is the report's `rest`.
+pub async fn sweep<E: SecurityGroups, T: Table>(
+    world: World<'_, E, T>,
+    scope: &Scope,
+    trigger: &Trigger,
+    bounds: &Bounds,
+    budget: Budget,
+    progress: Progress<'_>,
+) -> SweepReport {
+    let mut look = Look {
+        world,
+        scope,
+        trigger,
+        bounds,
+        budget,
+        progress,
+        tally: Tally::default(),
+        reached: None,
+        known: 0,
+    };
+    let stop = look.at_all().await.err();
+    look.finish(stop)
+}
+
+/// Why a sweep ends before its end.
+enum Stop {
+    /// Its time is over.
+    OutOfTime,
+    /// Its answer is as long as it may be.
+    AnswerFull,
+    /// Something could not be read.
+    Unread { what: &'static str, error: ApiError },
+}
+
+/// A record as it was read, under what should be a group's id.
+struct Recorded {
+    name: String,
+    item: Value,
+    group: Result<GroupId, InvalidIdentifier>,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    /// The group is gone.
+    Orphaned,
+    /// There is something to judge even when nothing is missing.
+    Open,
+}
+
+impl Recorded {
+    fn new((name, item): (String, Value), marks: &Marks) -> Self {
+        let group = name.parse::<GroupId>();
+        let mark = match &group {
+            Ok(id) if marks.orphaned.contains(id) => Mark::Orphaned,
+            Ok(id) if marks.open.contains(id) => Mark::Open,
+            _ => Mark::None,
+        };
+        Self {
+            name,
+            item,
+            group,
+            mark,
+        }
+    }
+
+    /// The group, if EC2 is to be asked about it.
+    fn asked(&self) -> Option<&GroupId> {
+        match self.mark {
+            Mark::Orphaned => None,
+            Mark::None | Mark::Open => self.group.as_ref().ok(),
+        }
+    }
+}
+
+/// A page of records, and what of the part is behind it.
+struct Page {
+    records: Vec<Recorded>,
+    unread: Option<Part>,
+}
+
+async fn page<T: Table>(table: &T, scope: &Scope, part: &Part) -> Result<Page, Stop> {
+    let page = match table.desired_page(scope, part).await {
+        Ok(page) => page,
+        Err(error) => {
+            let what = "records";
+            return Err(Stop::Unread { what, error });
+        }
+    };
+    let read = match &page.last {
+        Some(last) => part.up_to(last),
+        None => part.clone(),
+    };
+    let marks = match page.items.is_empty() {
+        true => Marks::default(),
+        // Not knowing which groups are gone costs a few calls and nothing else.
+        false => table.marks(scope, &read).await.unwrap_or_default(),
+    };
+    let records = page.items.into_iter();
+    Ok(Page {
+        records: records
+            .map(|record| Recorded::new(record, &marks))
+            .collect(),
+        unread: page.last.map(|last| part.behind(&last)),
+    })
+}
+
+/// A sweep under way.
+struct Look<'a, E, T> {
+    world: World<'a, E, T>,
+    scope: &'a Scope,
+    trigger: &'a Trigger,
+    bounds: &'a Bounds,
+    budget: Budget,
+    progress: Progress<'a>,
+    tally: Tally,
+    /// The last group that was looked at.
+    reached: Option<String>,
+    /// How many records were read.
+    known: usize,
+}
+
+impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
+    /// Reads the next page while the groups of the one before are looked at.
+    async fn at_all(&mut self) -> Result<(), Stop> {
+        let (table, scope) = (self.world.table, self.scope);
+        let mut waiting = VecDeque::new();
+        let mut unread = Some(self.bounds.part.clone());
+        loop {
+            let mut failed = None;
+            for _ in 0..PAGES_AT_ONCE {
+                let Some(part) = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ) else {
+                    break;
+                };
+                match page(table, scope, part).await {
+                    Ok(next) => {
+                        self.known += next.records.len();
+                        (self.progress)(self.tally.groups(), self.known);
+                        waiting.extend(next.records);
+                        unread = next.unread;
+                    }
+                    Err(stop) => {
+                        failed = Some(stop);
+                        break;
+                    }
+                }
+            }
+            if waiting.is_empty() {
+                match (failed, &unread) {
+                    (Some(stop), _) => return Err(stop),
+                    (None, None) => return Ok(()),
+                    // Pages may be empty and still not be the last.
+                    (None, Some(_)) => continue,
+                }
+            }
+            let rest = waiting.split_off(waiting.len().min(GROUPS_PER_READ));
+            let records = std::mem::replace(&mut waiting, rest);
+            let wanted = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ);
+            let ahead = async {
+                match wanted {
+                    Some(part) => Some(page(table, scope, part).await),
+                    None => None,
+                }
+            };
+            let (looked, ahead) = tokio::join!(self.at(records.into()), ahead);
+            looked?;
+            if let Some(stop) = failed {
+                return Err(stop);
+            }
+            if let Some(next) = ahead.transpose()? {
+                self.known += next.records.len();
+                waiting.extend(next.records);
+                unread = next.unread;
+            }
+        }
+    }
+
+    /// Looks at up to 200 groups.
+    async fn at(&mut self, records: Vec<Recorded>) -> Result<(), Stop> {
+        let mut chunks = VecDeque::from([records]);
+        while let Some(mut chunk) = chunks.pop_front() {
+            if !self.budget.allows(Duration::ZERO) {
+                return Err(Stop::OutOfTime);
+            }
+            let ids: Vec<GroupId> = chunk.iter().filter_map(Recorded::asked).cloned().collect();
+            let live = match ids.is_empty() {
+                true => Ok(BTreeMap::new()),
+                false => self.world.ec2.ingress_rules(&ids).await,
+            };
+            match live {
+                Ok(live) => self.at_each(chunk, live).await?,
+                Err(error) if error.is_passing() || error.verdict() == Verdict::Denied => {
+                    let what = "groups' rules";
+                    return Err(Stop::Unread { what, error });
+                }
+                // One id that EC2 cannot make sense of refuses the read of all: halve until it stands alone.
+                Err(_) if chunk.len() > 1 => {
+                    let second = chunk.split_off(chunk.len() / 2);
+                    chunks.push_front(second);
+                    chunks.push_front(chunk);
+                }
+                Err(error) => {
+                    for record in chunk {
+                        let group = record.group.ok().map(|id| self.address(id));
+                        let mut report = self.bare(
+                            group,
+                            GroupOutcome::Failed,
+                            format!("the group's rules could not be read: {error}"),
+                        );
+                        report.unread = true;
+                        self.tally.add(report);
+                        self.pass(record.name);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn at_each(
+        &mut self,
+        records: Vec<Recorded>,
+        mut live: BTreeMap<GroupId, ActualRules>,
+    ) -> Result<(), Stop> {
+        for record in records {
+            if !self.budget.allows(Duration::ZERO) {
+                return Err(Stop::OutOfTime);
+            }
+            if self.tally.bytes >= self.bounds.answer_bytes_max {
+                return Err(Stop::AnswerFull);
+            }
+            let Recorded {
+                name,
+                item,
+                group,
+                mark,
+            } = record;
+            match group {
+                Err(error) => {
+                    let reason =
+                        format!("the desired-state record cannot be understood: sk: {error}");
+                    let mut report = self.bare(None, GroupOutcome::Failed, reason);
+                    report.unreadable = true;
+                    self.tally.add(report);
+                }
+                Ok(id) if mark == Mark::Orphaned => {
+                    self.tally.add(gone(self.trigger, self.address(id)));
+                }
+                Ok(id) => {
+                    let actual = live.remove(&id).unwrap_or_default();
+                    let state = State::of(&item, &actual, self.scope);
+                    if let State::Unreadable(unreadable) = state {
+                        let reason = unreadable.to_string();
+                        let group = Some(self.address(id));
+                        let mut report = self.bare(group, GroupOutcome::Failed, reason);
+                        report.unreadable = true;
+                        self.tally.add(report);
+                    } else if mark == Mark::None && matches!(state, State::AsRecorded) {
+                        self.tally.count(GroupOutcome::Converged);
+                    } else if self.reached.is_some()
+                        && !self.budget.allows(self.bounds.group_time_min)
+                    {
+                        return Err(Stop::OutOfTime);
+                    } else {
+                        let report = self.reconcile(id).await;
+                        self.tally.add(report);
+                    }
+                }
+            }
+            self.pass(name);
+        }
+        Ok(())
+    }
+
+    async fn reconcile(&self, id: GroupId) -> Report {
+        let lookup = Lookup {
+            scope: self.scope.clone(),
+            group: GroupLocator::Id(id),
+            trigger: self.trigger.clone(),
+            call: None,
+            evidence: Evidence::default(),
+        };
+        // Each report counts the calls for its own group, so the shared counter is read around it.
+        let before = self.world.calls.counted();
+        let budget = self.budget.at_most(self.bounds.group_time_max);
+        let mut report = reconcile(self.world, &lookup, budget).await;
+        report.calls = made_since(&before, self.world.calls);
+        report
+    }
+
+    fn pass(&mut self, name: String) {
+        self.reached = Some(name);
+        (self.progress)(self.tally.groups(), self.known);
+    }
+
+    fn address(&self, id: GroupId) -> GroupAddress {
+        GroupAddress {
+            scope: self.scope.clone(),
+            id,
+        }
+    }
+
+    fn bare(&self, group: Option<GroupAddress>, outcome: GroupOutcome, reason: String) -> Report {
+        Report::bare(self.trigger.clone(), group, outcome, reason)
+    }
+
+    fn finish(self, stop: Option<Stop>) -> SweepReport {
+        let part = &self.bounds.part;
+        let looked_at = match (&stop, &self.reached) {
+            (Some(_), Some(reached)) => part.up_to(reached),
+            _ => part.clone(),
+        };
+        let rest = stop.as_ref().map(|_| match &self.reached {
+            Some(reached) => part.behind(reached),
+            None => part.clone(),
+        });
+        let passing = match &stop {
+            Some(Stop::Unread { error, .. }) => error.is_passing(),
+            Some(Stop::OutOfTime | Stop::AnswerFull) => true,
+            None => false,
+        };
+        let reached = match &self.reached {
+            Some(reached) => format!("after {reached}"),
+            None => "before the first group".to_owned(),
+        };
+        let reason = stop.map(|stop| match stop {
+            Stop::OutOfTime => format!("the invocation's time ran out {reached}"),
+            Stop::AnswerFull => format!("the answer was full {reached}"),
+            Stop::Unread { what, error } => format!("the {what} could not be read: {error}"),
+        });
+        SweepReport {
+            rest,
+            reached_any: self.reached.is_some(),
+            ..self
+                .tally
+                .finish(Swept::new(self.scope, looked_at), reason, passing)
+        }
+    }
+}
+
+/// What one look at a group comes to.
+enum State {
+    /// Nobody can say what it should hold, whatever else is read of it.
+    Unreadable(Unreadable),
+    /// Nothing at all is to be said of it: it is not paused, and nothing is missing.
+    AsRecorded,
+    Other,
+}
+
+impl State {
+    fn of(item: &Value, actual: &ActualRules, scope: &Scope) -> Self {
+        let record = match DesiredRecord::from_json(item, &scope.account) {
+            Ok(reading) => reading.record,
+            Err(unreadable) => return Self::Unreadable(unreadable),
+        };
+        let plan = plan(&record, actual, &BTreeSet::new());
+        match record.pause.is_none() && plan.missing.is_empty() && plan.superseded.is_empty() {
+            true => Self::AsRecorded,
+            false => Self::Other,
+        }
+    }
+}
+
+fn gone(trigger: &Trigger, group: GroupAddress) -> Report {
+    let reason = format!(
+        "the security group {} was found not to exist; writing its record again has it looked for again",
+        group.id
+    );
+    Report::bare(trigger.clone(), Some(group), GroupOutcome::Orphaned, reason)
+}
+
+fn made_since(before: &BTreeMap<&'static str, u64>, calls: &Calls) -> BTreeMap<&'static str, u64> {
+    let now = calls.counted().into_iter();
+    let made = now.map(|(operation, count)| {
+        (
+            operation,
+            count - before.get(operation).copied().unwrap_or(0),
+        )
+    });
+    made.filter(|(_, count)| *count > 0).collect()
+}
+
+#[derive(Default)]
+struct Tally {
+    outcomes: BTreeMap<GroupOutcome, u64>,
+    reports: Vec<Report>,
+    remarks: Vec<Report>,
+    /// How long the reports are as JSON.
+    bytes: usize,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: GroupOutcome) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
+    fn add(&mut self, report: Report) {
+        self.count(report.outcome);
+        let kept = match report.outcome {
+            GroupOutcome::Converged if report.tells() => &mut self.remarks,
+            GroupOutcome::Converged => return,
+            _ => &mut self.reports,
+        };
+        self.bytes += serde_json::to_vec(&report).map_or(0, |text| text.len());
+        kept.push(report);
+    }
+
+    fn groups(&self) -> usize {
+        usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
+    }
+
+    fn finish(self, of: Swept, reason: Option<String>, passing: bool) -> SweepReport {
+        let mut sweep = BTreeMap::from([
+            ("groups".to_owned(), self.outcomes.values().sum()),
+            (GroupOutcome::Converged.name().to_owned(), 0),
+        ]);
+        sweep.extend(
+            self.outcomes
+                .iter()
+                .map(|(outcome, count)| (outcome.name().to_owned(), *count)),
+        );
+        SweepReport {
+            sweep,
+            of: Some(of),
+            reports: self.reports,
+            remarks: self.remarks,
+            reason,
+            passing,
+            ..SweepReport::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

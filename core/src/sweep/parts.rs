@@ -1,0 +1,341 @@
+//! Sweeps of more groups than one invocation can look at, and of more accounts than one.
+//!
+//! An invocation looks at what it can and hands the rest over: it cuts what is left into parts about as wide as what it
+//! managed, and puts an errand for each into the queue that feeds the function. A part that turns out too large is cut in
+//! the same way. Where there is no queue, or it still holds errands of earlier sweeps, the table remembers how far the sweep
+//! came, and the next one goes on there and ends where it began. So no group of that account and Region waits
+//! for ever, whichever way the rest goes. Other accounts and Regions are swept through the queue only.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::event::{Sweep, Trigger};
+use crate::model::{Part, Scope};
+use crate::ports::{ApiError, Budget, Errand, Errands, Fleet, FleetTable, SecurityGroups, Table};
+use crate::reconcile::World;
+use crate::report::{HandedOver, SweepReport};
+use crate::sweep::{Bounds, sweep};
+
+/// The reports of one answer, in bytes. With the request around it, an answer must fit into an event of 256 KiB (Amazon
+/// EventBridge User Guide, "PutEvents event entry size"); two sweeps may share one.
+const ANSWER_BYTES_MAX: usize = 100_000;
+
+/// The least time to begin a group with; most take a tenth of it.
+const GROUP_TIME_MIN: Duration = Duration::from_secs(2);
+
+/// After so long nothing further is begun for one group of a sweep.
+const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The most errands of one hand-over: nine calls of ten.
+const ERRANDS_MAX: usize = 90;
+
+/// How often a part with groups that fail for a passing reason is looked at.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// How long to wait before that, so that what failed has time to pass.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
+
+/// A sweep to be made, and what there is to make it with.
+pub(crate) struct Round<'a, E, T, Q> {
+    pub(crate) world: World<'a, E, T>,
+    /// The table, with a little more time than the world's.
+    pub(crate) ledger: &'a T,
+    pub(crate) scope: &'a Scope,
+    pub(crate) request: &'a Sweep,
+    pub(crate) queue: Option<&'a Q>,
+    /// How many errands waited when a sweep of everything began.
+    pub(crate) waiting: Option<Result<u64, ApiError>>,
+    /// Whether a role is assumed in other accounts.
+    pub(crate) has_role: bool,
+    pub(crate) budget: Budget,
+}
+
+/// What came of looking.
+struct Looked {
+    report: SweepReport,
+    /// What was looked at.
+    done: Vec<Part>,
+    /// What was not.
+    left: VecDeque<Part>,
+}
+
+impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
+    /// Sweeps as far as it goes, and hands over or remembers the rest.
+    pub(crate) async fn run(&self) -> SweepReport {
+        let fleet = match self.is_whole() {
+            true => self.ledger.fleet().await,
+            false => Ok(Fleet::default()),
+        };
+        let (fleet, unknown) = match fleet {
+            Ok(fleet) => (fleet, None),
+            Err(error) => (Fleet::default(), Some(error)),
+        };
+        let elsewhere = self.send_elsewhere(&fleet).await;
+        let cursor = fleet.scopes.get(self.scope).cloned().flatten();
+        let mut looked = self.look(cursor.as_deref()).await;
+        let passed_on = self.pass_on(&mut looked, elsewhere.asked > 0).await;
+        let mut report = looked.report;
+        if cursor.is_some() && (looked.left.is_empty() || passed_on) {
+            self.remember(&mut report, None).await;
+        }
+        elsewhere.add_to(&mut report);
+        if let Some(error) = unknown {
+            let what = "which accounts and Regions have records, and where the last sweep stopped, is not known";
+            add_reason(&mut report, format!("{what}: {error}"));
+        }
+        report
+    }
+
+    /// Whether this is to be a sweep of the whole scope, and not a part of one.
+    fn is_whole(&self) -> bool {
+        self.request.part.is_all() && self.request.attempt <= 1
+    }
+
+    /// Looks at the groups behind the cursor first, and then at those before it.
+    async fn look(&self, cursor: Option<&str>) -> Looked {
+        let whole = &self.request.part;
+        let mut left = match cursor {
+            Some(cursor) => VecDeque::from([whole.behind(cursor), whole.up_to(cursor)]),
+            None => VecDeque::from([whole.clone()]),
+        };
+        let trigger: &Trigger = &self.request.trigger;
+        let mut done = Vec::new();
+        let mut looked: Option<SweepReport> = None;
+        while let Some(part) = left.pop_front() {
+            let bounds = Bounds {
+                part,
+                answer_bytes_max: ANSWER_BYTES_MAX,
+                group_time_min: GROUP_TIME_MIN,
+                group_time_max: GROUP_TIME_MAX,
+            };
+            let quiet = |_, _| {};
+            let report = sweep(
+                self.world,
+                self.scope,
+                trigger,
+                &bounds,
+                self.budget,
+                &quiet,
+            )
+            .await;
+            let rest = report.rest.clone();
+            if let Some(of) = report.of.as_ref().filter(|_| report.reached_any) {
+                done.push(of.part.clone());
+            }
+            looked = Some(match looked {
+                Some(before) => before.and(report),
+                None => report,
+            });
+            if let Some(rest) = rest {
+                left.push_front(rest);
+                break;
+            }
+        }
+        Looked {
+            report: looked.unwrap_or_default(),
+            done,
+            left,
+        }
+    }
+
+    /// Asks for sweeps of the other accounts and Regions that have records.
+    async fn send_elsewhere(&self, fleet: &Fleet) -> Elsewhere {
+        let others = fleet.scopes.keys().filter(|scope| *scope != self.scope);
+        let (reachable, closed): (Vec<&Scope>, Vec<&Scope>) =
+            others.partition(|other| self.has_role || other.account == self.scope.account);
+        let mut elsewhere = Elsewhere::default();
+        if !self.request.everywhere || !self.world.settings.writes {
+            return elsewhere;
+        }
+        if !closed.is_empty() {
+            elsewhere.leave(closed.len(), "RULEKEEPER_ROLE_NAME is not set");
+        }
+        if reachable.is_empty() {
+            return elsewhere;
+        }
+        let number = reachable.len();
+        let errands: Vec<Errand> = reachable.into_iter().cloned().map(whole).collect();
+        match self.send(&errands).await {
+            Ok(()) => elsewhere.asked = number,
+            Err(Unsent::NoQueue) => elsewhere.leave(number, "RULEKEEPER_SWEEP_QUEUE is not set"),
+            Err(Unsent::Waiting(reason) | Unsent::Failed(reason)) => {
+                elsewhere.leave(number, &reason);
+            }
+        }
+        elsewhere
+    }
+
+    /// Hands over what is left, and groups that failed for a passing reason. Says whether all that is left was.
+    ///
+    /// What Lambda or SQS bring again by themselves stays with them: a sweep that reached no group, and groups of a sweep
+    /// that handed nothing over.
+    async fn pass_on(&self, looked: &mut Looked, asked_elsewhere: bool) -> bool {
+        let Looked { report, done, left } = looked;
+        let stopped = !left.is_empty();
+        let failed = report.any_passing();
+        let is_ours = match stopped {
+            true => report.passing && report.reached_any,
+            // The same message would sweep all of the part again, and the same event everything elsewhere.
+            false => failed && (self.request.attempt > 0 || asked_elsewhere),
+        };
+        if !is_ours {
+            return false;
+        }
+        let mut errands = self.rest(done, left);
+        let attempt = self.request.attempt.max(1);
+        if failed && attempt < ATTEMPTS_MAX {
+            errands.extend(done.iter().map(|part| Errand {
+                attempt: attempt + 1,
+                delay: RETRY_DELAY,
+                ..self.errand(part.clone())
+            }));
+        }
+        if errands.is_empty() {
+            // It was tried often enough; the next round looks again.
+            report.no_other_try();
+            return false;
+        }
+        let why = report.reason.take();
+        let unsent = match self.send(&errands).await {
+            Ok(()) => {
+                let reason = "groups failed for a passing reason".to_owned();
+                report.handed_over = Some(HandedOver {
+                    sweeps: errands.len(),
+                    reason: why.unwrap_or(reason),
+                });
+                report.no_other_try();
+                return stopped;
+            }
+            Err(unsent) => unsent,
+        };
+        let why = why.unwrap_or_default();
+        report.reason = Some(match &unsent {
+            Unsent::NoQueue => why,
+            Unsent::Waiting(problem) | Unsent::Failed(problem) => {
+                format!("{why}, and the rest was not handed over: {problem}")
+            }
+        });
+        if stopped && self.is_whole() {
+            let next = left.front().and_then(|part| part.after.clone());
+            self.remember(report, next.as_deref()).await;
+        }
+        if let Unsent::Waiting(_) = unsent {
+            // The next sweep goes on; calling again at once would only crowd those that are under way.
+            report.no_other_try();
+        }
+        false
+    }
+
+    /// Errands for what is left: its first part in pieces like what was last done.
+    fn rest(&self, done: &[Part], left: &VecDeque<Part>) -> Vec<Errand> {
+        let like = done.last().unwrap_or(&self.request.part);
+        let pieces = left
+            .iter()
+            .enumerate()
+            .flat_map(|(number, rest)| match number {
+                0 => rest.split(like, ERRANDS_MAX - 3),
+                _ => vec![rest.clone()],
+            });
+        pieces.map(|part| self.errand(part)).collect()
+    }
+
+    fn errand(&self, part: Part) -> Errand {
+        Errand {
+            part,
+            ..whole(self.scope.clone())
+        }
+    }
+
+    /// Puts errands into the queue.
+    ///
+    /// Errands are made while others wait, or a part could never be cut. Sweeps of everything are not, or a fleet that
+    /// takes longer than the schedule's interval would have ever more of them.
+    async fn send(&self, errands: &[Errand]) -> Result<(), Unsent> {
+        let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
+            return Err(Unsent::NoQueue);
+        };
+        match &self.waiting {
+            Some(Err(error)) => return Err(Unsent::Failed(error.to_string())),
+            Some(Ok(waiting @ 1..)) => return Err(Unsent::Waiting(still_waiting(*waiting))),
+            Some(Ok(0)) | None => {}
+        }
+        let sent = queue.send(errands).await;
+        sent.map_err(|error| Unsent::Failed(error.to_string()))
+    }
+
+    async fn remember(&self, report: &mut SweepReport, group: Option<&str>) {
+        if !self.world.settings.writes {
+            return;
+        }
+        if let Err(error) = self.ledger.go_on_after(self.scope, group).await {
+            let problem = format!("where to go on could not be noted: {error}");
+            add_reason(report, problem);
+        }
+    }
+}
+
+/// Why errands were not sent.
+enum Unsent {
+    NoQueue,
+    /// Others are still to be done.
+    Waiting(String),
+    Failed(String),
+}
+
+/// What becomes of the other accounts and Regions.
+#[derive(Default)]
+struct Elsewhere {
+    asked: usize,
+    problems: Vec<String>,
+}
+
+impl Elsewhere {
+    fn leave(&mut self, number: usize, problem: &str) {
+        let problem =
+            format!("other accounts or Regions with records were not swept ({number}): {problem}");
+        self.problems.push(problem);
+    }
+
+    fn add_to(self, report: &mut SweepReport) {
+        if self.asked > 0 {
+            let reason = "other accounts or Regions have records".to_owned();
+            let handed_over = report.handed_over.take();
+            report.handed_over = Some(match handed_over {
+                Some(own) => HandedOver {
+                    sweeps: own.sweeps + self.asked,
+                    reason: format!("{}; {reason}", own.reason),
+                },
+                None => HandedOver {
+                    sweeps: self.asked,
+                    reason,
+                },
+            });
+        }
+        for problem in self.problems {
+            add_reason(report, problem);
+        }
+    }
+}
+
+fn add_reason(report: &mut SweepReport, problem: String) {
+    report.reason = Some(match report.reason.take() {
+        Some(reason) => format!("{reason}; {problem}"),
+        None => problem,
+    });
+}
+
+fn whole(scope: Scope) -> Errand {
+    Errand {
+        scope,
+        part: Part::default(),
+        attempt: 1,
+        delay: Duration::ZERO,
+    }
+}
+
+fn still_waiting(waiting: u64) -> String {
+    format!("about {waiting} errands of earlier sweeps still wait in the queue")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use std::sync::Mutex;
+
+use serde_json::json;
+
+use super::*;
+use crate::event::TriggerKind;
+use crate::fakes::{FakeEc2, FakeTable, group, record, refused, world};
+use crate::reconcile::MissingReferences;
+use crate::report::RuleOutcome;
+
+const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
+
+async fn swept(ec2: &FakeEc2, table: &FakeTable) -> SweepReport {
+    let trigger = Trigger {
+        kind: TriggerKind::Sweep,
+        ..Trigger::default()
+    };
+    let missing = MissingReferences::default();
+    let budget = Budget::of(Duration::from_secs(30));
+    let scope = group().scope;
+    sweep(
+        world(ec2, table, &missing),
+        &scope,
+        &trigger,
+        &Bounds::default(),
+        budget,
+        &|_, _| {},
+    )
+    .await
+}
+
+fn another(id: &str) -> GroupAddress {
+    GroupAddress {
+        id: id.parse().expect("an id"),
+        ..group()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_as_recorded_cost_one_read_for_all_and_no_report() {
+    let (ec2, table) = (FakeEc2::new(&[OFFICE]), FakeTable::with(&record(&[OFFICE])));
+    for number in 0..250 {
+        table.put(another(&format!("sg-0{number}")), json!({"rules": []}));
+    }
+    let report = swept(&ec2, &table).await;
+    assert_eq!(report.sweep["groups"], 251);
+    assert_eq!(report.sweep["converged"], 251);
+    assert!(report.reports.is_empty());
+    assert_eq!(
+        ec2.called("DescribeSecurityGroupRules"),
+        2,
+        "200 groups a read"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_differs_is_read_again_before_anything_is_authorized() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    let report = swept(&ec2, &table).await;
+    assert_eq!(report.reports[0].outcome, GroupOutcome::Restored);
+    assert_eq!(ec2.live(), [OFFICE]);
+    // To find out, to decide, to verify.
+    assert_eq!(ec2.called("DescribeSecurityGroupRules"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_converged_group_with_a_superseded_rule_is_remarked_on() {
+    let wider = "tcp 400-500 from 10.0.0.0/8";
+    let (ec2, table) = (FakeEc2::new(&[wider]), FakeTable::with(&record(&[OFFICE])));
+    let report = swept(&ec2, &table).await;
+    assert_eq!(report.sweep["converged"], 1);
+    assert!(report.reports.is_empty());
+    let lines = &report.remarks[0].rules;
+    assert_eq!(lines[0].outcome, RuleOutcome::Superseded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_ec2_cannot_make_sense_of_costs_its_own_group_alone() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    table.put(another("sg-web"), json!({"rules": []}));
+    ec2.state().malformed_groups.insert(another("sg-web").id);
+    let report = swept(&ec2, &table).await;
+    assert_eq!(report.sweep["groups"], 2);
+    assert_eq!(ec2.live(), [OFFICE]);
+    let failed = report
+        .reports
+        .iter()
+        .find(|report| report.outcome == GroupOutcome::Failed);
+    assert!(
+        failed.is_some_and(|report| report.unread),
+        "{:#?}",
+        report.reports
+    );
+    assert_eq!(report.reason, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_known_to_be_gone_is_reported_without_a_call() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    table
+        .orphans
+        .lock()
+        .expect("not poisoned")
+        .insert(group().id);
+    let report = swept(&ec2, &table).await;
+    assert_eq!(report.reports[0].outcome, GroupOutcome::Orphaned);
+    assert_eq!(ec2.calls.counted(), BTreeMap::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_cannot_be_finished_says_why() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    ec2.state()
+        .read_errors
+        .push_back(refused("RequestLimitExceeded"));
+    let report = swept(&ec2, &table).await;
+    assert!(
+        report.passing
+            && report
+                .reason
+                .is_some_and(|reason| reason.contains("RequestLimitExceeded"))
+    );
+
+    *table.error.lock().expect("not poisoned") = Some(refused("AccessDeniedException"));
+    let report = swept(&ec2, &table).await;
+    assert!(!report.passing && report.reason.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_reaches_every_group() {
+    let (ec2, table) = (FakeEc2::new(&[OFFICE]), FakeTable::with(&record(&[OFFICE])));
+    table.put(another("sg-0b"), json!({"rules": "unreadable"}));
+    let (seen, missing) = (Mutex::new(Vec::new()), MissingReferences::default());
+    let (budget, scope) = (Budget::of(Duration::from_secs(30)), group().scope);
+    let progress = |done, total| seen.lock().expect("not poisoned").push((done, total));
+    let report = sweep(
+        world(&ec2, &table, &missing),
+        &scope,
+        &Trigger::default(),
+        &Bounds::default(),
+        budget,
+        &progress,
+    )
+    .await;
+    assert_eq!(
+        *seen.lock().expect("not poisoned"),
+        [(0, 2), (1, 2), (2, 2)]
+    );
+    assert_eq!(report.reports.len(), 1);
+}
