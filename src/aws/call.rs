@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_refused_role_is_told_as_one_and_does_not_pass_by_itself() {
         let error = read_without_role(403, "AccessDenied");
-        assert!(is_refused_role(&error) && !error.is_passing());
+        assert!(is_refused_role(&error) && !error.is_retryable());
         assert_eq!(
             error.to_string(),
             "AssumeRole: AccessDenied: the role arn:aws:iam::444455556666:role/member may not be assumed: said STS; see \
@@ -200,7 +200,7 @@ mod tests {
             read_without_role(400, "ExpiredToken"),
             of_credentials(SdkError::timeout_error("no answer")),
         ] {
-            assert!(error.is_passing() && !is_refused_role(&error), "{error}");
+            assert!(error.is_retryable() && !is_refused_role(&error), "{error}");
             assert_eq!(error.operation, "AssumeRole");
         }
     }

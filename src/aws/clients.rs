@@ -68,7 +68,7 @@ pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) ->
 /// EC2's clients for one Region and one set of credentials.
 #[derive(Debug, Clone)]
 struct Ec2Clients {
-    /// Repeats what fails for a passing reason.
+    /// Repeats what fails for a retryable reason.
     reading: aws_sdk_ec2::Client,
     /// Repeats nothing.
     changing: aws_sdk_ec2::Client,

@@ -38,7 +38,7 @@ const MANAGED_WEIGHTS: [(&str, u32); 4] = [
 /// EC2 in one account and Region, for the time of one piece of work.
 #[derive(Debug, Clone)]
 pub struct Ec2 {
-    /// Repeats what fails for a passing reason.
+    /// Repeats what fails for a retryable reason.
     pub(super) reading: Client,
     /// Never repeats anything: whether an authorize may be sent again is not for the SDK to say.
     pub(super) changing: Client,

@@ -92,7 +92,7 @@ async fn tell(clients: &Clients, batch: &Batch, context: &Context) {
     let budget = Budget::of(remaining(context));
     // A message that comes again is told of when it is done with.
     let done = batch.messages.iter();
-    let done = done.filter(|(_, answer)| !answer.is_worth_another_try());
+    let done = done.filter(|(_, answer)| !answer.is_retryable());
     for (_, answer) in done {
         let told = clients
             .tell(&context.request_id, &json!(answer), budget)
@@ -107,7 +107,7 @@ async fn tell(clients: &Clients, batch: &Batch, context: &Context) {
 
 /// What makes Lambda call again, in a sentence.
 fn retryable(answer: &Answer) -> Option<String> {
-    if !answer.is_worth_another_try() {
+    if !answer.is_retryable() {
         return None;
     }
     let of_sweep = match answer {
@@ -117,13 +117,13 @@ fn retryable(answer: &Answer) -> Option<String> {
     let of_groups = answer
         .reports()
         .into_iter()
-        .filter(|report| report.passing)
+        .filter(|report| report.retryable)
         .map(|report| {
             let group = report
                 .group
                 .as_ref()
                 .map_or_else(|| "no group".to_owned(), ToString::to_string);
-            let rules = report.rules.iter().filter(|rule| rule.passing);
+            let rules = report.rules.iter().filter(|rule| rule.retryable);
             let rules = rules.map(|rule| {
                 format!(
                     "; {}: {}",

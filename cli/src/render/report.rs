@@ -199,7 +199,7 @@ mod tests {
                 )],
             )],
             reason: Some("time ran out".to_owned()),
-            passing: true,
+            retryable: true,
             ..SweepReport::default()
         };
         let expected = "\

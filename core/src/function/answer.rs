@@ -19,7 +19,7 @@ pub struct Batch {
 impl Serialize for Batch {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let failed = self.messages.iter();
-        let failed = failed.filter(|(_, answer)| answer.is_worth_another_try());
+        let failed = failed.filter(|(_, answer)| answer.is_retryable());
         let failed: Vec<_> = failed
             .map(|(id, _)| BTreeMap::from([("itemIdentifier", id)]))
             .collect();
@@ -61,10 +61,10 @@ impl Answer {
 
     /// Whether rules are missing for a reason that may pass by itself, so that another delivery could help. Of a batch
     /// each message has its own answer to that.
-    pub fn is_worth_another_try(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Group(report) => report.passing,
-            Self::Sweep(sweep) => sweep.is_worth_another_try(),
+            Self::Group(report) => report.retryable,
+            Self::Sweep(sweep) => sweep.is_retryable(),
             Self::Batch(_) | Self::Doctor { .. } => false,
         }
     }

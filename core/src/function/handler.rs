@@ -97,7 +97,7 @@ impl<C: TryClouds> Handler<C> {
             }
             Ok(_) if !budget.allows(Duration::ZERO) => Answer::Sweep(Box::new(SweepReport {
                 reason: Some("the invocation's time ran out before this message".to_owned()),
-                passing: true,
+                retryable: true,
                 ..SweepReport::default()
             })),
             Ok(sweep) => self.sweep_in_parts(&sweep, home, budget).await,

@@ -11,7 +11,7 @@
 //!   are answered in either order. A call is answered no earlier than it was made, so whoever waits for a change to
 //!   settle is overtaken by everything that may happen meanwhile. What an invocation may last is Lambda's 30 seconds.
 //! - **Deaths.** An invocation may die wherever it waits for a call, before the call takes effect or after it. Lambda
-//!   repeats an event whose invocation died or failed for a passing reason.
+//!   repeats an event whose invocation died or failed for a retryable reason.
 //! - **Events** are told in whole seconds, and arrive in any order, as late as may be, more than once, or never.
 //! - **EC2** takes a call as a whole or refuses it: a rule that is there, or one that names a group that does not exist. A
 //!   read may show the group as it was before its last change, for up to a second. Calls may end in silence, whether they

@@ -168,7 +168,7 @@ impl Protocol {
         loop {
             let next = running.next.0.clone();
             let asks = match &*next {
-                Next::Ends { passing } => return self.end(state, &running.cause, !passing),
+                Next::Ends { retryable } => return self.end(state, &running.cause, !retryable),
                 Next::Asks(asks) => asks,
             };
             if asks.iter().any(|asked| asked.slot >= CALLS_MAX) {

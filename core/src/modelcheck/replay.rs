@@ -139,7 +139,7 @@ pub(super) enum Next {
     Asks(Vec<Asked>),
     /// It ends; whether it failed, so that Lambda calls again.
     Ends {
-        passing: bool,
+        retryable: bool,
     },
 }
 
@@ -200,7 +200,7 @@ pub(super) fn replay(
         let run = run(&script, cause, template);
         tokio::select! {
             biased;
-            passing = run => Next::Ends { passing },
+            retryable = run => Next::Ends { retryable },
             // Time goes on by itself until something is due, so this is due only when the invocation waits for an answer.
             () = tokio::time::sleep(Duration::from_millis(20 * INVOCATION_MS)) => {
                 Next::Asks(script.asked.take())
@@ -225,7 +225,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
     match cause {
         Cause::Event(event) => {
             let lookup = lookup(event, script.rules);
-            reconcile(world, &lookup, budget).await.passing
+            reconcile(world, &lookup, budget).await.retryable
         }
         Cause::Sweep => {
             let trigger = Trigger {
@@ -241,7 +241,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
                 &|_, _| {},
             )
             .await;
-            report.passing || report.reports.iter().any(|report| report.passing)
+            report.retryable || report.reports.iter().any(|report| report.retryable)
         }
         Cause::Apply(rules) => {
             // Whoever lost a race repeats the command, as its message says.

@@ -46,7 +46,7 @@ impl ApiError {
     }
 
     /// Whether the same call could succeed later with nobody changing anything.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(
             self.verdict(),
             Verdict::Throttled | Verdict::Uncertain | Verdict::Expired
@@ -230,15 +230,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_pass_by_itself_is_passing() {
-        assert!(refused("RequestLimitExceeded").is_passing());
-        assert!(refused("RequestExpired").is_passing());
+    fn only_what_can_pass_by_itself_is_retryable() {
+        assert!(refused("RequestLimitExceeded").is_retryable());
+        assert!(refused("RequestExpired").is_retryable());
         assert!(
             ApiError {
                 failure: Failure::NoAnswer,
                 ..refused("")
             }
-            .is_passing()
+            .is_retryable()
         );
         for code in [
             "UnauthorizedOperation",
@@ -246,7 +246,7 @@ mod tests {
             "InvalidGroup.NotFound",
             "What",
         ] {
-            assert!(!refused(code).is_passing(), "{code}");
+            assert!(!refused(code).is_retryable(), "{code}");
         }
     }
 

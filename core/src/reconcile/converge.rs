@@ -245,7 +245,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
                 // A stale read, and no time was left for another.
                 let mut line = RuleReport::new(key.clone(), RuleOutcome::Failed)
                     .because("EC2 still shows the rule under the id that was revoked");
-                line.passing = true;
+                line.retryable = true;
                 line
             } else {
                 RuleReport::new(key.clone(), RuleOutcome::AlreadyPresent)

@@ -212,7 +212,7 @@ async fn locate<E: SecurityGroups, T>(
         GroupLocator::Id(id) => return Ok(address(id.clone())),
         GroupLocator::DefaultVpcName(name) => name,
     };
-    let (outcome, reason, passing) = match world.ec2.default_vpc_group(name).await {
+    let (outcome, reason, retryable) = match world.ec2.default_vpc_group(name).await {
         Ok(Some(id)) => return Ok(address(id)),
         Ok(None) => {
             let reason = format!(
@@ -223,11 +223,11 @@ async fn locate<E: SecurityGroups, T>(
         }
         Err(error) => {
             let reason = format!("the group named {name:?} could not be looked up: {error}");
-            (GroupOutcome::Failed, reason, error.is_passing())
+            (GroupOutcome::Failed, reason, error.is_retryable())
         }
     };
     let mut report = Report::bare(lookup.trigger.clone(), None, outcome, reason);
-    report.passing = passing;
+    report.retryable = retryable;
     Err(Box::new(report))
 }
 
@@ -257,11 +257,11 @@ impl Started {
         )
     }
 
-    /// Whether rules are missing is unknown then, so a passing reason is worth another delivery.
+    /// Whether rules are missing is unknown then, so a retryable reason is worth another delivery.
     fn unread(&self, group: GroupAddress, error: &ApiError, what: &str) -> Report {
         let reason = format!("the {what} could not be read: {error}");
         let mut report = self.report(group, GroupOutcome::Failed, &reason);
-        report.passing = error.is_passing();
+        report.retryable = error.is_retryable();
         report.unread = true;
         report
     }

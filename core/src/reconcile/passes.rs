@@ -41,7 +41,7 @@ pub(super) struct Work<'a, E, T> {
     notices: Vec<String>,
     warnings: Vec<String>,
     /// Whether another delivery could help, whatever became of the rules.
-    passing: bool,
+    retryable: bool,
     plan: Option<Plan>,
     group_gone: bool,
     last_restored: Option<Instant>,
@@ -80,7 +80,7 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
             changes: Vec::new(),
             notices: Vec::new(),
             warnings: Vec::new(),
-            passing: false,
+            retryable: false,
             plan: None,
             group_gone: false,
             last_restored: None,
@@ -96,12 +96,12 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
             let waits_here = self.lookup.call.is_some() || wait.is_zero();
             if !waits_here || pass == PASSES_MAX || !self.budget.allows(wait) {
                 // Sweeps come again by themselves; an event is delivered again.
-                self.passing |= self.lookup.call.is_some();
+                self.retryable |= self.lookup.call.is_some();
                 return;
             }
             tokio::time::sleep(wait).await;
             if let Err(error) = self.look_again().await {
-                self.passing |= error.is_passing();
+                self.retryable |= error.is_retryable();
                 let warning = format!("the group could not be looked at again: {error}");
                 self.warnings.push(warning);
                 return;
@@ -153,7 +153,7 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         self.look.actual = actual.without(&evidence.revoked_ids);
         let kept = keep(world, &mut self.known, &mut self.look, lookup, &self.news).await;
         if let Some(error) = &kept.error {
-            self.passing |= error.is_passing();
+            self.retryable |= error.is_retryable();
             self.warnings
                 .push(format!("the record could not be kept up to date: {error}"));
         }
@@ -251,7 +251,7 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
                 remembered.overtaken && self.known.principals().any_meant()
             }
             Err(error) => {
-                self.passing |= has_facts && error.is_passing();
+                self.retryable |= has_facts && error.is_retryable();
                 self.warnings
                     .push(format!("what was done could not be remembered: {error}"));
                 false
@@ -277,10 +277,10 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
         report.generation = Some(self.known.record.generation);
-        report.passing = self.passing
+        report.retryable = self.retryable
             || rules
                 .iter()
-                .any(|rule| rule.outcome == RuleOutcome::Failed && rule.passing);
+                .any(|rule| rule.outcome == RuleOutcome::Failed && rule.retryable);
         report.rules = rules;
         report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.known.warnings;

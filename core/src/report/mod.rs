@@ -125,7 +125,7 @@ pub struct RuleReport {
     pub reason: Option<String>,
     /// Whether another try could help; not part of the output.
     #[serde(skip)]
-    pub passing: bool,
+    pub retryable: bool,
     /// When EC2 confirmed that we authorized it, where that is known for this rule by itself; not part of the output.
     #[serde(skip)]
     pub authorized_at: Option<Instant>,
@@ -140,7 +140,7 @@ impl RuleReport {
             rule_id: None,
             error_code: None,
             reason: None,
-            passing: false,
+            retryable: false,
             authorized_at: None,
         }
     }
@@ -223,7 +223,7 @@ pub struct Report {
     pub calls: BTreeMap<&'static str, u64>,
     /// Whether another try could help; not part of the output.
     #[serde(skip)]
-    pub passing: bool,
+    pub retryable: bool,
     /// Whether the record was there and could not be understood; not part of the output.
     #[serde(skip)]
     pub unreadable: bool,
@@ -263,7 +263,7 @@ impl Report {
             notices: Vec::new(),
             timing: Timing::default(),
             calls: BTreeMap::new(),
-            passing: false,
+            retryable: false,
             unreadable: false,
             unread: false,
         }

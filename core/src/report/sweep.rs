@@ -61,7 +61,7 @@ pub struct SweepReport {
     pub reason: Option<String>,
     /// Whether another try could help; not part of the output.
     #[serde(skip)]
-    pub passing: bool,
+    pub retryable: bool,
     /// What was not looked at; not part of the output.
     #[serde(skip)]
     pub rest: Option<Part>,
@@ -76,21 +76,21 @@ fn is_everything(of: &Option<Swept>) -> bool {
 
 impl SweepReport {
     /// Whether rules are missing for a reason that may pass by itself, so that another try could help.
-    pub fn is_worth_another_try(&self) -> bool {
-        self.passing || self.any_passing()
+    pub fn is_retryable(&self) -> bool {
+        self.retryable || self.any_retryable()
     }
 
     /// Whether any group failed for a reason that may pass by itself.
-    pub fn any_passing(&self) -> bool {
+    pub fn any_retryable(&self) -> bool {
         let mut reports = self.reports.iter().chain(&self.remarks);
-        reports.any(|report| report.passing)
+        reports.any(|report| report.retryable)
     }
 
     /// Whoever called is not to call again: somebody else sees to it, or nobody can.
-    pub fn no_other_try(&mut self) {
-        self.passing = false;
+    pub fn without_retry(&mut self) {
+        self.retryable = false;
         let reports = self.reports.iter_mut().chain(&mut self.remarks);
-        reports.for_each(|report| report.passing = false);
+        reports.for_each(|report| report.retryable = false);
     }
 
     /// Two sweeps of one scope as one.
@@ -113,7 +113,7 @@ impl SweepReport {
         self.reached_any |= next.reached_any;
         self.handed_over = next.handed_over;
         self.reason = next.reason;
-        self.passing = next.passing;
+        self.retryable = next.retryable;
         self.rest = next.rest;
         self
     }

@@ -249,7 +249,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
             };
             match live {
                 Ok(live) => self.at_each(chunk, live).await?,
-                Err(error) if error.is_passing() || error.verdict() == Verdict::Denied => {
+                Err(error) if error.is_retryable() || error.verdict() == Verdict::Denied => {
                     let what = "groups' rules";
                     return Err(Stop::Unread { what, error });
                 }
@@ -374,8 +374,8 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
             Some(reached) => part.behind(reached),
             None => part.clone(),
         });
-        let passing = match &stop {
-            Some(Stop::Unread { error, .. }) => error.is_passing(),
+        let retryable = match &stop {
+            Some(Stop::Unread { error, .. }) => error.is_retryable(),
             Some(Stop::OutOfTime | Stop::AnswerFull) => true,
             None => false,
         };
@@ -393,7 +393,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
             reached_any: self.reached.is_some(),
             ..self
                 .tally
-                .finish(Swept::new(self.scope, looked_at), reason, passing)
+                .finish(Swept::new(self.scope, looked_at), reason, retryable)
         }
     }
 }
@@ -469,7 +469,7 @@ impl Tally {
         usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
-    fn finish(self, of: Swept, reason: Option<String>, passing: bool) -> SweepReport {
+    fn finish(self, of: Swept, reason: Option<String>, retryable: bool) -> SweepReport {
         let mut sweep = BTreeMap::from([
             ("groups".to_owned(), self.outcomes.values().sum()),
             (GroupOutcome::Converged.name().to_owned(), 0),
@@ -485,7 +485,7 @@ impl Tally {
             reports: self.reports,
             remarks: self.remarks,
             reason,
-            passing,
+            retryable,
             ..SweepReport::default()
         }
     }

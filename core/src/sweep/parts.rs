@@ -29,7 +29,7 @@ const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most errands of one hand-over: nine calls of ten.
 const ERRANDS_MAX: usize = 90;
 
-/// How often a part with groups that fail for a passing reason is looked at.
+/// How often a part with groups that fail for a retryable reason is looked at.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// How long to wait before that, so that what failed has time to pass.
@@ -165,16 +165,16 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         elsewhere
     }
 
-    /// Hands over what is left, and groups that failed for a passing reason. Says whether all that is left was.
+    /// Hands over what is left, and groups that failed for a retryable reason. Says whether all that is left was.
     ///
     /// What Lambda or SQS bring again by themselves stays with them: a sweep that reached no group, and groups of a sweep
     /// that handed nothing over.
     async fn pass_on(&self, looked: &mut Looked, asked_elsewhere: bool) -> bool {
         let Looked { report, done, left } = looked;
         let stopped = !left.is_empty();
-        let failed = report.any_passing();
+        let failed = report.any_retryable();
         let is_ours = match stopped {
-            true => report.passing && report.reached_any,
+            true => report.retryable && report.reached_any,
             // The same message would sweep all of the part again, and the same event everything elsewhere.
             false => failed && (self.request.attempt > 0 || asked_elsewhere),
         };
@@ -192,18 +192,18 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         }
         if errands.is_empty() {
             // It was tried often enough; the next round looks again.
-            report.no_other_try();
+            report.without_retry();
             return false;
         }
         let why = report.reason.take();
         let unsent = match self.send(&errands).await {
             Ok(()) => {
-                let reason = "groups failed for a passing reason".to_owned();
+                let reason = "groups failed for a retryable reason".to_owned();
                 report.handed_over = Some(HandedOver {
                     sweeps: errands.len(),
                     reason: why.unwrap_or(reason),
                 });
-                report.no_other_try();
+                report.without_retry();
                 return stopped;
             }
             Err(unsent) => unsent,
@@ -221,7 +221,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         }
         if let Unsent::Waiting(_) = unsent {
             // The next sweep goes on; calling again at once would only crowd those that are under way.
-            report.no_other_try();
+            report.without_retry();
         }
         false
     }

@@ -115,7 +115,7 @@ async fn a_sweep_that_cannot_be_finished_says_why() {
         .push_back(refused("RequestLimitExceeded"));
     let report = swept(&ec2, &table).await;
     assert!(
-        report.passing
+        report.retryable
             && report
                 .reason
                 .is_some_and(|reason| reason.contains("RequestLimitExceeded"))
@@ -123,7 +123,7 @@ async fn a_sweep_that_cannot_be_finished_says_why() {
 
     *table.error.lock().expect("not poisoned") = Some(refused("AccessDeniedException"));
     let report = swept(&ec2, &table).await;
-    assert!(!report.passing && report.reason.is_some());
+    assert!(!report.retryable && report.reason.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -351,7 +351,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let actual = match self.read().await {
             Ok(actual) => actual,
             Err(read_error) => {
-                return self.fail_everything(work, &read_error, read_error.is_passing());
+                return self.fail_everything(work, &read_error, read_error.is_retryable());
             }
         };
         let Some(mut work) = self.settle_with(&actual, work, RuleOutcome::RestoredElsewhere, None)
@@ -417,7 +417,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let actual = match self.read().await {
             Ok(actual) => actual,
             Err(read_error) => {
-                return self.fail_everything(work, &read_error, read_error.is_passing());
+                return self.fail_everything(work, &read_error, read_error.is_retryable());
             }
         };
         let reason = format!("the call ended with {} and took effect", error.code());
@@ -523,13 +523,13 @@ impl<E: SecurityGroups> Executor<'_, E> {
     }
 
     /// Ends the execution: nothing that waits can succeed now.
-    fn fail_everything(&mut self, work: Work, error: &ApiError, passing: bool) {
+    fn fail_everything(&mut self, work: Work, error: &ApiError, retryable: bool) {
         let waiting = std::mem::take(&mut self.queue);
         for rule in std::iter::once(work)
             .chain(waiting)
             .flat_map(|work| work.batch.rules)
         {
-            let line = refusal(&rule.key, error, passing);
+            let line = refusal(&rule.key, error, retryable);
             self.execution.reports.entry(rule.key).or_insert(line);
         }
     }
@@ -542,11 +542,11 @@ fn own_reference(group: &GroupId) -> Source {
     })
 }
 
-fn refusal(rule: &RuleKey, error: &ApiError, passing: bool) -> RuleReport {
+fn refusal(rule: &RuleKey, error: &ApiError, retryable: bool) -> RuleReport {
     let mut line =
         RuleReport::new(rule.clone(), RuleOutcome::Failed).because(error.message.clone());
     line.error_code = Some(error.code().to_owned());
-    line.passing = passing;
+    line.retryable = retryable;
     line
 }
 

@@ -222,7 +222,7 @@ async fn a_record_that_cannot_be_understood_is_never_half_used() {
         "{}",
         report.reason
     );
-    assert!(report.unreadable && !report.unread && !report.passing);
+    assert!(report.unreadable && !report.unread && !report.retryable);
     assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 0);
 }
 
@@ -233,7 +233,7 @@ async fn a_group_that_is_gone_is_marked_as_orphaned() {
     let report = handled(&ec2, &table, &revoke()).await;
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 failed"]);
-    assert!(!report.passing);
+    assert!(!report.retryable);
     assert!(
         table
             .marks(&group().scope, &crate::model::Part::default())
@@ -250,21 +250,21 @@ async fn states_that_cannot_be_read_are_worth_another_try_only_if_that_can_help(
         failure: Failure::NoAnswer,
         ..refused("")
     };
-    for (error, passing) in [(silent, true), (refused("UnauthorizedOperation"), false)] {
+    for (error, retryable) in [(silent, true), (refused("UnauthorizedOperation"), false)] {
         let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
         ec2.state().read_errors.push_back(error.clone());
         let report = handled(&ec2, &table, &revoke()).await;
         assert_eq!(
-            (report.outcome, report.passing),
-            (GroupOutcome::Failed, passing)
+            (report.outcome, report.retryable),
+            (GroupOutcome::Failed, retryable)
         );
 
         let ec2 = FakeEc2::new(&[]);
         *table.error.lock().expect("not poisoned") = Some(error);
         let report = handled(&ec2, &table, &revoke()).await;
         assert_eq!(
-            (report.outcome, report.passing),
-            (GroupOutcome::Failed, passing)
+            (report.outcome, report.retryable),
+            (GroupOutcome::Failed, retryable)
         );
         assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 0);
     }
@@ -329,7 +329,7 @@ async fn every_invocation_ends_before_its_deadline() {
         std::iter::repeat_n((refused("RequestLimitExceeded"), false), 999).collect();
     let began = Instant::now();
     let report = handled_within(&ec2, &table, &revoke(), Duration::from_secs(3)).await;
-    assert!(report.passing);
+    assert!(report.retryable);
     assert!(
         began.elapsed() < Duration::from_secs(3),
         "{:?}",

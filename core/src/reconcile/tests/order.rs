@@ -174,7 +174,7 @@ async fn end(steps: &[Step], initial: &[&str], order: &[(usize, bool)]) -> Vec<S
             ..world(&ec2, &table, &missing)
         };
         let report = reconcile(world, lookup, Budget::of(SECONDS_30)).await;
-        assert!(!report.passing, "{report:#?}");
+        assert!(!report.retryable, "{report:#?}");
     }
     let item = table.load(&group()).await.expect("a table").desired;
     let read = DesiredRecord::from_json(&item.expect("a record"), &crate::fakes::account());

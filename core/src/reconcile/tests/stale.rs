@@ -150,5 +150,5 @@ async fn a_stale_read_without_time_for_another_is_no_proof_that_the_rule_is_ther
     )
     .await;
     assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 failed"]);
-    assert!(report.passing);
+    assert!(report.retryable);
 }

@@ -178,7 +178,7 @@ async fn what_one_invocation_cannot_do_is_cut_into_parts_and_each_group_looked_a
     let first = scene.run(&everything()).await;
     let looked_at = first.sweep["groups"];
     assert!((100..1_000).contains(&looked_at), "{looked_at}");
-    assert_eq!((first.reason.as_deref(), first.passing), (None, false));
+    assert_eq!((first.reason.as_deref(), first.retryable), (None, false));
     let handed_over = first.handed_over.expect("the rest");
     let parts = 2_000_u64.div_ceil(looked_at);
     let sweeps = handed_over.sweeps as u64;
@@ -200,7 +200,7 @@ async fn what_one_invocation_cannot_do_is_cut_into_parts_and_each_group_looked_a
 async fn without_a_queue_the_next_sweep_goes_on_and_ends_where_it_began() {
     let mut scene = Scene::new(unreadable(600), None);
     let first = scene.run(&everything()).await;
-    assert!(first.passing, "Lambda calls again, and goes on");
+    assert!(first.retryable, "Lambda calls again, and goes on");
     let reached = scene.cursor().expect("a place to go on at");
     let reason = first.reason.expect("a reason");
     assert!(reason.ends_with(&reached), "{reason}");
@@ -224,7 +224,7 @@ async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
     for _ in 0..4 {
         let report = scene.run(&everything()).await;
         assert_eq!(report.handed_over, None);
-        assert!(!report.is_worth_another_try(), "nobody is to call at once");
+        assert!(!report.is_retryable(), "nobody is to call at once");
         if let Some(reason) = report.reason {
             assert!(
                 reason.contains("about 1 errands of earlier sweeps"),
@@ -282,7 +282,7 @@ async fn a_round_that_comes_back_to_where_it_began_has_looked_at_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_with_groups_that_fail_for_a_passing_reason_is_tried_three_times_in_all() {
+async fn a_part_with_groups_that_fail_for_a_retryable_reason_is_tried_three_times_in_all() {
     let table = FakeTable::with(&record(&["tcp 443 from 10.0.0.0/8"]));
     let mut scene = Scene::new(table, Some(FakeQueue::default()));
     let throttled = (refused("RequestLimitExceeded"), false);
@@ -297,7 +297,7 @@ async fn a_part_with_groups_that_fail_for_a_passing_reason_is_tried_three_times_
     for attempt in 1..=ATTEMPTS_MAX {
         request.attempt = attempt;
         let report = scene.run(&request).await;
-        assert!(!report.is_worth_another_try(), "the message is done with");
+        assert!(!report.is_retryable(), "the message is done with");
         let next: Vec<u32> = scene.take().iter().map(|errand| errand.attempt).collect();
         match attempt < ATTEMPTS_MAX {
             true => assert_eq!(next, [attempt + 1]),
@@ -323,7 +323,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
     let queue = scene.queue.as_ref().expect("a queue");
     *lock(&queue.error) = Some(refused("AccessDeniedException"));
     let report = scene.run(&everything()).await;
-    assert!(report.passing && report.handed_over.is_none());
+    assert!(report.retryable && report.handed_over.is_none());
     assert!(
         report
             .reason
@@ -337,7 +337,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
         ..everything()
     };
     lock(&scene.table.fleet).scopes.clear();
-    assert!(scene.run(&part).await.passing);
+    assert!(scene.run(&part).await.retryable);
     assert_eq!(scene.cursor(), None);
 }
 
@@ -382,7 +382,7 @@ async fn other_accounts_with_records_get_an_errand_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_that_failed_for_a_passing_reason_are_looked_at_anew_when_the_rest_is_handed_over() {
+async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_rest_is_handed_over() {
     let table = unreadable(600);
     let office = json!(record(&["tcp 443 from 10.0.0.0/8"]).to_json());
     table.put(group(), office);
@@ -392,7 +392,7 @@ async fn groups_that_failed_for_a_passing_reason_are_looked_at_anew_when_the_res
     scene.ec2.state().authorize_errors.extend(throttles);
     let report = scene.run(&everything()).await;
     assert!(
-        !report.is_worth_another_try(),
+        !report.is_retryable(),
         "the same event must not hand over twice"
     );
     let errands = scene.take();
@@ -428,7 +428,7 @@ async fn a_sweep_that_reached_no_group_hands_nothing_over() {
         .read_errors
         .push_back(refused("RequestLimitExceeded"));
     let report = scene.run(&everything()).await;
-    assert!(report.passing, "Lambda calls again");
+    assert!(report.retryable, "Lambda calls again");
     assert_eq!((report.handed_over, scene.cursor()), (None, None));
 }
 

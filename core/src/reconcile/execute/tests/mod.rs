@@ -165,7 +165,7 @@ async fn a_rule_on_which_ec2_stumbles_does_not_keep_the_others_out() {
     assert_eq!(restored, 9, "{:#?}", execution.reports);
     let failed = &execution.reports[&key("tcp 3 from 10.0.0.0/8")];
     assert_eq!(failed.error_code.as_deref(), Some("HTTP 500"));
-    assert!(failed.passing, "a server error may pass");
+    assert!(failed.retryable, "a server error may pass");
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ async fn a_group_that_is_gone_ends_everything_at_once() {
         execution
             .reports
             .values()
-            .all(|line| line.outcome == RuleOutcome::Failed && !line.passing)
+            .all(|line| line.outcome == RuleOutcome::Failed && !line.retryable)
     );
 }
 
@@ -320,7 +320,7 @@ async fn throttling_that_does_not_end_stops_in_time_and_is_worth_another_try() {
         execution
             .reports
             .values()
-            .all(|line| line.outcome == RuleOutcome::Failed && line.passing)
+            .all(|line| line.outcome == RuleOutcome::Failed && line.retryable)
     );
     assert!(
         began.elapsed() <= Duration::from_secs(8),
@@ -395,7 +395,7 @@ async fn expired_credentials_are_worth_another_try() {
         &missing,
     )
     .await;
-    assert!(execution.reports.values().all(|line| line.passing));
+    assert!(execution.reports.values().all(|line| line.retryable));
 }
 
 #[tokio::test(start_paused = true)]
