@@ -79,7 +79,7 @@ fn the_policy_allows_exactly_what_the_adapters_call() {
     );
     assert_eq!(of_service("dynamodb:"), dynamodb);
 
-    let mut sqs = operations("src/aws/errands.rs", "sqs");
+    let mut sqs = operations("src/aws/sweep_queue.rs", "sqs");
     // A batch is allowed by the action for one message.
     assert!(sqs.remove("sqs:SendMessageBatch"), "{sqs:?}");
     let lambdas = ["SendMessage", "ReceiveMessage", "DeleteMessage"];

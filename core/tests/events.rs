@@ -72,7 +72,7 @@ fn every_sample_is_read_as_the_readme_says() {
         let found = match intent(&read(&file)) {
             Intent::Reconcile(_) => "reconciles",
             Intent::Sweep(_) => "sweeps",
-            Intent::Errands(_) => "errands",
+            Intent::SweepTasks(_) => "tasks",
             Intent::Doctor(_) => "says",
             Intent::Ignore(_) => "`ignored`",
         };
@@ -283,7 +283,7 @@ fn records_that_aws_wrote_are_read() {
         match intent(&event) {
             Intent::Reconcile(lookup) => assert!(!lookup.evidence.revoked.is_empty(), "{name}"),
             Intent::Ignore(ignored) => assert!(masked, "{name}: {}", ignored.reason),
-            other @ (Intent::Sweep(_) | Intent::Errands(_) | Intent::Doctor(_)) => {
+            other @ (Intent::Sweep(_) | Intent::SweepTasks(_) | Intent::Doctor(_)) => {
                 panic!("{name}: {other:?}")
             }
         }

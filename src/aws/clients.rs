@@ -15,7 +15,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use super::pace::Pacer;
-use super::{DynamoTable, Ec2, SqsErrands};
+use super::{DynamoTable, Ec2, SqsSweepQueue};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::{Budget, Calls, Clouds, Pace, SESSION_NAME};
 
@@ -213,7 +213,7 @@ impl Clients {
 impl Clouds for Clients {
     type Ec2 = Ec2;
     type Table = DynamoTable;
-    type Errands = SqsErrands;
+    type SweepQueue = SqsSweepQueue;
 
     fn has_role(&self) -> bool {
         self.role_name.is_some()
@@ -243,8 +243,8 @@ impl Clouds for Clients {
         (ec2, self.table(calls, budget))
     }
 
-    fn errands(&self, calls: &Calls, budget: Budget) -> Option<SqsErrands> {
-        Some(SqsErrands {
+    fn sweep_queue(&self, calls: &Calls, budget: Budget) -> Option<SqsSweepQueue> {
+        Some(SqsSweepQueue {
             url: self.sweep_queue.clone()?,
             client: aws_sdk_sqs::Client::new(&self.config),
             calls: calls.clone(),

@@ -97,7 +97,7 @@ impl<'a> Player<'a> {
     async fn play(&self, saved: &Saved) -> Result<Answer, Failure> {
         let (trigger, group, account, sweep) = match intent(&saved.event) {
             Intent::Ignore(ignored) => (ignored.trigger, None, None, None),
-            Intent::Errands(_) => {
+            Intent::SweepTasks(_) => {
                 let reason =
                     "messages of a queue are for the function; replay what is in their bodies";
                 let reason = reason.to_owned();

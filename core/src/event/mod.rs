@@ -25,7 +25,7 @@ pub enum Intent {
     /// Look at every group with a record.
     Sweep(Sweep),
     /// Do what the messages of a queue ask for.
-    Errands(Vec<Message>),
+    SweepTasks(Vec<Message>),
     /// Say what the role allows.
     Doctor(Examination),
     /// Nothing to do.

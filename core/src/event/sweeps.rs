@@ -72,12 +72,12 @@ pub(super) fn messages(records: &Value) -> Intent {
         sweep: record["body"]
             .as_str()
             .ok_or_else(|| "the message has no body".to_owned())
-            .and_then(read_errand),
+            .and_then(read_task),
     };
-    Intent::Errands(records.iter().map(read).collect())
+    Intent::SweepTasks(records.iter().map(read).collect())
 }
 
-fn read_errand(body: &str) -> Result<Sweep, String> {
+fn read_task(body: &str) -> Result<Sweep, String> {
     let body: Value = serde_json::from_str(body)
         .map_err(|error| format!("the message's body is not JSON: {error}"))?;
     let Some(request) = body.get("sweep") else {

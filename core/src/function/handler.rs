@@ -10,7 +10,7 @@ use super::permissions::{self, TryClouds};
 use super::{Answer, Batch, Home};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
-use crate::ports::{Budget, Calls, Errands, FleetTable, Pace};
+use crate::ports::{Budget, Calls, FleetTable, Pace, SweepQueue};
 use crate::reconcile::{MissingReferences, Settings, World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport};
 use crate::sweep::parts::Round;
@@ -66,10 +66,10 @@ impl<C: TryClouds> Handler<C> {
             }
             Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
             Intent::Sweep(request) => self.sweep_in_parts(&request, home, budget).await,
-            Intent::Errands(messages) => {
+            Intent::SweepTasks(messages) => {
                 let mut answers = Vec::new();
                 for message in messages {
-                    let answer = self.errand(message.sweep, home, budget).await;
+                    let answer = self.task(message.sweep, home, budget).await;
                     answers.push((message.id, answer));
                 }
                 Answer::Batch(Batch { messages: answers })
@@ -89,7 +89,7 @@ impl<C: TryClouds> Handler<C> {
     }
 
     /// Does what a message asks for. A message that nobody understands is done with: another delivery could not help.
-    async fn errand(&self, sweep: Result<Sweep, String>, home: &Home, budget: Budget) -> Answer {
+    async fn task(&self, sweep: Result<Sweep, String>, home: &Home, budget: Budget) -> Answer {
         match sweep {
             Err(reason) => {
                 let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
@@ -159,8 +159,8 @@ impl<C: TryClouds> Handler<C> {
         };
         let calls = Calls::default();
         let foreign = home.is_foreign(&scope.account);
-        let queue = self.clouds.errands(&calls, budget);
-        // Sweeps of everything are begun by the schedule, and errands are made by those: errands that wait when a sweep of
+        let queue = self.clouds.sweep_queue(&calls, budget);
+        // Sweeps of everything are begun by the schedule, and tasks are made by those: tasks that wait when a sweep of
         // everything begins are from an earlier one.
         let waiting = match (&queue, request.attempt) {
             (Some(queue), 0) => Some(queue.waiting().await),

@@ -18,7 +18,7 @@ use crate::desired::DesiredRecord;
 use crate::event::Examination;
 use crate::function::Home;
 use crate::model::{GroupAddress, GroupId, IngressRule, Part, Scope};
-use crate::ports::{ApiError, Budget, Calls, Clouds, Errands, Failure, Pace, Table, Verdict};
+use crate::ports::{ApiError, Budget, Calls, Clouds, Failure, Pace, SweepQueue, Table, Verdict};
 
 mod sample;
 #[cfg(test)]
@@ -215,7 +215,7 @@ async fn at_home<C: TryClouds>(clouds: &C, scope: &Scope, budget: Budget) -> Vec
     let (sample, mut checks) = read_table(&table, scope).await;
     checks.extend(write_table(&table, scope, Whose::Function).await);
     checks.extend(try_ec2(&ec2, scope, &sample, Whose::Function).await);
-    if let Some(queue) = clouds.errands(&Calls::default(), budget) {
+    if let Some(queue) = clouds.sweep_queue(&Calls::default(), budget) {
         let waiting = queue.waiting().await.map(drop);
         checks.push(Whose::Function.tried(
             "sqs:GetQueueAttributes",

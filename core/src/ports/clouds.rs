@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::{Budget, Calls, Errands, FleetTable, SecurityGroups, Table};
+use super::{Budget, Calls, FleetTable, SecurityGroups, SweepQueue, Table};
 use crate::model::Scope;
 
 /// How our sessions of a role in another account are named.
@@ -15,7 +15,7 @@ pub trait Clouds {
     /// The table.
     type Table: Table + FleetTable;
     /// The queue that feeds the function.
-    type Errands: Errands;
+    type SweepQueue: SweepQueue;
 
     /// Whether a role is assumed in accounts that are not ours.
     fn has_role(&self) -> bool;
@@ -32,7 +32,7 @@ pub trait Clouds {
     ) -> impl Future<Output = (Self::Ec2, Self::Table)>;
 
     /// The queue, if there is one.
-    fn errands(&self, calls: &Calls, budget: Budget) -> Option<Self::Errands>;
+    fn sweep_queue(&self, calls: &Calls, budget: Budget) -> Option<Self::SweepQueue>;
 }
 
 /// How fast EC2 may be called.

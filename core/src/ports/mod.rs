@@ -16,5 +16,5 @@ pub use calls::Calls;
 pub use clouds::{Clouds, Pace, SESSION_NAME};
 pub use ec2::{Authorized, GROUPS_PER_READ, SecurityGroups};
 pub use error::{ApiError, Failure, Verdict, without_encoded_part};
-pub use queue::{Errand, Errands};
+pub use queue::{SweepQueue, SweepTask};
 pub use table::{DesiredPage, Fleet, FleetTable, Loaded, Marks, NewGeneration, Table, WriteError};

@@ -8,7 +8,7 @@ use crate::model::{Part, Scope};
 
 /// A sweep that somebody else is to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Errand {
+pub struct SweepTask {
     /// Where.
     pub scope: Scope,
     /// Which groups.
@@ -20,10 +20,10 @@ pub struct Errand {
 }
 
 /// The queue that feeds the function.
-pub trait Errands {
-    /// How many errands wait or are under way, about.
+pub trait SweepQueue {
+    /// How many tasks wait or are under way, about.
     fn waiting(&self) -> impl Future<Output = Result<u64, ApiError>>;
 
-    /// Puts errands into the queue. After an error some of them may be there.
-    fn send(&self, errands: &[Errand]) -> impl Future<Output = Result<(), ApiError>>;
+    /// Puts tasks into the queue. After an error some of them may be there.
+    fn send(&self, tasks: &[SweepTask]) -> impl Future<Output = Result<(), ApiError>>;
 }

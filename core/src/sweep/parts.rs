@@ -1,8 +1,8 @@
 //! Sweeps of more groups than one invocation can look at, and of more accounts than one.
 //!
 //! An invocation looks at what it can and hands the rest over: it cuts what is left into parts about as wide as what it
-//! managed, and puts an errand for each into the queue that feeds the function. A part that turns out too large is cut in
-//! the same way. Where there is no queue, or it still holds errands of earlier sweeps, the table remembers how far the sweep
+//! managed, and puts a task for each into the queue that feeds the function. A part that turns out too large is cut in
+//! the same way. Where there is no queue, or it still holds tasks of earlier sweeps, the table remembers how far the sweep
 //! came, and the next one goes on there and ends where it began. So no group of that account and Region waits
 //! for ever, whichever way the rest goes. Other accounts and Regions are swept through the queue only.
 
@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use crate::event::{Sweep, Trigger};
 use crate::model::{Part, Scope};
-use crate::ports::{ApiError, Budget, Errand, Errands, Fleet, FleetTable, SecurityGroups, Table};
+use crate::ports::{
+    ApiError, Budget, Fleet, FleetTable, SecurityGroups, SweepQueue, SweepTask, Table,
+};
 use crate::reconcile::World;
 use crate::report::{HandedOver, SweepReport};
 use crate::sweep::{Bounds, sweep};
@@ -26,8 +28,8 @@ const GROUP_TIME_MIN: Duration = Duration::from_secs(2);
 /// After so long nothing further is begun for one group of a sweep.
 const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The most errands of one hand-over: nine calls of ten.
-const ERRANDS_MAX: usize = 90;
+/// The most tasks of one hand-over: nine calls of ten.
+const TASKS_MAX: usize = 90;
 
 /// How often a part with groups that fail for a retryable reason is looked at.
 const ATTEMPTS_MAX: u32 = 3;
@@ -43,7 +45,7 @@ pub(crate) struct Round<'a, E, T, Q> {
     pub(crate) scope: &'a Scope,
     pub(crate) request: &'a Sweep,
     pub(crate) queue: Option<&'a Q>,
-    /// How many errands waited when a sweep of everything began.
+    /// How many tasks waited when a sweep of everything began.
     pub(crate) waiting: Option<Result<u64, ApiError>>,
     /// Whether a role is assumed in other accounts.
     pub(crate) has_role: bool,
@@ -59,7 +61,7 @@ struct Looked {
     left: VecDeque<Part>,
 }
 
-impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
+impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q> {
     /// Sweeps as far as it goes, and hands over or remembers the rest.
     pub(crate) async fn run(&self) -> SweepReport {
         let fleet = match self.is_whole() {
@@ -154,8 +156,8 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
             return elsewhere;
         }
         let number = reachable.len();
-        let errands: Vec<Errand> = reachable.into_iter().cloned().map(whole).collect();
-        match self.send(&errands).await {
+        let tasks: Vec<SweepTask> = reachable.into_iter().cloned().map(whole).collect();
+        match self.send(&tasks).await {
             Ok(()) => elsewhere.asked = number,
             Err(Unsent::NoQueue) => elsewhere.leave(number, "RULEKEEPER_SWEEP_QUEUE is not set"),
             Err(Unsent::Waiting(reason) | Unsent::Failed(reason)) => {
@@ -181,26 +183,26 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         if !is_ours {
             return false;
         }
-        let mut errands = self.rest(done, left);
+        let mut tasks = self.rest(done, left);
         let attempt = self.request.attempt.max(1);
         if failed && attempt < ATTEMPTS_MAX {
-            errands.extend(done.iter().map(|part| Errand {
+            tasks.extend(done.iter().map(|part| SweepTask {
                 attempt: attempt + 1,
                 delay: RETRY_DELAY,
-                ..self.errand(part.clone())
+                ..self.task(part.clone())
             }));
         }
-        if errands.is_empty() {
+        if tasks.is_empty() {
             // It was tried often enough; the next round looks again.
             report.without_retry();
             return false;
         }
         let why = report.reason.take();
-        let unsent = match self.send(&errands).await {
+        let unsent = match self.send(&tasks).await {
             Ok(()) => {
                 let reason = "groups failed for a retryable reason".to_owned();
                 report.handed_over = Some(HandedOver {
-                    sweeps: errands.len(),
+                    sweeps: tasks.len(),
                     reason: why.unwrap_or(reason),
                 });
                 report.without_retry();
@@ -226,31 +228,31 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
         false
     }
 
-    /// Errands for what is left: its first part in pieces like what was last done.
-    fn rest(&self, done: &[Part], left: &VecDeque<Part>) -> Vec<Errand> {
+    /// SweepQueue for what is left: its first part in pieces like what was last done.
+    fn rest(&self, done: &[Part], left: &VecDeque<Part>) -> Vec<SweepTask> {
         let like = done.last().unwrap_or(&self.request.part);
         let pieces = left
             .iter()
             .enumerate()
             .flat_map(|(number, rest)| match number {
-                0 => rest.split(like, ERRANDS_MAX - 3),
+                0 => rest.split(like, TASKS_MAX - 3),
                 _ => vec![rest.clone()],
             });
-        pieces.map(|part| self.errand(part)).collect()
+        pieces.map(|part| self.task(part)).collect()
     }
 
-    fn errand(&self, part: Part) -> Errand {
-        Errand {
+    fn task(&self, part: Part) -> SweepTask {
+        SweepTask {
             part,
             ..whole(self.scope.clone())
         }
     }
 
-    /// Puts errands into the queue.
+    /// Puts tasks into the queue.
     ///
-    /// Errands are made while others wait, or a part could never be cut. Sweeps of everything are not, or a fleet that
+    /// SweepQueue are made while others wait, or a part could never be cut. Sweeps of everything are not, or a fleet that
     /// takes longer than the schedule's interval would have ever more of them.
-    async fn send(&self, errands: &[Errand]) -> Result<(), Unsent> {
+    async fn send(&self, tasks: &[SweepTask]) -> Result<(), Unsent> {
         let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
             return Err(Unsent::NoQueue);
         };
@@ -259,7 +261,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
             Some(Ok(waiting @ 1..)) => return Err(Unsent::Waiting(still_waiting(*waiting))),
             Some(Ok(0)) | None => {}
         }
-        let sent = queue.send(errands).await;
+        let sent = queue.send(tasks).await;
         sent.map_err(|error| Unsent::Failed(error.to_string()))
     }
 
@@ -274,7 +276,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: Errands> Round<'_, E, T, Q> {
     }
 }
 
-/// Why errands were not sent.
+/// Why tasks were not sent.
 enum Unsent {
     NoQueue,
     /// Others are still to be done.
@@ -324,8 +326,8 @@ fn add_reason(report: &mut SweepReport, problem: String) {
     });
 }
 
-fn whole(scope: Scope) -> Errand {
-    Errand {
+fn whole(scope: Scope) -> SweepTask {
+    SweepTask {
         scope,
         part: Part::default(),
         attempt: 1,
@@ -334,7 +336,7 @@ fn whole(scope: Scope) -> Errand {
 }
 
 fn still_waiting(waiting: u64) -> String {
-    format!("about {waiting} errands of earlier sweeps still wait in the queue")
+    format!("about {waiting} tasks of earlier sweeps still wait in the queue")
 }
 
 #[cfg(test)]

@@ -33,25 +33,25 @@ impl FleetTable for FakeTable {
     }
 }
 
-/// A queue that keeps errands and refuses them on request.
+/// A queue that keeps tasks and refuses them on request.
 #[derive(Default)]
 struct FakeQueue {
-    errands: Mutex<VecDeque<Errand>>,
+    tasks: Mutex<VecDeque<SweepTask>>,
     error: Mutex<Option<ApiError>>,
 }
 
-impl Errands for FakeQueue {
+impl SweepQueue for FakeQueue {
     async fn waiting(&self) -> Result<u64, ApiError> {
-        let errands = lock(&self.errands);
-        Ok(errands.len() as u64)
+        let tasks = lock(&self.tasks);
+        Ok(tasks.len() as u64)
     }
 
-    async fn send(&self, errands: &[Errand]) -> Result<(), ApiError> {
+    async fn send(&self, tasks: &[SweepTask]) -> Result<(), ApiError> {
         if let Some(error) = &*lock(&self.error) {
             return Err(error.clone());
         }
-        let mut queue = lock(&self.errands);
-        queue.extend(errands.iter().cloned());
+        let mut queue = lock(&self.tasks);
+        queue.extend(tasks.iter().cloned());
         Ok(())
     }
 }
@@ -135,17 +135,17 @@ impl Scene {
         report
     }
 
-    /// Does what the queue asks for until it is empty; says how long the longest chain of errands was.
+    /// Does what the queue asks for until it is empty; says how long the longest chain of tasks was.
     async fn work_off(&mut self) -> usize {
         let mut longest = 0;
-        let mut generation: Vec<Errand> = self.take();
+        let mut generation: Vec<SweepTask> = self.take();
         while !generation.is_empty() {
             longest += 1;
             let mut next = Vec::new();
-            for errand in generation {
+            for task in generation {
                 let request = Sweep {
-                    part: errand.part,
-                    attempt: errand.attempt,
+                    part: task.part,
+                    attempt: task.attempt,
                     ..everything()
                 };
                 let request = Sweep {
@@ -161,9 +161,9 @@ impl Scene {
         longest
     }
 
-    fn take(&self) -> Vec<Errand> {
+    fn take(&self) -> Vec<SweepTask> {
         let queue = self.queue.as_ref().expect("a queue");
-        lock(&queue.errands).drain(..).collect()
+        lock(&queue.tasks).drain(..).collect()
     }
 
     fn cursor(&self) -> Option<String> {
@@ -220,14 +220,14 @@ async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
     let waiting = whole(group().scope);
     let mut scene = Scene::new(unreadable(600), Some(FakeQueue::default()));
     let queue = scene.queue.as_ref().expect("a queue");
-    lock(&queue.errands).push_back(waiting);
+    lock(&queue.tasks).push_back(waiting);
     for _ in 0..4 {
         let report = scene.run(&everything()).await;
         assert_eq!(report.handed_over, None);
         assert!(!report.is_retryable(), "nobody is to call at once");
         if let Some(reason) = report.reason {
             assert!(
-                reason.contains("about 1 errands of earlier sweeps"),
+                reason.contains("about 1 tasks of earlier sweeps"),
                 "{reason}"
             );
         }
@@ -255,11 +255,8 @@ async fn a_round_that_goes_on_where_another_stopped_is_handed_over_whole_and_beg
         None,
         "the next round begins at the beginning"
     );
-    let errands = lock(&scene.queue.as_ref().expect("a queue").errands).len();
-    assert!(
-        errands < 20,
-        "parts are as wide as what was done: {errands}"
-    );
+    let tasks = lock(&scene.queue.as_ref().expect("a queue").tasks).len();
+    assert!(tasks < 20, "parts are as wide as what was done: {tasks}");
     scene.work_off().await;
     assert_eq!(scene.told.len(), 2_000);
     assert!(scene.told.values().all(|times| *times == 1));
@@ -298,7 +295,7 @@ async fn a_part_with_groups_that_fail_for_a_retryable_reason_is_tried_three_time
         request.attempt = attempt;
         let report = scene.run(&request).await;
         assert!(!report.is_retryable(), "the message is done with");
-        let next: Vec<u32> = scene.take().iter().map(|errand| errand.attempt).collect();
+        let next: Vec<u32> = scene.take().iter().map(|task| task.attempt).collect();
         match attempt < ATTEMPTS_MAX {
             true => assert_eq!(next, [attempt + 1]),
             false => assert!(next.is_empty(), "{next:?}"),
@@ -382,7 +379,8 @@ async fn other_accounts_with_records_get_an_errand_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_rest_is_handed_over() {
+async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_rest_is_handed_over()
+{
     let table = unreadable(600);
     let office = json!(record(&["tcp 443 from 10.0.0.0/8"]).to_json());
     table.put(group(), office);
@@ -395,13 +393,10 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
         !report.is_retryable(),
         "the same event must not hand over twice"
     );
-    let errands = scene.take();
-    let again: Vec<&Errand> = errands
-        .iter()
-        .filter(|errand| errand.attempt == 2)
-        .collect();
+    let tasks = scene.take();
+    let again: Vec<&SweepTask> = tasks.iter().filter(|task| task.attempt == 2).collect();
     let [again] = again[..] else {
-        panic!("one errand for what was looked at: {errands:?}")
+        panic!("one task for what was looked at: {tasks:?}")
     };
     assert_eq!(again.delay, RETRY_DELAY);
     assert!(again.part.contains(group().id.as_str()));
@@ -413,7 +408,7 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
     };
     // It fills its answer once more, and this is the last time that it is tried.
     scene.run(&request(ATTEMPTS_MAX)).await;
-    assert!(scene.take().iter().all(|errand| errand.attempt == 1));
+    assert!(scene.take().iter().all(|task| task.attempt == 1));
     scene.ec2.state().authorize_errors.clear();
     scene.run(&request(2)).await;
     assert_eq!(scene.ec2.live(), ["tcp 443 from 10.0.0.0/8"]);

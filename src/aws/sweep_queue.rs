@@ -7,22 +7,22 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::call::{CountAttempts, within};
-use rulekeeper_core::ports::{ApiError, Calls, Errand, Errands, Failure};
+use rulekeeper_core::ports::{ApiError, Calls, Failure, SweepQueue, SweepTask};
 
 /// SQS takes ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
 const MESSAGES_PER_CALL: usize = 10;
 
 /// A queue of SQS, for the time of one piece of work.
 #[derive(Debug, Clone)]
-pub struct SqsErrands {
+pub struct SqsSweepQueue {
     pub(super) client: aws_sdk_sqs::Client,
     pub(super) url: String,
     pub(super) calls: Calls,
-    /// The latest moment to wait for an answer: errands are sent when the time for groups is over.
+    /// The latest moment to wait for an answer: tasks are sent when the time for groups is over.
     pub(super) deadline: Instant,
 }
 
-impl SqsErrands {
+impl SqsSweepQueue {
     fn counting(&self, operation: &'static str) -> CountAttempts {
         CountAttempts {
             calls: self.calls.clone(),
@@ -31,7 +31,7 @@ impl SqsErrands {
     }
 }
 
-impl Errands for SqsErrands {
+impl SweepQueue for SqsSweepQueue {
     async fn waiting(&self) -> Result<u64, ApiError> {
         const OPERATION: &str = "GetQueueAttributes";
         use QueueAttributeName as Name;
@@ -52,14 +52,14 @@ impl Errands for SqsErrands {
         Ok(counts.iter().filter_map(count).sum())
     }
 
-    async fn send(&self, errands: &[Errand]) -> Result<(), ApiError> {
+    async fn send(&self, tasks: &[SweepTask]) -> Result<(), ApiError> {
         const OPERATION: &str = "SendMessageBatch";
-        for errands in errands.chunks(MESSAGES_PER_CALL) {
-            let entries = errands.iter().enumerate().map(|(number, errand)| {
+        for tasks in tasks.chunks(MESSAGES_PER_CALL) {
+            let entries = tasks.iter().enumerate().map(|(number, task)| {
                 SendMessageBatchRequestEntry::builder()
                     .id(number.to_string())
-                    .message_body(body(errand))
-                    .set_delay_seconds(delay_seconds(errand.delay))
+                    .message_body(body(task))
+                    .set_delay_seconds(delay_seconds(task.delay))
                     .build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>();
@@ -76,7 +76,7 @@ impl Errands for SqsErrands {
                 let message = format!(
                     "{} of {} messages were refused, the first with {}: {}",
                     answer.failed().len(),
-                    errands.len(),
+                    tasks.len(),
                     first.code(),
                     first.message().unwrap_or_default()
                 );
@@ -88,11 +88,11 @@ impl Errands for SqsErrands {
 }
 
 /// The same request that anybody may make of the function.
-fn body(errand: &Errand) -> String {
+fn body(task: &SweepTask) -> String {
     let mut request = json!({
-        "account": errand.scope.account, "region": errand.scope.region, "attempt": errand.attempt,
+        "account": task.scope.account, "region": task.scope.region, "attempt": task.attempt,
     });
-    for (name, id) in [("after", &errand.part.after), ("until", &errand.part.until)] {
+    for (name, id) in [("after", &task.part.after), ("until", &task.part.until)] {
         if let Some(id) = id {
             request[name] = id.clone().into();
         }
