@@ -506,7 +506,7 @@ pub fn world<'a>(
         missing,
         settings: settings(),
         blind: false,
-        crowded: false,
+        in_burst: false,
         now,
     }
 }

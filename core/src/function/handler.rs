@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::memory::Crowd;
+use super::burst::Burst;
 use super::permissions::{self, TryClouds};
 use super::{Answer, Batch, Home};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
@@ -22,7 +22,7 @@ pub struct Handler<C> {
     clouds: C,
     settings: Settings,
     missing: MissingReferences,
-    crowd: Crowd,
+    burst: Burst,
     now: fn() -> Timestamp,
 }
 
@@ -33,7 +33,7 @@ impl<C: TryClouds> Handler<C> {
             clouds,
             settings,
             missing: MissingReferences::default(),
-            crowd: Crowd::default(),
+            burst: Burst::default(),
             now,
         }
     }
@@ -113,7 +113,7 @@ impl<C: TryClouds> Handler<C> {
             .in_scope(&lookup.scope, foreign, Pace::Free, &calls, budget)
             .await;
         let world = World {
-            crowded: lookup.call.is_some() && self.crowd.joined(),
+            in_burst: lookup.call.is_some() && self.burst.joined(),
             ..self.world(&ec2, &table, &calls, foreign)
         };
         let report = reconcile(world, lookup, budget).await;
@@ -209,7 +209,7 @@ impl<C: TryClouds> Handler<C> {
             missing: &self.missing,
             settings: self.settings,
             blind: foreign && !self.clouds.has_role(),
-            crowded: false,
+            in_burst: false,
             now: self.now,
         }
     }

@@ -2,9 +2,9 @@
 //! package composes this with the adapters.
 
 mod answer;
+mod burst;
 mod handler;
 mod home;
-mod memory;
 pub mod metrics;
 pub mod permissions;
 

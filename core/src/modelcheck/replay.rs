@@ -218,7 +218,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
         missing: &missing,
         settings: settings(),
         blind: false,
-        crowded: false,
+        in_burst: false,
         now,
     };
     let budget = Budget::of(Duration::from_millis(INVOCATION_MS));

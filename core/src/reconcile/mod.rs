@@ -38,10 +38,10 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         Ok(group) => group,
         Err(report) => return started.finish(&world, *report),
     };
-    // An authorize takes nothing away: the table alone says whether it matters. In a crowd it may say so of a revoke, and
+    // An authorize takes nothing away: the table alone says whether it matters. In a burst it may say so of a revoke, and
     // EC2's reads are for the others.
     let drops_rules = lookup.call.is_none_or(Call::drops_rules);
-    let (loaded, live) = if drops_rules && !world.crowded {
+    let (loaded, live) = if drops_rules && !world.in_burst {
         let (loaded, live) = tokio::join!(world.table.load(&group), Look::at_rules(&world, &group));
         (loaded, Some(live))
     } else {
@@ -73,7 +73,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         report.warnings = known.warnings;
         return started.finish(&world, report);
     }
-    if world.crowded
+    if world.in_burst
         && let Some(answered) = answered(&known, lookup)
     {
         let mut report = started.report(group, GroupOutcome::Converged, &answered.reason);
@@ -144,7 +144,7 @@ fn answered(known: &Known, lookup: &Lookup) -> Option<Answered> {
         let line = RuleReport::new(rule.clone(), RuleOutcome::AlreadyPresent);
         rules.push(line.because(why));
     }
-    let reason = "what the event tells of has been put back since; in a crowd of events the group was not read again";
+    let reason = "what the event tells of has been put back since; in a burst of events the group was not read again";
     Some(Answered {
         reason: reason.to_owned(),
         rules,

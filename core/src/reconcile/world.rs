@@ -23,7 +23,7 @@ pub struct World<'a, E, T> {
     /// exist all the same.
     pub blind: bool,
     /// Events come faster than EC2 can be asked about each.
-    pub crowded: bool,
+    pub in_burst: bool,
     /// The present time.
     pub now: fn() -> Timestamp,
 }

@@ -222,7 +222,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
             self.remember(report, next.as_deref()).await;
         }
         if let Unsent::Waiting(_) = unsent {
-            // The next sweep goes on; calling again at once would only crowd those that are under way.
+            // The next sweep goes on; calling again at once would only compete with those that are under way.
             report.without_retry();
         }
         false

@@ -1,4 +1,4 @@
-mod crowd;
+mod burst;
 mod keep;
 mod order;
 mod stale;

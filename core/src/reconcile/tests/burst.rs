@@ -1,10 +1,10 @@
-//! In a crowd of events, those that have been answered cost no read of EC2's.
+//! In a burst of events, those that have been answered cost no read of EC2's.
 
 use super::*;
 
-/// What comes of the revoke of half past nine in a crowd, when the table says that these rules were put back so long after
+/// What comes of the revoke of half past nine in a burst, when the table says that these rules were put back so long after
 /// it.
-async fn in_a_crowd(
+async fn in_a_burst(
     ec2: &FakeEc2,
     desired: &crate::desired::DesiredRecord,
     restored: &[(&str, i64)],
@@ -26,7 +26,7 @@ async fn in_a_crowd(
     };
     let missing = MissingReferences::default();
     let world = World {
-        crowded: true,
+        in_burst: true,
         ..world(ec2, &table, &missing)
     };
     reconcile(world, &lookup, Budget::of(SECONDS_30)).await
@@ -36,7 +36,7 @@ async fn in_a_crowd(
 async fn an_event_whose_rules_were_put_back_since_is_answered_from_the_table() {
     // Were EC2 asked, the rule would be missing.
     let ec2 = FakeEc2::new(&[]);
-    let report = in_a_crowd(&ec2, &record(&[OFFICE]), &[(OFFICE, 2)]).await;
+    let report = in_a_burst(&ec2, &record(&[OFFICE]), &[(OFFICE, 2)]).await;
     assert_eq!(report.outcome, GroupOutcome::Converged);
     assert_eq!(outcomes(&report), [format!("{OFFICE} already_present")]);
     let why = report.rules[0].reason.as_deref().unwrap_or_default();
@@ -48,7 +48,7 @@ async fn an_event_whose_rules_were_put_back_since_is_answered_from_the_table() {
 async fn what_may_have_been_put_back_before_the_event_is_looked_at() {
     for restored in [&[(OFFICE, 1)][..], &[("tcp 80 from 10.0.0.0/8", 60)], &[]] {
         let ec2 = FakeEc2::new(&[]);
-        let report = in_a_crowd(&ec2, &record(&[OFFICE]), restored).await;
+        let report = in_a_burst(&ec2, &record(&[OFFICE]), restored).await;
         assert_eq!(report.outcome, GroupOutcome::Restored, "{restored:?}");
         assert_eq!(ec2.live(), [OFFICE]);
     }
@@ -58,7 +58,7 @@ async fn what_may_have_been_put_back_before_the_event_is_looked_at() {
 async fn an_event_about_no_rule_of_the_record_proves_nothing_of_the_group() {
     let ec2 = FakeEc2::new(&[]);
     let kept = "tcp 80 from 10.0.0.0/8";
-    let report = in_a_crowd(&ec2, &record(&[kept]), &[(OFFICE, 60)]).await;
+    let report = in_a_burst(&ec2, &record(&[kept]), &[(OFFICE, 60)]).await;
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert_eq!(ec2.live(), [kept]);
 }
@@ -72,7 +72,7 @@ async fn where_changes_may_be_meant_every_event_is_looked_at() {
         policy: Policy::Accept,
         settle_seconds: None,
     }];
-    let report = in_a_crowd(&ec2, &desired, &[(OFFICE, 60)]).await;
+    let report = in_a_burst(&ec2, &desired, &[(OFFICE, 60)]).await;
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert!(ec2.called("DescribeSecurityGroupRules") > 0);
 }

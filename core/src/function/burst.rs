@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many events of one instance within [`CROWD_WITHIN`] are a crowd.
-const CROWD: usize = 4;
+/// So many events of one instance within [`BURST_WINDOW`] are a burst.
+const BURST_EVENTS: usize = 4;
 
-/// See [`CROWD`].
-const CROWD_WITHIN: Duration = Duration::from_secs(10);
+/// See [`BURST_EVENTS`].
+const BURST_WINDOW: Duration = Duration::from_secs(10);
 
 /// Whether events come faster than EC2 can be asked about each: it grants an account 20 reads a second (EC2 Developer
 /// Guide, "Request throttling"), to all instances and everybody else together.
 #[derive(Debug, Default)]
-pub(super) struct Crowd(Mutex<VecDeque<Instant>>);
+pub(super) struct Burst(Mutex<VecDeque<Instant>>);
 
-impl Crowd {
-    /// Notes an event; says whether it is one of a crowd.
+impl Burst {
+    /// Notes an event; says whether it is one of a burst.
     pub(super) fn joined(&self) -> bool {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lately.push_back(Instant::now());
-        while lately.len() > CROWD {
+        while lately.len() > BURST_EVENTS {
             lately.pop_front();
         }
         let first = lately.front();
-        lately.len() == CROWD && first.is_some_and(|first| first.elapsed() < CROWD_WITHIN)
+        lately.len() == BURST_EVENTS && first.is_some_and(|first| first.elapsed() < BURST_WINDOW)
     }
 }
 
@@ -35,11 +35,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn four_events_in_ten_seconds_are_a_crowd_and_it_goes_away() {
-        let crowd = Crowd::default();
-        let joined: Vec<bool> = (0..5).map(|_| crowd.joined()).collect();
+    async fn four_events_in_ten_seconds_are_a_burst_and_it_goes_away() {
+        let burst = Burst::default();
+        let joined: Vec<bool> = (0..5).map(|_| burst.joined()).collect();
         assert_eq!(joined, [false, false, false, true, true]);
-        tokio::time::advance(CROWD_WITHIN).await;
-        assert!(!crowd.joined());
+        tokio::time::advance(BURST_WINDOW).await;
+        assert!(!burst.joined());
     }
 }
