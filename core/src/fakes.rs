@@ -10,8 +10,8 @@ use crate::decide::changes::GroupState;
 use crate::decide::plan::Batch;
 use crate::desired::{DesiredRecord, Mode};
 use crate::model::{
-    AccountId, ActualRule, ActualRules, GroupAddress, GroupId, IngressRule, Part, PrefixListId,
-    RuleId, RuleKey, Scope, Source, Tags,
+    AccountId, ActualRule, ActualRules, GroupAddress, GroupId, GroupRange, IngressRule,
+    PrefixListId, RuleId, RuleKey, Scope, Source, Tags,
 };
 use crate::ports::{
     ApiError, Authorized, Calls, DesiredPage, Failure, Fleet, Loaded, Marks, NewGeneration,
@@ -428,17 +428,21 @@ impl Table for FakeTable {
         })
     }
 
-    async fn desired_page(&self, scope: &Scope, part: &Part) -> Result<DesiredPage, ApiError> {
+    async fn desired_page(
+        &self,
+        scope: &Scope,
+        range: &GroupRange,
+    ) -> Result<DesiredPage, ApiError> {
         self.trouble()?;
         let mut items = of_scope(&self.items, scope);
-        items.retain(|(id, _)| part.contains(id));
+        items.retain(|(id, _)| range.contains(id));
         let more = items.len() > ITEMS_PER_PAGE;
         items.truncate(ITEMS_PER_PAGE);
         let last = items.last().filter(|_| more).map(|(id, _)| id.clone());
         Ok(DesiredPage { items, last })
     }
 
-    async fn marks(&self, _: &Scope, _: &Part) -> Result<Marks, ApiError> {
+    async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<Marks, ApiError> {
         Ok(Marks {
             orphaned: lock(&self.orphans).clone(),
             ..Marks::default()

@@ -33,7 +33,7 @@
 //! 5. A rule's identity is its [`model::RuleKey`]; never its description, its tags or its id.
 
 #[macro_use]
-mod broken;
+mod fault;
 
 pub mod decide;
 pub mod desired;

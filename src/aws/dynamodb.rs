@@ -18,7 +18,7 @@ use super::keys::{Item, SETTINGS, desired_key, history_key, incident_key, item, 
 use super::state_update::StateUpdate;
 use super::transaction::Transaction;
 use rulekeeper_core::decide::changes::GroupState;
-use rulekeeper_core::model::{GroupAddress, Part, Scope};
+use rulekeeper_core::model::{GroupAddress, GroupRange, Scope};
 use rulekeeper_core::ports::{
     ApiError, Calls, DesiredPage, Failure, FleetTable as _, Loaded, Marks, NewGeneration, Table,
     WriteError, backoff,
@@ -44,13 +44,13 @@ pub struct DynamoTable {
 
 /// The key condition for a part of the items under a key. DynamoDB's bounds are inclusive, so the first item may be one
 /// too many.
-fn keys_of(pk: String, part: &Part) -> (&'static str, HashMap<String, AttributeValue>) {
+fn keys_of(pk: String, range: &GroupRange) -> (&'static str, HashMap<String, AttributeValue>) {
     let mut values = HashMap::from([(":pk".to_owned(), text(pk))]);
     let mut bound = |name: &str, id: &Option<String>| match id {
         Some(id) => values.insert(name.to_owned(), text(id)).is_none(),
         None => false,
     };
-    let keys = match (bound(":after", &part.after), bound(":until", &part.until)) {
+    let keys = match (bound(":after", &range.after), bound(":until", &range.until)) {
         (true, true) => "pk = :pk AND sk BETWEEN :after AND :until",
         (true, false) => "pk = :pk AND sk >= :after",
         (false, true) => "pk = :pk AND sk <= :until",
@@ -278,23 +278,27 @@ impl Table for DynamoTable {
         })
     }
 
-    async fn desired_page(&self, scope: &Scope, part: &Part) -> Result<DesiredPage, ApiError> {
-        let (keys, values) = keys_of(desired_key(scope), part);
+    async fn desired_page(
+        &self,
+        scope: &Scope,
+        range: &GroupRange,
+    ) -> Result<DesiredPage, ApiError> {
+        let (keys, values) = keys_of(desired_key(scope), range);
         let (items, next) = self.page(keys, values, None, None).await?;
         let name = |item: &Item| Some(item.get("sk")?.as_s().ok()?.clone());
         let named = items
             .iter()
             .map(|item| (name(item).unwrap_or_default(), to_json(item)));
         Ok(DesiredPage {
-            items: named.filter(|(name, _)| part.contains(name)).collect(),
+            items: named.filter(|(name, _)| range.contains(name)).collect(),
             last: next.as_ref().and_then(name),
         })
     }
 
-    async fn marks(&self, scope: &Scope, part: &Part) -> Result<Marks, ApiError> {
+    async fn marks(&self, scope: &Scope, range: &GroupRange) -> Result<Marks, ApiError> {
         let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unsettled)";
         let mut marks = Marks::default();
-        let (keys, values) = keys_of(state_key(scope), part);
+        let (keys, values) = keys_of(state_key(scope), range);
         for item in self.pages(keys, values, Some(filter)).await? {
             let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.parse().ok());
             let Some(id) = id else { continue };

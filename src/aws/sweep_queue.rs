@@ -92,7 +92,7 @@ fn body(task: &SweepTask) -> String {
     let mut request = json!({
         "account": task.scope.account, "region": task.scope.region, "attempt": task.attempt,
     });
-    for (name, id) in [("after", &task.part.after), ("until", &task.part.until)] {
+    for (name, id) in [("after", &task.range.after), ("until", &task.range.until)] {
         if let Some(id) = id {
             request[name] = id.clone().into();
         }

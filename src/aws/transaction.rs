@@ -202,6 +202,6 @@ fn without_keys(item: &Value) -> Map<String, Value> {
 }
 
 /// A part of a transaction, whose builder asks for what is always given here.
-pub fn built<T>(part: Result<T, BuildError>) -> Result<T, ApiError> {
-    part.map_err(|error| unusable("TransactWriteItems", &error))
+pub fn built<T>(range: Result<T, BuildError>) -> Result<T, ApiError> {
+    range.map_err(|error| unusable("TransactWriteItems", &error))
 }

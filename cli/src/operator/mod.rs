@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
-use rulekeeper_core::model::{GroupAddress, GroupId, Part, RuleKey, Scope};
+use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, RuleKey, Scope};
 use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded, SecurityGroups, Table};
 use rulekeeper_core::sweep::Progress;
 
@@ -128,7 +128,7 @@ pub async fn list(
     scope: &Scope,
     now: Timestamp,
 ) -> Result<Vec<Listed>, OperatorError> {
-    let all = Part::default();
+    let all = GroupRange::default();
     let (records, marks) = tokio::join!(table.all_desired(scope), table.marks(scope, &all));
     let orphaned = marks?.orphaned;
     let line = |(group, item): (String, Value)| {

@@ -109,7 +109,7 @@ pub fn plan(
     let outside: Vec<&RuleKey> = actual
         .iter()
         .map(|live| &live.key)
-        .filter(|key| !kept.contains(key) || broken!(RecordedRulesStandIn))
+        .filter(|key| !kept.contains(key) || fault!(RecordedRulesStandIn))
         .filter(|key| !presumed_absent.contains(*key))
         .collect();
 

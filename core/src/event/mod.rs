@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{AccountId, GroupAddress, GroupId, Part, Region, RuleId, RuleKey, Scope};
+use crate::model::{AccountId, GroupAddress, GroupId, GroupRange, Region, RuleId, RuleKey, Scope};
 
 mod rules;
 mod sweeps;
@@ -91,8 +91,8 @@ pub struct Sweep {
     /// What set this off.
     pub trigger: Trigger,
     /// Which of the groups.
-    pub part: Part,
-    /// How often this part was tried, from 1; 0 unless it comes from our own queue.
+    pub range: GroupRange,
+    /// How often this range was tried, from 1; 0 unless it comes from our own queue.
     pub attempt: u32,
     /// Other accounts and Regions with records are to be swept too.
     pub everywhere: bool,

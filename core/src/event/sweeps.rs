@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::{Intent, Message, Sweep, Trigger, TriggerKind, account_text, ignore};
-use crate::model::Part;
+use crate::model::GroupRange;
 
 /// A request for a sweep. One that names nothing is for everything.
 pub(super) fn request(asked: &Value) -> Intent {
     match read_sweep(asked) {
         Ok(sweep) => Intent::Sweep(Sweep {
-            everywhere: sweep.account.is_none() && sweep.region.is_none() && sweep.part.is_all(),
+            everywhere: sweep.account.is_none() && sweep.region.is_none() && sweep.range.is_all(),
             ..sweep
         }),
         Err(reason) => ignore(swept(), None, reason),
@@ -43,7 +43,7 @@ fn read_sweep(request: &Value) -> Result<Sweep, String> {
         account: optional(request, "account")?,
         region: optional(request, "region")?,
         trigger: swept(),
-        part: Part {
+        range: GroupRange {
             after: bound(request, "after")?,
             until: bound(request, "until")?,
         },

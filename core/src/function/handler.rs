@@ -143,7 +143,7 @@ impl<C: TryClouds> Handler<C> {
             .in_scope(&scope, foreign, Pace::Alone, &calls, budget)
             .await;
         let bounds = Bounds {
-            part: request.part.clone(),
+            range: request.range.clone(),
             ..Bounds::default()
         };
         let world = self.world(&ec2, &table, &calls, foreign);

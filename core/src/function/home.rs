@@ -20,8 +20,8 @@ impl Home {
     /// are not what they should be are unknown.
     pub fn of_function(arn: &str) -> Self {
         let mut parts = arn.split(':').skip(3).map(str::to_owned);
-        let region = parts.next().and_then(|part| part.parse().ok());
-        let account = parts.next().and_then(|part| part.parse().ok());
+        let region = parts.next().and_then(|range| range.parse().ok());
+        let account = parts.next().and_then(|range| range.parse().ok());
         let function = parts.nth(1);
         Self {
             account,

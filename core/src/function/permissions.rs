@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::desired::DesiredRecord;
 use crate::event::Examination;
 use crate::function::Home;
-use crate::model::{GroupAddress, GroupId, IngressRule, Part, Scope};
+use crate::model::{GroupAddress, GroupId, GroupRange, IngressRule, Scope};
 use crate::ports::{ApiError, Budget, Calls, Clouds, Failure, Pace, SweepQueue, Table, Verdict};
 
 mod sample;
@@ -258,7 +258,7 @@ async fn elsewhere<C: TryClouds>(
     let (ec2, table) = clouds
         .in_scope(scope, foreign, Pace::Free, &Calls::default(), budget)
         .await;
-    let sample = match table.desired_page(scope, &Part::default()).await {
+    let sample = match table.desired_page(scope, &GroupRange::default()).await {
         Ok(page) => Sample::of(&page.items, scope),
         Err(_) => Sample::nowhere(),
     };
@@ -324,7 +324,7 @@ impl Whose {
 
 /// The reads of the table; with something to try an authorize with.
 async fn read_table<T: Table>(table: &T, scope: &Scope) -> (Sample, Vec<Check>) {
-    let all = Part::default();
+    let all = GroupRange::default();
     let (page, marks) = tokio::join!(table.desired_page(scope, &all), table.marks(scope, &all));
     let records = page.map(|page| page.items);
     let sample = match (&records, marks) {

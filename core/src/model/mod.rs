@@ -4,8 +4,8 @@
 
 mod actual;
 mod ids;
-mod part;
 mod protocol;
+mod range;
 mod rule;
 mod source;
 
@@ -13,7 +13,7 @@ pub use actual::{ActualRule, ActualRules};
 pub use ids::{
     AccountId, GroupAddress, GroupId, InvalidIdentifier, PrefixListId, Region, RuleId, Scope,
 };
-pub use part::Part;
 pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
+pub use range::GroupRange;
 pub use rule::{IngressRule, InvalidRule, RuleKey, Tags, settable_tags};
 pub use source::{GroupRef, InvalidSource, Source};

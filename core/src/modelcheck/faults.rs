@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// A mistake. The first four are made in the code, where `broken!` names them; the others in the scripted table, which
+/// A mistake. The first four are made in the code, where `fault!` names them; the others in the scripted table, which
 /// then is not what the code relies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {

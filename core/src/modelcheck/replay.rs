@@ -24,7 +24,7 @@ use crate::desired::DesiredRecord;
 use crate::event::{Call, Evidence, GroupLocator, Lookup, Trigger, TriggerKind};
 use crate::fakes::{group, refused, settings};
 use crate::model::{
-    ActualRule, ActualRules, GroupAddress, GroupId, IngressRule, Part, PrefixListId, RuleId,
+    ActualRule, ActualRules, GroupAddress, GroupId, GroupRange, IngressRule, PrefixListId, RuleId,
     RuleKey, Scope, Tags,
 };
 use crate::ports::{
@@ -476,7 +476,7 @@ impl Table for Script<'_> {
         }
     }
 
-    async fn desired_page(&self, _: &Scope, _: &Part) -> Result<DesiredPage, ApiError> {
+    async fn desired_page(&self, _: &Scope, _: &GroupRange) -> Result<DesiredPage, ApiError> {
         match self.ask(Ask::Records).await {
             Answer::Records(record) => Ok(DesiredPage {
                 items: vec![(group().id.to_string(), Value::Object(record.to_json()))],
@@ -486,7 +486,7 @@ impl Table for Script<'_> {
         }
     }
 
-    async fn marks(&self, _: &Scope, _: &Part) -> Result<Marks, ApiError> {
+    async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<Marks, ApiError> {
         match self.ask(Ask::Marks).await {
             Answer::Marks { open } => Ok(Marks {
                 orphaned: BTreeSet::new(),

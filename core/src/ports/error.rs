@@ -168,7 +168,7 @@ impl Verdict {
     }
 }
 
-/// An authorization message without its encoded part, which can be kilobytes long and belongs in no notice.
+/// An authorization message without its encoded range, which can be kilobytes long and belongs in no notice.
 pub fn without_encoded_part(message: &str) -> &str {
     message
         .split("Encoded authorization failure message")

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::ApiError;
-use crate::model::{Part, Scope};
+use crate::model::{GroupRange, Scope};
 
 /// A sweep that somebody else is to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct SweepTask {
     /// Where.
     pub scope: Scope,
     /// Which groups.
-    pub part: Part,
+    pub range: GroupRange,
     /// How often this was tried, from 1.
     pub attempt: u32,
     /// Not before so long from now; up to 15 minutes, in whole seconds.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ApiError;
 use crate::decide::changes::GroupState;
 use crate::desired::DesiredRecord;
-use crate::model::{GroupAddress, GroupId, Part, Scope};
+use crate::model::{GroupAddress, GroupId, GroupRange, Scope};
 use crate::report::incident::Incident;
 
 /// What the table holds about a group, read consistently.
@@ -80,12 +80,12 @@ pub trait Table {
     /// Everything about a group, in one call.
     fn load(&self, group: &GroupAddress) -> impl Future<Output = Result<Loaded, ApiError>>;
 
-    /// The first desired-state items of a part of an account and Region, in the order of their group ids; about 1 MB of
+    /// The first desired-state items of a range of groups of an account and Region, in the order of their group ids; about 1 MB of
     /// them.
     fn desired_page(
         &self,
         scope: &Scope,
-        part: &Part,
+        range: &GroupRange,
     ) -> impl Future<Output = Result<DesiredPage, ApiError>>;
 
     /// Every desired-state item of an account and Region, by group id.
@@ -94,20 +94,24 @@ pub trait Table {
         scope: &Scope,
     ) -> impl Future<Output = Result<Vec<(String, Value)>, ApiError>> {
         async move {
-            let (mut all, mut part) = (Vec::new(), Part::default());
+            let (mut all, mut range) = (Vec::new(), GroupRange::default());
             loop {
-                let page = self.desired_page(scope, &part).await?;
+                let page = self.desired_page(scope, &range).await?;
                 all.extend(page.items);
                 match page.last {
-                    Some(last) => part = part.behind(&last),
+                    Some(last) => range = range.behind(&last),
                     None => return Ok(all),
                 }
             }
         }
     }
 
-    /// The groups in a part of an account and Region that need more than their record to be looked at.
-    fn marks(&self, scope: &Scope, part: &Part) -> impl Future<Output = Result<Marks, ApiError>>;
+    /// The groups in a range that need more than their record to be looked at.
+    fn marks(
+        &self,
+        scope: &Scope,
+        range: &GroupRange,
+    ) -> impl Future<Output = Result<Marks, ApiError>>;
 
     /// Notes that a group is gone. Doing it again changes nothing.
     fn mark_orphaned(

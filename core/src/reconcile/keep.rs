@@ -313,7 +313,7 @@ async fn write<T: Table>(
         generation: known.record.generation + 1,
         rules: revision.rules.clone(),
         updated_at: Some(now),
-        updated_by: Some(revision.by.clone()).filter(|_| !broken!(WritesWithoutAuthor)),
+        updated_by: Some(revision.by.clone()).filter(|_| !fault!(WritesWithoutAuthor)),
         reason: Some(revision.reason()),
         ..known.record.clone()
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Report;
-use crate::model::{AccountId, Part, Region, Scope};
+use crate::model::{AccountId, GroupRange, Region, Scope};
 
 /// What a sweep looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,16 +16,16 @@ pub struct Swept {
     pub region: Region,
     /// Which of its groups.
     #[serde(flatten)]
-    pub part: Part,
+    pub range: GroupRange,
 }
 
 impl Swept {
-    /// A part of a scope.
-    pub fn new(scope: &Scope, part: Part) -> Self {
+    /// A range of the groups of a scope.
+    pub fn new(scope: &Scope, range: GroupRange) -> Self {
         Self {
             account: scope.account.clone(),
             region: scope.region.clone(),
-            part,
+            range,
         }
     }
 }
@@ -64,14 +64,14 @@ pub struct SweepReport {
     pub retryable: bool,
     /// What was not looked at; not part of the output.
     #[serde(skip)]
-    pub rest: Option<Part>,
+    pub rest: Option<GroupRange>,
     /// Whether any group was looked at; not part of the output.
     #[serde(skip)]
     pub reached_any: bool,
 }
 
 fn is_everything(of: &Option<Swept>) -> bool {
-    of.as_ref().is_none_or(|of| of.part.is_all())
+    of.as_ref().is_none_or(|of| of.range.is_all())
 }
 
 impl SweepReport {
@@ -104,10 +104,10 @@ impl SweepReport {
         if let (Some(of), Some(next_of)) = (&mut self.of, next.of)
             && (next.reached_any || next.rest.is_none())
         {
-            of.part.until = next_of.part.until;
-            if of.part.after == of.part.until {
+            of.range.until = next_of.range.until;
+            if of.range.after == of.range.until {
                 // Once around.
-                of.part = Part::default();
+                of.range = GroupRange::default();
             }
         }
         self.reached_any |= next.reached_any;

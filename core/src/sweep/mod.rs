@@ -1,4 +1,4 @@
-//! Looking at every recorded group of an account and Region, or of a part of it.
+//! Looking at every recorded group of an account and Region, or of a range of them.
 //!
 //! CloudTrail delivers to EventBridge on best effort, so events go missing. A sweep ends in the same place as the
 //! events would have: it reads up to 200 groups with one describe and reconciles those that differ from their record.
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::decide::plan::plan;
 use crate::desired::{DesiredRecord, Unreadable};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
-use crate::model::{ActualRules, GroupAddress, GroupId, InvalidIdentifier, Part, Scope};
+use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, InvalidIdentifier, Scope};
 use crate::ports::{
     ApiError, Budget, Calls, GROUPS_PER_READ, Marks, SecurityGroups, Table, Verdict,
 };
@@ -31,7 +31,7 @@ pub type Progress<'a> = &'a dyn Fn(usize, usize);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// The groups to look at.
-    pub part: Part,
+    pub range: GroupRange,
     /// With so many bytes of reports it leaves the rest to others.
     pub answer_bytes_max: usize,
     /// A group that differs is not begun with less time than this left, once any was looked at: it would only fail.
@@ -45,7 +45,7 @@ impl Default for Bounds {
     /// All groups, as long as it takes.
     fn default() -> Self {
         Self {
-            part: Part::default(),
+            range: GroupRange::default(),
             answer_bytes_max: usize::MAX,
             group_time_min: Duration::ZERO,
             group_time_max: Duration::from_secs(60 * 60),
@@ -133,14 +133,14 @@ impl Recorded {
     }
 }
 
-/// A page of records, and what of the part is behind it.
+/// A page of records, and what of the range is behind it.
 struct Page {
     records: Vec<Recorded>,
-    unread: Option<Part>,
+    unread: Option<GroupRange>,
 }
 
-async fn page<T: Table>(table: &T, scope: &Scope, part: &Part) -> Result<Page, Stop> {
-    let page = match table.desired_page(scope, part).await {
+async fn page<T: Table>(table: &T, scope: &Scope, range: &GroupRange) -> Result<Page, Stop> {
+    let page = match table.desired_page(scope, range).await {
         Ok(page) => page,
         Err(error) => {
             let what = "records";
@@ -148,8 +148,8 @@ async fn page<T: Table>(table: &T, scope: &Scope, part: &Part) -> Result<Page, S
         }
     };
     let read = match &page.last {
-        Some(last) => part.up_to(last),
-        None => part.clone(),
+        Some(last) => range.up_to(last),
+        None => range.clone(),
     };
     let marks = match page.items.is_empty() {
         true => Marks::default(),
@@ -161,7 +161,7 @@ async fn page<T: Table>(table: &T, scope: &Scope, part: &Part) -> Result<Page, S
         records: records
             .map(|record| Recorded::new(record, &marks))
             .collect(),
-        unread: page.last.map(|last| part.behind(&last)),
+        unread: page.last.map(|last| range.behind(&last)),
     })
 }
 
@@ -185,14 +185,15 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
     async fn at_all(&mut self) -> Result<(), Stop> {
         let (table, scope) = (self.world.table, self.scope);
         let mut waiting = VecDeque::new();
-        let mut unread = Some(self.bounds.part.clone());
+        let mut unread = Some(self.bounds.range.clone());
         loop {
             let mut failed = None;
             for _ in 0..PAGES_AT_ONCE {
-                let Some(part) = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ) else {
+                let Some(range) = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ)
+                else {
                     break;
                 };
-                match page(table, scope, part).await {
+                match page(table, scope, range).await {
                     Ok(next) => {
                         self.known += next.records.len();
                         (self.progress)(self.tally.groups(), self.known);
@@ -218,7 +219,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
             let wanted = unread.as_ref().filter(|_| waiting.len() < GROUPS_PER_READ);
             let ahead = async {
                 match wanted {
-                    Some(part) => Some(page(table, scope, part).await),
+                    Some(range) => Some(page(table, scope, range).await),
                     None => None,
                 }
             };
@@ -365,14 +366,14 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
     }
 
     fn finish(self, stop: Option<Stop>) -> SweepReport {
-        let part = &self.bounds.part;
+        let range = &self.bounds.range;
         let looked_at = match (&stop, &self.reached) {
-            (Some(_), Some(reached)) => part.up_to(reached),
-            _ => part.clone(),
+            (Some(_), Some(reached)) => range.up_to(reached),
+            _ => range.clone(),
         };
         let rest = stop.as_ref().map(|_| match &self.reached {
-            Some(reached) => part.behind(reached),
-            None => part.clone(),
+            Some(reached) => range.behind(reached),
+            None => range.clone(),
         });
         let retryable = match &stop {
             Some(Stop::Unread { error, .. }) => error.is_retryable(),

@@ -1,7 +1,7 @@
 //! Sweeps of more groups than one invocation can look at, and of more accounts than one.
 //!
-//! An invocation looks at what it can and hands the rest over: it cuts what is left into parts about as wide as what it
-//! managed, and puts a task for each into the queue that feeds the function. A part that turns out too large is cut in
+//! An invocation looks at what it can and hands the rest over: it cuts what is left into ranges about as wide as what it
+//! managed, and puts a task for each into the queue that feeds the function. A range that turns out too large is cut in
 //! the same way. Where there is no queue, or it still holds tasks of earlier sweeps, the table remembers how far the sweep
 //! came, and the next one goes on there and ends where it began. So no group of that account and Region waits
 //! for ever, whichever way the rest goes. Other accounts and Regions are swept through the queue only.
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::event::{Sweep, Trigger};
-use crate::model::{Part, Scope};
+use crate::model::{GroupRange, Scope};
 use crate::ports::{
     ApiError, Budget, Fleet, FleetTable, SecurityGroups, SweepQueue, SweepTask, Table,
 };
@@ -31,7 +31,7 @@ const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most tasks of one hand-over: nine calls of ten.
 const TASKS_MAX: usize = 90;
 
-/// How often a part with groups that fail for a retryable reason is looked at.
+/// How often a range with groups that fail for a retryable reason is looked at.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// How long to wait before that, so that what failed has time to pass.
@@ -56,9 +56,9 @@ pub(crate) struct Round<'a, E, T, Q> {
 struct Looked {
     report: SweepReport,
     /// What was looked at.
-    done: Vec<Part>,
+    done: Vec<GroupRange>,
     /// What was not.
-    left: VecDeque<Part>,
+    left: VecDeque<GroupRange>,
 }
 
 impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q> {
@@ -88,14 +88,14 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         report
     }
 
-    /// Whether this is to be a sweep of the whole scope, and not a part of one.
+    /// Whether this is to be a sweep of the whole scope, and not a range of one.
     fn is_whole(&self) -> bool {
-        self.request.part.is_all() && self.request.attempt <= 1
+        self.request.range.is_all() && self.request.attempt <= 1
     }
 
     /// Looks at the groups behind the cursor first, and then at those before it.
     async fn look(&self, cursor: Option<&str>) -> Looked {
-        let whole = &self.request.part;
+        let whole = &self.request.range;
         let mut left = match cursor {
             Some(cursor) => VecDeque::from([whole.behind(cursor), whole.up_to(cursor)]),
             None => VecDeque::from([whole.clone()]),
@@ -103,9 +103,9 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         let trigger: &Trigger = &self.request.trigger;
         let mut done = Vec::new();
         let mut looked: Option<SweepReport> = None;
-        while let Some(part) = left.pop_front() {
+        while let Some(range) = left.pop_front() {
             let bounds = Bounds {
-                part,
+                range,
                 answer_bytes_max: ANSWER_BYTES_MAX,
                 group_time_min: GROUP_TIME_MIN,
                 group_time_max: GROUP_TIME_MAX,
@@ -122,7 +122,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
             .await;
             let rest = report.rest.clone();
             if let Some(of) = report.of.as_ref().filter(|_| report.reached_any) {
-                done.push(of.part.clone());
+                done.push(of.range.clone());
             }
             looked = Some(match looked {
                 Some(before) => before.and(report),
@@ -177,7 +177,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         let failed = report.any_retryable();
         let is_ours = match stopped {
             true => report.retryable && report.reached_any,
-            // The same message would sweep all of the part again, and the same event everything elsewhere.
+            // The same message would sweep all of the range again, and the same event everything elsewhere.
             false => failed && (self.request.attempt > 0 || asked_elsewhere),
         };
         if !is_ours {
@@ -186,10 +186,10 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         let mut tasks = self.rest(done, left);
         let attempt = self.request.attempt.max(1);
         if failed && attempt < ATTEMPTS_MAX {
-            tasks.extend(done.iter().map(|part| SweepTask {
+            tasks.extend(done.iter().map(|range| SweepTask {
                 attempt: attempt + 1,
                 delay: RETRY_DELAY,
-                ..self.task(part.clone())
+                ..self.task(range.clone())
             }));
         }
         if tasks.is_empty() {
@@ -218,7 +218,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
             }
         });
         if stopped && self.is_whole() {
-            let next = left.front().and_then(|part| part.after.clone());
+            let next = left.front().and_then(|range| range.after.clone());
             self.remember(report, next.as_deref()).await;
         }
         if let Unsent::Waiting(_) = unsent {
@@ -228,9 +228,9 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         false
     }
 
-    /// SweepQueue for what is left: its first part in pieces like what was last done.
-    fn rest(&self, done: &[Part], left: &VecDeque<Part>) -> Vec<SweepTask> {
-        let like = done.last().unwrap_or(&self.request.part);
+    /// Tasks for what is left: its first range in pieces like what was last done.
+    fn rest(&self, done: &[GroupRange], left: &VecDeque<GroupRange>) -> Vec<SweepTask> {
+        let like = done.last().unwrap_or(&self.request.range);
         let pieces = left
             .iter()
             .enumerate()
@@ -238,19 +238,19 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
                 0 => rest.split(like, TASKS_MAX - 3),
                 _ => vec![rest.clone()],
             });
-        pieces.map(|part| self.task(part)).collect()
+        pieces.map(|range| self.task(range)).collect()
     }
 
-    fn task(&self, part: Part) -> SweepTask {
+    fn task(&self, range: GroupRange) -> SweepTask {
         SweepTask {
-            part,
+            range,
             ..whole(self.scope.clone())
         }
     }
 
     /// Puts tasks into the queue.
     ///
-    /// SweepQueue are made while others wait, or a part could never be cut. Sweeps of everything are not, or a fleet that
+    /// Tasks are made while others wait, or a range could never be cut. Sweeps of everything are not, or a fleet that
     /// takes longer than the schedule's interval would have ever more of them.
     async fn send(&self, tasks: &[SweepTask]) -> Result<(), Unsent> {
         let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
@@ -329,7 +329,7 @@ fn add_reason(report: &mut SweepReport, problem: String) {
 fn whole(scope: Scope) -> SweepTask {
     SweepTask {
         scope,
-        part: Part::default(),
+        range: GroupRange::default(),
         attempt: 1,
         delay: Duration::ZERO,
     }

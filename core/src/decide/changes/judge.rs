@@ -255,7 +255,7 @@ impl Judge<'_> {
             return None;
         }
         let until = at + self.settle(by);
-        if self.situation.now < until && !broken!(JudgesBeforeSettling) {
+        if self.situation.now < until && !fault!(JudgesBeforeSettling) {
             let by = by.to_owned();
             self.settling.insert(rule.clone(), Settling { by, until });
             return None;
@@ -301,7 +301,7 @@ impl Judge<'_> {
         let settle = self.settle(by);
         let refused = self.state.deeds.get(by).map(|deeds| &deeds.refused);
         let mut refused = refused.into_iter().flatten();
-        !broken!(ForgetsAborts)
+        !fault!(ForgetsAborts)
             && refused.any(|(first, last)| {
                 first.duration_since(at) <= settle && at.duration_since(*last) <= ABORTED_FOR
             })

@@ -236,7 +236,7 @@ async fn a_group_that_is_gone_is_marked_as_orphaned() {
     assert!(!report.retryable);
     assert!(
         table
-            .marks(&group().scope, &crate::model::Part::default())
+            .marks(&group().scope, &crate::model::GroupRange::default())
             .await
             .expect("readable")
             .orphaned
@@ -377,7 +377,7 @@ async fn a_plan_notices_that_the_group_is_gone_and_changes_nothing() {
     assert!(table.recorded().is_empty());
     assert!(
         table
-            .marks(&group().scope, &crate::model::Part::default())
+            .marks(&group().scope, &crate::model::GroupRange::default())
             .await
             .expect("readable")
             .orphaned
@@ -400,7 +400,7 @@ async fn a_group_of_a_foreign_account_that_we_cannot_see_is_not_remembered_as_go
     assert!(report.warnings[0].contains("RULEKEEPER_ROLE_NAME"));
     assert!(
         table
-            .marks(&group().scope, &crate::model::Part::default())
+            .marks(&group().scope, &crate::model::GroupRange::default())
             .await
             .expect("readable")
             .orphaned

@@ -144,7 +144,7 @@ impl Scene {
             let mut next = Vec::new();
             for task in generation {
                 let request = Sweep {
-                    part: task.part,
+                    range: task.range,
                     attempt: task.attempt,
                     ..everything()
                 };
@@ -189,7 +189,7 @@ async fn what_one_invocation_cannot_do_is_cut_into_parts_and_each_group_looked_a
     let chain = scene.work_off().await;
     assert!(
         chain <= 2,
-        "a part that is a little too large is cut once more: {chain}"
+        "a range that is a little too large is cut once more: {chain}"
     );
     assert_eq!(scene.told.len(), 2_000);
     assert!(scene.told.values().all(|times| *times == 1));
@@ -248,8 +248,8 @@ async fn a_round_that_goes_on_where_another_stopped_is_handed_over_whole_and_beg
     noted.expect("noted");
     let first = scene.run(&everything()).await;
     assert!(first.handed_over.is_some(), "{:?}", first.reason);
-    let of = first.of.expect("a part of the groups");
-    assert_eq!(of.part.after.as_deref(), Some(middle.as_str()));
+    let of = first.of.expect("a range of the groups");
+    assert_eq!(of.range.after.as_deref(), Some(middle.as_str()));
     assert_eq!(
         scene.cursor(),
         None,
@@ -274,7 +274,7 @@ async fn a_round_that_comes_back_to_where_it_began_has_looked_at_everything() {
         (report.sweep["groups"], report.reason.as_deref()),
         (50, None)
     );
-    assert!(report.of.is_some_and(|of| of.part.is_all()));
+    assert!(report.of.is_some_and(|of| of.range.is_all()));
     assert_eq!(scene.cursor(), None);
 }
 
@@ -286,7 +286,7 @@ async fn a_part_with_groups_that_fail_for_a_retryable_reason_is_tried_three_time
     let throttles = std::iter::repeat_n(throttled, 10_000);
     scene.ec2.state().authorize_errors.extend(throttles);
     let mut request = Sweep {
-        part: Part::default().up_to("sg-1"),
+        range: GroupRange::default().up_to("sg-1"),
         attempt: 1,
         everywhere: false,
         ..everything()
@@ -327,14 +327,14 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
             .is_some_and(|reason| reason.contains("AccessDeniedException"))
     );
     assert!(scene.cursor().is_some());
-    // A part has no cursor: SQS brings its message again.
-    let part = Sweep {
-        part: Part::default().up_to("sg-0f"),
+    // A range has no cursor: SQS brings its message again.
+    let range = Sweep {
+        range: GroupRange::default().up_to("sg-0f"),
         attempt: 1,
         ..everything()
     };
     lock(&scene.table.fleet).scopes.clear();
-    assert!(scene.run(&part).await.retryable);
+    assert!(scene.run(&range).await.retryable);
     assert_eq!(scene.cursor(), None);
 }
 
@@ -399,10 +399,10 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
         panic!("one task for what was looked at: {tasks:?}")
     };
     assert_eq!(again.delay, RETRY_DELAY);
-    assert!(again.part.contains(group().id.as_str()));
+    assert!(again.range.contains(group().id.as_str()));
 
     let request = |attempt| Sweep {
-        part: again.part.clone(),
+        range: again.range.clone(),
         attempt,
         ..everything()
     };

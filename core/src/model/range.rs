@@ -1,4 +1,4 @@
-//! A part of the groups of an account and Region.
+//! A range of the groups of an account and Region.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The default is all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct GroupRange {
     /// The first group is the one after this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -25,7 +25,7 @@ const END_OF_LONG_IDS: &str = "sg-1";
 /// Digits behind the prefix that tell places apart.
 const DIGITS: usize = 13;
 
-impl Part {
+impl GroupRange {
     /// Whether a group is in it.
     pub fn contains(&self, id: &str) -> bool {
         self.after.as_deref().is_none_or(|after| id > after)
@@ -55,14 +55,14 @@ impl Part {
         }
     }
 
-    /// Cuts it into parts about as wide as `like`, at most `most` of them: together they are this part, no group is in
+    /// Cuts it into ranges about as wide as `like`, at most `most` of them: together they are this range, no group is in
     /// two.
     ///
-    /// Ids look random, so parts of one width hold about as many groups each. Nothing depends on that but how evenly the
+    /// Ids look random, so ranges of one width hold about as many groups each. Nothing depends on that but how evenly the
     /// work is divided.
     pub fn split(&self, like: &Self, most: usize) -> Vec<Self> {
         let (from, end, long) = (self.from(), self.end(), place(END_OF_LONG_IDS));
-        // Where hardly any id is, one part will do, unless that is where the work is.
+        // Where hardly any id is, one range will do, unless that is where the work is.
         let dense_end = if from < long { end.min(long) } else { end };
         let bound = |place: u64| match from < long {
             true => place.min(long),
@@ -135,8 +135,8 @@ mod tests {
 
     use super::*;
 
-    fn part(after: Option<&str>, until: Option<&str>) -> Part {
-        Part {
+    fn range(after: Option<&str>, until: Option<&str>) -> GroupRange {
+        GroupRange {
             after: after.map(str::to_owned),
             until: until.map(str::to_owned),
         }
@@ -144,17 +144,20 @@ mod tests {
 
     #[test]
     fn it_begins_behind_one_group_and_ends_with_another() {
-        let part = part(Some("sg-0a"), Some("sg-0c"));
-        let inside = ["sg-0a", "sg-0a0", "sg-0c", "sg-0c0"].map(|id| part.contains(id));
+        let range = range(Some("sg-0a"), Some("sg-0c"));
+        let inside = ["sg-0a", "sg-0a0", "sg-0c", "sg-0c0"].map(|id| range.contains(id));
         assert_eq!(inside, [false, true, true, false]);
-        assert!(Part::default().contains("anything") && Part::default().is_all());
+        assert!(GroupRange::default().contains("anything") && GroupRange::default().is_all());
     }
 
     #[test]
     fn parts_are_as_wide_as_what_was_done_and_old_ids_are_one() {
-        let done = part(None, Some("sg-02"));
-        let parts = part(Some("sg-02"), None).split(&done, 90);
-        let cuts: Vec<_> = parts.iter().filter_map(|part| part.until.clone()).collect();
+        let done = range(None, Some("sg-02"));
+        let ranges = range(Some("sg-02"), None).split(&done, 90);
+        let cuts: Vec<_> = ranges
+            .iter()
+            .filter_map(|range| range.until.clone())
+            .collect();
         let expected: Vec<_> = (2..=8)
             .map(|n| text_of(place(&format!("sg-{:02x}", 2 * n))))
             .collect();
@@ -162,15 +165,18 @@ mod tests {
             cuts, expected,
             "seven more of two sixteenths, and behind sg-1 the rest"
         );
-        assert_eq!(parts.len(), 8);
-        assert_eq!(parts.last().and_then(|part| part.until.clone()), None);
+        assert_eq!(ranges.len(), 8);
+        assert_eq!(ranges.last().and_then(|range| range.until.clone()), None);
     }
 
     #[test]
     fn there_are_no_more_parts_than_may_be() {
-        let done = part(None, Some("sg-00000001"));
-        assert_eq!(part(Some("sg-00000001"), None).split(&done, 90).len(), 90);
-        assert_eq!(Part::default().split(&done, 1), [Part::default()]);
+        let done = range(None, Some("sg-00000001"));
+        assert_eq!(range(Some("sg-00000001"), None).split(&done, 90).len(), 90);
+        assert_eq!(
+            GroupRange::default().split(&done, 1),
+            [GroupRange::default()]
+        );
     }
 
     proptest! {
@@ -182,8 +188,8 @@ mod tests {
             ids in proptest::collection::vec("sg-0?[0-9a-f]{8,16}|sg-[a-z]{0,3}|[a-z]{1,4}", 1..40),
             most in 1_usize..100,
         ) {
-            let whole = Part { after, until };
-            let pieces = whole.split(&Part::default().up_to(&done), most);
+            let whole = GroupRange { after, until };
+            let pieces = whole.split(&GroupRange::default().up_to(&done), most);
             prop_assert!(pieces.len() <= most.max(1));
             for id in ids {
                 let holders = pieces.iter().filter(|piece| piece.contains(&id)).count();

@@ -2,7 +2,7 @@
 
 /// Whether a mistake is to be made here: never in what is shipped.
 #[cfg(not(test))]
-macro_rules! broken {
+macro_rules! fault {
     ($fault:ident) => {
         false
     };
@@ -10,7 +10,7 @@ macro_rules! broken {
 
 /// Whether a mistake is to be made here: when a test of the model asks for it.
 #[cfg(test)]
-macro_rules! broken {
+macro_rules! fault {
     ($fault:ident) => {
         crate::modelcheck::faults::is_made(crate::modelcheck::faults::Fault::$fault)
     };
