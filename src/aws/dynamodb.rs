@@ -21,7 +21,7 @@ use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::model::{GroupAddress, GroupRange, Scope};
 use rulekeeper_core::ports::{
     ApiError, Calls, DesiredPage, Failure, FleetTable as _, Loaded, Marks, NewGeneration, Table,
-    WriteError, backoff,
+    WriteError, retry_delay,
 };
 use rulekeeper_core::report::incident::Incident;
 
@@ -190,7 +190,7 @@ impl DynamoTable {
             if wanted.is_empty() {
                 return Ok(found);
             }
-            let wait = backoff(waits);
+            let wait = retry_delay(waits);
             waits += 1;
             if Instant::now() + wait >= self.deadline {
                 return Err(ApiError {
@@ -296,7 +296,7 @@ impl Table for DynamoTable {
     }
 
     async fn marks(&self, scope: &Scope, range: &GroupRange) -> Result<Marks, ApiError> {
-        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unsettled)";
+        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied)";
         let mut marks = Marks::default();
         let (keys, values) = keys_of(state_key(scope), range);
         for item in self.pages(keys, values, Some(filter)).await? {

@@ -21,10 +21,10 @@ impl StateUpdate {
         "contested",
         "decided",
         "ids",
-        "left",
-        "deeds",
+        "removed",
+        "calls",
         "dropped_by",
-        "unsettled",
+        "unapplied",
     ];
 
     pub(super) fn of(state: &GroupState) -> Self {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rulekeeper_core::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
 use rulekeeper_core::function::permissions::Check;
-use rulekeeper_core::model::{GroupAddress, GroupId, Part, Scope};
+use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
 use rulekeeper_core::ports::{ApiError, Marks, Table as _};
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
         scope: scope.clone(),
         id: NO_GROUP.parse().expect("this is a group's id"),
     };
-    let all = Part::default();
+    let all = GroupRange::default();
     let (records, marks, loaded) = tokio::join!(
         table.all_desired(scope),
         table.marks(scope, &all),

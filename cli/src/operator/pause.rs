@@ -1,4 +1,4 @@
-//! Leaving a group alone for a time.
+//! RemovalReason a group alone for a time.
 
 use std::fmt;
 use std::str::FromStr;

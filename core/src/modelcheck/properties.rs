@@ -41,7 +41,7 @@ pub(super) fn properties() -> Vec<Property<Protocol>> {
         Property::always(STUCK, |model: &Protocol, state: &State| {
             let mut actions = Vec::new();
             model.actions(state, &mut actions);
-            state.settled || !actions.is_empty()
+            state.at_rest || !actions.is_empty()
         }),
         Property::sometimes(RESTED, |model: &Protocol, state: &State| {
             model.went_well(state)
@@ -55,7 +55,7 @@ pub(super) fn properties() -> Vec<Property<Protocol>> {
 impl Protocol {
     /// Everything has come to rest, and nobody has anything left to do.
     fn is_over(&self, state: &State) -> bool {
-        state.settled && self.is_quiet(state)
+        state.at_rest && self.is_quiet(state)
     }
 
     /// The same, with everybody having done what they meant to do and every event dealt with.

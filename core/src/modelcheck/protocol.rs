@@ -142,7 +142,7 @@ impl Protocol {
 
     fn may_close(&self, state: &State) -> bool {
         let lossy = self.scenario.bounds.lossy;
-        !state.settled
+        !state.at_rest
             && self.is_quiet(state)
             && state
                 .events
@@ -222,7 +222,7 @@ impl Protocol {
             return;
         };
         state.clock = time;
-        state.settled = false;
+        state.at_rest = false;
         let script = &self.scenario.actors[actor];
         let progress = &mut state.actors[actor];
         let step = &script.steps[progress.done];
@@ -301,7 +301,7 @@ impl Protocol {
             state.clock = until + 1_000;
             self.sweep_to_the_end(state);
         }
-        state.settled = true;
+        state.at_rest = true;
     }
 
     fn sweep_to_the_end(&self, state: &mut State) {
@@ -353,7 +353,7 @@ impl Model for Protocol {
         if room {
             let waiting = state.events.iter().filter(|(_, it)| it.copies > 0);
             actions.extend(waiting.map(|(event, _)| Action::Deliver(event.clone())));
-            if state.left.sweeps > 0 {
+            if state.remaining.sweeps > 0 {
                 actions.push(Action::Sweep);
             }
         }
@@ -361,7 +361,7 @@ impl Model for Protocol {
             let Next::Asks(asks) = &*running.next.0 else {
                 continue;
             };
-            if state.left.crashes > 0 {
+            if state.remaining.crashes > 0 {
                 actions.push(Action::Crash(index, None));
             }
             for Asked { slot, after, ask } in asks {
@@ -370,25 +370,25 @@ impl Model for Protocol {
                     continue;
                 }
                 actions.push(Action::Answer(index, *slot));
-                let lags = state.left.stale_reads > 0 && *ask == Ask::Rules;
+                let lags = state.remaining.stale_reads > 0 && *ask == Ask::Rules;
                 if lags && time == state.clock && state.stale().is_some() {
                     actions.push(Action::AnswerStale(index, *slot));
                 }
-                if state.left.silences > 0 {
+                if state.remaining.silences > 0 {
                     actions.push(Action::Silence(index, *slot, false));
                 }
                 if ask.changes_something() {
-                    if state.left.silences > 0 {
+                    if state.remaining.silences > 0 {
                         actions.push(Action::Silence(index, *slot, true));
                     }
-                    if state.left.crashes > 0 {
+                    if state.remaining.crashes > 0 {
                         actions.push(Action::Crash(index, Some(*slot)));
                     }
                 }
             }
         }
-        for (pause, left) in state.left.pauses.iter().enumerate() {
-            if *left && self.may_reach(state, state.clock + bounds.pauses_ms[pause]) {
+        for (pause, remaining) in state.remaining.pauses.iter().enumerate() {
+            if *remaining && self.may_reach(state, state.clock + bounds.pauses_ms[pause]) {
                 actions.push(Action::Pause(pause));
             }
         }
@@ -407,25 +407,25 @@ impl Model for Protocol {
             }
             Action::Deliver(event) => {
                 state.events.get_mut(&event)?.copies -= 1;
-                state.settled = false;
+                state.at_rest = false;
                 self.begin(&mut state, Cause::Event(event));
             }
             Action::Sweep => {
-                state.left.sweeps -= 1;
+                state.remaining.sweeps -= 1;
                 self.begin(&mut state, Cause::Sweep);
             }
             Action::Answer(index, slot) => self.answer(&mut state, index, slot, How::Truly),
             Action::AnswerStale(index, slot) => {
-                state.left.stale_reads -= 1;
+                state.remaining.stale_reads -= 1;
                 self.answer(&mut state, index, slot, How::Stale);
             }
             Action::Silence(index, slot, effective) => {
-                state.left.silences -= 1;
+                state.remaining.silences -= 1;
                 state.truth.mishaps += 1;
                 self.answer(&mut state, index, slot, How::Silently { effective });
             }
             Action::Crash(index, slot) => {
-                state.left.crashes -= 1;
+                state.remaining.crashes -= 1;
                 state.truth.mishaps += 1;
                 let running = state.running.remove(index);
                 if let Some(asked) = slot.and_then(|slot| open(&running.next.0, slot)) {
@@ -435,13 +435,13 @@ impl Model for Protocol {
                 self.end(&mut state, &running.cause, false);
             }
             Action::Pause(pause) => {
-                state.left.pauses[pause] = false;
+                state.remaining.pauses[pause] = false;
                 state.clock += self.scenario.bounds.pauses_ms[pause];
             }
             Action::Close => self.close(&mut state),
         }
         // What a read could still show only matters while it can.
-        if state.left.stale_reads == 0 || state.stale().is_none() {
+        if state.remaining.stale_reads == 0 || state.stale().is_none() {
             state.before = None;
         }
         Some(state)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::faults::Fault;
 use super::replay::{Answer, Answered, Ask, Cause, Live, Next, digest};
 use super::scenario::{EventSpec, Rule, Scenario, Who, at, told};
-use crate::decide::changes::{FIGHT_WINDOW, GroupState, RESTORES_IN_WINDOW_MAX};
+use crate::decide::changes::{CONTEST_WINDOW, GroupState, RESTORES_IN_WINDOW_MAX};
 use crate::decide::plan::plan;
 use crate::desired::DesiredRecord;
 use crate::fakes::group;
@@ -80,7 +80,7 @@ pub(super) enum Broken {
 
 /// What is left of the bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Left {
+pub(super) struct Remaining {
     pub(super) crashes: u8,
     pub(super) silences: u8,
     pub(super) stale_reads: u8,
@@ -119,10 +119,10 @@ pub(super) struct State {
     pub(super) events: BTreeMap<EventSpec, Delivery>,
     pub(super) running: Vec<Running>,
     pub(super) actors: Vec<Progress>,
-    pub(super) left: Left,
+    pub(super) remaining: Remaining,
     pub(super) truth: Truth,
     /// Everything has come to rest, and the last sweep is over.
-    pub(super) settled: bool,
+    pub(super) at_rest: bool,
     pub(super) broken: BTreeSet<Broken>,
 }
 
@@ -170,7 +170,7 @@ impl State {
             events: BTreeMap::new(),
             running: Vec::new(),
             actors: vec![Progress::default(); scenario.actors.len()],
-            left: Left {
+            remaining: Remaining {
                 crashes: bounds.crashes,
                 silences: bounds.silences,
                 stale_reads: bounds.stale_reads,
@@ -178,7 +178,7 @@ impl State {
                 pauses: vec![true; bounds.pauses_ms.len()],
             },
             truth: Truth::default(),
-            settled: false,
+            at_rest: false,
             broken: BTreeSet::new(),
         }
     }
@@ -259,7 +259,7 @@ impl State {
         for (rule, _) in &made {
             let times = self.truth.restored.entry(*rule).or_default();
             times.push(self.clock);
-            let window = u64::try_from(FIGHT_WINDOW.as_millis()).expect("positive");
+            let window = u64::try_from(CONTEST_WINDOW.as_millis()).expect("positive");
             let lately = times
                 .iter()
                 .filter(|time| self.clock - **time < window)
@@ -393,5 +393,5 @@ fn clock_of(time: jiff::Timestamp) -> u64 {
 
 /// What the table's filter for [`crate::ports::Marks`] asks for.
 fn is_open(memory: &GroupState) -> bool {
-    !memory.contested.is_empty() || memory.to_json().contains_key("unsettled")
+    !memory.contested.is_empty() || memory.to_json().contains_key("unapplied")
 }

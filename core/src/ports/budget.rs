@@ -61,7 +61,7 @@ impl Budget {
 
 /// How long to wait before try number `tries` (from 0): 100 ms, doubled each time, at most 3 s, of which a random half
 /// is left out so that several instances do not come back together.
-pub fn backoff(tries: u32) -> Duration {
+pub fn retry_delay(tries: u32) -> Duration {
     let ceiling = Duration::from_millis(100)
         .saturating_mul(1 << tries.min(5))
         .min(Duration::from_secs(3));

@@ -11,7 +11,7 @@ mod error;
 mod queue;
 mod table;
 
-pub use budget::{Budget, backoff};
+pub use budget::{Budget, retry_delay};
 pub use calls::Calls;
 pub use clouds::{Clouds, Pace, SESSION_NAME};
 pub use ec2::{Authorized, GROUPS_PER_READ, SecurityGroups};

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::World;
 use super::converge::LOOK_AGAIN_AFTER;
 use crate::decide::changes::{
-    Contest, Deed, GroupState, Leaving, Replacement, Revision, Settling, Situation, Standing,
-    judge, standing,
+    Backoff, Contest, GroupState, ObservedCall, RemovalReason, Replacement, Revision, Settling,
+    Situation, backoff_of, judge,
 };
 use crate::desired::{DesiredRecord, Principals, SharedSettings, Unreadable};
 use crate::event::{Call, Evidence, Lookup};
@@ -147,7 +147,7 @@ pub(super) struct Kept {
 }
 
 /// What an event says that somebody did, in terms of rules.
-pub(super) fn deed(lookup: &Lookup, state: &GroupState) -> Option<Deed> {
+pub(super) fn observed_call(lookup: &Lookup, state: &GroupState) -> Option<ObservedCall> {
     let call = lookup.call?;
     let Evidence {
         revoked_ids,
@@ -155,7 +155,7 @@ pub(super) fn deed(lookup: &Lookup, state: &GroupState) -> Option<Deed> {
         modified,
         authorized,
     } = &lookup.evidence;
-    let mut deed = Deed {
+    let mut observed = ObservedCall {
         by: lookup.trigger.principal.clone()?,
         at: lookup.trigger.event_time?,
         revoked: revoked.clone(),
@@ -165,18 +165,18 @@ pub(super) fn deed(lookup: &Lookup, state: &GroupState) -> Option<Deed> {
         news: BTreeSet::new(),
     };
     let known = revoked_ids.iter().filter_map(|id| state.ids.get(id));
-    deed.revoked.extend(known.cloned());
+    observed.revoked.extend(known.cloned());
     for (id, new) in modified {
         let old = state.ids.get(id).filter(|old| new.as_ref() != Some(*old));
-        deed.revoked.extend(old.cloned());
+        observed.revoked.extend(old.cloned());
         let new = new.clone().map(|new| (new, Some(id.clone())));
-        deed.authorized.extend(new);
+        observed.authorized.extend(new);
     }
-    Some(deed)
+    Some(observed)
 }
 
 /// A read that shows what the event says, if one comes within about a second.
-pub(super) async fn settled_read<E: SecurityGroups, T>(
+pub(super) async fn read_until_fresh<E: SecurityGroups, T>(
     world: &World<'_, E, T>,
     group: &GroupAddress,
     evidence: &Evidence,
@@ -242,18 +242,18 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
 ) -> Result<(), ApiError> {
     for _ in 0..WRITES_MAX {
         let now = (world.now)();
-        let mut deed = deed(lookup, &known.state);
-        let mut state = known.state.clone().at_peace(now);
-        if let Some(deed) = &mut deed {
-            deed.news = news.clone();
-            deed.note_in(&mut state, &look.actual);
+        let mut observed = observed_call(lookup, &known.state);
+        let mut state = known.state.clone().without_ended_contests(now);
+        if let Some(observed) = &mut observed {
+            observed.news = news.clone();
+            observed.note_in(&mut state, &look.actual);
         }
         state.note_ids(&known.record.rules, &look.actual);
         let situation = Situation {
             record: &known.record,
             principals: known.principals(),
             actual: &look.actual,
-            deed: deed.as_ref(),
+            observed: observed.as_ref(),
             now: look.at,
         };
         let judgement = judge(situation, state.pruned(now));
@@ -261,8 +261,8 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
         kept.replaced = judgement.replaced;
         let written = match judgement.revision {
             Some(revision) => {
-                let left = revision.left.iter().map(|(rule, _)| rule.clone());
-                kept.unwritten = left.map(|rule| (rule, revision.by.clone())).collect();
+                let removed = revision.removed.iter().map(|(rule, _)| rule.clone());
+                kept.unwritten = removed.map(|rule| (rule, revision.by.clone())).collect();
                 let written = write(world.table, known, &revision, judgement.state, now).await?;
                 kept.unwritten.clear();
                 written.map(|generation| kept.note(&revision, generation))
@@ -344,14 +344,14 @@ fn next(mut state: GroupState) -> GroupState {
 impl Kept {
     fn note(&mut self, revision: &Revision, generation: u64) {
         let by = &revision.by;
-        for (rule, why) in &revision.left {
+        for (rule, why) in &revision.removed {
             let why = match why {
-                Leaving::Accepted => format!("the revoke by {by} is accepted"),
-                Leaving::Committed(live) => {
+                RemovalReason::Accepted => format!("the revoke by {by} is accepted"),
+                RemovalReason::Committed(live) => {
                     let live = named(live);
                     format!("{by} replaced it; live rules allow the same: {live}")
                 }
-                Leaving::AskedTwice => {
+                RemovalReason::AskedTwice => {
                     let notice = format!(
                         "{by} revoked {rule} again after it was put back, so it means it: the rule left the record in generation {generation}"
                     );
@@ -369,7 +369,11 @@ impl Kept {
             author: by.clone(),
             reason: revision.reason(),
             added: [&revision.entered[..], &revision.reinstated].concat(),
-            removed: revision.left.iter().map(|(rule, _)| rule.clone()).collect(),
+            removed: revision
+                .removed
+                .iter()
+                .map(|(rule, _)| rule.clone())
+                .collect(),
         });
     }
 }
@@ -392,7 +396,7 @@ impl LeftAlone {
         begin: bool,
     ) -> Self {
         let mut alone = Self::default();
-        let state = known.state.clone().at_peace(now);
+        let state = known.state.clone().without_ended_contests(now);
         for rule in known
             .record
             .rules
@@ -419,16 +423,16 @@ impl LeftAlone {
                 continue;
             }
             let by = dropped_by.get(rule).map(String::as_str);
-            match standing(&state, rule, by, now) {
-                Standing::Free => {}
-                Standing::Waiting(contest) => {
+            match backoff_of(&state, rule, by, now) {
+                Backoff::None => {}
+                Backoff::Waiting(contest) => {
                     alone.add(rule, RuleOutcome::Contested, fight(&contest));
                 }
-                Standing::Contested(contest) if begin => {
+                Backoff::Begins(contest) if begin => {
                     alone.add(rule, RuleOutcome::Contested, fight(&contest));
                     alone.contests.insert(rule.clone(), contest);
                 }
-                Standing::Contested(_) => {}
+                Backoff::Begins(_) => {}
             }
         }
         alone
@@ -448,7 +452,7 @@ fn named(rules: &[RuleKey]) -> String {
 /// Who dropped which rules of the record, as far as an event tells. One that names only ids of which we know none is
 /// taken to be about every rule that is missing.
 pub(super) fn dropped_by(
-    deed: &Deed,
+    observed: &ObservedCall,
     evidence: &Evidence,
     record: &DesiredRecord,
 ) -> BTreeMap<RuleKey, String> {
@@ -458,11 +462,11 @@ pub(super) fn dropped_by(
         ..
     } = evidence;
     let names_ids_only =
-        deed.revoked.is_empty() && !(revoked_ids.is_empty() && modified.is_empty());
+        observed.revoked.is_empty() && !(revoked_ids.is_empty() && modified.is_empty());
     let rules = record.rules.keys();
-    let dropped = rules.filter(|rule| names_ids_only || deed.revoked.contains(*rule));
+    let dropped = rules.filter(|rule| names_ids_only || observed.revoked.contains(*rule));
     dropped
-        .map(|rule| (rule.clone(), deed.by.clone()))
+        .map(|rule| (rule.clone(), observed.by.clone()))
         .collect()
 }
 
@@ -507,11 +511,10 @@ pub(super) async fn remember<E: SecurityGroups, T: Table>(
     for _ in 0..WRITES_MAX {
         let now = (world.now)();
         let facts = unsaved.take().unwrap_or_else(|| known.state.clone());
-        let mut state = facts.at_peace(now);
+        let mut state = facts.without_ended_contests(now);
         remembered.notices.clear();
         for (rule, contest) in contests {
-            if let Standing::Contested(contest) = standing(&state, rule, contest.by.as_deref(), now)
-            {
+            if let Backoff::Begins(contest) = backoff_of(&state, rule, contest.by.as_deref(), now) {
                 let notice = format!("{rule} is contested: {}", fight(&contest));
                 remembered.notices.push(notice);
                 state.contested.insert(rule.clone(), contest);

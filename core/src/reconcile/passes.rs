@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::converge::Convergence;
 use super::keep::{
-    Kept, Known, LeftAlone, Look, Restores, deed, dropped_by, keep, remember, settled_read,
+    Kept, Known, LeftAlone, Look, Restores, dropped_by, keep, observed_call, read_until_fresh,
+    remember,
 };
 use super::{Started, World, millis};
 use crate::decide::changes::GroupState;
@@ -62,9 +63,9 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         lookup: &'a Lookup,
         budget: Budget,
     ) -> Self {
-        let told = deed(lookup, &known.state).map(|deed| {
-            let dropped_by = dropped_by(&deed, &lookup.evidence, &known.record);
-            (dropped_by, deed.news_to(&known.state))
+        let told = observed_call(lookup, &known.state).map(|observed| {
+            let dropped_by = dropped_by(&observed, &lookup.evidence, &known.record);
+            (dropped_by, observed.news_to(&known.state))
         });
         let (dropped_by, news) = told.unwrap_or_default();
         Self {
@@ -146,7 +147,8 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         let (group, evidence) = (&self.known.group, &lookup.evidence);
         // A read that does not fit the event is waited for once: it may well be the event that is out of date.
         if self.plan.is_none() {
-            self.look = settled_read(world, group, evidence, self.look.clone(), self.budget).await;
+            self.look =
+                read_until_fresh(world, group, evidence, self.look.clone(), self.budget).await;
         }
         // EC2 never gives an id out again.
         let actual = std::mem::take(&mut self.look.actual);
@@ -300,7 +302,7 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         let authorized = self.lookup.evidence.authorized.keys();
         let absent = authorized.filter(|rule| {
             let is_told_of = self.known.record.rules.contains_key(*rule)
-                || self.known.state.left.contains_key(*rule);
+                || self.known.state.removed.contains_key(*rule);
             !is_told_of && !self.look.actual.contains(rule)
         });
         self.notices.extend(absent.map(|rule| {

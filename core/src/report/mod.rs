@@ -70,9 +70,9 @@ pub enum RuleOutcome {
     RestoredElsewhere,
     /// Other live rules allow the same, or the rule left the record because its revoke was meant.
     Superseded,
-    /// Left alone on purpose.
+    /// Removed alone on purpose.
     Held,
-    /// Left alone for a time, because somebody drops it as often as we put it back.
+    /// Removed alone for a time, because somebody drops it as often as we put it back.
     Contested,
     /// Still missing.
     Failed,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ABORTED_FOR, Authorization, Deed, GroupState, Judgement, Leaving, Left, Replacement, Revision,
-    Settling, Situation, second,
+    ABORTED_FOR, Authorization, GroupState, Judgement, ObservedCall, RemovalReason, Removed,
+    Replacement, Revision, Settling, Situation, second,
 };
 use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
@@ -23,7 +23,7 @@ pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
     judge.confirm_decisions();
     let reinstating = judge.reinstating();
     let entering = judge.entering();
-    let leaving = judge.leaving();
+    let leaving = judge.removals();
     // A generation has one author.
     let author = [
         reinstating.first().map(|(by, _)| by),
@@ -48,31 +48,36 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Notes that rules which left were revoked again by an accepted principal: what was done to them in between is
+    /// Notes that removed rules were revoked again by an accepted principal: what was done to them in between is
     /// overtaken, even if we learn of it later.
     fn confirm_decisions(&mut self) {
-        let left = self.state.left.keys();
-        let out = left.filter(|rule| !self.situation.record.rules.contains_key(*rule));
+        let removed = self.state.removed.keys();
+        let out = removed.filter(|rule| !self.situation.record.rules.contains_key(*rule));
         let revoked = out.filter_map(|rule| {
             let (at, by) = self.last_revoked(rule, Policy::Accept)?;
             Some((rule.clone(), at, by.to_owned()))
         });
         for (rule, at, by) in revoked.collect::<Vec<_>>() {
-            if let Some(left) = self.state.left.get_mut(&rule).filter(|left| left.at < at) {
-                (left.at, left.by) = (at, by);
+            if let Some(removed) = self
+                .state
+                .removed
+                .get_mut(&rule)
+                .filter(|removed| removed.at < at)
+            {
+                (removed.at, removed.by) = (at, by);
             }
         }
     }
 
-    /// Rules that left because of a change of which we have learnt since that it was aborted.
+    /// Rules that were removed because of a change of which we have learnt since that it was aborted.
     fn reinstating(&self) -> Vec<(String, RuleKey)> {
         let record = self.situation.record;
-        let back = self.state.left.iter().filter(|(rule, left)| {
+        let back = self.state.removed.iter().filter(|(rule, removed)| {
             !record.rules.contains_key(rule)
-                && self.situation.principals.policy(&left.by) == Policy::Follow
-                && self.is_aborted(&left.by, left.at)
+                && self.situation.principals.policy(&removed.by) == Policy::Follow
+                && self.is_aborted(&removed.by, removed.at)
         });
-        back.map(|(rule, left)| (left.by.clone(), rule.clone()))
+        back.map(|(rule, removed)| (removed.by.clone(), rule.clone()))
             .collect()
     }
 
@@ -84,19 +89,23 @@ impl Judge<'_> {
             actual,
             ..
         } = self.situation;
-        let (mut entering, mut settled) = (Vec::new(), Vec::new());
-        for (by, deeds) in &self.state.deeds {
+        let (mut entering, mut applied) = (Vec::new(), Vec::new());
+        for (by, calls) in &self.state.calls {
             let policy = principals.policy(by);
-            for (rule, it) in deeds.authorized.iter().filter(|(_, it)| !it.settled) {
-                let left = self.state.left.get(rule).filter(|left| left.at <= it.at);
+            for (rule, it) in calls.authorized.iter().filter(|(_, it)| !it.applied) {
+                let removed = self
+                    .state
+                    .removed
+                    .get(rule)
+                    .filter(|removed| removed.at <= it.at);
                 match policy {
                     Policy::Follow => {}
                     // An accepted principal that puts a rule back takes its decision back.
-                    Policy::Accept if left.is_some_and(|left| left.by == *by) => {}
+                    Policy::Accept if removed.is_some_and(|removed| removed.by == *by) => {}
                     _ => continue,
                 }
-                if self.is_overtaken(rule, it.at, left.is_some()) {
-                    settled.push((by.clone(), rule.clone()));
+                if self.is_overtaken(rule, it.at, removed.is_some()) {
+                    applied.push((by.clone(), rule.clone()));
                     continue;
                 }
                 let live = actual.get(rule).filter(|live| {
@@ -105,7 +114,7 @@ impl Judge<'_> {
                 });
                 let Some(live) = live else {
                     // It came back and is gone once more. Whether that is meant is judged next.
-                    let back = left.map(|left| (by.clone(), left.rule.clone()));
+                    let back = removed.map(|removed| (by.clone(), removed.rule.clone()));
                     entering.extend(back);
                     continue;
                 };
@@ -117,38 +126,41 @@ impl Judge<'_> {
                     priority: recorded.map_or(0, |rule| rule.priority),
                 };
                 if recorded == Some(&wanted) {
-                    settled.push((by.clone(), rule.clone()));
+                    applied.push((by.clone(), rule.clone()));
                 } else {
                     entering.push((by.clone(), wanted));
                 }
             }
         }
-        for (by, rule) in settled {
-            self.settle_authorization(&by, &rule);
+        for (by, rule) in applied {
+            self.mark_applied(&by, &rule);
         }
         entering
     }
 
     /// Whether something that was done to a rule after `at` makes an authorize of that time meaningless. A later revoke of
-    /// a rule that had left before is judged by itself, when the rule is back in the record.
-    fn is_overtaken(&self, rule: &RuleKey, at: Timestamp, had_left: bool) -> bool {
+    /// a rule that was removed before is judged by itself, when the rule is back in the record.
+    fn is_overtaken(&self, rule: &RuleKey, at: Timestamp, was_removed: bool) -> bool {
         let state = &self.state;
         let by_operator = state
             .decided
             .get(rule)
             .is_some_and(|time| at <= second(*time));
-        let by_leaving = state.left.get(rule).is_some_and(|left| at < left.at);
-        let by_calls = state.deeds.values().any(|deeds| {
-            let revoked = deeds.revoked.get(rule).and_then(BTreeSet::last);
-            let authorized = deeds.authorized.get(rule).map(|it| it.at);
-            !had_left && revoked.is_some_and(|time| at < *time)
+        let by_removal = state
+            .removed
+            .get(rule)
+            .is_some_and(|removed| at < removed.at);
+        let by_calls = state.calls.values().any(|calls| {
+            let revoked = calls.revoked.get(rule).and_then(BTreeSet::last);
+            let authorized = calls.authorized.get(rule).map(|it| it.at);
+            !was_removed && revoked.is_some_and(|time| at < *time)
                 || authorized.is_some_and(|time| at < time)
         });
-        by_operator || by_leaving || by_calls
+        by_operator || by_removal || by_calls
     }
 
     /// Rules that leave the record. Those whose change is still under way are noted on the side.
-    fn leaving(&mut self) -> Vec<(String, Timestamp, RuleKey, Leaving)> {
+    fn removals(&mut self) -> Vec<(String, Timestamp, RuleKey, RemovalReason)> {
         let mut leaving = Vec::new();
         for rule in self.situation.record.rules.keys() {
             let Some((by, at)) = self.cause(rule) else {
@@ -159,7 +171,7 @@ impl Judge<'_> {
             };
             let why = match self.situation.principals.policy(&by) {
                 Policy::Restore => None,
-                Policy::Accept => Some(Leaving::Accepted),
+                Policy::Accept => Some(RemovalReason::Accepted),
                 Policy::Follow => self.followed(rule, &by, at),
             };
             leaving.extend(why.map(|why| (by, at, rule.clone(), why)));
@@ -174,10 +186,9 @@ impl Judge<'_> {
             .into_iter()
             .find_map(|policy| {
                 let (at, by) = self.last_revoked(rule, policy)?;
-                let at_hand = self
-                    .situation
-                    .deed
-                    .filter(|deed| deed.by == by && deed.at == at && deed.revoked.contains(rule));
+                let at_hand = self.situation.observed.filter(|observed| {
+                    observed.by == by && observed.at == at && observed.revoked.contains(rule)
+                });
                 let is_open = match policy {
                     Policy::Accept => self.is_undecided(rule, at, at_hand),
                     _ => self.is_unfinished(rule, at, at_hand),
@@ -192,14 +203,16 @@ impl Judge<'_> {
     /// event is at hand the record can be right, however late that is. Whoever put it back may have died before saying
     /// so: an event that proves that the rule was taken away counts all the same, unless somebody else is known to have
     /// authorized it since.
-    fn is_undecided(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&Deed>) -> bool {
+    fn is_undecided(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&ObservedCall>) -> bool {
         let restored = self.state.last_restored(rule);
         let authorized = self.last_authorized(rule);
         let by_us = restored.is_some_and(|time| at <= time);
         match (at_hand, self.situation.actual.contains(rule)) {
             (Some(_), false) => self.nothing_since(rule, at, None),
             (Some(_), true) if by_us => self.nothing_since(rule, at, None),
-            (Some(deed), true) if deed.proven && authorized.is_none_or(|time| time < at) => {
+            (Some(observed), true)
+                if observed.proven && authorized.is_none_or(|time| time < at) =>
+            {
                 self.nothing_since(rule, at, None)
             }
             (_, true) => false,
@@ -211,46 +224,46 @@ impl Judge<'_> {
     ///
     /// A rule that we put back before we learnt of its revoke counts as gone while that event is at hand for the first
     /// time: a change that is complete by now commits.
-    fn is_unfinished(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&Deed>) -> bool {
+    fn is_unfinished(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&ObservedCall>) -> bool {
         let restored = self.state.last_restored(rule);
         if !self.situation.actual.contains(rule) {
             return self.nothing_since(rule, at, restored);
         }
-        let is_news = at_hand.is_some_and(|deed| deed.news.contains(rule));
+        let is_news = at_hand.is_some_and(|observed| observed.news.contains(rule));
         let by_us = restored.is_some_and(|time| at <= time);
         let is_late = self.situation.now.duration_since(at) > ABORTED_FOR;
         is_news && by_us && !is_late && self.nothing_since(rule, at, None)
     }
 
     /// Whether neither an operator's decision, nor an authorize, nor `put_back` came after a revoke, and it is not the
-    /// one because of which the rule left before.
+    /// one because of which the rule was removed before.
     fn nothing_since(&self, rule: &RuleKey, at: Timestamp, put_back: Option<Timestamp>) -> bool {
         let decided = self.state.decided.get(rule).copied();
         let mut since = [decided, put_back, self.last_authorized(rule)]
             .into_iter()
             .flatten();
-        let left = self.state.left.get(rule);
-        since.all(|time| second(time) <= at) && left.is_none_or(|left| left.at < at)
+        let removed = self.state.removed.get(rule);
+        since.all(|time| second(time) <= at) && removed.is_none_or(|removed| removed.at < at)
     }
 
     /// When a rule was last authorized, as far as known.
     fn last_authorized(&self, rule: &RuleKey) -> Option<Timestamp> {
-        let deeds = self.state.deeds.values();
-        let authorized = deeds.filter_map(|deeds| Some(deeds.authorized.get(rule)?.at));
+        let calls = self.state.calls.values();
+        let authorized = calls.filter_map(|calls| Some(calls.authorized.get(rule)?.at));
         authorized.max()
     }
 
     /// When and by whom a rule was last revoked, of those whose changes are taken in this way.
     fn last_revoked(&self, rule: &RuleKey, policy: Policy) -> Option<(Timestamp, &str)> {
-        let revokes = self.state.deeds.iter().filter_map(|(by, deeds)| {
-            let last = deeds.revoked.get(rule)?.last()?;
+        let revokes = self.state.calls.iter().filter_map(|(by, calls)| {
+            let last = calls.revoked.get(rule)?.last()?;
             (self.situation.principals.policy(by) == policy).then_some((*last, by.as_str()))
         });
         revokes.max()
     }
 
     /// What becomes of a rule that a followed principal revoked.
-    fn followed(&mut self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Leaving> {
+    fn followed(&mut self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<RemovalReason> {
         if self.is_aborted(by, at) {
             return None;
         }
@@ -261,10 +274,10 @@ impl Judge<'_> {
             return None;
         }
         if let Some(covering) = self.covering(rule, by, at) {
-            return Some(Leaving::Committed(covering));
+            return Some(RemovalReason::Committed(covering));
         }
         self.asked_twice(rule, by, at)
-            .then_some(Leaving::AskedTwice)
+            .then_some(RemovalReason::AskedTwice)
     }
 
     /// Who seems to have replaced a missing rule whose revoke is not known.
@@ -277,7 +290,7 @@ impl Judge<'_> {
             return None;
         }
         let decided = self.state.decided.get(rule).map(|time| second(*time));
-        let mut authors = self.state.deeds.keys();
+        let mut authors = self.state.calls.keys();
         authors.find_map(|by| {
             if self.situation.principals.policy(by) != Policy::Follow || self.is_aborted(by, now) {
                 return None;
@@ -299,7 +312,7 @@ impl Judge<'_> {
     /// Whether a revoke belongs to a change of which an authorize was refused, or came shortly after one.
     fn is_aborted(&self, by: &str, at: Timestamp) -> bool {
         let settle = self.settle(by);
-        let refused = self.state.deeds.get(by).map(|deeds| &deeds.refused);
+        let refused = self.state.calls.get(by).map(|calls| &calls.refused);
         let mut refused = refused.into_iter().flatten();
         !fault!(ForgetsAborts)
             && refused.any(|(first, last)| {
@@ -309,7 +322,7 @@ impl Judge<'_> {
 
     /// Whether an authorize of a principal was refused between two times.
     fn was_refused(&self, by: &str, from: Timestamp, to: Timestamp) -> bool {
-        let refused = self.state.deeds.get(by).map(|deeds| &deeds.refused);
+        let refused = self.state.calls.get(by).map(|calls| &calls.refused);
         let mut refused = refused.into_iter().flatten();
         refused.any(|(first, last)| from <= *last && *first <= to)
     }
@@ -323,7 +336,7 @@ impl Judge<'_> {
         }
         let candidates = actual.iter().map(|live| &live.key);
         let candidates = candidates.filter(|key| *key != rule).filter(|key| {
-            let is_known = record.rules.contains_key(key) || self.state.left.contains_key(key);
+            let is_known = record.rules.contains_key(key) || self.state.removed.contains_key(key);
             !is_known || self.entered(key, by, at).is_some()
         });
         let covering = covering(rule, candidates)?;
@@ -332,7 +345,7 @@ impl Judge<'_> {
 
     /// When a principal authorized, in a change at this time, a rule that the record did not hold.
     fn entered(&self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Timestamp> {
-        let authorized = self.state.deeds.get(by)?.authorized.get(rule)?;
+        let authorized = self.state.calls.get(by)?.authorized.get(rule)?;
         let is_lately = at.duration_since(authorized.at) <= ABORTED_FOR;
         let is_new = authorized.entered || !self.situation.record.rules.contains_key(rule);
         (is_lately && is_new).then_some(authorized.at)
@@ -344,15 +357,15 @@ impl Judge<'_> {
         let since = [
             state.decided.get(rule).map(|time| second(*time)),
             state
-                .left
+                .removed
                 .get(rule)
-                .map(|left| left.at + SignedDuration::from_secs(1)),
+                .map(|removed| removed.at + SignedDuration::from_secs(1)),
         ];
         let since = since.into_iter().flatten().max();
         let revoked = state
-            .deeds
+            .calls
             .get(by)
-            .and_then(|deeds| deeds.revoked.get(rule));
+            .and_then(|calls| calls.revoked.get(rule));
         let mut before = revoked.into_iter().flatten().copied().filter(|first| {
             *first < at
                 && since.is_none_or(|since| since <= *first)
@@ -366,9 +379,9 @@ impl Judge<'_> {
         })
     }
 
-    fn settle_authorization(&mut self, by: &str, rule: &RuleKey) -> Option<&mut Authorization> {
-        let it = self.state.deeds.get_mut(by)?.authorized.get_mut(rule)?;
-        it.settled = true;
+    fn mark_applied(&mut self, by: &str, rule: &RuleKey) -> Option<&mut Authorization> {
+        let it = self.state.calls.get_mut(by)?.authorized.get_mut(rule)?;
+        it.applied = true;
         Some(it)
     }
 
@@ -378,18 +391,18 @@ impl Judge<'_> {
         by: &str,
         reinstating: &[(String, RuleKey)],
         entering: &[(String, IngressRule)],
-        leaving: &[(String, Timestamp, RuleKey, Leaving)],
+        leaving: &[(String, Timestamp, RuleKey, RemovalReason)],
     ) -> Revision {
         let mut revision = Revision::by(by, self.situation.record);
         for (_, rule) in reinstating.iter().filter(|(author, _)| author == by) {
-            if let Some(left) = self.state.left.remove(rule) {
-                revision.rules.insert(rule.clone(), left.rule);
+            if let Some(removed) = self.state.removed.remove(rule) {
+                revision.rules.insert(rule.clone(), removed.rule);
                 revision.reinstated.push(rule.clone());
             }
         }
         for (_, rule) in entering.iter().filter(|(author, _)| author == by) {
             let is_new = !revision.rules.contains_key(&rule.key);
-            if let Some(it) = self.settle_authorization(by, &rule.key) {
+            if let Some(it) = self.mark_applied(by, &rule.key) {
                 it.entered |= is_new;
             }
             revision.rules.insert(rule.key.clone(), rule.clone());
@@ -400,9 +413,11 @@ impl Judge<'_> {
                 continue;
             };
             let (at, by) = (*at, by.to_owned());
-            self.state.left.insert(key.clone(), Left { at, by, rule });
+            self.state
+                .removed
+                .insert(key.clone(), Removed { at, by, rule });
             self.state.contested.remove(key);
-            revision.left.push((key.clone(), why.clone()));
+            revision.removed.push((key.clone(), why.clone()));
         }
         revision
     }

@@ -20,13 +20,13 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use crate::desired::{DesiredRecord, Principals};
 use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
 
-mod fights;
+mod contest;
 mod judge;
 mod state;
 
-pub use fights::{FIGHT_WINDOW, RESTORES_IN_WINDOW_MAX, Standing, standing};
+pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
 pub use judge::judge;
-pub use state::{Authorization, Contest, Deeds, GroupState, Left, REMEMBERED_FOR};
+pub use state::{Authorization, Contest, GroupState, ObservedCalls, REMEMBERED_FOR, Removed};
 
 /// For how long after a refused authorize no revoke of the same principal counts as meant, and how long before a revoke
 /// an authorize may have been to belong to the same change.
@@ -34,7 +34,7 @@ pub const ABORTED_FOR: SignedDuration = SignedDuration::from_mins(15);
 
 /// What an event says that somebody did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Deed {
+pub struct ObservedCall {
     /// Who, as principals are matched.
     pub by: String,
     /// The event's time, in whole seconds.
@@ -51,10 +51,10 @@ pub struct Deed {
     pub news: BTreeSet<RuleKey>,
 }
 
-impl Deed {
+impl ObservedCall {
     /// The revoked rules of whose revoke the state does not know.
     pub fn news_to(&self, state: &GroupState) -> BTreeSet<RuleKey> {
-        let known = state.deeds.get(&self.by).map(|deeds| &deeds.revoked);
+        let known = state.calls.get(&self.by).map(|calls| &calls.revoked);
         let is_known = |rule: &RuleKey| {
             let times = known.and_then(|revoked| revoked.get(rule));
             times.is_some_and(|times| times.contains(&self.at))
@@ -94,7 +94,7 @@ pub struct Situation<'a> {
     /// The live rules, without those that are known to be revoked.
     pub actual: &'a ActualRules,
     /// The event at hand, whose facts are in the state already.
-    pub deed: Option<&'a Deed>,
+    pub observed: Option<&'a ObservedCall>,
     /// The present time, or when the read was begun if that took long: what happened since it may not show.
     pub now: Timestamp,
 }
@@ -144,12 +144,12 @@ pub struct Revision {
     /// Rules that are back because the change which took them out was aborted.
     pub reinstated: Vec<RuleKey>,
     /// Rules that left, and why.
-    pub left: Vec<(RuleKey, Leaving)>,
+    pub removed: Vec<(RuleKey, RemovalReason)>,
 }
 
 /// Why a rule left the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leaving {
+pub enum RemovalReason {
     /// The principal's revokes are accepted.
     Accepted,
     /// The principal is followed, and these live rules allow the same.
@@ -165,7 +165,7 @@ impl Revision {
             rules: record.rules.clone(),
             entered: Vec::new(),
             reinstated: Vec::new(),
-            left: Vec::new(),
+            removed: Vec::new(),
         }
     }
 
@@ -178,22 +178,22 @@ impl Revision {
                 parts.push(format!("{what}: {}", names.join(", ")));
             }
         };
-        let leaving = |wanted: fn(&Leaving) -> bool| {
-            let left = self.left.iter().filter(move |(_, why)| wanted(why));
-            left.map(|(rule, _)| rule).collect::<Vec<_>>()
+        let leaving = |wanted: fn(&RemovalReason) -> bool| {
+            let removed = self.removed.iter().filter(move |(_, why)| wanted(why));
+            removed.map(|(rule, _)| rule).collect::<Vec<_>>()
         };
         part("authorized", self.entered.iter().collect());
         part(
             "followed, replaced by live rules",
-            leaving(|why| matches!(why, Leaving::Committed(_))),
+            leaving(|why| matches!(why, RemovalReason::Committed(_))),
         );
         part(
             "followed, revoked again after it was put back",
-            leaving(|why| *why == Leaving::AskedTwice),
+            leaving(|why| *why == RemovalReason::AskedTwice),
         );
         part(
             "accepted, revoked",
-            leaving(|why| *why == Leaving::Accepted),
+            leaving(|why| *why == RemovalReason::Accepted),
         );
         part(
             "taken back, because the change it belonged to was aborted",

@@ -44,16 +44,16 @@ pub struct GroupState {
     pub ids: BTreeMap<RuleId, RuleKey>,
     /// Rules that left the record because their revoke was meant.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub left: BTreeMap<RuleKey, Left>,
+    pub removed: BTreeMap<RuleKey, Removed>,
     /// What each principal did.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub deeds: BTreeMap<String, Deeds>,
+    pub calls: BTreeMap<String, ObservedCalls>,
 }
 
 /// What one principal did to the group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Deeds {
+pub struct ObservedCalls {
     /// When it revoked a rule, or changed it into another.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub revoked: BTreeMap<RuleKey, BTreeSet<Timestamp>>,
@@ -75,7 +75,7 @@ pub struct Authorization {
     pub ids: BTreeSet<RuleId>,
     /// Whether it has had its effect on the record. It has one once.
     #[serde(default)]
-    pub settled: bool,
+    pub applied: bool,
     /// Whether that effect was that the rule entered the record, which did not hold it.
     #[serde(default)]
     pub entered: bool,
@@ -83,7 +83,7 @@ pub struct Authorization {
 
 /// A rule that left the record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Left {
+pub struct Removed {
     /// When it was revoked.
     pub at: Timestamp,
     /// By whom.
@@ -129,12 +129,12 @@ impl GroupState {
         };
         // For sweeps, which look at such a group even when nothing is missing.
         let authorized = self
-            .deeds
+            .calls
             .values()
-            .flat_map(|deeds| deeds.authorized.values());
-        let unsettled = authorized.filter(|it| !it.settled).count();
-        if unsettled > 0 {
-            item.insert("unsettled".to_owned(), unsettled.into());
+            .flat_map(|calls| calls.authorized.values());
+        let unapplied = authorized.filter(|it| !it.applied).count();
+        if unapplied > 0 {
+            item.insert("unapplied".to_owned(), unapplied.into());
         }
         item
     }
@@ -147,8 +147,8 @@ impl GroupState {
         at: Timestamp,
     ) {
         for rule in rules {
-            let deeds = self.deeds.entry(by.to_owned()).or_default();
-            let times = deeds.revoked.entry(rule.clone()).or_default();
+            let calls = self.calls.entry(by.to_owned()).or_default();
+            let times = calls.revoked.entry(rule.clone()).or_default();
             times.insert(at);
             while times.len() > REVOKES_MAX {
                 times.pop_first();
@@ -165,8 +165,8 @@ impl GroupState {
         at: Timestamp,
     ) {
         for (rule, id) in rules {
-            let deeds = self.deeds.entry(by.to_owned()).or_default();
-            let known = deeds.authorized.entry(rule.clone()).or_default();
+            let calls = self.calls.entry(by.to_owned()).or_default();
+            let known = calls.authorized.entry(rule.clone()).or_default();
             if known.at < at {
                 *known = Authorization {
                     at,
@@ -174,15 +174,15 @@ impl GroupState {
                 };
             }
             let is_new = known.at == at && id.is_some_and(|id| known.ids.insert(id));
-            known.settled &= !is_new;
+            known.applied &= !is_new;
         }
     }
 
     /// Notes that a principal's authorize was refused.
     pub fn note_refused(&mut self, by: &str, at: Timestamp) {
-        let deeds = self.deeds.entry(by.to_owned()).or_default();
+        let calls = self.calls.entry(by.to_owned()).or_default();
         let (mut first, mut last) = (at, at);
-        deeds.refused.retain(|(from, to)| {
+        calls.refused.retain(|(from, to)| {
             let apart = from.duration_since(last) > super::ABORTED_FOR
                 || first.duration_since(*to) > super::ABORTED_FOR;
             if !apart {
@@ -191,7 +191,7 @@ impl GroupState {
             }
             apart
         });
-        deeds.refused.insert((first, last));
+        calls.refused.insert((first, last));
     }
 
     /// Notes that we restored rules.
@@ -221,7 +221,7 @@ impl GroupState {
             self.decided.insert(rule.clone(), at);
             self.contested.remove(rule);
             self.restored.remove(rule);
-            self.left.remove(rule);
+            self.removed.remove(rule);
         }
     }
 
@@ -246,17 +246,18 @@ impl GroupState {
     #[must_use]
     pub fn pruned(mut self, now: Timestamp) -> Self {
         let matters = |at: &Timestamp| now.duration_since(*at) < REMEMBERED_FOR;
-        for deeds in self.deeds.values_mut() {
-            deeds.revoked.retain(|_, times| {
+        for calls in self.calls.values_mut() {
+            calls.revoked.retain(|_, times| {
                 times.retain(matters);
                 !times.is_empty()
             });
-            deeds.authorized.retain(|_, it| matters(&it.at));
-            deeds.refused.retain(|(_, last)| matters(last));
-            keep_latest(&mut deeds.revoked, |times| times.last().copied());
-            keep_latest(&mut deeds.authorized, |it| Some(it.at));
+            calls.authorized.retain(|_, it| matters(&it.at));
+            calls.refused.retain(|(_, last)| matters(last));
+            keep_latest(&mut calls.revoked, |times| times.last().copied());
+            keep_latest(&mut calls.authorized, |it| Some(it.at));
         }
-        self.deeds.retain(|_, deeds| *deeds != Deeds::default());
+        self.calls
+            .retain(|_, calls| *calls != ObservedCalls::default());
         self.restored.retain(|_, times| {
             times.retain(matters);
             !times.is_empty()
@@ -266,9 +267,9 @@ impl GroupState {
             .retain(|rule, _| restored.contains_key(rule));
         self.contested.retain(|_, contest| matters(&contest.until));
         self.decided.retain(|_, at| matters(at));
-        self.left.retain(|_, left| matters(&left.at));
+        self.removed.retain(|_, removed| matters(&removed.at));
         keep_latest(&mut self.restored, |times| times.last().copied());
-        keep_latest(&mut self.left, |left| Some(left.at));
+        keep_latest(&mut self.removed, |removed| Some(removed.at));
         keep_latest(&mut self.decided, |at| Some(*at));
         self
     }

@@ -27,7 +27,7 @@ fn judged(policy: Policy, recorded: &[&str], rules: &[&str], state: GroupState) 
 }
 
 fn judged_with(
-    deed: Option<&Deed>,
+    observed: Option<&ObservedCall>,
     policy: Policy,
     recorded: &[&str],
     rules: &[&str],
@@ -47,7 +47,7 @@ fn judged_with(
             settle_of_all: None,
         },
         actual: &live(rules),
-        deed,
+        observed,
         now: now(),
     };
     judge(situation, state)
@@ -61,23 +61,23 @@ fn revoked(at: i64) -> GroupState {
 
 /// The state after the wider rule entered the record because somebody authorized it.
 fn having_entered(mut state: GroupState, by: &str) -> GroupState {
-    let deeds = state.deeds.get_mut(by).expect("noted");
-    let it = deeds.authorized.get_mut(&key(WIDER)).expect("noted");
-    (it.settled, it.entered) = (true, true);
+    let calls = state.calls.get_mut(by).expect("noted");
+    let it = calls.authorized.get_mut(&key(WIDER)).expect("noted");
+    (it.applied, it.entered) = (true, true);
     state
 }
 
-fn left(judgement: &Judgement) -> Vec<Leaving> {
+fn removed(judgement: &Judgement) -> Vec<RemovalReason> {
     let revision = judgement.revision.iter();
     revision
-        .flat_map(|revision| revision.left.iter().map(|(_, why)| why.clone()))
+        .flat_map(|revision| revision.removed.iter().map(|(_, why)| why.clone()))
         .collect()
 }
 
 #[test]
 fn an_accepted_principals_revoke_leaves_the_record() {
     let judgement = judged(Policy::Accept, &[OLD], &[], revoked(5));
-    assert_eq!(left(&judgement), [Leaving::Accepted]);
+    assert_eq!(removed(&judgement), [RemovalReason::Accepted]);
     assert_eq!(judgement.revision.expect("a revision").by, LBC);
     let unlisted = judged(Policy::Restore, &[OLD], &[], revoked(5));
     assert_eq!(unlisted.revision, None);
@@ -88,15 +88,15 @@ fn an_accepted_principals_revoke_leaves_the_record() {
 #[test]
 fn a_revoke_of_a_rule_that_is_live_counts_when_its_event_proves_it_or_we_put_it_back() {
     let noted = |proven: bool, mut state: GroupState| {
-        let deed = Deed {
+        let observed = ObservedCall {
             by: LBC.to_owned(),
             at: ago(5),
             revoked: [key(OLD)].into(),
             proven,
-            ..Deed::default()
+            ..ObservedCall::default()
         };
-        deed.note_in(&mut state, &live(&[OLD]));
-        !state.deeds.is_empty()
+        observed.note_in(&mut state, &live(&[OLD]));
+        !state.calls.is_empty()
     };
     assert!(!noted(false, GroupState::default()));
     assert!(noted(true, GroupState::default()));
@@ -108,17 +108,17 @@ fn a_revoke_of_a_rule_that_is_live_counts_when_its_event_proves_it_or_we_put_it_
 #[test]
 fn an_accepted_revoke_counts_however_late_its_event_comes() {
     let judged_at_hand = |policy: Policy, proven: bool, state: &GroupState| {
-        let deed = Deed {
+        let observed = ObservedCall {
             by: LBC.to_owned(),
             at: ago(7_200),
             revoked: [key(OLD)].into(),
             news: [key(OLD)].into(),
             proven,
-            ..Deed::default()
+            ..ObservedCall::default()
         };
         let mut state = state.clone();
-        deed.note_in(&mut state, &live(&[OLD]));
-        left(&judged_with(Some(&deed), policy, &[OLD], &[OLD], state)).len()
+        observed.note_in(&mut state, &live(&[OLD]));
+        removed(&judged_with(Some(&observed), policy, &[OLD], &[OLD], state)).len()
     };
     let mut restored = GroupState::default();
     restored.note_restored([&key(OLD)], ago(7_100));
@@ -143,7 +143,10 @@ fn a_replaced_rule_leaves_and_one_that_is_gone_stays() {
     let gone = judged(Policy::Follow, &[OLD], &[], revoked(5));
     assert_eq!(gone.revision, None);
     let replaced = judged(Policy::Follow, &[OLD], &[WIDER], revoked(5));
-    assert_eq!(left(&replaced), [Leaving::Committed(vec![key(WIDER)])]);
+    assert_eq!(
+        removed(&replaced),
+        [RemovalReason::Committed(vec![key(WIDER)])]
+    );
 }
 
 #[test]
@@ -214,7 +217,7 @@ fn asking_twice_is_meant_unless_the_first_time_was_aborted() {
     state.note_restored([&key(OLD)], ago(50));
     state.note_revoked(LBC, [&key(OLD)], ago(5));
     let judgement = judged(Policy::Follow, &[OLD], &[], state.clone());
-    assert_eq!(left(&judgement), [Leaving::AskedTwice]);
+    assert_eq!(removed(&judgement), [RemovalReason::AskedTwice]);
     state.note_refused(LBC, ago(59));
     let judgement = judged(Policy::Follow, &[OLD], &[], state);
     assert_eq!(judgement.revision, None);
@@ -236,7 +239,7 @@ fn only_rules_that_entered_in_the_same_change_make_up_for_another() {
     let mut state = revoked(5);
     state.note_authorized(LBC, [(&key(WIDER), None)], ago(6));
     let refreshed = judged(Policy::Follow, &[OLD, WIDER], &[WIDER], state);
-    assert_eq!(left(&refreshed), []);
+    assert_eq!(removed(&refreshed), []);
     // Another principal's entered lately.
     let mut state = GroupState::default();
     state.note_authorized("ack", [(&key(WIDER), None)], ago(6));
@@ -252,25 +255,31 @@ fn a_followed_revoke_that_was_answered_is_not_judged_again() {
     state.note_restored([&key(OLD)], ago(50));
     let again = judged(Policy::Follow, &[OLD], &[OLD, WIDER], state.clone());
     assert_eq!(again.revision, None);
-    let mut deed = Deed {
+    let mut observed = ObservedCall {
         by: LBC.to_owned(),
         at: ago(60),
         revoked: [key(OLD)].into(),
-        ..Deed::default()
+        ..ObservedCall::default()
     };
     let copy = judged_with(
-        Some(&deed),
+        Some(&observed),
         Policy::Follow,
         &[OLD],
         &[OLD, WIDER],
         state.clone(),
     );
     assert_eq!(copy.revision, None);
-    assert!(deed.news_to(&state).is_empty());
+    assert!(observed.news_to(&state).is_empty());
     // The same, put back by somebody who did not know of the revoke.
-    deed.news = deed.news_to(&GroupState::default());
-    let late = judged_with(Some(&deed), Policy::Follow, &[OLD], &[OLD, WIDER], state);
-    assert_eq!(left(&late), [Leaving::Committed(vec![key(WIDER)])]);
+    observed.news = observed.news_to(&GroupState::default());
+    let late = judged_with(
+        Some(&observed),
+        Policy::Follow,
+        &[OLD],
+        &[OLD, WIDER],
+        state,
+    );
+    assert_eq!(removed(&late), [RemovalReason::Committed(vec![key(WIDER)])]);
 }
 
 #[test]
@@ -285,7 +294,7 @@ fn of_authorizes_in_one_second_all_ids_are_known() {
     };
     let state = noted(["sgr-0a", "sgr-0b"]);
     assert_eq!(state, noted(["sgr-0b", "sgr-0a"]));
-    assert_eq!(state.deeds[LBC].authorized[&key(WIDER)].ids.len(), 2);
+    assert_eq!(state.calls[LBC].authorized[&key(WIDER)].ids.len(), 2);
 }
 
 #[test]
@@ -320,27 +329,27 @@ fn the_sixth_restore_within_ten_minutes_waits_and_each_wait_is_longer() {
     for at in [500, 400, 300, 200] {
         state.note_restored([&rule], ago(at));
     }
-    assert_eq!(standing(&state, &rule, Some(LBC), now()), Standing::Free);
+    assert_eq!(backoff_of(&state, &rule, Some(LBC), now()), Backoff::None);
     state.note_restored([&rule], ago(100));
-    let Standing::Contested(contest) = standing(&state, &rule, Some(LBC), now()) else {
+    let Backoff::Begins(contest) = backoff_of(&state, &rule, Some(LBC), now()) else {
         panic!("contested")
     };
     assert_eq!(contest.until.duration_since(now()).as_secs(), 60);
     assert_eq!(contest.by.as_deref(), Some(LBC));
     let until = contest.until;
     state.contested.insert(rule.clone(), contest.clone());
-    let waiting = standing(&state, &rule, None, now());
-    assert_eq!(waiting, Standing::Waiting(contest));
-    assert_eq!(standing(&state, &rule, None, until), Standing::Free);
+    let waiting = backoff_of(&state, &rule, None, now());
+    assert_eq!(waiting, Backoff::Waiting(contest));
+    assert_eq!(backoff_of(&state, &rule, None, until), Backoff::None);
     state.note_restored([&rule], until);
-    let Standing::Contested(next) = standing(&state, &rule, None, until) else {
+    let Backoff::Begins(next) = backoff_of(&state, &rule, None, until) else {
         panic!("contested again")
     };
     assert_eq!(next.step, 2);
     assert_eq!(next.until.duration_since(until).as_secs(), 120);
     assert_eq!(next.by.as_deref(), Some(LBC));
-    let later = until + FIGHT_WINDOW;
-    assert!(state.at_peace(later).contested.is_empty());
+    let later = until + CONTEST_WINDOW;
+    assert!(state.without_ended_contests(later).contested.is_empty());
 }
 
 #[test]
@@ -354,14 +363,19 @@ fn a_fight_goes_on_however_late_the_try_after_a_wait_comes() {
     let mut state = GroupState::default();
     state.contested.insert(rule.clone(), contest);
     state.dropped_by.insert(rule.clone(), LBC.to_owned());
-    let mut state = state.at_peace(now());
-    assert_eq!(standing(&state, &rule, None, now()), Standing::Free);
+    let mut state = state.without_ended_contests(now());
+    assert_eq!(backoff_of(&state, &rule, None, now()), Backoff::None);
     state.note_restored([&rule], ago(5));
-    let state = state.at_peace(now());
-    let Standing::Contested(next) = standing(&state, &rule, None, now()) else {
+    let state = state.without_ended_contests(now());
+    let Backoff::Begins(next) = backoff_of(&state, &rule, None, now()) else {
         panic!("contested again")
     };
     assert_eq!((next.step, next.by.as_deref()), (4, Some(LBC)));
     let untried = SignedDuration::from_hours(3);
-    assert!(state.at_peace(now() + untried).contested.is_empty());
+    assert!(
+        state
+            .without_ended_contests(now() + untried)
+            .contested
+            .is_empty()
+    );
 }

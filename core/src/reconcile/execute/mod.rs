@@ -19,7 +19,7 @@ use crate::desired::DesiredRecord;
 use crate::model::{
     ActualRules, GroupAddress, GroupId, GroupRef, IngressRule, RuleId, RuleKey, Source,
 };
-use crate::ports::{ApiError, Authorized, Budget, Failure, SecurityGroups, Verdict, backoff};
+use crate::ports::{ApiError, Authorized, Budget, Failure, SecurityGroups, Verdict, retry_delay};
 use crate::report::{RuleOutcome, RuleReport};
 
 mod attempt;
@@ -205,7 +205,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let before = work.batch.rules.len();
         match self.read().await {
             Ok(actual) => {
-                let left = self.settle_with(&actual, work, RuleOutcome::RestoredElsewhere, None);
+                let left = self.resolve_with(&actual, work, RuleOutcome::RestoredElsewhere, None);
                 match left {
                     Some(work) if work.batch.rules.len() == before => self.halve(work),
                     Some(work) => self.queue.push_front(work),
@@ -218,7 +218,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
 
     /// Plans again with a fresh read and settles every waiting rule that need not be authorized any more. Returns what
     /// is left of `work`; what is left of the queue stays there.
-    fn settle_with(
+    fn resolve_with(
         &mut self,
         actual: &ActualRules,
         work: Work,
@@ -354,7 +354,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 return self.fail_everything(work, &read_error, read_error.is_retryable());
             }
         };
-        let Some(mut work) = self.settle_with(&actual, work, RuleOutcome::RestoredElsewhere, None)
+        let Some(mut work) = self.resolve_with(&actual, work, RuleOutcome::RestoredElsewhere, None)
         else {
             return;
         };
@@ -422,7 +422,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         };
         let reason = format!("the call ended with {} and took effect", error.code());
         let (size, restored) = (work.batch.rules.len(), self.restored_count());
-        let left = self.settle_with(&actual, work, RuleOutcome::Restored, Some(&reason));
+        let left = self.resolve_with(&actual, work, RuleOutcome::Restored, Some(&reason));
         if self.restored_count() > restored {
             self.execution.last_restored = Some(Instant::now());
         }
@@ -487,7 +487,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
 
     /// Waits before the next try, if there is time for the wait and a try.
     async fn wait(&mut self) -> bool {
-        let wait = backoff(self.waits);
+        let wait = retry_delay(self.waits);
         self.waits += 1;
         let in_time = self.context.budget.allows(wait);
         if in_time {

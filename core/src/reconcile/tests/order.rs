@@ -37,7 +37,7 @@ const LISTED: [(&str, Policy, &[usize]); 3] = [
 const SOMEBODY: (&str, &[usize]) = ("somebody", &[0, 1, 2, 3, 4, 5, 6]);
 
 #[derive(Debug, Clone)]
-enum Deed {
+enum ObservedCall {
     Revoke(Vec<usize>),
     Authorize(Vec<usize>),
     RefusedAuthorize,
@@ -47,7 +47,7 @@ enum Deed {
 #[derive(Debug, Clone)]
 struct Step {
     by: &'static str,
-    deed: Deed,
+    observed: ObservedCall,
     after: i64,
 }
 
@@ -56,12 +56,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let actor = select([actors.as_slice(), &[SOMEBODY]].concat());
     let step = actor.prop_flat_map(|(by, own)| {
         let rules = || prop::collection::vec(select(own), 1..3);
-        let deed = prop_oneof![
-            4 => rules().prop_map(Deed::Revoke),
-            3 => rules().prop_map(Deed::Authorize),
-            1 => Just(Deed::RefusedAuthorize),
+        let observed = prop_oneof![
+            4 => rules().prop_map(ObservedCall::Revoke),
+            3 => rules().prop_map(ObservedCall::Authorize),
+            1 => Just(ObservedCall::RefusedAuthorize),
         ];
-        (deed, 1..40_i64).prop_map(move |(deed, after)| Step { by, deed, after })
+        (observed, 1..40_i64).prop_map(move |(observed, after)| Step {
+            by,
+            observed,
+            after,
+        })
     });
     prop::collection::vec(step, 1..STEPS_MAX)
 }
@@ -88,8 +92,8 @@ fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
         at += SignedDuration::from_secs(step.after);
         let mut evidence = Evidence::default();
         let mut state = ec2.state();
-        let call = match &step.deed {
-            Deed::Revoke(rules) => {
+        let call = match &step.observed {
+            ObservedCall::Revoke(rules) => {
                 let keys = rules.iter().map(|rule| key(RULES[*rule]));
                 let keys: BTreeSet<RuleKey> = keys.collect();
                 if !keys.iter().all(|key| state.live.contains_key(key)) {
@@ -100,7 +104,7 @@ fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
                 evidence.revoked = keys;
                 Call::Revoke
             }
-            Deed::Authorize(rules) => {
+            ObservedCall::Authorize(rules) => {
                 let keys = rules.iter().map(|rule| key(RULES[*rule]));
                 let keys: BTreeSet<RuleKey> = keys.collect();
                 if keys.iter().any(|key| state.live.contains_key(key)) {
@@ -113,7 +117,7 @@ fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
                 evidence.authorized = made.collect();
                 Call::Authorize
             }
-            Deed::RefusedAuthorize => Call::RefusedAuthorize,
+            ObservedCall::RefusedAuthorize => Call::RefusedAuthorize,
         };
         events.push(Lookup {
             scope: group().scope,

@@ -6,9 +6,9 @@ use super::state::{Contest, GroupState};
 use crate::model::RuleKey;
 
 /// The time in which restores of one rule are counted, and after which a fight that did not go on is over.
-pub const FIGHT_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+pub const CONTEST_WINDOW: SignedDuration = SignedDuration::from_mins(10);
 
-/// The most restores of one rule within [`FIGHT_WINDOW`]. The next drop makes the rule contested.
+/// The most restores of one rule within [`CONTEST_WINDOW`]. The next drop makes the rule contested.
 pub const RESTORES_IN_WINDOW_MAX: usize = 5;
 
 /// How long after the end of a wait the next try may take to come: sweeps are to run at least hourly.
@@ -17,37 +17,37 @@ const TRY_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 /// The longest wait between two tries.
 const WAIT_MAX: SignedDuration = SignedDuration::from_mins(30);
 
-/// How a missing rule stands.
+/// Whether a missing rule waits because of a contest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Backoff {
     /// It may be restored.
-    Free,
+    None,
     /// It is left alone until the end of a wait that began before.
     Waiting(Contest),
     /// It is left alone from now on, for longer than before: this is worth a notice.
-    Contested(Contest),
+    Begins(Contest),
 }
 
-/// How a missing rule stands with whoever drops it, now. `by` is who dropped it this time, as far as known.
-pub fn standing(state: &GroupState, rule: &RuleKey, by: Option<&str>, now: Timestamp) -> Standing {
+/// Whether a missing rule waits now. `by` is who dropped it this time, as far as known.
+pub fn backoff_of(state: &GroupState, rule: &RuleKey, by: Option<&str>, now: Timestamp) -> Backoff {
     let restores = state.restored.get(rule).map_or(&[][..], Vec::as_slice);
     let step = match state.contested.get(rule) {
-        Some(contest) if now < contest.until => return Standing::Waiting(contest.clone()),
+        Some(contest) if now < contest.until => return Backoff::Waiting(contest.clone()),
         Some(contest) => {
             let tried = restores.last().filter(|at| contest.until <= **at);
             match tried {
                 // Its wait is over: one try.
-                None => return Standing::Free,
-                Some(at) if now.duration_since(*at) < FIGHT_WINDOW => contest.step + 1,
-                Some(_) => return Standing::Free,
+                None => return Backoff::None,
+                Some(at) if now.duration_since(*at) < CONTEST_WINDOW => contest.step + 1,
+                Some(_) => return Backoff::None,
             }
         }
         None => {
             let lately = restores
                 .iter()
-                .filter(|at| now.duration_since(**at) < FIGHT_WINDOW);
+                .filter(|at| now.duration_since(**at) < CONTEST_WINDOW);
             if lately.count() < RESTORES_IN_WINDOW_MAX {
-                return Standing::Free;
+                return Backoff::None;
             }
             1
         }
@@ -59,7 +59,7 @@ pub fn standing(state: &GroupState, rule: &RuleKey, by: Option<&str>, now: Times
     let known = before.or(state.dropped_by.get(rule));
     let by = by.or(known.map(String::as_str)).map(str::to_owned);
     let until = now + wait(step);
-    Standing::Contested(Contest { step, until, by })
+    Backoff::Begins(Contest { step, until, by })
 }
 
 /// 1, 2, 4 … minutes, and never more than half an hour.
@@ -75,12 +75,12 @@ impl GroupState {
     /// The same without the contested rules whose fight is over: nothing happened to them for a while after the try that
     /// followed the last wait, or nobody has tried for hours.
     #[must_use]
-    pub fn at_peace(mut self, now: Timestamp) -> Self {
+    pub fn without_ended_contests(mut self, now: Timestamp) -> Self {
         let restored = std::mem::take(&mut self.restored);
         self.contested.retain(|rule, contest| {
             let last = restored.get(rule).and_then(|times| times.last());
             match last.filter(|at| contest.until <= **at) {
-                Some(tried) => now.duration_since(*tried) < FIGHT_WINDOW,
+                Some(tried) => now.duration_since(*tried) < CONTEST_WINDOW,
                 None => now.duration_since(contest.until) < TRY_WITHIN,
             }
         });
