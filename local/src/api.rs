@@ -22,7 +22,7 @@ use crate::identity::{Caller, credential};
 use crate::journal::Call;
 use crate::lambda::Lambda;
 use crate::sqs::Queues;
-use crate::{ids, sts, xml};
+use crate::{ids, sts, times, xml};
 
 /// What the paths of Lambda's API begin with (Lambda API Reference): each operation has kept the version it came with.
 const LAMBDA_VERSIONS: [&str; 3] = ["/2015-03-31/", "/2019-09-25/", "/2019-09-30/"];
@@ -160,7 +160,7 @@ impl Api {
         let request_id = ids::uuid();
         let sequence = self.open(&caller, service, &action, first_group(&params));
         let close = |outcome: &str, status: Option<u16>| {
-            let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = times::micros(arrived.elapsed());
             self.cloud.close_call(sequence, outcome, status, took);
         };
         self.linger(&action).await;
@@ -238,7 +238,7 @@ impl Api {
         let arrived = Instant::now();
         let sequence = self.open(&caller, service.name(), action, None);
         let close = |outcome: &str, status: Option<u16>| {
-            let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = times::micros(arrived.elapsed());
             self.cloud.close_call(sequence, outcome, status, took);
         };
         self.linger(action).await;

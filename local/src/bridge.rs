@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::cloud::lock;
 use crate::ids;
 use crate::lambda::Lambda;
-use crate::trail;
+use crate::lock::lock;
+use crate::times;
 
 /// Records larger than this are not sent to EventBridge (CloudTrail User Guide).
 const RECORD_BYTES_MAX: usize = 256 * 1024;
@@ -200,7 +200,7 @@ impl Bridge {
         } = &*self.inner;
         let envelope = json!({
             "version": "0", "id": ids::uuid(), "detail-type": "Scheduled Event", "source": "aws.events",
-            "account": account, "time": trail::to_the_second(), "region": region,
+            "account": account, "time": times::to_the_second(), "region": region,
             "resources": [format!("arn:aws:events:{region}:{account}:rule/{rule}")], "detail": {},
         });
         self.inner.lambda.invoke_event(envelope.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -12,9 +12,9 @@ use crate::dials::{Bucket, Dials, Fault, FaultKind, Fill, take_fault};
 use crate::ec2::world::{Peering, World};
 use crate::ec2::{self, Answer, Ctx, Ec2Error, Params};
 use crate::estate::Estate;
-use crate::handle::Ec2;
 use crate::identity::{Caller, Identity};
 use crate::journal::{Call, Journal};
+use crate::lock::lock;
 use crate::{ids, trail};
 
 /// A closure that runs right before a call does.
@@ -59,11 +59,6 @@ pub(crate) enum Verdict {
     Silence {
         takes_effect: bool,
     },
-}
-
-/// A lock whose holder panicked is still good: every change behind it is a single step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Cloud {
@@ -115,16 +110,6 @@ impl Cloud {
     #[must_use]
     pub fn bridge(&self) -> &Bridge {
         &self.inner.bridge
-    }
-
-    /// EC2 in process, as an IAM user of the default account and Region; dials and hooks don't apply, CloudTrail does.
-    #[must_use]
-    pub fn ec2(&self) -> Ec2 {
-        Ec2::new(
-            self.clone(),
-            Identity::user(self.account(), "local"),
-            self.region().to_owned(),
-        )
     }
 
     /// The dials as they stand: counts of faults and stale describes go down as they are used.

@@ -15,7 +15,7 @@ use crate::ec2::{Ec2Error, decode};
 use crate::estate::{Rule, Trail};
 use crate::http::{Body, Hangup, json_answer};
 use crate::identity::Caller;
-use crate::{admin, pattern};
+use crate::{admin, ids, pattern, times};
 
 type Answered = Result<Value, Ec2Error>;
 
@@ -109,7 +109,7 @@ impl Api {
         let arrived = Instant::now();
         let sequence = self.open(caller, service, action, None);
         let close = |outcome: &str, status: Option<u16>| {
-            let took = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = times::micros(arrived.elapsed());
             self.cloud.close_call(sequence, outcome, status, took);
         };
         self.linger(action).await;
@@ -174,7 +174,7 @@ impl Api {
                 let mut target = json!({ "Id": "function", "Arn": self.lambda.arn() });
                 if let Some(queue) = &rule("Rule")?.dead_letters {
                     target["DeadLetterConfig"] =
-                        json!({ "Arn": queue_arn(queue, account, region) });
+                        json!({ "Arn": ids::queue_arn(queue, account, region) });
                 }
                 Ok(json!({ "Targets": [target] }))
             }
@@ -280,11 +280,6 @@ impl Api {
 fn not_imitated(service: &str, action: &str) -> Ec2Error {
     let message = format!("rulekeeper-local does not imitate {service}:{action}");
     Ec2Error::new("UnknownOperationException", message)
-}
-
-/// The ARN of a queue of ours.
-pub(crate) fn queue_arn(name: &str, account: &str, region: &str) -> String {
-    format!("arn:aws:sqs:{region}:{account}:{name}")
 }
 
 fn described(rule: &Rule, account: &str, region: &str) -> Value {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cloud::lock;
 use crate::ec2::Ec2Error;
 use crate::ids;
+use crate::lock::lock;
 
 /// Most entries of a call.
 const ENTRIES_MAX: usize = 10;

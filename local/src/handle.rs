@@ -17,8 +17,20 @@ pub struct Ec2 {
     quiet: bool,
 }
 
+impl Cloud {
+    /// EC2 in process, as an IAM user of the default account and Region. CloudTrail records the calls; dials and hooks don't apply.
+    #[must_use]
+    pub fn ec2(&self) -> Ec2 {
+        Ec2::new(
+            self.clone(),
+            Identity::user(self.account(), "local"),
+            self.region().to_owned(),
+        )
+    }
+}
+
 impl Ec2 {
-    pub(crate) fn new(cloud: Cloud, identity: Identity, region: String) -> Self {
+    fn new(cloud: Cloud, identity: Identity, region: String) -> Self {
         let user_agent = "rulekeeper-local (in process)".to_owned();
         let host = format!("ec2.{region}.amazonaws.com");
         let caller = Caller {

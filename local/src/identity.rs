@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ids;
+use crate::{ids, times};
 
 /// A principal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Identity {
                     "type": "Role", "principalId": principal, "arn": format!("arn:aws:iam::{account}:role/{role}"),
                     "accountId": account, "userName": role,
                 },
-                "attributes": { "creationDate": crate::trail::to_the_second(), "mfaAuthenticated": "false" },
+                "attributes": { "creationDate": times::to_the_second(), "mfaAuthenticated": "false" },
             },
         });
         Self::raw(account, &arn, user)

@@ -44,9 +44,9 @@ pub(crate) fn is_well_formed(id: &str, prefix: &str) -> bool {
         })
 }
 
-/// Milliseconds since the Unix epoch.
-pub(crate) fn epoch_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+/// The ARN of a queue.
+pub(crate) fn queue_arn(name: &str, account: &str, region: &str) -> String {
+    format!("arn:aws:sqs:{region}:{account}:{name}")
 }
 
 #[cfg(test)]

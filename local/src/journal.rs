@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ids;
+use crate::times;
 
 /// One API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ impl Journal {
     pub(crate) fn open(&mut self, mut call: Call) -> u64 {
         self.next += 1;
         call.sequence = self.next;
-        call.time_ms = ids::epoch_ms();
+        call.time_ms = times::epoch_ms();
         self.calls.push(call);
         self.next
     }

@@ -167,10 +167,12 @@ mod identity;
 mod ids;
 mod journal;
 mod lambda;
+mod lock;
 mod pattern;
 mod sqs;
 mod stack;
 mod sts;
+mod times;
 mod trail;
 mod xml;
 

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_templates_pattern_lets_drops_through_and_refused_authorizes() {
-        let pattern = crate::Rule::ingress_dropped()
+        let pattern = crate::estate::Rule::ingress_dropped()
             .event_pattern
             .expect("it has one");
         let event = |name: &str, code: Option<&str>| {

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::cloud::lock;
 use crate::ec2::Ec2Error;
-use crate::ids;
 use crate::lambda::{Lambda, UnderWay};
+use crate::lock::lock;
+use crate::{ids, times};
 
 /// Most entries of a batch (Amazon SQS API Reference, SendMessageBatch).
 const BATCH_ENTRIES_MAX: usize = 10;
@@ -154,10 +154,7 @@ impl Queues {
     /// The ARN of a queue.
     #[must_use]
     pub fn arn(&self, name: &str) -> String {
-        let Inner {
-            account, region, ..
-        } = &*self.inner;
-        format!("arn:aws:sqs:{region}:{account}:{name}")
+        ids::queue_arn(name, &self.inner.account, &self.inner.region)
     }
 
     /// The bodies of the messages in a queue, hidden ones included.
@@ -176,7 +173,7 @@ impl Queues {
         let message = Message {
             id: ids::uuid(),
             body: body.into(),
-            sent_ms: ids::epoch_ms(),
+            sent_ms: times::epoch_ms(),
             visible_at: Instant::now() + delay,
             receives: 0,
             receipt: String::new(),

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     DeadLetter, Invocation, InvocationResult, Job, LambdaConfig, LogLine, LogSink, Outcome,
 };
-use crate::cloud::lock;
-use crate::ids;
+use crate::lock::lock;
+use crate::{ids, times};
 
 /// The pseudo-instance of functions that were started elsewhere.
 pub(crate) const EXTERNAL: u64 = 0;
@@ -257,11 +257,11 @@ impl Lambda {
 
     fn assign(&self, state: &mut State, job: Job, idle: Idle) {
         let timeout = self.inner.config.timeout;
-        let started_ms = ids::epoch_ms();
+        let started_ms = times::epoch_ms();
         let assignment = Assignment {
             request_id: job.request_id.clone(),
             payload: job.payload.clone(),
-            deadline_ms: started_ms + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2),
+            deadline_ms: started_ms.saturating_add(times::millis(timeout)),
         };
         if idle.give.send(assignment).is_err() {
             // The instance hung up between the two checks: the job stays first in line.
@@ -344,7 +344,7 @@ impl Lambda {
             attempt: running.job.attempt,
             asynchronous: running.job.reply.is_none(),
             started_ms: running.started_ms,
-            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            took_us: times::micros(took),
             outcome,
             response: response.clone(),
             cold_start: running.cold_start,
@@ -465,7 +465,7 @@ impl Lambda {
                 instance: id,
                 cold_start: true,
                 started: Instant::now(),
-                started_ms: ids::epoch_ms(),
+                started_ms: times::epoch_ms(),
                 job,
             };
             let request_id = running.job.request_id.clone();
@@ -517,7 +517,7 @@ impl Lambda {
         let request_id =
             there.and_then(|instance| instance.current.clone().or_else(|| instance.last.clone()));
         let line = LogLine {
-            time_ms: ids::epoch_ms(),
+            time_ms: times::epoch_ms(),
             instance,
             request_id,
             stream: stream.to_owned(),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Lambda, Outcome};
 use crate::http::{Body, json_answer};
-use crate::ids;
+use crate::times;
 
 /// Answers one request of an instance.
 pub(crate) async fn answer(
@@ -69,7 +69,7 @@ async fn next(lambda: &Lambda, instance: u64) -> Response<Body> {
         );
     };
     let mut response = json_answer(StatusCode::OK, &assignment.payload);
-    let epoch = ids::epoch_ms() / 1000;
+    let epoch = times::epoch_ms() / 1000;
     let root = format!("{:024x}", fastrand::u128(..) >> 32);
     let parent = format!("{:016x}", fastrand::u64(..));
     for (name, value) in [

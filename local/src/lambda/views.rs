@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{DeadLetter, Invocation, Lambda, Load, LogLine, NotIdle};
-use crate::cloud::lock;
+use crate::lock::lock;
 
 impl Lambda {
     /// Every attempt that ended, in order of ending.
