@@ -43,14 +43,8 @@ impl Buses {
         lock(&self.events).clone()
     }
 
-    /// Carries out one action of the API.
-    pub(crate) fn call(&self, action: &str, request: &Value) -> Result<Value, Ec2Error> {
-        if action != "PutEvents" {
-            return Err(Ec2Error::new(
-                "UnknownOperationException",
-                format!("rulekeeper-local does not imitate events:{action}"),
-            ));
-        }
+    /// Carries out PutEvents.
+    pub(crate) fn put_events(&self, request: &Value) -> Result<Value, Ec2Error> {
         let entries = request["Entries"].as_array().cloned().unwrap_or_default();
         if entries.is_empty() || entries.len() > ENTRIES_MAX {
             let message = format!("Entries must have 1 to {ENTRIES_MAX} members");

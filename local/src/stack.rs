@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::api::Api;
+use crate::api;
 use crate::bridge::{Bridge, Delivery};
 use crate::cloud::Cloud;
 use crate::dynamodb::DynamoDb;
 use crate::events::Buses;
 use crate::http;
 use crate::identity::Identity;
-use crate::lambda::{Lambda, LambdaConfig, process_access_key, runtime_api};
+use crate::lambda::{EXTERNAL, FUNCTION_ACCESS_KEY, Lambda, LambdaConfig, runtime_api};
+use crate::services::Services;
 use crate::sqs::{QueueConfig, Queues};
 
 /// What to start.
@@ -135,7 +136,7 @@ impl Stack {
         bridge.set_delivery(config.delivery);
         let cloud = Cloud::new(account.clone(), region.clone(), bridge);
         cloud.register(
-            process_access_key(),
+            FUNCTION_ACCESS_KEY,
             Identity::assumed_role(&account, &config.function_role, &name),
         );
 
@@ -171,21 +172,16 @@ impl Stack {
             }
         }
 
-        let api = Api {
+        let services = Services {
             cloud: cloud.clone(),
             lambda: lambda.clone(),
             dynamodb,
             queues: queues.clone(),
             buses: buses.clone(),
         };
-        handle.spawn(http::serve(endpoint_listener, move |request| {
-            api.clone().handle(request)
-        }));
-        let external = lambda.clone();
-        handle.spawn(http::serve(runtime_listener, move |request| {
-            let lambda = external.clone();
-            async move { Ok(runtime_api::answer(&lambda, crate::lambda::EXTERNAL, request).await) }
-        }));
+        handle.spawn(http::serve(endpoint_listener, api::routes(services)));
+        let external = runtime_api::routes(lambda.clone(), EXTERNAL);
+        handle.spawn(http::serve(runtime_listener, external));
         Ok(Self {
             cloud,
             lambda,

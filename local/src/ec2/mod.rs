@@ -22,7 +22,6 @@ use serde_json::{Map, Value};
 
 pub use error::Ec2Error;
 pub use params::Params;
-pub(crate) use params::decode;
 use world::{Group, RegionState, World};
 
 use crate::dials::Dials;

@@ -210,8 +210,4 @@ pub(crate) struct Job {
 }
 
 pub(crate) use engine::{EXTERNAL, UnderWay};
-
-/// The access key that instances sign with.
-pub(crate) fn process_access_key() -> &'static str {
-    process::FUNCTION_ACCESS_KEY
-}
+pub(crate) use process::FUNCTION_ACCESS_KEY;

@@ -109,12 +109,8 @@ impl Lambda {
     async fn spawn(&self, id: u64, mut command: Command) -> std::io::Result<(Child, JoinSet<()>)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         command.env("AWS_LAMBDA_RUNTIME_API", listener.local_addr()?.to_string());
-        let lambda = self.clone();
         let mut api = JoinSet::new();
-        api.spawn(http::serve(listener, move |request| {
-            let lambda = lambda.clone();
-            async move { Ok(runtime_api::answer(&lambda, id, request).await) }
-        }));
+        api.spawn(http::serve(listener, runtime_api::routes(self.clone(), id)));
         Ok((command.spawn()?, api))
     }
 }

@@ -1,0 +1,212 @@
+//! Lambda's API, as far as one function goes (Lambda API Reference): each operation has kept the version that it came with.
+
+use axum::body::Bytes;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::dials::Dials;
+use crate::ec2::Ec2Error;
+use crate::estate::Estate;
+use crate::http::{self, Hangup};
+use crate::identity::Caller;
+use crate::lambda::Lambda;
+use crate::services::{Request, Service, Services};
+
+type Shared = State<Services>;
+type Answered = Result<Response, Hangup>;
+
+const JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json")];
+
+/// The routes of the operations; what else is below the versions' paths is refused.
+pub(crate) fn routes() -> Router<Services> {
+    let configuration = read("GetFunctionConfiguration", |lambda, estate| {
+        Ok(lambda.configuration(estate))
+    });
+    let concurrency = read("GetFunctionConcurrency", |_, estate| {
+        Ok(match estate.function.reserved_concurrency {
+            Some(reserved) => json!({ "ReservedConcurrentExecutions": reserved }),
+            None => json!({}),
+        })
+    });
+    let event_invoke_config = read("GetFunctionEventInvokeConfig", Lambda::event_invoke_config);
+    let function = Router::new()
+        .route("/2015-03-31/functions/{name}/configuration", configuration)
+        .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+        .route(
+            "/2019-09-25/functions/{name}/event-invoke-config",
+            event_invoke_config,
+        )
+        .route("/2019-09-30/functions/{name}/concurrency", concurrency);
+    function
+        .route("/2015-03-31/functions", get(list))
+        .route("/2015-03-31/{*rest}", any(not_imitated))
+        .route("/2019-09-25/{*rest}", any(not_imitated))
+        .route("/2019-09-30/{*rest}", any(not_imitated))
+        .method_not_allowed_fallback(not_imitated)
+}
+
+/// An operation that only reads.
+fn read(
+    operation: &'static str,
+    view: fn(&Lambda, &Estate) -> Result<Value, Ec2Error>,
+) -> MethodRouter<Services> {
+    get(
+        async move |State(services): Shared, Path(name): Path<String>, caller: Caller| {
+            let run = |estate: &Estate| {
+                known(&services.lambda, estate, &name)?;
+                view(&services.lambda, estate)
+            };
+            let result = carry_out(&services, &caller, operation, "", run).await?;
+            Ok::<_, Hangup>(answer(result))
+        },
+    )
+}
+
+async fn list(State(services): Shared, caller: Caller) -> Answered {
+    let run = |estate: &Estate| {
+        let functions = match estate.function.absent {
+            true => json!([]),
+            false => json!([services.lambda.configuration(estate)]),
+        };
+        Ok(json!({ "Functions": functions }))
+    };
+    let result = carry_out(&services, &caller, "ListFunctions", "", run).await?;
+    Ok(answer(result))
+}
+
+/// Invoke. The journal leaves out the invocation's own time.
+async fn invoke(
+    State(services): Shared,
+    Path(name): Path<String>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answered {
+    let run = |estate: &Estate| {
+        known(&services.lambda, estate, &name)?;
+        match estate.function.reserved_concurrency {
+            Some(0) => {
+                Err(Ec2Error::new("TooManyRequestsException", "Rate Exceeded.").with_status(429))
+            }
+            _ => Ok(Value::Null),
+        }
+    };
+    let text = String::from_utf8_lossy(&body);
+    Ok(
+        match carry_out(&services, &caller, "Invoke", &text, run).await? {
+            Ok(_) => invocation(&services.lambda, &headers, &body).await,
+            refused => answer(refused),
+        },
+    )
+}
+
+async fn invocation(lambda: &Lambda, headers: &HeaderMap, body: &Bytes) -> Response {
+    let payload = match body.is_empty() {
+        true => Ok(json!({})),
+        false => serde_json::from_slice(body),
+    };
+    let Ok(payload) = payload else {
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestContentException",
+            "Could not parse request body into json",
+        );
+    };
+    let kind = headers.get("x-amz-invocation-type");
+    match kind.map_or(Ok("RequestResponse"), |kind| kind.to_str()) {
+        Ok("Event") => {
+            let id = [("x-amzn-requestid", lambda.invoke_event(payload))];
+            (StatusCode::ACCEPTED, JSON, id).into_response()
+        }
+        Ok("RequestResponse") => {
+            let result = lambda.invoke(payload).await;
+            let head = [
+                ("x-amzn-requestid", result.request_id),
+                ("x-amz-executed-version", "$LATEST".to_owned()),
+            ];
+            let error = result
+                .function_error
+                .map(|error| [("x-amz-function-error", error)]);
+            (head, error, Json(result.payload)).into_response()
+        }
+        Ok("DryRun") => (StatusCode::NO_CONTENT, JSON).into_response(),
+        other => problem(
+            StatusCode::BAD_REQUEST,
+            "InvalidParameterValueException",
+            &format!("invocation type {}", other.unwrap_or_default()),
+        ),
+    }
+}
+
+/// Puts a call through journal, latency, hooks and dials.
+async fn carry_out(
+    services: &Services,
+    caller: &Caller,
+    action: &str,
+    text: &str,
+    run: impl FnOnce(&Estate) -> Result<Value, Ec2Error>,
+) -> Result<Result<Value, Ec2Error>, Hangup> {
+    let estate = services.cloud.estate();
+    let request = Request {
+        caller,
+        service: Service::Lambda,
+        action,
+        group: None,
+    };
+    let denial = |dials: &Dials| {
+        let message = format!(
+            "User: {} is not authorized to perform: lambda:{action} because no identity-based policy allows the \
+             lambda:{action} action",
+            caller.identity.arn
+        );
+        let denied = dials.denied.contains(action);
+        denied.then(|| Ec2Error::new("AccessDeniedException", message))
+    };
+    services
+        .carry_out(
+            &request,
+            |id| text.contains(id),
+            denial,
+            async { run(&estate) },
+            |_| {},
+        )
+        .await
+}
+
+/// Refuses a name that is not the function's.
+fn known(lambda: &Lambda, estate: &Estate, name: &str) -> Result<(), Ec2Error> {
+    if !estate.function.absent && lambda.is(name) {
+        return Ok(());
+    }
+    let message = format!(
+        "Function not found: {name} (rulekeeper-local runs one function, {})",
+        lambda.name()
+    );
+    Err(Ec2Error::new("ResourceNotFoundException", message).with_status(404))
+}
+
+async fn not_imitated(method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    let message = format!("rulekeeper-local does not imitate {method} {}", uri.path());
+    problem(StatusCode::NOT_FOUND, "UnknownOperationException", &message)
+}
+
+fn answer(result: Result<Value, Ec2Error>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(refusal) => problem(
+            http::status(refusal.status),
+            &refusal.code,
+            &refusal.message,
+        ),
+    }
+}
+
+fn problem(status: StatusCode, kind: &str, message: &str) -> Response {
+    let body = json!({ "Type": "User", "Message": message, "message": message });
+    (status, [("x-amzn-errortype", kind)], Json(body)).into_response()
+}
