@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
 use rulekeeper_local::{
     Delivery, EventSource, LambdaConfig, LogSink, QueueConfig, Stack, StackConfig,
 };
@@ -100,19 +101,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// `250ms`, `2s`, `1.5s`, `1m`.
+/// `250ms`, `2s`, `1.5s`, `1m`, and what else jiff reads as a duration.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err("a number and ms, s or m are needed, such as 250ms".to_owned()),
-    };
-    let number: f64 = digits
+    let duration: SignedDuration = text
         .parse()
-        .map_err(|_| format!("'{digits}' is no number"))?;
-    Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
+        .map_err(|_| "a number and ms, s or m are needed, such as 250ms".to_owned())?;
+    Duration::try_from(duration).map_err(|error| error.to_string())
 }
 
 fn main() -> ExitCode {

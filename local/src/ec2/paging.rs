@@ -85,7 +85,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// The marker in front of a token's position; tokens mean nothing to callers.
+/// What a token begins with; the key of the page's last entry follows.
 const TOKEN: &str = "rkl1";
 
 /// Puts one page of `items` (key and entry, ordered by key) into the answer, and a token if more follow.
@@ -107,7 +107,7 @@ pub(crate) fn page(
     }
     let after = match params.text("NextToken") {
         None => None,
-        Some(token) => Some(token.strip_prefix(TOKEN).and_then(unhex).ok_or_else(|| {
+        Some(token) => Some(token.strip_prefix(TOKEN).ok_or_else(|| {
             Ec2Error::new(
                 "InvalidNextToken",
                 format!("The token '{token}' is invalid"),
@@ -116,7 +116,7 @@ pub(crate) fn page(
     };
     let rest: Vec<_> = items
         .into_iter()
-        .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
+        .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
         .collect();
     let asked = asked.and_then(|size| usize::try_from(size).ok());
     let size = [asked, page_limit]
@@ -125,7 +125,7 @@ pub(crate) fn page(
         .min()
         .unwrap_or(rest.len());
     if let Some((last, _)) = rest.get(size.wrapping_sub(1)).filter(|_| rest.len() > size) {
-        answer.insert("nextToken".into(), json!(format!("{TOKEN}{}", hex(last))));
+        answer.insert("nextToken".into(), json!(format!("{TOKEN}{last}")));
     }
     answer.insert(
         set.to_owned(),
@@ -135,18 +135,6 @@ pub(crate) fn page(
             .collect(),
     );
     Ok(())
-}
-
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<String> {
-    let bytes: Option<Vec<u8>> = (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok())
-        .collect();
-    String::from_utf8(bytes?).ok()
 }
 
 #[cfg(test)]
