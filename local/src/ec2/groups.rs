@@ -150,35 +150,31 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     }
     let mut found: Vec<(String, Value)> = Vec::new();
     for group in view.groups.values() {
-        let mut fits = (ids.is_empty() && names.is_empty())
+        let asked_for = (ids.is_empty() && names.is_empty())
             || ids.contains(&group.id)
             || names.iter().any(|name| named(group, name));
-        for filter in &filters {
-            fits &= match filter.name.as_str() {
-                "group-id" => filter.matches(&group.id),
-                "group-name" => filter.matches(&group.name),
-                "vpc-id" => filter.matches(&group.vpc_id),
-                "owner-id" => filter.matches(ctx.account),
-                "description" => filter.matches(&group.description),
-                _ => filter
-                    .matches_tags(&group.tags)
-                    .ok_or_else(|| filter.unsupported("DescribeSecurityGroups"))?,
+        let fits = filters.all("DescribeSecurityGroups", |filter| {
+            let value = match filter.name.as_str() {
+                "group-id" => &group.id,
+                "group-name" => &group.name,
+                "vpc-id" => &group.vpc_id,
+                "owner-id" => ctx.account,
+                "description" => &group.description,
+                _ => return filter.matches_tags(&group.tags),
             };
-        }
-        if fits {
+            Some(filter.matches(value))
+        })?;
+        if fits && asked_for {
             found.push((group.id.clone(), entry(ctx, group)));
         }
     }
-    let mut answer = Answer::new();
     paging::page(
-        &mut answer,
         "securityGroupInfo",
         found,
         params,
         (5, 1000),
         ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    )
 }
 
 fn entry(ctx: &Ctx<'_>, group: &Group) -> Value {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::permission::{self, Kind};
 use super::revoke::{check_rule_id, rule_not_found};
 use super::rule::{Rule, RuleKey, Source};
-use super::{Answer, Ctx, Ec2Error, Params, authorize, quota};
+use super::{Answer, Ctx, Ec2Error, Params, authorize, paging, quota};
 
 fn done() -> Answer {
     Map::from_iter([("return".to_owned(), json!(true))])
@@ -233,11 +233,10 @@ pub(crate) fn create_tags(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, 
 /// The rules as `DescribeSecurityGroupRules` answers them.
 pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["SecurityGroupRuleId", "Filter", "MaxResults", "NextToken"])?;
-    let filters = super::paging::filters(params)?;
-    for filter in filters.iter().filter(|filter| filter.name == "group-id") {
-        for id in &filter.values {
-            permission::group_id(id)?;
-        }
+    let filters = paging::filters(params)?;
+    let mut by_group = filters.0.iter().filter(|filter| filter.name == "group-id");
+    for id in by_group.clone().flat_map(|filter| &filter.values) {
+        permission::group_id(id)?;
     }
     let ids = params.values("SecurityGroupRuleId");
     ids.iter().try_for_each(|id| check_rule_id(id))?;
@@ -246,8 +245,7 @@ pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
         return Err(rule_not_found(unknown));
     }
     let mut found: Vec<(String, Value)> = Vec::new();
-    let by_group = filters.iter().find(|filter| filter.name == "group-id");
-    let groups: Vec<_> = match by_group {
+    let groups: Vec<_> = match by_group.next() {
         Some(filter) => {
             let named: BTreeSet<&String> = filter.values.iter().collect();
             named
@@ -259,32 +257,26 @@ pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
     };
     for group in groups {
         for rule in &group.rules {
-            let mut fits = ids.is_empty() || ids.contains(&rule.id);
-            for filter in &filters {
-                fits &= match filter.name.as_str() {
-                    "group-id" => filter.values.contains(&group.id),
-                    "security-group-rule-id" => filter.matches(&rule.id),
-                    name if name.starts_with("tag:") => {
-                        filter.matches_tags(&rule.tags).unwrap_or(false)
-                    }
-                    _ => return Err(filter.unsupported("DescribeSecurityGroupRules")),
-                };
-            }
-            if fits {
+            let fits = filters.all("DescribeSecurityGroupRules", |filter| {
+                match filter.name.as_str() {
+                    "group-id" => Some(filter.values.contains(&group.id)),
+                    "security-group-rule-id" => Some(filter.matches(&rule.id)),
+                    "tag-key" => None,
+                    _ => filter.matches_tags(&rule.tags),
+                }
+            })?;
+            if fits && (ids.is_empty() || ids.contains(&rule.id)) {
                 let entry = rule.entry(&group.id, ctx.account, ctx.region);
                 found.push((rule.id.clone(), Value::Object(entry)));
             }
         }
     }
     found.sort_by(|one, other| one.0.cmp(&other.0));
-    let mut answer = Answer::new();
-    super::paging::page(
-        &mut answer,
+    paging::page(
         "securityGroupRuleSet",
         found,
         params,
         (5, 1000),
         ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    )
 }

@@ -233,29 +233,26 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     }
     let mut found: Vec<(String, Value)> = Vec::new();
     for (id, list) in &view.prefix_lists {
-        let mut fits = ids.is_empty() || ids.contains(id);
-        for filter in &filters {
-            fits &= match filter.name.as_str() {
-                "prefix-list-id" => filter.matches(id),
-                "prefix-list-name" => filter.matches(&list.name),
-                "owner-id" => filter.matches(&list.owner),
-                _ => return Err(filter.unsupported("DescribeManagedPrefixLists")),
+        let fits = filters.all("DescribeManagedPrefixLists", |filter| {
+            let value = match filter.name.as_str() {
+                "prefix-list-id" => id,
+                "prefix-list-name" => &list.name,
+                "owner-id" => &list.owner,
+                _ => return None,
             };
-        }
-        if fits {
+            Some(filter.matches(value))
+        })?;
+        if fits && (ids.is_empty() || ids.contains(id)) {
             found.push((id.clone(), entry(ctx, id, list, "create-complete")));
         }
     }
-    let mut answer = Answer::new();
     paging::page(
-        &mut answer,
         "prefixListSet",
         found,
         params,
         (1, 100),
         ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    )
 }
 
 fn entry(ctx: &Ctx<'_>, id: &str, list: &PrefixList, state: &str) -> Value {

@@ -58,31 +58,17 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     }
     let mut found: Vec<(String, Value)> = Vec::new();
     for (id, vpc) in &view.vpcs {
-        let mut fits = ids.is_empty() || ids.contains(id);
-        for filter in &filters {
-            fits &= match filter.name.as_str() {
-                "is-default" | "isDefault" => filter.matches(&vpc.is_default.to_string()),
-                "vpc-id" => filter.matches(id),
-                "owner-id" => filter.matches(ctx.account),
-                _ => filter
-                    .matches_tags(&vpc.tags)
-                    .ok_or_else(|| filter.unsupported("DescribeVpcs"))?,
-            };
-        }
-        if fits {
+        let fits = filters.all("DescribeVpcs", |filter| match filter.name.as_str() {
+            "is-default" | "isDefault" => Some(filter.matches(&vpc.is_default.to_string())),
+            "vpc-id" => Some(filter.matches(id)),
+            "owner-id" => Some(filter.matches(ctx.account)),
+            _ => filter.matches_tags(&vpc.tags),
+        })?;
+        if fits && (ids.is_empty() || ids.contains(id)) {
             found.push((id.clone(), shape(ctx.account, id, vpc)));
         }
     }
-    let mut answer = Answer::new();
-    paging::page(
-        &mut answer,
-        "vpcSet",
-        found,
-        params,
-        (5, 1000),
-        ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    paging::page("vpcSet", found, params, (5, 1000), ctx.dials.page_limit)
 }
 
 fn entry(ctx: &mut Ctx<'_>, id: &str) -> Value {
