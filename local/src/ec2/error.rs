@@ -54,6 +54,20 @@ impl Ec2Error {
         )
     }
 
+    pub(crate) fn prefix_list_not_found(id: &str) -> Self {
+        Self::new(
+            "InvalidPrefixListID.NotFound",
+            format!("The prefix list ID '{id}' does not exist"),
+        )
+    }
+
+    pub(crate) fn permission_not_found() -> Self {
+        Self::new(
+            "InvalidPermission.NotFound",
+            "The specified rule does not exist in this security group.",
+        )
+    }
+
     pub(crate) fn throttled() -> Self {
         Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
     }

@@ -1,13 +1,12 @@
 //! CreateSecurityGroup, DescribeSecurityGroups, DeleteSecurityGroup.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::rule::Source;
 use super::world::Group;
-use super::{Answer, Ctx, Ec2Error, Params, paging, permission, rule, tags};
+use super::{Answer, Ctx, Ec2Error, Params, answer, paging, permission, rule, tags};
 
 /// Makes a group, in the default VPC unless another is named; names are unique within a VPC.
 pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
@@ -43,10 +42,11 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     }
     drop(state);
     let group = Group::new(name, description, &vpc_id, tags);
-    let mut answer = Answer::new();
-    answer.insert("return".into(), json!(true));
-    answer.insert("groupId".into(), json!(group.id));
-    answer.insert("securityGroupArn".into(), json!(arn(ctx, &group.id)));
+    let mut answer = answer([
+        ("return", json!(true)),
+        ("groupId", json!(group.id)),
+        ("securityGroupArn", json!(arn(ctx, &group.id))),
+    ]);
     if !group.tags.is_empty() {
         answer.insert("tagSet".into(), tags::set(&group.tags));
     }
@@ -120,9 +120,9 @@ pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
             });
     }
     ctx.change(|state| state.groups.remove(&group.id));
-    Ok(Map::from_iter([
-        ("return".to_owned(), json!(true)),
-        ("groupId".to_owned(), json!(group.id)),
+    Ok(answer([
+        ("return", json!(true)),
+        ("groupId", json!(group.id)),
     ]))
 }
 
@@ -181,16 +181,9 @@ fn entry(ctx: &Ctx<'_>, group: &Group) -> Value {
     let side = |egress: bool| {
         rule::permissions(group.rules.iter().filter(|rule| rule.key.egress == egress))
     };
-    let fields: BTreeMap<&str, Value> = BTreeMap::from([
-        ("ownerId", json!(ctx.account)),
-        ("groupId", json!(group.id)),
-        ("groupName", json!(group.name)),
-        ("groupDescription", json!(group.description)),
-        ("vpcId", json!(group.vpc_id)),
-        ("securityGroupArn", json!(arn(ctx, &group.id))),
-        ("ipPermissions", side(false)),
-        ("ipPermissionsEgress", side(true)),
-        ("tagSet", tags::set(&group.tags)),
-    ]);
-    json!(fields)
+    json!({
+        "ownerId": ctx.account, "groupId": group.id, "groupName": group.name, "groupDescription": group.description,
+        "vpcId": group.vpc_id, "securityGroupArn": arn(ctx, &group.id),
+        "ipPermissions": side(false), "ipPermissionsEgress": side(true), "tagSet": tags::set(&group.tags),
+    })
 }

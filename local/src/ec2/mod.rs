@@ -29,6 +29,14 @@ use crate::dials::Dials;
 /// The members of an answer under their names on the wire; lists are arrays.
 pub type Answer = Map<String, Value>;
 
+/// An answer of these members.
+pub(crate) fn answer<const N: usize>(members: [(&str, Value); N]) -> Answer {
+    let members = members.into_iter();
+    members
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
 /// What one call works on.
 pub(crate) struct Ctx<'a> {
     pub(crate) world: &'a mut World,

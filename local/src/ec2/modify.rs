@@ -2,16 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::permission::{self, Kind};
 use super::revoke::{check_rule_id, rule_not_found};
 use super::rule::{Rule, RuleKey, Source};
-use super::{Answer, Ctx, Ec2Error, Params, authorize, paging, quota};
-
-fn done() -> Answer {
-    Map::from_iter([("return".to_owned(), json!(true))])
-}
+use super::{Answer, Ctx, Ec2Error, Params, answer, authorize, paging, quota};
 
 /// Replaces the content of rules; id and tags stay (moto's tests against AWS).
 ///
@@ -75,7 +71,7 @@ pub(crate) fn modify(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
             group.rules = rules;
         }
     });
-    Ok(done())
+    Ok(answer([("return", json!(true))]))
 }
 
 /// The one source of a `SecurityGroupRuleRequest`; messages for none and several are from moto's tests against AWS.
@@ -141,12 +137,7 @@ pub(crate) fn describe_rules_anew(
                 .rules
                 .iter()
                 .find(|rule| rule.key == wanted.key)
-                .ok_or_else(|| {
-                    Ec2Error::new(
-                        "InvalidPermission.NotFound",
-                        "The specified rule does not exist in this security group.",
-                    )
-                })?;
+                .ok_or_else(Ec2Error::permission_not_found)?;
             changes.push((rule.id.clone(), wanted.description));
         }
     } else if params.has("IpPermissions") {
@@ -182,7 +173,7 @@ pub(crate) fn describe_rules_anew(
             }
         }
     });
-    Ok(done())
+    Ok(answer([("return", json!(true))]))
 }
 
 /// CreateTags on groups and rules.
@@ -227,7 +218,7 @@ pub(crate) fn create_tags(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, 
             }
         }
     });
-    Ok(done())
+    Ok(answer([("return", json!(true))]))
 }
 
 /// The rules as `DescribeSecurityGroupRules` answers them.
@@ -267,7 +258,7 @@ pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
             })?;
             if fits && (ids.is_empty() || ids.contains(&rule.id)) {
                 let entry = rule.entry(&group.id, ctx.account, ctx.region);
-                found.push((rule.id.clone(), Value::Object(entry)));
+                found.push((rule.id.clone(), entry));
             }
         }
     }

@@ -1,7 +1,5 @@
 //! The rules that a request names, out of `IpPermissions` or the older flat parameters.
 
-use serde_json::{Map, Value, json};
-
 use super::rule::{Protocol, RuleKey, Source, Traffic};
 use super::{Ctx, Ec2Error, Params};
 use crate::ids;
@@ -276,32 +274,6 @@ fn flat_rules(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result<Vec<Wa
         description: None,
         owner_given: false,
     }])
-}
-
-/// A wanted rule as an `IpPermission`, for `unknownIpPermissionSet`.
-pub(crate) fn as_permission(wanted: &Wanted) -> Value {
-    let mut bundle = Map::from_iter([
-        (
-            "ipProtocol".to_owned(),
-            json!(wanted.key.traffic.protocol.to_string()),
-        ),
-        ("ipRanges".to_owned(), json!([])),
-        ("ipv6Ranges".to_owned(), json!([])),
-        ("prefixListIds".to_owned(), json!([])),
-        ("groups".to_owned(), json!([])),
-    ]);
-    if let Some((from, to)) = wanted.key.traffic.ports {
-        bundle.insert("fromPort".into(), json!(from));
-        bundle.insert("toPort".into(), json!(to));
-    }
-    let (list, item) = match &wanted.key.source {
-        Source::Ipv4(net) => ("ipRanges", json!({"cidrIp": net.to_string()})),
-        Source::Ipv6(net) => ("ipv6Ranges", json!({"cidrIpv6": net.to_string()})),
-        Source::PrefixList(id) => ("prefixListIds", json!({"prefixListId": id})),
-        Source::Group { id, owner } => ("groups", json!({"groupId": id, "userId": owner})),
-    };
-    bundle.insert(list.into(), json!([item]));
-    Value::Object(bundle)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! RevokeSecurityGroupIngress and -Egress: by properties or by rule ids.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::permission::{self, Wanted};
-use super::rule::{Rule, Source};
-use super::{Answer, Ctx, Ec2Error, Params};
+use super::rule::{self, Rule, Source};
+use super::{Answer, Ctx, Ec2Error, Params, answer};
 use crate::ids;
 
 /// Removes rules.
@@ -32,13 +32,10 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
                 .find(|rule| meant(&wanted, rule, ctx.account))
             {
                 Some(rule) => gone.push(rule),
-                None if lenient => unknown.push(permission::as_permission(&wanted)),
-                None => {
-                    return Err(Ec2Error::new(
-                        "InvalidPermission.NotFound",
-                        "The specified rule does not exist in this security group.",
-                    ));
+                None if lenient => {
+                    unknown.push(rule::permissions([&Rule::new(wanted.key)])[0].take());
                 }
+                None => return Err(Ec2Error::permission_not_found()),
             }
         }
     } else {
@@ -62,7 +59,7 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
 
     let entries: Vec<_> = gone
         .iter()
-        .map(|rule| Value::Object(rule.revoked_entry(&group.id)))
+        .map(|rule| rule.revoked_entry(&group.id))
         .collect();
     ctx.change(|state| {
         if let Some(now) = state.group_mut(&group.id).filter(|_| !gone.is_empty()) {
@@ -70,8 +67,7 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
                 .retain(|rule| !gone.iter().any(|revoked| revoked.id == rule.id));
         }
     });
-    let mut answer = Answer::new();
-    answer.insert("return".into(), json!(true));
+    let mut answer = answer([("return", json!(true))]);
     if !ctx.dials.omit_revoked_rule_set {
         answer.insert("revokedSecurityGroupRuleSet".into(), json!(entries));
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::Vpc;
-use super::{Answer, Ctx, Ec2Error, Params, paging, tags};
+use super::{Answer, Ctx, Ec2Error, Params, answer, paging, tags};
 
 pub(crate) fn not_found(id: &str) -> Ec2Error {
     Ec2Error::new(
@@ -30,7 +30,7 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
         }
         id
     });
-    Ok(Answer::from_iter([("vpc".to_owned(), entry(ctx, &id))]))
+    Ok(answer([("vpc", entry(ctx, &id))]))
 }
 
 /// Makes the default VPC of a Region that has none.
@@ -44,7 +44,7 @@ pub(crate) fn create_default(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
     }
     let account = ctx.account.to_owned();
     let id = ctx.change(|state| state.add_vpc(&account, "172.31.0.0/16", true));
-    Ok(Answer::from_iter([("vpc".to_owned(), entry(ctx, &id))]))
+    Ok(answer([("vpc", entry(ctx, &id))]))
 }
 
 /// VPCs by id or by the filters `is-default` (also `isDefault`), `vpc-id`, `owner-id` and tags.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::rule::{Protocol, Rule, RuleKey, Source, Traffic};
+use super::rule::{Rule, RuleKey, Source, Traffic};
 use crate::ids;
 
 /// A VPC.
@@ -38,10 +38,7 @@ impl Group {
         let anywhere = Source::Ipv4(ipnet::Ipv4Net::default());
         let open = RuleKey {
             egress: true,
-            traffic: Traffic {
-                protocol: Protocol::All,
-                ports: None,
-            },
+            traffic: Traffic::ALL,
             source: anywhere,
         };
         Self {
@@ -50,14 +47,7 @@ impl Group {
             description: description.to_owned(),
             vpc_id: vpc_id.to_owned(),
             tags,
-            rules: vec![Rule {
-                id: ids::resource("sgr"),
-                key: open,
-                description: None,
-                tags: BTreeMap::new(),
-                link: None,
-                stale: false,
-            }],
+            rules: vec![Rule::new(open)],
         }
     }
 }
@@ -184,24 +174,12 @@ impl RegionState {
             id: group.id.clone(),
             owner: account.to_owned(),
         };
-        let traffic = Traffic {
-            protocol: Protocol::All,
-            ports: None,
-        };
         let key = RuleKey {
             egress: false,
-            traffic,
+            traffic: Traffic::ALL,
             source: own,
         };
-        let rule = Rule {
-            id: ids::resource("sgr"),
-            key,
-            description: None,
-            tags: BTreeMap::new(),
-            link: None,
-            stale: false,
-        };
-        group.rules.push(rule);
+        group.rules.push(Rule::new(key));
         self.groups.insert(Arc::new(group));
         id
     }
