@@ -14,58 +14,71 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::cloud::Cloud;
 use crate::dials::Fault;
-use crate::identity::Described;
+use crate::identity::{Described, Identity};
 use crate::services::Services;
 
 type Shared = State<Services>;
-type Answered = Result<Json<Value>, Problem>;
 
 /// The routes below `/_local`.
 pub(crate) fn routes() -> Router<Services> {
-    let dials = setting(
-        |services| services.cloud.dials(),
-        |services, dials| services.cloud.set_dials(dials),
-    );
-    let estate = setting(
-        |services| services.cloud.estate(),
-        |services, estate| services.cloud.set_estate(estate),
-    );
-    let bridge = setting(
-        |services| services.cloud.bridge().delivery(),
-        |services, delivery| services.cloud.bridge().set_delivery(delivery),
+    let delivery = settings(
+        |cloud| cloud.bridge().delivery(),
+        |cloud, delivery| cloud.bridge().set_delivery(delivery),
     );
     Router::new()
-        .route("/health", get(async || Json(json!({ "status": "ok" }))))
-        .route("/dials", dials.delete(reset_dials))
+        .route("/health", show(|_| json!({ "status": "ok" })))
+        .route("/dials", settings(Cloud::dials, Cloud::set_dials))
         .route("/faults", post(add_fault))
-        .route("/estate", estate.delete(reset_estate))
+        .route("/estate", settings(Cloud::estate, Cloud::set_estate))
         .route("/calls", get(calls).delete(clear_calls))
-        .route(
-            "/trail",
-            show(|services| services.cloud.records()).post(emit),
-        )
+        .route("/trail", show(|s| s.cloud.records()).post(emit))
         .route("/identities/{key}", put(register))
         .route("/peerings", post(peer))
         .route("/queues/{name}", get(messages))
-        .route("/events", show(|services| services.buses.events()))
-        .route("/bridge", bridge)
-        .route(
-            "/bridge/log",
-            show(|services| services.cloud.bridge().log()),
-        )
-        .route(
-            "/bridge/held",
-            show(|services| services.cloud.bridge().held()),
-        )
+        .route("/events", show(|s| s.buses.events()))
+        .route("/bridge", delivery)
+        .route("/bridge/log", show(|s| s.cloud.bridge().log()))
+        .route("/bridge/held", show(|s| s.cloud.bridge().held()))
         .route("/bridge/release", post(release))
         .route("/schedule", post(schedule))
-        .route("/lambda", get(function).delete(clear_function))
+        .route("/lambda", show(function).delete(clear_function))
         .route("/lambda/logs", get(logs))
-        .route("/lambda/kill", post(kill))
+        .route("/lambda/kill", post(kill_instances))
         .route("/lambda/wait-idle", post(wait_idle))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
+}
+
+/// `GET` of something.
+fn show<T: Serialize + 'static>(view: fn(&Services) -> T) -> MethodRouter<Services> {
+    get(async move |State(services): Shared| Json(json!(view(&services))))
+}
+
+/// `GET` of settings, `PUT` of all, `PATCH` of the members given, `DELETE` for the defaults; each answers with the settings
+/// as they are then.
+fn settings<T: Default + Serialize + DeserializeOwned + Send + 'static>(
+    view: fn(&Cloud) -> T,
+    set: fn(&Cloud, T),
+) -> MethodRouter<Services> {
+    let changed = move |cloud: &Cloud, settings: T| {
+        set(cloud, settings);
+        Json(json!(view(cloud)))
+    };
+    let replace = async move |State(services): Shared, Sent(all)| changed(&services.cloud, all);
+    let patch = async move |State(services): Shared, Sent(some): Sent<Map<_, _>>| {
+        let mut all = json!(view(&services.cloud));
+        for (name, value) in some {
+            all[name] = value;
+        }
+        let all = serde_json::from_value(all).map_err(bad_request)?;
+        Ok::<_, Problem>(changed(&services.cloud, all))
+    };
+    get(async move |State(services): Shared| Json(json!(view(&services.cloud))))
+        .put(replace)
+        .patch(patch)
+        .delete(async move |State(services): Shared| changed(&services.cloud, T::default()))
 }
 
 /// A status, and a text for the member `error`.
@@ -74,12 +87,6 @@ struct Problem(StatusCode, String);
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
-        bad_request(rejection.body_text())
     }
 }
 
@@ -94,10 +101,10 @@ impl<T: DeserializeOwned> FromRequest<Services> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, services: &Services) -> Result<Self, Problem> {
-        let body = Bytes::from_request(request, services)
-            .await
-            .map_err(bad_request)?;
-        serde_json::from_slice(&body).map(Self).map_err(bad_request)
+        let body = Bytes::from_request(request, services).await;
+        let body = body.map_err(bad_request)?;
+        let value = serde_json::from_slice(&body).map_err(bad_request)?;
+        Ok(Self(value))
     }
 }
 
@@ -109,60 +116,20 @@ struct Asked {
     timeout_ms: Option<u64>,
 }
 
-fn shown(value: &impl Serialize) -> Answered {
-    match serde_json::to_value(value) {
-        Ok(value) => Ok(Json(value)),
-        Err(error) => Err(Problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            error.to_string(),
-        )),
-    }
-}
-
-/// `GET` of something.
-fn show<T: Serialize + 'static>(view: fn(&Services) -> T) -> MethodRouter<Services> {
-    get(async move |State(services): Shared| shown(&view(&services)))
-}
-
-/// `GET` of settings, `PUT` of all of them, `PATCH` of the members given; each answers with the settings as they are then.
-fn setting<T: Serialize + DeserializeOwned + Send + 'static>(
-    view: fn(&Services) -> T,
-    set: fn(&Services, T),
-) -> MethodRouter<Services> {
-    let replace = async move |State(services): Shared, Sent(all): Sent<T>| {
-        set(&services, all);
-        shown(&view(&services))
-    };
-    let change = async move |State(services): Shared, Sent(some): Sent<Map<String, Value>>| {
-        let Json(mut all) = shown(&view(&services))?;
-        for (name, value) in some {
-            all[name] = value;
-        }
-        set(&services, serde_json::from_value(all).map_err(bad_request)?);
-        shown(&view(&services))
-    };
-    show(view).put(replace).patch(change)
-}
-
-async fn reset_dials(State(services): Shared) -> Answered {
-    services.cloud.set_dials(Default::default());
-    shown(&services.cloud.dials())
-}
-
-async fn reset_estate(State(services): Shared) -> Answered {
-    services.cloud.set_estate(Default::default());
-    shown(&services.cloud.estate())
-}
-
-async fn add_fault(State(services): Shared, Sent(fault): Sent<Fault>) -> Answered {
+async fn add_fault(State(services): Shared, Sent(fault): Sent<Fault>) -> Json<Value> {
     services.cloud.inject(fault);
-    shown(&services.cloud.dials())
+    Json(json!(services.cloud.dials()))
 }
 
-async fn calls(State(services): Shared, Query(asked): Query<Asked>) -> Answered {
+async fn calls(State(services): Shared, Query(asked): Query<Asked>) -> Json<Value> {
     let mut calls = services.cloud.calls();
-    calls.retain(|call| asked.action.as_ref().is_none_or(|it| call.action == *it));
-    shown(&calls)
+    calls.retain(|call| {
+        asked
+            .action
+            .as_ref()
+            .is_none_or(|name| call.action == *name)
+    });
+    Json(json!(calls))
 }
 
 async fn clear_calls(State(services): Shared) -> Json<Value> {
@@ -179,11 +146,10 @@ async fn register(
     State(services): Shared,
     Path(key): Path<String>,
     Sent(described): Sent<Described>,
-) -> Answered {
-    let identity = described.into();
-    let answer = shown(&identity);
-    services.cloud.register(&key, identity);
-    answer
+) -> Json<Value> {
+    let identity = Identity::from(described);
+    services.cloud.register(&key, identity.clone());
+    Json(json!(identity))
 }
 
 #[derive(Deserialize)]
@@ -191,15 +157,12 @@ struct Peering {
     vpcs: [String; 2],
 }
 
-async fn peer(
-    State(services): Shared,
-    Sent(Peering { vpcs: [one, other] }): Sent<Peering>,
-) -> Json<Value> {
-    Json(json!({ "id": services.cloud.peer(&one, &other) }))
+async fn peer(State(services): Shared, Sent(Peering { vpcs }): Sent<Peering>) -> Json<Value> {
+    Json(json!({ "id": services.cloud.peer(&vpcs[0], &vpcs[1]) }))
 }
 
-async fn messages(State(services): Shared, Path(queue): Path<String>) -> Answered {
-    shown(&services.queues.bodies(&queue))
+async fn messages(State(services): Shared, Path(queue): Path<String>) -> Json<Value> {
+    Json(json!(services.queues.bodies(&queue)))
 }
 
 #[derive(Default, Deserialize)]
@@ -207,27 +170,28 @@ struct Release {
     order: Option<Vec<usize>>,
 }
 
-async fn release(State(services): Shared, body: Bytes) -> Answered {
+async fn release(State(services): Shared, body: Bytes) -> Result<Json<Value>, Problem> {
     let Release { order } = match body.is_empty() {
         true => Release::default(),
         false => serde_json::from_slice(&body).map_err(bad_request)?,
     };
+    let bridge = services.cloud.bridge();
     match order {
-        Some(order) => services.cloud.bridge().release(&order),
-        None => services.cloud.bridge().release_all(),
+        Some(order) => bridge.release(&order),
+        None => bridge.release_all(),
     }
-    shown(&services.cloud.bridge().held())
+    Ok(Json(json!(bridge.held())))
 }
 
 async fn schedule(State(services): Shared) -> Json<Value> {
     Json(services.cloud.bridge().schedule("rulekeeper-sweep"))
 }
 
-async fn function(State(Services { lambda, .. }): Shared) -> Json<Value> {
-    Json(json!({
+fn function(Services { lambda, .. }: &Services) -> Value {
+    json!({
         "name": lambda.name(), "arn": lambda.arn(), "load": lambda.load(), "instances": lambda.instances(),
         "invocations": lambda.invocations(), "dead_letters": lambda.dead_letters(),
-    }))
+    })
 }
 
 async fn clear_function(State(services): Shared) -> Json<Value> {
@@ -235,14 +199,14 @@ async fn clear_function(State(services): Shared) -> Json<Value> {
     Json(json!({}))
 }
 
-async fn logs(State(services): Shared, Query(asked): Query<Asked>) -> Answered {
-    match asked.request_id {
-        Some(id) => shown(&services.lambda.logs_of(&id)),
-        None => shown(&services.lambda.logs()),
-    }
+async fn logs(State(services): Shared, Query(asked): Query<Asked>) -> Json<Value> {
+    Json(match asked.request_id {
+        Some(id) => json!(services.lambda.logs_of(&id)),
+        None => json!(services.lambda.logs()),
+    })
 }
 
-async fn kill(State(services): Shared) -> Json<Value> {
+async fn kill_instances(State(services): Shared) -> Json<Value> {
     services.lambda.kill_instances();
     Json(json!({}))
 }
@@ -250,10 +214,11 @@ async fn kill(State(services): Shared) -> Json<Value> {
 async fn wait_idle(
     State(services): Shared,
     asked: Result<Query<Asked>, QueryRejection>,
-) -> Answered {
-    let within = Duration::from_millis(asked?.timeout_ms.unwrap_or(10_000));
+) -> Result<Json<Value>, Problem> {
+    let asked = asked.map_err(|rejection| bad_request(rejection.body_text()))?;
+    let within = Duration::from_millis(asked.timeout_ms.unwrap_or(10_000));
     match services.lambda.wait_idle(within).await {
-        Ok(()) => shown(&services.lambda.load()),
+        Ok(()) => Ok(Json(json!(services.lambda.load()))),
         Err(busy) => Err(Problem(StatusCode::REQUEST_TIMEOUT, busy.to_string())),
     }
 }

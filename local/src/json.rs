@@ -6,12 +6,12 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::call::{Call, Sent};
 use crate::control;
-use crate::dials::Dials;
 use crate::ec2::Ec2Error;
 use crate::http::{self, Hangup};
 use crate::identity::Caller;
-use crate::services::{Request, Service, Services};
+use crate::services::{Service, Services};
 
 /// The service and the action of a target.
 fn target(text: &str) -> Option<(Service, &str)> {
@@ -42,11 +42,11 @@ pub(crate) async fn call(
         return Ok(refusal(Service::DynamoDb, &unknown));
     };
     let text = String::from_utf8_lossy(&body);
-    let request = Request {
+    let received = Call {
         caller,
         service,
         action,
-        group: None,
+        sent: Sent::Text(&text),
     };
     let run = async {
         if service == Service::DynamoDb {
@@ -64,16 +64,7 @@ pub(crate) async fn call(
         }?;
         Ok(http::json(&answer))
     };
-    let mentions = |id: &str| text.contains(id);
-    let denial = |dials: &Dials| {
-        let (arn, service) = (&caller.identity.arn, service.name());
-        let message = format!("User: {arn} is not authorized to perform: {service}:{action}");
-        let denied = dials.denied.contains(action);
-        denied.then(|| Ec2Error::new("AccessDeniedException", message))
-    };
-    let result = services
-        .carry_out(&request, mentions, denial, run, |_| {})
-        .await?;
+    let result = services.carry_out(&received, run, |_| {}).await?;
     Ok(match result {
         Ok(answer) => answer.map(Body::from),
         Err(error) => refusal(service, &error),

@@ -9,13 +9,13 @@ use axum::routing::{MethodRouter, any, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use crate::dials::Dials;
+use crate::call::{Call, Sent};
 use crate::ec2::Ec2Error;
 use crate::estate::Estate;
 use crate::http::{self, Hangup};
 use crate::identity::Caller;
 use crate::lambda::Lambda;
-use crate::services::{Request, Service, Services};
+use crate::services::{Service, Services};
 
 type Shared = State<Services>;
 type Answered = Result<Response, Hangup>;
@@ -34,49 +34,41 @@ pub(crate) fn routes() -> Router<Services> {
         })
     });
     let event_invoke_config = read("GetFunctionEventInvokeConfig", Lambda::event_invoke_config);
-    let function = Router::new()
+    Router::new()
+        .route("/2015-03-31/functions", get(list))
         .route("/2015-03-31/functions/{name}/configuration", configuration)
         .route("/2015-03-31/functions/{name}/invocations", post(invoke))
         .route(
             "/2019-09-25/functions/{name}/event-invoke-config",
             event_invoke_config,
         )
-        .route("/2019-09-30/functions/{name}/concurrency", concurrency);
-    function
-        .route("/2015-03-31/functions", get(list))
+        .route("/2019-09-30/functions/{name}/concurrency", concurrency)
         .route("/2015-03-31/{*rest}", any(not_imitated))
         .route("/2019-09-25/{*rest}", any(not_imitated))
         .route("/2019-09-30/{*rest}", any(not_imitated))
         .method_not_allowed_fallback(not_imitated)
 }
 
+/// What an operation answers; the function is there.
+type View = fn(&Lambda, &Estate) -> Result<Value, Ec2Error>;
+
 /// An operation that only reads.
-fn read(
-    operation: &'static str,
-    view: fn(&Lambda, &Estate) -> Result<Value, Ec2Error>,
-) -> MethodRouter<Services> {
+fn read(operation: &'static str, view: View) -> MethodRouter<Services> {
     get(
         async move |State(services): Shared, Path(name): Path<String>, caller: Caller| {
-            let run = |estate: &Estate| {
-                known(&services.lambda, estate, &name)?;
-                view(&services.lambda, estate)
-            };
-            let result = carry_out(&services, &caller, operation, "", run).await?;
-            Ok::<_, Hangup>(answer(result))
+            let result = carry_out(&services, &caller, operation, Some(&name), "", view).await;
+            result.map(answer)
         },
     )
 }
 
 async fn list(State(services): Shared, caller: Caller) -> Answered {
-    let run = |estate: &Estate| {
-        let functions = match estate.function.absent {
-            true => json!([]),
-            false => json!([services.lambda.configuration(estate)]),
-        };
-        Ok(json!({ "Functions": functions }))
+    let view: View = |lambda, estate| {
+        let there = (!estate.function.absent).then(|| lambda.configuration(estate));
+        Ok(json!({ "Functions": Vec::from_iter(there) }))
     };
-    let result = carry_out(&services, &caller, "ListFunctions", "", run).await?;
-    Ok(answer(result))
+    let result = carry_out(&services, &caller, "ListFunctions", None, "", view).await;
+    result.map(answer)
 }
 
 /// Invoke. The journal leaves out the invocation's own time.
@@ -87,22 +79,17 @@ async fn invoke(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answered {
-    let run = |estate: &Estate| {
-        known(&services.lambda, estate, &name)?;
-        match estate.function.reserved_concurrency {
-            Some(0) => {
-                Err(Ec2Error::new("TooManyRequestsException", "Rate Exceeded.").with_status(429))
-            }
-            _ => Ok(Value::Null),
+    let view: View = |_, estate| match estate.function.reserved_concurrency {
+        Some(0) => {
+            Err(Ec2Error::new("TooManyRequestsException", "Rate Exceeded.").with_status(429))
         }
+        _ => Ok(Value::Null),
     };
     let text = String::from_utf8_lossy(&body);
-    Ok(
-        match carry_out(&services, &caller, "Invoke", &text, run).await? {
-            Ok(_) => invocation(&services.lambda, &headers, &body).await,
-            refused => answer(refused),
-        },
-    )
+    match carry_out(&services, &caller, "Invoke", Some(&name), &text, view).await? {
+        Ok(_) => Ok(invocation(&services.lambda, &headers, &body).await),
+        refused => Ok(answer(refused)),
+    }
 }
 
 async fn invocation(lambda: &Lambda, headers: &HeaderMap, body: &Bytes) -> Response {
@@ -143,51 +130,34 @@ async fn invocation(lambda: &Lambda, headers: &HeaderMap, body: &Bytes) -> Respo
     }
 }
 
-/// Puts a call through journal, latency, hooks and dials.
 async fn carry_out(
     services: &Services,
     caller: &Caller,
     action: &str,
+    name: Option<&str>,
     text: &str,
-    run: impl FnOnce(&Estate) -> Result<Value, Ec2Error>,
+    view: View,
 ) -> Result<Result<Value, Ec2Error>, Hangup> {
-    let estate = services.cloud.estate();
-    let request = Request {
+    let (lambda, estate) = (&services.lambda, services.cloud.estate());
+    let run = async {
+        match name {
+            Some(name) if estate.function.absent || !lambda.is(name) => {
+                let message = format!(
+                    "Function not found: {name} (rulekeeper-local runs one function, {})",
+                    lambda.name()
+                );
+                Err(Ec2Error::new("ResourceNotFoundException", message).with_status(404))
+            }
+            _ => view(lambda, &estate),
+        }
+    };
+    let call = Call {
         caller,
         service: Service::Lambda,
         action,
-        group: None,
+        sent: Sent::Text(text),
     };
-    let denial = |dials: &Dials| {
-        let message = format!(
-            "User: {} is not authorized to perform: lambda:{action} because no identity-based policy allows the \
-             lambda:{action} action",
-            caller.identity.arn
-        );
-        let denied = dials.denied.contains(action);
-        denied.then(|| Ec2Error::new("AccessDeniedException", message))
-    };
-    services
-        .carry_out(
-            &request,
-            |id| text.contains(id),
-            denial,
-            async { run(&estate) },
-            |_| {},
-        )
-        .await
-}
-
-/// Refuses a name that is not the function's.
-fn known(lambda: &Lambda, estate: &Estate, name: &str) -> Result<(), Ec2Error> {
-    if !estate.function.absent && lambda.is(name) {
-        return Ok(());
-    }
-    let message = format!(
-        "Function not found: {name} (rulekeeper-local runs one function, {})",
-        lambda.name()
-    );
-    Err(Ec2Error::new("ResourceNotFoundException", message).with_status(404))
+    services.carry_out(&call, run, |_| {}).await
 }
 
 async fn not_imitated(method: Method, OriginalUri(uri): OriginalUri) -> Response {

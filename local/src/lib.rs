@@ -154,6 +154,7 @@
 mod admin;
 mod api;
 mod bridge;
+mod call;
 mod cloud;
 mod control;
 mod dials;

@@ -3,11 +3,11 @@
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use crate::dials::Dials;
+use crate::call::{Call, Sent};
 use crate::ec2::{Answer, Ec2Error, Params};
 use crate::http::{self, Hangup};
 use crate::identity::Caller;
-use crate::services::{Request, Service, Services};
+use crate::services::{Service, Services};
 use crate::{ids, sts, xml};
 
 /// Answers a call of EC2 or, by its version, of STS.
@@ -23,11 +23,11 @@ pub(crate) async fn call(
         _ => Service::Ec2,
     };
     let request_id = ids::uuid();
-    let request = Request {
+    let received = Call {
         caller,
         service,
         action,
-        group: first_group(params),
+        sent: Sent::Form(params),
     };
     let run = async {
         match (service, version) {
@@ -48,69 +48,13 @@ pub(crate) async fn call(
                 .trail(caller, action, params, &request_id, result);
         }
     };
-    let mentions = |id: &str| params.mentions(id);
-    let denial = |dials: &Dials| denied(dials, caller, service, action, params);
-    let result = services
-        .carry_out(&request, mentions, denial, run, record)
-        .await?;
+    let result = services.carry_out(&received, run, record).await?;
     Ok(match (result, service) {
         (Ok(fields), Service::Sts) => sts_answer(action, &request_id, &fields),
         (Err(refusal), Service::Sts) => sts_refusal(&request_id, &refusal),
         (Ok(fields), _) => ec2_answer(action, &request_id, &fields),
         (Err(refusal), _) => ec2_refusal(&request_id, &refusal),
     })
-}
-
-/// The first group id among the parameters that name the call's own group.
-fn first_group(params: &Params) -> Option<String> {
-    let filtered = params
-        .list("Filter")
-        .into_iter()
-        .filter(|filter| filter.get("Name") == Some("group-id"));
-    let named = params.text("GroupId").map(str::to_owned);
-    named
-        .or_else(|| params.values("GroupId").into_iter().next())
-        .or_else(|| filtered.flat_map(|filter| filter.values("Value")).next())
-}
-
-/// `UnauthorizedOperation` with the text that AWS was seen to send (`adanalvarez/TrailDiscover`); for STS `AccessDenied`.
-fn denied(
-    dials: &Dials,
-    caller: &Caller,
-    service: Service,
-    action: &str,
-    params: &Params,
-) -> Option<Ec2Error> {
-    let tags_on_create = action != "CreateTags" && params.has("TagSpecification");
-    let denied = if dials.denied.contains(action) {
-        action
-    } else if tags_on_create && dials.denied.contains("CreateTags") {
-        "CreateTags"
-    } else {
-        return None;
-    };
-    let (arn, account, region) = (
-        &caller.identity.arn,
-        &caller.identity.account,
-        &caller.region,
-    );
-    if service == Service::Sts {
-        let role = params.text("RoleArn").unwrap_or("*");
-        let message =
-            format!("User: {arn} is not authorized to perform: sts:{denied} on resource: {role}");
-        return Some(Ec2Error::new("AccessDenied", message).with_status(403));
-    }
-    let resource = match (denied, params.text("GroupId")) {
-        ("CreateTags", _) => format!("arn:aws:ec2:{region}:{account}:security-group-rule/*"),
-        (_, Some(group)) => format!("arn:aws:ec2:{region}:{account}:security-group/{group}"),
-        _ => "*".to_owned(),
-    };
-    let message = format!(
-        "You are not authorized to perform this operation. User: {arn} is not authorized to perform: ec2:{denied} on resource: \
-         {resource} because no identity-based policy allows the ec2:{denied} action. Encoded authorization failure message: \
-         bG9jYWwgc3RhY2s"
-    );
-    Some(Ec2Error::new("UnauthorizedOperation", message).with_status(403))
 }
 
 const XML_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
