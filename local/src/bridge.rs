@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::ids;
@@ -91,9 +90,6 @@ pub struct Bridge {
 #[derive(Debug)]
 struct Inner {
     lambda: Lambda,
-    runtime: Handle,
-    account: String,
-    region: String,
     state: Mutex<State>,
     hurry: watch::Sender<()>,
 }
@@ -109,7 +105,7 @@ struct State {
 }
 
 impl Bridge {
-    pub(crate) fn new(lambda: Lambda, runtime: Handle, account: String, region: String) -> Self {
+    pub(crate) fn new(lambda: Lambda) -> Self {
         let state = State {
             delivery: Delivery::default(),
             rng: fastrand::Rng::with_seed(0),
@@ -121,9 +117,6 @@ impl Bridge {
         Self {
             inner: Arc::new(Inner {
                 lambda,
-                runtime,
-                account,
-                region,
                 state: Mutex::new(state),
                 hurry: watch::Sender::new(()),
             }),
@@ -195,15 +188,14 @@ impl Bridge {
 
     /// Sends a scheduled event now, past delay and loss, and returns the envelope.
     pub fn schedule(&self, rule: &str) -> Value {
-        let Inner {
-            account, region, ..
-        } = &*self.inner;
+        let lambda = &self.inner.lambda;
+        let (account, region) = (lambda.account(), lambda.region());
         let envelope = json!({
             "version": "0", "id": ids::uuid(), "detail-type": "Scheduled Event", "source": "aws.events",
             "account": account, "time": times::to_the_second(), "region": region,
             "resources": [format!("arn:aws:events:{region}:{account}:rule/{rule}")], "detail": {},
         });
-        self.inner.lambda.invoke_event(envelope.clone());
+        lambda.invoke_event(envelope.clone());
         envelope
     }
 
@@ -287,7 +279,7 @@ impl Bridge {
         let lambda = self.inner.lambda.clone();
         let under_way = lambda.under_way();
         let mut hurry = self.inner.hurry.subscribe();
-        self.inner.runtime.spawn(async move {
+        self.inner.lambda.runtime().spawn(async move {
             // Either way it is time.
             let _ = tokio::time::timeout(delay, hurry.changed()).await;
             lambda.invoke_event(event);
@@ -298,7 +290,7 @@ impl Bridge {
     fn close_window_after(&self, delay: Duration) {
         let bridge = self.clone();
         let under_way = self.inner.lambda.under_way();
-        self.inner.runtime.spawn(async move {
+        self.inner.lambda.runtime().spawn(async move {
             tokio::time::sleep(delay).await;
             let shuffled = {
                 let mut guard = lock(&bridge.inner.state);

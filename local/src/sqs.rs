@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::ec2::Ec2Error;
@@ -64,10 +63,6 @@ pub struct Queues {
 #[derive(Debug)]
 struct Inner {
     lambda: Lambda,
-    runtime: Handle,
-    account: String,
-    region: String,
-    endpoint: Mutex<String>,
     queues: Mutex<BTreeMap<String, Queue>>,
     changed: watch::Sender<()>,
 }
@@ -101,23 +96,14 @@ struct Received {
 }
 
 impl Queues {
-    pub(crate) fn new(lambda: Lambda, runtime: Handle, account: String, region: String) -> Self {
+    pub(crate) fn new(lambda: Lambda) -> Self {
         Self {
             inner: Arc::new(Inner {
                 lambda,
-                runtime,
-                account,
-                region,
-                endpoint: Mutex::default(),
                 queues: Mutex::default(),
                 changed: watch::Sender::new(()),
             }),
         }
-    }
-
-    /// Where the queues' URLs begin.
-    pub(crate) fn at(&self, endpoint: &str) {
-        endpoint.clone_into(&mut lock(&self.inner.endpoint));
     }
 
     /// Makes a queue; one that is there already is left alone.
@@ -138,7 +124,8 @@ impl Queues {
                 let queues = self.clone();
                 let name = name.clone();
                 self.inner
-                    .runtime
+                    .lambda
+                    .runtime()
                     .spawn(async move { queues.poll(&name, source.batch_size).await });
             }
         }
@@ -147,14 +134,15 @@ impl Queues {
     /// The URL of a queue.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
-        let endpoint = lock(&self.inner.endpoint);
-        format!("{endpoint}/{}/{name}", self.inner.account)
+        let lambda = &self.inner.lambda;
+        format!("{}/{}/{name}", lambda.endpoint(), lambda.account())
     }
 
     /// The ARN of a queue.
     #[must_use]
     pub fn arn(&self, name: &str) -> String {
-        ids::queue_arn(name, &self.inner.account, &self.inner.region)
+        let lambda = &self.inner.lambda;
+        ids::queue_arn(name, lambda.account(), lambda.region())
     }
 
     /// The bodies of the messages in a queue, hidden ones included.
@@ -307,7 +295,7 @@ impl Queues {
                 "ApproximateFirstReceiveTimestamp": message.sent_ms.to_string(),
             },
             "messageAttributes": {}, "eventSource": "aws:sqs", "eventSourceARN": self.arn(name),
-            "awsRegion": self.inner.region,
+            "awsRegion": self.inner.lambda.region(),
         })
     }
 

@@ -125,14 +125,9 @@ impl Stack {
             handle.clone(),
             account.clone(),
             region.clone(),
+            format!("http://{endpoint}"),
         );
-        lambda.at(&format!("http://{endpoint}"));
-        let bridge = Bridge::new(
-            lambda.clone(),
-            handle.clone(),
-            account.clone(),
-            region.clone(),
-        );
+        let bridge = Bridge::new(lambda.clone());
         bridge.set_delivery(config.delivery);
         let cloud = Cloud::new(account.clone(), region.clone(), bridge);
         cloud.register(
@@ -140,13 +135,7 @@ impl Stack {
             Identity::assumed_role(&account, &config.function_role, &name),
         );
 
-        let queues = Queues::new(
-            lambda.clone(),
-            handle.clone(),
-            account.clone(),
-            region.clone(),
-        );
-        queues.at(&format!("http://{endpoint}"));
+        let queues = Queues::new(lambda.clone());
         for queue in config.queues {
             queues.create(queue);
         }

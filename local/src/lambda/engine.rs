@@ -33,6 +33,7 @@ pub(super) struct Inner {
     pub(super) changed: watch::Sender<()>,
     pub(super) account: String,
     pub(super) region: String,
+    endpoint: String,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +47,6 @@ pub(super) struct State {
     pub(super) dead: Vec<DeadLetter>,
     pub(super) lines: Vec<LogLine>,
     last_instance: u64,
-    pub(super) endpoint: String,
     pub(super) closing: bool,
 }
 
@@ -131,11 +131,13 @@ impl Drop for UnderWay {
 }
 
 impl Lambda {
+    /// `endpoint` is where the instances find AWS.
     pub(crate) fn new(
         config: LambdaConfig,
         runtime: Handle,
         account: String,
         region: String,
+        endpoint: String,
     ) -> Self {
         let inner = Inner {
             config,
@@ -145,15 +147,27 @@ impl Lambda {
             changed: watch::Sender::new(()),
             account,
             region,
+            endpoint,
         };
         Self {
             inner: Arc::new(inner),
         }
     }
 
-    /// Tells instances to come where AWS is.
-    pub(crate) fn at(&self, endpoint: &str) {
-        endpoint.clone_into(&mut lock(&self.inner.state).endpoint);
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        &self.inner.account
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.inner.region
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.inner.endpoint
     }
 
     pub(crate) fn arn(&self) -> String {
@@ -248,7 +262,7 @@ impl Lambda {
             for _ in 0..wanted {
                 state.last_instance += 1;
                 let id = state.last_instance;
-                state.instances.insert(id, self.start(id, state));
+                state.instances.insert(id, self.start(id));
             }
         }
         drop(guard);

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::engine::{Instance, Lambda, State};
+use super::engine::{Instance, Lambda};
 use super::runtime_api;
 use crate::http;
 
@@ -18,7 +18,7 @@ pub(crate) const FUNCTION_ACCESS_KEY: &str = "ASIALOCALFUNCTION000";
 
 impl Lambda {
     /// Starts a process in the environment that Lambda gives (Lambda Developer Guide, "Defined runtime environment variables").
-    pub(super) fn start(&self, id: u64, state: &State) -> Instance {
+    pub(super) fn start(&self, id: u64) -> Instance {
         let config = &self.inner.config;
         let (kill, killed) = oneshot::channel();
         let (flush_out, out_asked) = mpsc::unbounded_channel();
@@ -57,7 +57,7 @@ impl Lambda {
             .env("AWS_SECRET_ACCESS_KEY", "local")
             .env("AWS_SESSION_TOKEN", "local")
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL", &state.endpoint)
+            .env("AWS_ENDPOINT_URL", self.endpoint())
             .envs(&config.env)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
