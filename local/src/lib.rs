@@ -30,18 +30,39 @@
 //!
 //! # Map
 //!
+//! From the bottom to the top: a module imports only modules listed above it. A test holds them to it.
+//!
 //! | module | is |
 //! | --- | --- |
+//! | `lock` | locks that outlive a panic |
+//! | `times` | times as the services write them |
+//! | `ids` | identifiers in AWS's shapes |
+//! | `xml` | answers as XML |
+//! | `http` | the server, and connections that close without an answer |
+//! | `estate` | what stands around the function: trails, rules, its settings, AWS's clock |
+//! | `pattern` | event patterns |
+//! | `dials` | how the cloud misbehaves |
+//! | `journal` | what was called |
+//! | `identity` | by whom |
+//! | `ec2` | EC2's state and actions, as pure functions |
+//! | `trail` | CloudTrail's records |
+//! | `lambda` | the function: its instances, its queue, the Runtime API |
+//! | `bridge` | EventBridge's deliveries to the function |
+//! | `cloud` | what a test holds: dials, hooks, journal, trail |
+//! | `handle` | EC2 in process, in rule notation |
+//! | `sts` | roles and callers |
+//! | `sqs` | queues that feed the function |
+//! | `events` | events put on buses |
+//! | `dynamodb` | the embedded DynamoDB |
+//! | `services` | all of these behind the endpoint |
+//! | `call` | the way of every call: journal, latency, hooks, dials |
+//! | `control` | the control planes of EventBridge and CloudTrail |
+//! | `query` | the protocol of EC2 and STS |
+//! | `json` | the protocol of DynamoDB, SQS, EventBridge and CloudTrail |
+//! | `lambda_api` | Lambda's API |
+//! | `admin` | the routes under `/_local/` |
+//! | `api` | the endpoint: tells the services apart |
 //! | `stack` | ports, threads, shutdown |
-//! | `http`, `api` | the endpoint: which service, which dials, the journal |
-//! | `admin` | `/_local/` and `aws lambda invoke` |
-//! | `cloud`, `handle` | what a test holds: dials, hooks, journal, trail; EC2 in rule notation |
-//! | `dials`, `journal`, `identity` | how it misbehaves, what was called, by whom |
-//! | `estate`, `control`, `pattern` | what stands around the function, and what the control planes of CloudTrail, EventBridge, Lambda and DynamoDB say of it; event patterns |
-//! | `ec2` | the state and the actions, pure functions |
-//! | `trail`, `bridge`, `lambda` | CloudTrail's records, EventBridge's deliveries, the function |
-//! | `sqs`, `events` | queues that feed the function, and events put on buses |
-//! | `sts`, `dynamodb` | the two small ones |
 //!
 //! # The admin API
 //!
@@ -57,7 +78,7 @@
 //! | `GET trail`, `POST trail` | CloudTrail's records; put a made-up one on its way |
 //! | `PUT identities/ACCESS_KEY` | who an access key belongs to: `{"type": "AssumedRole", "account", "role", "session", "invoked_by"?}`, `IAMUser` (`account`, `name`), `EksServiceAccount` (`account`, `role`, `session`, `provider`), `Root`, `AWSService` (`account`, `name`), `Raw` (`account`, `arn`, `user_identity`) |
 //! | `POST peerings` | `{"vpcs": ["vpc-…", "vpc-…"]}`: an active peering |
-//! | `GET`, `PUT`, `PATCH bridge` | [`Delivery`] |
+//! | `GET`, `PUT`, `PATCH`, `DELETE bridge` | [`Delivery`]: show, replace, change the members given, reset |
 //! | `GET bridge/log`, `GET bridge/held`, `POST bridge/release` | fates of events; held ones; send them (`{"order": [1, 0]}`, or all) |
 //! | `POST schedule` | send a scheduled event |
 //! | `GET lambda` | load, attempts, dead letters |
