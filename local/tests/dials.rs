@@ -237,11 +237,7 @@ fn denied_actions_name_themselves_and_create_tags_counts_on_creation() {
     );
     assert_eq!((sts.status, sts.code().as_str()), (403, "AccessDenied"));
     let item = client.dynamodb("GetItem", &json!({}));
-    assert!(
-        item.status == 400 && item.body.contains("AccessDeniedException"),
-        "{}",
-        item.body
-    );
+    item.assert_refused(400, "AccessDeniedException");
 }
 
 #[test]
@@ -268,11 +264,7 @@ fn dials_reach_dynamodb_and_sts() {
         )
     });
     let throttled = client.dynamodb("ListTables", &json!({}));
-    assert!(
-        throttled.status == 400 && throttled.body.contains("#ThrottlingException"),
-        "{}",
-        throttled.body
-    );
+    throttled.assert_refused(400, "#ThrottlingException");
     stack
         .cloud()
         .inject(Fault::error("GetCallerIdentity", "ServiceUnavailable", 503));
