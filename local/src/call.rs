@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::http::{self, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::cloud::Verdict;
+use crate::cloud::Decision;
 use crate::dials::Dials;
 use crate::ec2::{Ec2Error, Params};
 use crate::http::Hangup;
@@ -166,10 +166,10 @@ impl Services {
         self.cloud.run_hook(action);
         let mentions = |id: &str| call.mentions(id);
         let denial = |dials: &Dials| call.denial(dials);
-        let verdict = self.cloud.judge(caller, action, mentions, denial);
-        let result = match verdict {
-            Verdict::Go => run.await,
-            Verdict::Fail {
+        let decision = self.cloud.decide(caller, action, mentions, denial);
+        let result = match decision {
+            Decision::Proceed => run.await,
+            Decision::Refuse {
                 refusal,
                 takes_effect,
             } => {
@@ -177,13 +177,13 @@ impl Services {
                     // The caller is told of the refusal, whatever the result.
                     drop(run.await);
                 }
-                Err(call.service.in_its_words(refusal))
+                Err(call.service.in_service_terms(refusal))
             }
-            Verdict::Drop { takes_effect } | Verdict::Silence { takes_effect } => {
+            Decision::DropConnection { takes_effect } | Decision::KeepSilent { takes_effect } => {
                 if takes_effect {
                     record(&run.await);
                 }
-                if matches!(verdict, Verdict::Drop { .. }) {
+                if matches!(decision, Decision::DropConnection { .. }) {
                     close("ConnectionDropped", None);
                     return Err(Hangup);
                 }

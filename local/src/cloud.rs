@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::bridge::Bridge;
-use crate::dials::{Bucket, Dials, Fault, FaultKind, Fill, take_fault};
+use crate::dials::{Bucket, BucketLevel, Dials, Fault, FaultKind, take_fault};
 use crate::ec2::world::{Peering, World};
 use crate::ec2::{self, Answer, Ctx, Ec2Error, Params};
 use crate::estate::Estate;
@@ -41,22 +41,22 @@ struct Inner {
 
 struct DialState {
     dials: Dials,
-    fills: HashMap<(String, String, String), Fill>,
+    levels: HashMap<(String, String, String), BucketLevel>,
     rng: fastrand::Rng,
 }
 
 /// What the dials do to a call.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    Go,
-    Fail {
+pub(crate) enum Decision {
+    Proceed,
+    Refuse {
         refusal: Ec2Error,
         takes_effect: bool,
     },
-    Drop {
+    DropConnection {
         takes_effect: bool,
     },
-    Silence {
+    KeepSilent {
         takes_effect: bool,
     },
 }
@@ -74,7 +74,7 @@ impl Cloud {
     pub(crate) fn new(account: String, region: String, bridge: Bridge) -> Self {
         let state = DialState {
             dials: Dials::default(),
-            fills: HashMap::new(),
+            levels: HashMap::new(),
             rng: fastrand::Rng::with_seed(0),
         };
         let inner = Inner {
@@ -131,7 +131,7 @@ impl Cloud {
         let before = (state.dials.throttles.clone(), state.dials.seed);
         let result = change(&mut state.dials);
         if before != (state.dials.throttles.clone(), state.dials.seed) {
-            state.fills.clear();
+            state.levels.clear();
             state.rng = fastrand::Rng::with_seed(state.dials.seed);
         }
         result
@@ -212,7 +212,7 @@ impl Cloud {
     /// logging, or without an event rule that is enabled, it goes no further.
     pub fn emit(&self, record: Value) {
         lock(&self.inner.records).push(record.clone());
-        if self.estate().hands_over() {
+        if self.estate().delivers_events() {
             self.inner.bridge.record(record);
         }
     }
@@ -272,13 +272,13 @@ impl Cloud {
     }
 
     /// Throttle, fault, denial: whichever comes first.
-    pub(crate) fn judge(
+    pub(crate) fn decide(
         &self,
         caller: &Caller,
         action: &str,
         mentions: impl Fn(&str) -> bool,
         denial: impl Fn(&Dials) -> Option<Ec2Error>,
-    ) -> Verdict {
+    ) -> Decision {
         let mut guard = lock(&self.inner.dials);
         let state = &mut *guard;
         let bucket: Option<Bucket> = state
@@ -293,9 +293,12 @@ impl Cloud {
                 caller.region.clone(),
                 action.to_owned(),
             );
-            let fill = state.fills.entry(key).or_insert_with(|| Fill::full(bucket));
+            let fill = state
+                .levels
+                .entry(key)
+                .or_insert_with(|| BucketLevel::full(bucket));
             if !fill.take(bucket, Instant::now()) {
-                return Verdict::Fail {
+                return Decision::Refuse {
                     refusal: Ec2Error::throttled(),
                     takes_effect: false,
                 };
@@ -313,20 +316,20 @@ impl Cloud {
                     code,
                     message,
                     status,
-                } => Verdict::Fail {
+                } => Decision::Refuse {
                     refusal: Ec2Error::new(code, message).with_status(status),
                     takes_effect,
                 },
-                FaultKind::DropConnection => Verdict::Drop { takes_effect },
-                FaultKind::Silence => Verdict::Silence { takes_effect },
+                FaultKind::DropConnection => Decision::DropConnection { takes_effect },
+                FaultKind::Silence => Decision::KeepSilent { takes_effect },
             };
         }
         match denial(&state.dials) {
-            Some(refusal) => Verdict::Fail {
+            Some(refusal) => Decision::Refuse {
                 refusal,
                 takes_effect: false,
             },
-            None => Verdict::Go,
+            None => Decision::Proceed,
         }
     }
 

@@ -249,14 +249,14 @@ pub(crate) fn take_fault(
     taken
 }
 
-/// The fill of one bucket.
+/// The level of one bucket.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fill {
+pub(crate) struct BucketLevel {
     tokens: f64,
     at: Instant,
 }
 
-impl Fill {
+impl BucketLevel {
     pub(crate) fn full(bucket: Bucket) -> Self {
         Self {
             tokens: bucket.burst,
@@ -287,11 +287,13 @@ mod tests {
             burst: 2.0,
             per_second: 10.0,
         };
-        let mut fill = Fill::full(bucket);
+        let mut level = BucketLevel::full(bucket);
         let start = Instant::now();
-        assert!(fill.take(bucket, start) && fill.take(bucket, start) && !fill.take(bucket, start));
-        assert!(fill.take(bucket, start + Duration::from_millis(150)));
-        assert!(!fill.take(bucket, start + Duration::from_millis(151)));
+        assert!(
+            level.take(bucket, start) && level.take(bucket, start) && !level.take(bucket, start)
+        );
+        assert!(level.take(bucket, start + Duration::from_millis(150)));
+        assert!(!level.take(bucket, start + Duration::from_millis(151)));
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Default for Estate {
 
 impl Estate {
     /// Whether a call is told to the function at all.
-    pub(crate) fn hands_over(&self) -> bool {
+    pub(crate) fn delivers_events(&self) -> bool {
         self.trails.iter().any(|trail| trail.logging)
             && self
                 .rules

@@ -216,18 +216,18 @@ fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
 
 /// A queue for the parts of sweeps with its dead letters, as the template has them.
 fn sweep_queues(name: &str) -> Vec<QueueConfig> {
-    let letters = format!("{name}-dead-letters");
+    let dead_letter_queue = format!("{name}-dead-letters");
     let source = EventSource {
         batch_size: 1,
         concurrency: 2,
     };
     let parts = QueueConfig {
         visibility_timeout: Duration::from_secs(180),
-        redrive: Some((3, letters.clone())),
+        redrive: Some((3, dead_letter_queue.clone())),
         event_source: Some(source),
         ..QueueConfig::named(name)
     };
-    vec![QueueConfig::named(letters), parts]
+    vec![QueueConfig::named(dead_letter_queue), parts]
 }
 
 /// Ctrl-C, or a polite request to end.

@@ -57,7 +57,7 @@ impl Service {
     }
 
     /// A refusal by the dials as the service words it.
-    pub(crate) fn in_its_words(self, refusal: Ec2Error) -> Ec2Error {
+    pub(crate) fn in_service_terms(self, refusal: Ec2Error) -> Ec2Error {
         match self {
             // DynamoDB's name for throttling, and its status (DynamoDB Developer Guide, "Error handling").
             Self::DynamoDb | Self::Sqs | Self::EventBridge | Self::CloudTrail

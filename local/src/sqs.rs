@@ -177,7 +177,7 @@ impl Queues {
         Some(id)
     }
 
-    /// Hides and returns up to so many messages. What was received too often moves to the dead letters instead.
+    /// Hides and returns up to so many messages. What was received too often moves to the dead dead_letter_queue instead.
     fn receive(&self, name: &str, most: usize) -> Vec<Received> {
         let now = Instant::now();
         let mut dead = Vec::new();
@@ -195,10 +195,10 @@ impl Queues {
                 if message.visible_at > now || received.len() == most {
                     return true;
                 }
-                if let Some((receives_max, letters)) = &redrive
+                if let Some((receives_max, dead_letter_queue)) = &redrive
                     && message.receives >= *receives_max
                 {
-                    dead.push((letters.clone(), message.body.clone()));
+                    dead.push((dead_letter_queue.clone(), message.body.clone()));
                     return false;
                 }
                 message.receives += 1;
@@ -214,8 +214,8 @@ impl Queues {
                 true
             });
         }
-        for (letters, body) in dead {
-            self.send(&letters, body, Duration::ZERO);
+        for (dead_letter_queue, body) in dead {
+            self.send(&dead_letter_queue, body, Duration::ZERO);
         }
         received
     }
@@ -247,12 +247,12 @@ impl Queues {
                 }
                 continue;
             }
-            self.bring(name, batch).await;
+            self.deliver(name, batch).await;
         }
     }
 
     /// Hands a batch to the function, and deletes what it does not report as failed.
-    async fn bring(&self, name: &str, batch: Vec<Received>) {
+    async fn deliver(&self, name: &str, batch: Vec<Received>) {
         let records: Vec<Value> = batch
             .iter()
             .map(|message| self.record(name, message))
@@ -356,8 +356,8 @@ impl Queues {
             "ApproximateNumberOfMessagesDelayed": delayed.to_string(),
             "VisibilityTimeout": queue.config.visibility_timeout.as_secs().to_string(),
         });
-        if let Some((receives_max, letters)) = &queue.config.redrive {
-            let policy = json!({ "deadLetterTargetArn": self.arn(letters), "maxReceiveCount": receives_max });
+        if let Some((receives_max, dead_letter_queue)) = &queue.config.redrive {
+            let policy = json!({ "deadLetterTargetArn": self.arn(dead_letter_queue), "maxReceiveCount": receives_max });
             attributes["RedrivePolicy"] = policy.to_string().into();
         }
         Ok(json!({ "Attributes": attributes }))

@@ -67,11 +67,11 @@ impl Ctx<'_> {
             params.has("GroupId") || params.has("SecurityGroupRuleId") || params.has("Filter");
         for (group, left) in self.stale_describes.iter_mut() {
             if *left > 0
-                && shard.has_before(group)
+                && shard.has_previous(group)
                 && (!named || params.mentions(group) || params.has("SecurityGroupRuleId"))
             {
                 *left -= 1;
-                shard.put_back(&mut view, group);
+                shard.restore_previous(&mut view, group);
             }
         }
         self.stale_describes.retain(|_, left| *left > 0);
@@ -136,10 +136,10 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, action: &str, params: &Params) -> Result<A
         "RevokeSecurityGroupEgress" => revoke::revoke(ctx, params, true),
         "ModifySecurityGroupRules" => modify::modify(ctx, params),
         "UpdateSecurityGroupRuleDescriptionsIngress" => {
-            modify::describe_rules_anew(ctx, params, false)
+            modify::update_descriptions(ctx, params, false)
         }
         "UpdateSecurityGroupRuleDescriptionsEgress" => {
-            modify::describe_rules_anew(ctx, params, true)
+            modify::update_descriptions(ctx, params, true)
         }
         "DescribeSecurityGroupRules" => modify::describe_rules(ctx, params),
         "CreateSecurityGroup" => groups::create(ctx, params),

@@ -117,7 +117,7 @@ fn one_source(ctx: &mut Ctx<'_>, wanted: &Params) -> Result<(Source, Kind), Ec2E
 }
 
 /// Changes descriptions only, by properties or by rule ids (EC2 API Reference).
-pub(crate) fn describe_rules_anew(
+pub(crate) fn update_descriptions(
     ctx: &mut Ctx<'_>,
     params: &Params,
     egress: bool,

@@ -21,18 +21,18 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
     params.only(&known)?;
     let group = ctx.target_group(params)?;
     let by_id = params.values("SecurityGroupRuleId");
-    let mut gone: Vec<&Rule> = Vec::new();
+    let mut revoked_rules: Vec<&Rule> = Vec::new();
     let mut unknown = Vec::new();
     if by_id.is_empty() {
-        let lenient = ctx.state().is_default_vpc(&group.vpc_id);
+        let in_default_vpc = ctx.state().is_default_vpc(&group.vpc_id);
         for wanted in permission::wanted(ctx, params, egress)? {
             match group
                 .rules
                 .iter()
-                .find(|rule| meant(&wanted, rule, ctx.account))
+                .find(|rule| matches(&wanted, rule, ctx.account))
             {
-                Some(rule) => gone.push(rule),
-                None if lenient => {
+                Some(rule) => revoked_rules.push(rule),
+                None if in_default_vpc => {
                     unknown.push(rule::permissions([&Rule::new(wanted.key)])[0].take());
                 }
                 None => return Err(Ec2Error::permission_not_found()),
@@ -51,20 +51,23 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
                 .iter()
                 .find(|rule| rule.id == *id && rule.key.egress == egress);
             let rule = rule.ok_or_else(|| rule_not_found(id))?;
-            if !gone.iter().any(|there| there.id == rule.id) {
-                gone.push(rule);
+            if !revoked_rules.iter().any(|there| there.id == rule.id) {
+                revoked_rules.push(rule);
             }
         }
     }
 
-    let entries: Vec<_> = gone
+    let entries: Vec<_> = revoked_rules
         .iter()
         .map(|rule| rule.revoked_entry(&group.id))
         .collect();
     ctx.change(|state| {
-        if let Some(now) = state.group_mut(&group.id).filter(|_| !gone.is_empty()) {
+        if let Some(now) = state
+            .group_mut(&group.id)
+            .filter(|_| !revoked_rules.is_empty())
+        {
             now.rules
-                .retain(|rule| !gone.iter().any(|revoked| revoked.id == rule.id));
+                .retain(|rule| !revoked_rules.iter().any(|revoked| revoked.id == rule.id));
         }
     });
     let mut answer = answer([("return", json!(true))]);
@@ -78,7 +81,7 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
 }
 
 /// Whether a rule is the one meant. A stale group reference no longer shows its owner, so none need be given.
-fn meant(wanted: &Wanted, rule: &Rule, account: &str) -> bool {
+fn matches(wanted: &Wanted, rule: &Rule, account: &str) -> bool {
     if wanted.key == rule.key {
         return true;
     }

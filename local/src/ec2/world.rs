@@ -73,7 +73,7 @@ pub(crate) struct Groups {
     by_id: BTreeMap<String, Arc<Group>>,
     names: HashSet<(String, String)>,
     /// Each group that was changed since this was last taken, as it was before; `None` if it did not exist.
-    touched: BTreeMap<String, Option<Arc<Group>>>,
+    changed: BTreeMap<String, Option<Arc<Group>>>,
 }
 
 impl Deref for Groups {
@@ -85,9 +85,9 @@ impl Deref for Groups {
 }
 
 impl Groups {
-    fn touch(&mut self, id: &str) {
+    fn note_change(&mut self, id: &str) {
         let before = self.by_id.get(id).cloned();
-        self.touched.entry(id.to_owned()).or_insert(before);
+        self.changed.entry(id.to_owned()).or_insert(before);
     }
 
     /// Whether a VPC has a group of this name.
@@ -96,14 +96,14 @@ impl Groups {
     }
 
     pub(crate) fn insert(&mut self, group: Arc<Group>) {
-        self.touch(&group.id);
+        self.note_change(&group.id);
         self.names
             .insert((group.vpc_id.clone(), group.name.clone()));
         self.by_id.insert(group.id.clone(), group);
     }
 
     pub(crate) fn remove(&mut self, id: &str) {
-        self.touch(id);
+        self.note_change(id);
         if let Some(group) = self.by_id.remove(id) {
             self.names
                 .remove(&(group.vpc_id.clone(), group.name.clone()));
@@ -111,7 +111,7 @@ impl Groups {
     }
 
     fn get_mut(&mut self, id: &str) -> Option<&mut Group> {
-        self.touch(id);
+        self.note_change(id);
         self.by_id.get_mut(id).map(Arc::make_mut)
     }
 }
@@ -231,9 +231,9 @@ impl Shard {
         // Kept only for reads of the past: with nobody else holding the state, a change copies one group and not all.
         let old = (!staleness.is_zero()).then(|| Arc::clone(&self.now));
         let now = Arc::make_mut(&mut self.now);
-        now.groups.touched.clear();
+        now.groups.changed.clear();
         let result = apply(now);
-        self.before.extend(std::mem::take(&mut now.groups.touched));
+        self.before.extend(std::mem::take(&mut now.groups.changed));
         let Some(old) = old else {
             self.past.clear();
             return result;
@@ -275,12 +275,12 @@ impl Shard {
     }
 
     /// Whether the group ever changed here, so that there is a before.
-    pub(crate) fn has_before(&self, group: &str) -> bool {
+    pub(crate) fn has_previous(&self, group: &str) -> bool {
         self.before.contains_key(group)
     }
 
     /// `view` with one group put back to before its last change.
-    pub(crate) fn put_back(&self, view: &mut Arc<RegionState>, group: &str) {
+    pub(crate) fn restore_previous(&self, view: &mut Arc<RegionState>, group: &str) {
         match self.before.get(group) {
             None => {}
             Some(Some(old)) => {

@@ -52,11 +52,11 @@ pub(super) struct State {
 
 impl State {
     /// Kills a process of ours and keeps work away from it from this moment on.
-    fn doom(&mut self, id: u64) {
+    fn stop(&mut self, id: u64) {
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
-        instance.doomed = true;
+        instance.stopping = true;
         if let Some(kill) = instance.kill.take() {
             // An error means that it has ended by itself.
             let _ = kill.send(());
@@ -76,7 +76,7 @@ pub(super) struct Instance {
     /// Has been given its first event.
     warm: bool,
     /// Is about to be killed, and gets nothing more.
-    doomed: bool,
+    stopping: bool,
     current: Option<String>,
     last: Option<String>,
     kill: Option<oneshot::Sender<()>>,
@@ -126,7 +126,7 @@ pub(crate) struct UnderWay(Lambda);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.inner.under_way.fetch_sub(1, Ordering::SeqCst);
-        self.0.announce();
+        self.0.notify();
     }
 }
 
@@ -220,7 +220,7 @@ impl Lambda {
     pub fn kill_instances(&self) {
         let mut state = lock(&self.inner.state);
         let all: Vec<_> = state.instances.keys().copied().collect();
-        all.into_iter().for_each(|id| state.doom(id));
+        all.into_iter().for_each(|id| state.stop(id));
     }
 
     pub(crate) fn under_way(&self) -> UnderWay {
@@ -228,7 +228,7 @@ impl Lambda {
         UnderWay(self.clone())
     }
 
-    pub(super) fn announce(&self) {
+    pub(super) fn notify(&self) {
         self.inner.changed.send_replace(());
     }
 
@@ -250,7 +250,7 @@ impl Lambda {
         let starting = state
             .instances
             .values()
-            .filter(|instance| !instance.up && !instance.doomed)
+            .filter(|instance| !instance.up && !instance.stopping)
             .count();
         let room = self
             .inner
@@ -266,7 +266,7 @@ impl Lambda {
             }
         }
         drop(guard);
-        self.announce();
+        self.notify();
     }
 
     fn assign(&self, state: &mut State, job: Job, idle: Idle) {
@@ -312,7 +312,7 @@ impl Lambda {
             let mut refused = state.closing;
             if let Some(instance) = state.instances.get_mut(&instance) {
                 instance.up = true;
-                refused |= instance.doomed;
+                refused |= instance.stopping;
             }
             if !refused {
                 state.idle.push_back(Idle { instance, give });
@@ -365,7 +365,7 @@ impl Lambda {
             instance: running.instance,
             payload: running.job.payload.clone(),
         });
-        self.settle(
+        self.complete(
             state,
             running.job,
             outcome,
@@ -375,7 +375,7 @@ impl Lambda {
             running.instance,
         );
         drop(guard);
-        self.announce();
+        self.notify();
         true
     }
 
@@ -383,7 +383,7 @@ impl Lambda {
         clippy::too_many_arguments,
         reason = "the facts of one ended attempt; a struct for one caller would say less"
     )]
-    fn settle(
+    fn complete(
         &self,
         state: &mut State,
         mut job: Job,
@@ -458,7 +458,7 @@ impl Lambda {
             "errorMessage": format!("RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds"),
         });
         // Doomed first, so that it takes no further work with it.
-        lock(&self.inner.state).doom(instance);
+        lock(&self.inner.state).stop(instance);
         self.finish(request_id, Outcome::TimedOut, error, Instant::now());
     }
 
@@ -469,12 +469,12 @@ impl Lambda {
             return;
         };
         state.idle.retain(|idle| idle.instance != id);
-        let orphan = if instance.up || instance.doomed || state.closing {
+        let first_in_line = if instance.up || instance.stopping || state.closing {
             None
         } else {
             state.queue.pop_front()
         };
-        if let Some(job) = orphan {
+        if let Some(job) = first_in_line {
             let running = Running {
                 instance: id,
                 cold_start: true,
@@ -508,7 +508,7 @@ impl Lambda {
     }
 
     /// Waits until the output that an instance wrote so far is read, so that it counts for the invocation that wrote it.
-    pub(crate) async fn drained(&self, instance: u64) {
+    pub(crate) async fn output_read(&self, instance: u64) {
         let flush = match lock(&self.inner.state).instances.get(&instance) {
             Some(instance) => instance.flush.clone(),
             None => return,
@@ -525,7 +525,7 @@ impl Lambda {
     }
 
     /// A line of output.
-    pub(super) fn line(&self, instance: u64, stream: &str, text: String) {
+    pub(super) fn log_line(&self, instance: u64, stream: &str, text: String) {
         let mut state = lock(&self.inner.state);
         let there = state.instances.get(&instance);
         let request_id =

@@ -70,7 +70,7 @@ impl Lambda {
                 Ok(started) => started,
                 Err(error) => {
                     let problem = format!("cannot start {}: {error}", program.display());
-                    lambda.line(id, "stderr", problem.clone());
+                    lambda.log_line(id, "stderr", problem.clone());
                     lambda.ended(id, &problem);
                     return;
                 }
@@ -93,12 +93,12 @@ impl Lambda {
                 }
             };
             // The pipes close with the process unless it left children behind; those are not waited for.
-            let drained = async {
+            let output_read = async {
                 for reader in [out, err].into_iter().flatten() {
                     let _ = reader.await;
                 }
             };
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(200), drained).await;
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(200), output_read).await;
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             lambda.ended(id, &status);
         });
@@ -128,7 +128,7 @@ async fn read(
         tokio::select! {
             biased;
             line = lines.next_line() => match line {
-                Ok(Some(line)) => lambda.line(id, stream, line),
+                Ok(Some(line)) => lambda.log_line(id, stream, line),
                 Ok(None) | Err(_) => return,
             },
             Some(done) = asked.recv() => {

@@ -84,7 +84,7 @@ async fn finish(
     response: Value,
 ) -> Response {
     let ended = Instant::now();
-    lambda.drained(instance).await;
+    lambda.output_read(instance).await;
     if lambda.finish(id, outcome, response, ended) {
         return accepted();
     }
