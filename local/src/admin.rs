@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cloud::Cloud;
 use crate::dials::Fault;
-use crate::identity::{Described, Identity};
+use crate::identity::{Identity, NewIdentity};
 use crate::services::Services;
 
 type Shared = State<Services>;
@@ -56,8 +56,8 @@ fn show<T: Serialize + 'static>(view: fn(&Services) -> T) -> MethodRouter<Servic
     get(async move |State(services): Shared| Json(json!(view(&services))))
 }
 
-/// `GET` of settings, `PUT` of all, `PATCH` of the members given, `DELETE` for the defaults; each answers with the settings
-/// as they are then.
+/// `GET` shows settings, `PUT` replaces them, `PATCH` changes the members given, `DELETE` resets them. Each answers with the
+/// settings as they are then.
 fn settings<T: Default + Serialize + DeserializeOwned + Send + 'static>(
     view: fn(&Cloud) -> T,
     set: fn(&Cloud, T),
@@ -81,7 +81,7 @@ fn settings<T: Default + Serialize + DeserializeOwned + Send + 'static>(
         .delete(async move |State(services): Shared| changed(&services.cloud, T::default()))
 }
 
-/// A status, and a text for the member `error`.
+/// A refusal: a status, and a text for the member `error`.
 struct Problem(StatusCode, String);
 
 impl IntoResponse for Problem {
@@ -94,7 +94,7 @@ fn bad_request(error: impl Display) -> Problem {
     Problem(StatusCode::BAD_REQUEST, error.to_string())
 }
 
-/// A body that is JSON, whatever its content type says.
+/// A JSON body; the content type is ignored.
 struct Sent<T>(T);
 
 impl<T: DeserializeOwned> FromRequest<Services> for Sent<T> {
@@ -108,7 +108,7 @@ impl<T: DeserializeOwned> FromRequest<Services> for Sent<T> {
     }
 }
 
-/// What a query may ask.
+/// The parameters that a URL may have.
 #[derive(Deserialize)]
 struct Asked {
     action: Option<String>,
@@ -145,9 +145,9 @@ async fn emit(State(services): Shared, Sent(record): Sent<Value>) -> Json<Value>
 async fn register(
     State(services): Shared,
     Path(key): Path<String>,
-    Sent(described): Sent<Described>,
+    Sent(new): Sent<NewIdentity>,
 ) -> Json<Value> {
-    let identity = Identity::from(described);
+    let identity = Identity::from(new);
     services.cloud.register(&key, identity.clone());
     Json(json!(identity))
 }

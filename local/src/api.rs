@@ -1,4 +1,4 @@
-//! The endpoint: tells the services apart.
+//! The endpoint: finds the service of a request.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,7 +16,7 @@ use crate::identity::Caller;
 use crate::services::Services;
 use crate::{admin, json, lambda_api, query};
 
-/// Everything that the endpoint answers.
+/// All routes of the endpoint.
 pub(crate) fn routes(services: Services) -> Router {
     let routes = Router::new()
         .nest("/_local", admin::routes())
@@ -28,7 +28,7 @@ pub(crate) fn routes(services: Services) -> Router {
     Router::new().fallback_service(NormalizePath::trim_trailing_slash(routes))
 }
 
-/// A call of a service that the path does not name.
+/// A call whose service the headers or the parameters name.
 async fn call(
     State(services): State<Services>,
     caller: Caller,
@@ -39,13 +39,13 @@ async fn call(
     if headers.contains_key("x-amz-target") {
         return json::call(&services, &caller, &headers, body).await;
     }
-    // A query API takes its parameters from the body, and from the URL as well.
+    // A query API takes its parameters from the body and from the URL.
     let query = uri.query().unwrap_or_default();
     let form = format!("{}&{query}", String::from_utf8_lossy(&body));
     query::call(&services, &caller, &Params::parse(&form)).await
 }
 
-/// Sets the `Date` that the dialled clock shows. Without one of ours the server writes the true time.
+/// Sets the `Date` of the estate's clock. Without an offset the server writes the true time.
 async fn dated(State(services): State<Services>, mut response: Response) -> Response {
     let offset = services.cloud.estate().clock_offset_ms;
     let now = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(offset);

@@ -1,4 +1,4 @@
-//! The way that every call takes: journal, latency, hooks, dials.
+//! The steps of every call: journal, latency, hooks, dials.
 
 use std::future::{Future, pending};
 use std::time::Instant;
@@ -25,7 +25,7 @@ pub(crate) struct Call<'a> {
     pub(crate) sent: Sent<'a>,
 }
 
-/// What came with a call.
+/// The parameters of a call.
 #[derive(Debug)]
 pub(crate) enum Sent<'a> {
     /// The parameters of a query API.
@@ -57,7 +57,7 @@ impl Call<'_> {
             .or_else(|| filtered.flat_map(|filter| filter.values("Value")).next())
     }
 
-    /// What the service says if the dials deny the action.
+    /// The service's refusal if the dials deny the action.
     fn denial(&self, dials: &Dials) -> Option<Ec2Error> {
         let (service, action) = (self.service.name(), self.action);
         let identity = &self.caller.identity;
@@ -72,7 +72,7 @@ impl Call<'_> {
         let not_authorized =
             format!("User: {arn} is not authorized to perform: {service}:{denied}");
         Some(match (self.service, &self.sent) {
-            // The text that AWS was seen to send (`adanalvarez/TrailDiscover`).
+            // A published answer of AWS (`adanalvarez/TrailDiscover`).
             (Service::Ec2, Sent::Form(params)) => {
                 let resource = match (denied, params.text("GroupId")) {
                     ("CreateTags", _) => {
@@ -105,7 +105,7 @@ impl Call<'_> {
     }
 }
 
-/// What an answer's outcome is in the journal.
+/// The outcome of an answer, for the journal.
 pub(crate) trait Journaled {
     fn outcome(&self) -> (String, StatusCode) {
         ("Success".to_owned(), StatusCode::OK)
@@ -117,7 +117,7 @@ impl Journaled for Value {}
 impl Journaled for Map<String, Value> {}
 
 impl Journaled for http::Response<Bytes> {
-    /// Of an error the name behind `#` in `__type`.
+    /// For an error, the name behind `#` in `__type`.
     fn outcome(&self) -> (String, StatusCode) {
         if self.status().is_success() {
             return ("Success".to_owned(), StatusCode::OK);
@@ -174,7 +174,7 @@ impl Services {
                 takes_effect,
             } => {
                 if takes_effect {
-                    // The caller is told of the refusal, whatever the result.
+                    // The caller sees the refusal, whatever the result is.
                     drop(run.await);
                 }
                 Err(call.service.in_service_terms(refusal))
@@ -191,7 +191,7 @@ impl Services {
                 return pending().await;
             }
         };
-        // Journal first: the event of the record may wake a reader who looks for the call that caused it.
+        // Journal before record: the record's event may wake a reader who looks for the call.
         match &result {
             Ok(answer) => {
                 let (outcome, status) = answer.outcome();

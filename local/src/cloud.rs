@@ -17,10 +17,10 @@ use crate::journal::{Call, Journal};
 use crate::lock::lock;
 use crate::{ids, trail};
 
-/// A closure that runs right before a call does.
+/// A closure that runs right before a call.
 type Hook = Box<dyn FnOnce(&Cloud) + Send>;
 
-/// Shared handle to the faked cloud; clones are the same cloud.
+/// Shared handle to the cloud; clones are the same cloud.
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
@@ -112,7 +112,7 @@ impl Cloud {
         &self.inner.bridge
     }
 
-    /// The dials as they stand: counts of faults and stale describes go down as they are used.
+    /// The current dials; counts of faults and stale describes go down as they are used.
     #[must_use]
     pub fn dials(&self) -> Dials {
         lock(&self.inner.dials).dials.clone()
@@ -125,7 +125,7 @@ impl Cloud {
 
     /// Changes some dials; token buckets start full again if they or the seed change.
     ///
-    /// Returns what the closure does.
+    /// Returns the closure's result.
     pub fn adjust<R>(&self, change: impl FnOnce(&mut Dials) -> R) -> R {
         let mut state = lock(&self.inner.dials);
         let before = (state.dials.throttles.clone(), state.dials.seed);
@@ -137,18 +137,18 @@ impl Cloud {
         result
     }
 
-    /// What stands around the function.
+    /// The resources around the function.
     #[must_use]
     pub fn estate(&self) -> Estate {
         lock(&self.inner.estate).clone()
     }
 
-    /// Sets all of what stands around the function.
+    /// Replaces the resources around the function.
     pub fn set_estate(&self, estate: Estate) {
         *lock(&self.inner.estate) = estate;
     }
 
-    /// Changes some of it.
+    /// Changes some of the resources around the function.
     pub fn adjust_estate(&self, change: impl FnOnce(&mut Estate)) {
         change(&mut lock(&self.inner.estate));
     }
@@ -158,19 +158,19 @@ impl Cloud {
         self.adjust(|dials| dials.faults.push(fault));
     }
 
-    /// Runs a closure before the next call of an action is carried out, such as a rival's change; once.
+    /// Runs a closure once, right before the next call of an action, such as another client's change.
     ///
-    /// Several hooks for one action serve one call each, in order.
+    /// Of several hooks for one action, each call runs one, in order.
     pub fn before(&self, action: &str, hook: impl FnOnce(&Cloud) + Send + 'static) {
         lock(&self.inner.hooks).push((action.to_owned(), Box::new(hook)));
     }
 
-    /// Makes an access key id belong to a principal.
+    /// Assigns an access key id to a principal.
     pub fn register(&self, access_key: &str, identity: Identity) {
         lock(&self.inner.identities).insert(access_key.to_owned(), identity);
     }
 
-    /// Connects two VPCs of one Region, whoever owns them, by an active peering connection, and returns its id.
+    /// Connects two VPCs of one Region, of any accounts, by an active peering connection, and returns its id.
     pub fn peer(&self, one_vpc: &str, other_vpc: &str) -> String {
         let id = ids::resource("pcx");
         let peering = Peering {
@@ -197,7 +197,7 @@ impl Cloud {
             .count()
     }
 
-    /// Empties the journal; numbers go on.
+    /// Empties the journal; sequence numbers go on.
     pub fn clear_calls(&self) {
         lock(&self.inner.journal).calls.clear();
     }
@@ -208,8 +208,8 @@ impl Cloud {
         lock(&self.inner.records).clone()
     }
 
-    /// Puts a record into the trail and on its way through EventBridge, as if AWS had written it. Without a trail that is
-    /// logging, or without an event rule that is enabled, it goes no further.
+    /// Adds a record to the trail and sends it through EventBridge, as if AWS had written it. EventBridge gets it only while a
+    /// trail is logging and an event rule is enabled.
     pub fn emit(&self, record: Value) {
         lock(&self.inner.records).push(record.clone());
         if self.estate().delivers_events() {
@@ -253,7 +253,7 @@ impl Cloud {
         }
     }
 
-    /// How long the call has to wait before it is looked at.
+    /// How long a call waits before it is handled.
     pub(crate) fn latency(&self, action: &str) -> std::time::Duration {
         let mut state = lock(&self.inner.dials);
         let latency = state
@@ -271,7 +271,7 @@ impl Cloud {
         std::time::Duration::from_millis(latency.fixed_ms + jitter)
     }
 
-    /// Throttle, fault, denial: whichever comes first.
+    /// Whether to throttle, fail or deny a call; checked in this order.
     pub(crate) fn decide(
         &self,
         caller: &Caller,
@@ -333,7 +333,7 @@ impl Cloud {
         }
     }
 
-    /// Carries out an EC2 action, without dials and without a record.
+    /// Carries out an EC2 action, without faults and without a record.
     pub(crate) fn run_ec2(
         &self,
         caller: &Caller,
@@ -366,7 +366,7 @@ impl Cloud {
         result
     }
 
-    /// Ids and notation of a group's inbound rules, as they are now.
+    /// Ids and notation of a group's current inbound rules.
     pub(crate) fn inbound(
         &self,
         account: &str,
@@ -383,7 +383,7 @@ impl Cloud {
             .collect()
     }
 
-    /// Writes the record of a changing call and sends it on.
+    /// Records a changing call and sends the record to EventBridge.
     pub(crate) fn trail(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Control planes, read only: what EventBridge and CloudTrail say of the [`Estate`](crate::Estate).
+//! Control planes, read only: how EventBridge and CloudTrail show the [`Estate`](crate::Estate).
 
 use serde_json::{Value, json};
 

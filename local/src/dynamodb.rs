@@ -1,6 +1,6 @@
 //! DynamoDB: the crate `dynoxide-rs`, which is checked against AWS by a public conformance suite, one in-memory database per account and Region.
 //!
-//! It is reached over its own HTTP interface, so that its validation and its error texts stay as they are.
+//! We call it over its own HTTP interface, so that clients get its validation and error texts unchanged.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -74,7 +74,7 @@ impl DynamoDb {
         body: &Bytes,
         backups: impl Fn() -> bool,
     ) -> Result<Response<Bytes>, Ec2Error> {
-        // The engine does not know DescribeContinuousBackups; whether the table is there it does know.
+        // The engine does not implement DescribeContinuousBackups; DescribeTable says whether the table exists.
         let asks_for_backups = action == "DescribeContinuousBackups";
         let mut headers = headers.clone();
         if asks_for_backups {
@@ -113,7 +113,7 @@ impl DynamoDb {
         let reach = |error: &dyn std::fmt::Display| DynamoDbError::Reach(error.to_string());
         let port = self.port(account, region).await?;
         let mut request = Request::post(format!("http://127.0.0.1:{port}/"));
-        // Who compresses what between us and the engine is our business.
+        // These headers concern the caller's connection, not ours to the engine.
         for (name, value) in headers.iter().filter(|(name, _)| {
             !matches!(
                 name.as_str(),
@@ -137,7 +137,7 @@ impl DynamoDb {
         Ok(Response::from_parts(parts, body))
     }
 
-    /// Makes a table with the keys `pk` and `sk`, both strings, paid per request; one that is there already is left alone.
+    /// Makes a table with the string keys `pk` and `sk`, paid per request; does nothing if it exists.
     pub(crate) async fn create_table(
         &self,
         account: &str,
@@ -159,7 +159,7 @@ impl DynamoDb {
         self.ask(account, region, "UpdateTimeToLive", &expiry).await
     }
 
-    /// Asks for something of ours to be done; what is done already is well.
+    /// Calls the engine for ourselves; accepts that a table exists already.
     async fn ask(
         &self,
         account: &str,

@@ -1,4 +1,4 @@
-//! EventBridge's PutEvents: takes events for named buses and keeps them to be looked at. No rule reads them.
+//! EventBridge's PutEvents: keeps the events for tests to read. No rule reads them.
 //!
 //! Requests, answers and limits: Amazon EventBridge API Reference, PutEvents.
 
@@ -17,7 +17,7 @@ const ENTRIES_MAX: usize = 10;
 /// Largest entry (Amazon EventBridge User Guide, "Calculating Amazon EventBridge event entry size").
 const ENTRY_BYTES_MAX: usize = 256 * 1024;
 
-/// An event that somebody put on a bus.
+/// An event that was put on a bus.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PutEvent {
     /// The bus's name or ARN, as it was given.
@@ -30,14 +30,14 @@ pub struct PutEvent {
     pub detail: Value,
 }
 
-/// The events that were put on buses; clones are the same.
+/// The events that were put on buses; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Buses {
     events: Arc<Mutex<Vec<PutEvent>>>,
 }
 
 impl Buses {
-    /// What was put, in order.
+    /// The events, in order.
     #[must_use]
     pub fn events(&self) -> Vec<PutEvent> {
         lock(&self.events).clone()

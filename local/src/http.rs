@@ -1,4 +1,4 @@
-//! HTTP/1.1 on loopback: axum's routes, and connections that close without an answer.
+//! HTTP/1.1 on loopback: serves axum's routes, and can close a connection without an answer.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,9 +14,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-/// In place of an answer: the connection is to be closed without one.
+/// Takes the place of an answer: the connection closes without one.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("connection closed without an answer, as dialled")]
+#[error("connection closed without an answer, as the dials ask")]
 pub(crate) struct Hangup;
 
 impl IntoResponse for Hangup {
@@ -27,9 +27,9 @@ impl IntoResponse for Hangup {
     }
 }
 
-/// Serves until dropped; connections end with it.
+/// Serves until dropped; then connections end.
 ///
-/// `axum::serve` would send an answer whatever the routes say; here a [`Hangup`] closes the connection.
+/// `axum::serve` cannot close a connection without an answer; here a [`Hangup`] does.
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = routes.clone().oneshot(request);
@@ -60,7 +60,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     }
 }
 
-/// A JSON answer whose body is at hand, so that the journal can read it.
+/// A JSON answer with its whole body in memory, so that the journal can read it.
 pub(crate) fn json(value: &Value) -> http::Response<Bytes> {
     let mut answer = http::Response::new(Bytes::from(value.to_string()));
     let kind = HeaderValue::from_static("application/json");
@@ -68,7 +68,7 @@ pub(crate) fn json(value: &Value) -> http::Response<Bytes> {
     answer
 }
 
-/// A status by its number; 400 for a number that is none.
+/// A status by its number; 400 for an invalid number.
 pub(crate) fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::BAD_REQUEST)
 }

@@ -1,7 +1,7 @@
-//! Identifiers in the shapes that AWS hands out, and the check that a given one could be real.
+//! Identifiers in AWS's shapes, and a check of the shape.
 
-/// A fresh id such as `sg-0a1b2c3d4e5f60718`: the prefix and 17 hexadecimal digits, the longer of EC2's two forms, of which
-/// the first is always a zero in published ones.
+/// A fresh id such as `sg-0a1b2c3d4e5f60718`: the prefix and 17 hexadecimal digits, which is the longer of EC2's two
+/// forms. The first digit is zero, as in published ids.
 pub(crate) fn resource(prefix: &str) -> String {
     let digits = fastrand::u64(..);
     format!("{prefix}-{digits:017x}")
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_ids_are_told_apart() {
+    fn malformed_ids_are_refused() {
         assert!(is_well_formed("sg-1a2b3c4d", "sg"));
         for id in [
             "sg-123",

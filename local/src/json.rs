@@ -20,7 +20,7 @@ fn target(text: &str) -> Option<(Service, &str)> {
         "DynamoDB_20120810" => Service::DynamoDb,
         "AmazonSQS" => Service::Sqs,
         "AWSEvents" => Service::EventBridge,
-        // The AWS CLI puts a package's name in front.
+        // The AWS CLI adds the name of a package in front.
         api if api.ends_with("CloudTrail_20131101") => Service::CloudTrail,
         _ => return None,
     };

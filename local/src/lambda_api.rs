@@ -1,4 +1,4 @@
-//! Lambda's API, as far as one function goes (Lambda API Reference): each operation has kept the version that it came with.
+//! Lambda's API for the one function (Lambda API Reference). Each operation has the version of its introduction in its path.
 
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, State};
@@ -22,7 +22,7 @@ type Answered = Result<Response, Hangup>;
 
 const JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json")];
 
-/// The routes of the operations; what else is below the versions' paths is refused.
+/// The routes of the operations; other paths of these versions are refused.
 pub(crate) fn routes() -> Router<Services> {
     let configuration = read("GetFunctionConfiguration", |lambda, estate| {
         Ok(lambda.configuration(estate))
@@ -49,7 +49,7 @@ pub(crate) fn routes() -> Router<Services> {
         .method_not_allowed_fallback(not_imitated)
 }
 
-/// What an operation answers; the function is there.
+/// The answer of an operation on the function, which exists.
 type View = fn(&Lambda, &Estate) -> Result<Value, Ec2Error>;
 
 /// An operation that only reads.

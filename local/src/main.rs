@@ -57,10 +57,10 @@ struct Serve {
     /// Use this DynamoDB instead of the embedded one; a table is not made there.
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
-    /// From an API call to the function's queue.
+    /// Time from an API call to the function's queue.
     #[arg(long, default_value = "2s", value_parser = duration)]
     delay: Duration,
-    /// At most so much on top of the delay.
+    /// Most random extra delay.
     #[arg(long, default_value = "0s", value_parser = duration)]
     jitter: Duration,
     /// Longest run of one invocation.
@@ -69,12 +69,12 @@ struct Serve {
     /// Most instances at once.
     #[arg(long, default_value_t = 10)]
     concurrency: usize,
-    /// Waits before new tries of a failed event, separated by commas; "none" for no new tries.
+    /// Waits before the retries of a failed event, separated by commas; "none" for no retries.
     #[arg(long, default_value = "60s,120s", value_parser = waits)]
     retry_waits: Waits,
 }
 
-/// Waits before new tries.
+/// Waits before retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Waits(Vec<Duration>);
 
@@ -101,7 +101,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// `250ms`, `2s`, `1.5s`, `1m`, and what else jiff reads as a duration.
+/// A duration as jiff reads it, such as `250ms`, `2s`, `1.5s` or `1m`.
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: SignedDuration = text
         .parse()
@@ -214,7 +214,7 @@ fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A queue for the parts of sweeps with its dead letters, as the template has them.
+/// The queue for the parts of sweeps and its dead-letter queue, as in the template.
 fn sweep_queues(name: &str) -> Vec<QueueConfig> {
     let dead_letter_queue = format!("{name}-dead-letters");
     let source = EventSource {
@@ -230,7 +230,7 @@ fn sweep_queues(name: &str) -> Vec<QueueConfig> {
     vec![QueueConfig::named(dead_letter_queue), parts]
 }
 
-/// Ctrl-C, or a polite request to end.
+/// Waits for Ctrl-C or SIGTERM.
 async fn stopped() -> std::io::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {

@@ -56,7 +56,7 @@ impl Service {
         Ec2Error::new("UnknownOperationException", message)
     }
 
-    /// A refusal by the dials as the service words it.
+    /// A refusal by the dials with the code of this service.
     pub(crate) fn in_service_terms(self, refusal: Ec2Error) -> Ec2Error {
         match self {
             // DynamoDB's name for throttling, and its status (DynamoDB Developer Guide, "Error handling").
@@ -70,7 +70,7 @@ impl Service {
     }
 }
 
-/// Who calls, by the headers.
+/// The caller, from the headers.
 impl FromRequestParts<Services> for Caller {
     type Rejection = Infallible;
 

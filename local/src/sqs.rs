@@ -1,6 +1,6 @@
-//! SQS: standard queues, over the JSON protocol, and the event source mapping that brings their messages to the function.
+//! SQS: standard queues, over the JSON protocol, and the event source mapping that delivers their messages to the function.
 //!
-//! Requests, answers and limits: Amazon SQS API Reference. What becomes of a batch: Lambda Developer Guide, "Using Lambda with Amazon SQS".
+//! Requests, answers and limits: Amazon SQS API Reference. Handling of a batch: Lambda Developer Guide, "Using Lambda with Amazon SQS".
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,16 +25,16 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 pub struct QueueConfig {
     /// Its name.
     pub name: String,
-    /// For how long a received message is hidden.
+    /// How long a received message is hidden.
     pub visibility_timeout: Duration,
-    /// After so many receives a message goes to the queue of that name.
+    /// The redrive policy: most receives of a message, and the name of its dead-letter queue.
     pub redrive: Option<(u32, String)>,
-    /// Brings its messages to the function.
+    /// Delivers its messages to the function.
     pub event_source: Option<EventSource>,
 }
 
 impl QueueConfig {
-    /// A queue with AWS's defaults, which nobody reads.
+    /// A queue with AWS's defaults and without an event source mapping.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -48,7 +48,7 @@ impl QueueConfig {
 /// An event source mapping with `ReportBatchItemFailures`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventSource {
-    /// Most messages of an invocation.
+    /// Most messages in an invocation.
     pub batch_size: usize,
     /// Most invocations at once.
     pub concurrency: usize,
@@ -81,7 +81,7 @@ struct Message {
     visible_at: Instant,
     receives: u32,
     receipt: String,
-    /// What waits for the function keeps the stack from being idle.
+    /// While a message waits for the function, the stack is not idle.
     _under_way: Option<UnderWay>,
 }
 
@@ -106,7 +106,7 @@ impl Queues {
         }
     }
 
-    /// Makes a queue; one that is there already is left alone.
+    /// Makes a queue; does nothing if it exists.
     pub fn create(&self, config: QueueConfig) {
         let source = config
             .event_source
@@ -177,7 +177,7 @@ impl Queues {
         Some(id)
     }
 
-    /// Hides and returns up to so many messages. What was received too often moves to the dead dead_letter_queue instead.
+    /// Hides and returns up to `most` messages. Messages received too often move to the dead-letter queue instead.
     fn receive(&self, name: &str, most: usize) -> Vec<Received> {
         let now = Instant::now();
         let mut dead = Vec::new();
@@ -226,7 +226,7 @@ impl Queues {
         }
     }
 
-    /// One of the pollers of an event source mapping, for as long as the stack lives.
+    /// A poller of an event source mapping; runs as long as the stack.
     async fn poll(&self, name: &str, batch_size: usize) {
         let mut changed = self.inner.changed.subscribe();
         loop {
@@ -251,7 +251,7 @@ impl Queues {
         }
     }
 
-    /// Hands a batch to the function, and deletes what it does not report as failed.
+    /// Invokes the function with a batch, and deletes the messages that it does not report as failed.
     async fn deliver(&self, name: &str, batch: Vec<Received>) {
         let records: Vec<Value> = batch
             .iter()
@@ -271,7 +271,7 @@ impl Queues {
             .flatten()
             .filter_map(|failure| failure["itemIdentifier"].as_str())
             .collect();
-        // An identifier that is none of the batch's makes the whole batch a failure.
+        // An identifier that is not in the batch fails the whole batch.
         if failed
             .iter()
             .any(|id| batch.iter().all(|message| message.id != *id))
@@ -418,7 +418,7 @@ impl Queues {
         Ok(json!({ "Successful": sent, "Failed": failed }))
     }
 
-    /// The queue of a request's URL.
+    /// The name of the queue in a request's URL.
     fn named<'a>(&self, request: &'a Value) -> Result<&'a str, Ec2Error> {
         let url = text(request, "QueueUrl")?;
         let name = url.rsplit('/').next().unwrap_or(url);

@@ -31,7 +31,7 @@ pub(crate) fn call(
     }
 }
 
-/// Hands out an access key that acts in the role's account. Any role may be assumed; a fault or a denial is how one is refused.
+/// Returns an access key for the role's account. Any role can be assumed; to refuse one, set a fault or a denial.
 fn assume_role(cloud: &Cloud, params: &Params) -> Result<Answer, Ec2Error> {
     let arn = params.require("RoleArn", "RoleArn")?;
     let session = params.require("RoleSessionName", "RoleSessionName")?;

@@ -1,4 +1,4 @@
-//! CloudTrail: a record for every changing EC2 call, in the shape AWS writes (CloudTrail User Guide, "CloudTrail record contents", and published records).
+//! CloudTrail: a record for every changing EC2 call, in AWS's shape (CloudTrail User Guide, "CloudTrail record contents", and published records).
 
 use serde_json::{Map, Value, json};
 
@@ -86,7 +86,7 @@ fn items(list: Vec<Value>) -> Value {
     }
 }
 
-/// The parameters as they were sent: nothing canonical, nothing added.
+/// The parameters as the caller sent them: not canonical, nothing added.
 fn request_parameters(action: &str, params: &Params) -> Value {
     match action {
         "ModifySecurityGroupRules" => {
@@ -219,7 +219,7 @@ fn permission(node: &Params) -> Value {
     Value::Object(out)
 }
 
-/// `ModifySecurityGroupRules` is recorded in PascalCase, each rule with a `tag` number (cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`); that several rules make a list is presumed.
+/// `ModifySecurityGroupRules` is recorded in PascalCase, each rule with a `tag` number (cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`); that several rules make a list is inferred.
 fn modify_request(params: &Params) -> Value {
     let mut out = Map::new();
     if let Some(id) = params.get("GroupId") {

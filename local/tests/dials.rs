@@ -29,7 +29,7 @@ fn authorize(client: &Client, group: &str, port: u16) -> std::io::Result<common:
 }
 
 #[test]
-fn reads_lag_behind_by_the_dialled_time() {
+fn reads_lag_behind_by_the_staleness() {
     let (stack, client, group) = cloud_with_group();
     let ec2 = stack.cloud().ec2();
     ec2.authorize(&group, &["tcp 1 from 10.0.0.0/8"])
@@ -308,7 +308,7 @@ fn the_journal_tells_every_call_in_order() {
         &json!({"TableName": "none", "Key": {"pk": {"S": "x"}}}),
     );
     let calls = stack.cloud().calls();
-    let told: Vec<_> = calls
+    let outcomes: Vec<_> = calls
         .iter()
         .map(|call| {
             (
@@ -320,7 +320,7 @@ fn the_journal_tells_every_call_in_order() {
         })
         .collect();
     assert_eq!(
-        told,
+        outcomes,
         [
             (1, "ec2", "AuthorizeSecurityGroupIngress", Some("Success")),
             (

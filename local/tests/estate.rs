@@ -61,7 +61,7 @@ fn trails_show_where_they_are_with_their_status_and_selectors() {
 #[test]
 fn events_travel_only_while_a_trail_logs_and_a_rule_is_enabled() {
     let (stack, client) = with_table();
-    let told = |client: &Client| {
+    let sent_so_far = |client: &Client| {
         client.ec2("CreateSecurityGroup", "GroupName=a&GroupDescription=a");
         client.ec2("DeleteSecurityGroup", "GroupName=a");
         stack
@@ -71,18 +71,18 @@ fn events_travel_only_while_a_trail_logs_and_a_rule_is_enabled() {
             .filter(|event| event.fate == "sent")
             .count()
     };
-    assert_eq!(told(&client), 1);
+    assert_eq!(sent_so_far(&client), 1);
     client.admin("PATCH", "estate", r#"{"trails": [{"logging": false}]}"#);
-    assert_eq!(told(&client), 1);
+    assert_eq!(sent_so_far(&client), 1);
     client.admin("DELETE", "estate", "");
     stack
         .cloud()
         .adjust_estate(|estate| estate.rules[0].enabled = false);
-    assert_eq!(told(&client), 1);
+    assert_eq!(sent_so_far(&client), 1);
     stack
         .cloud()
         .adjust_estate(|estate| estate.rules[0] = Rule::ingress_dropped());
-    assert_eq!(told(&client), 2);
+    assert_eq!(sent_so_far(&client), 2);
     assert_eq!(
         client.admin("PATCH", "estate", r#"{"trail": []}"#).status,
         400,

@@ -178,7 +178,7 @@ async fn events_too_old_for_another_try_are_given_up() {
 }
 
 #[tokio::test]
-async fn synchronous_errors_are_told_and_not_retried() {
+async fn synchronous_errors_are_returned_and_not_retried() {
     let stack = start(quick(&[1, 1]));
     let result = stack.lambda().invoke(json!({"do": "error"})).await;
     assert_eq!(result.function_error.as_deref(), Some("Unhandled"));

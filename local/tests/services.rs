@@ -228,7 +228,7 @@ fn a_taken_port_and_a_bad_table_are_clear_errors() {
 }
 
 #[test]
-fn the_binary_prints_the_environment_and_ends_when_told() {
+fn the_binary_prints_the_environment_and_ends_on_sigterm() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_rulekeeper-local"))
         .args([
             "serve",

@@ -6,9 +6,9 @@ use super::permission::{self, Wanted};
 use super::rule::{PeerLink, Rule, Source};
 use super::{Answer, Ctx, Ec2Error, Params, answer, quota, tags};
 
-/// Adds rules. Order of the checks: form, repeats within the request, references, rules already there, quota; AWS does not publish its own.
+/// Adds rules. The checks are in this order: form, repeats within the request, references, existing rules, quota.
 ///
-/// That a refused call adds nothing is assumed of AWS, which documents neither; the double holds to it.
+/// AWS documents neither its order nor whether a refused call adds some rules; here it adds none.
 pub(crate) fn authorize(
     ctx: &mut Ctx<'_>,
     params: &Params,
@@ -57,7 +57,7 @@ pub(crate) fn authorize(
     ]))
 }
 
-/// Checks that what a source refers to exists and can be reached, and says how.
+/// Checks that a referenced group or prefix list exists and is reachable; returns the peering connection that is needed.
 ///
 /// Groups: the same VPC, or a peered one in the same Region, with the owner's id if it is another account's (VPC Peering Guide, "Update your security groups to reference peer security groups").
 pub(crate) fn reference(

@@ -67,7 +67,7 @@ fn arn(ctx: &Ctx<'_>, id: &str) -> String {
 
 /// Deletes a group that no other group of its VPC refers to.
 ///
-/// Rules of groups in peered VPCs stay, stale, without the owner's account id (EC2 API Reference, `UserIdGroupPair`; VPC Peering Guide).
+/// Rules of groups in peered VPCs stay as stale rules, without the owner's account id (EC2 API Reference, `UserIdGroupPair`; VPC Peering Guide).
 pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["GroupId", "GroupName"])?;
     let group = ctx.target_group(params)?;
@@ -126,7 +126,7 @@ pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     ]))
 }
 
-/// Groups by id, by name (default VPC only) or by filter; an id or name that is not there fails the whole call.
+/// Groups by id, by name (default VPC only) or by filter; an unknown id or name fails the whole call.
 pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["GroupId", "GroupName", "Filter", "MaxResults", "NextToken"])?;
     let ids = params.values("GroupId");

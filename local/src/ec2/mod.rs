@@ -1,4 +1,4 @@
-//! EC2's security-group part, API version 2016-11-15, as plain functions over [`world::World`]: no I/O, no dials but those that change answers.
+//! EC2's security-group part, API version 2016-11-15, as plain functions over [`world::World`], without I/O. Of the dials they read only those that change answers.
 
 mod authorize;
 mod error;
@@ -37,13 +37,13 @@ pub(crate) fn answer<const N: usize>(members: [(&str, Value); N]) -> Answer {
         .collect()
 }
 
-/// What one call works on.
+/// The state and settings that one call works on.
 pub(crate) struct Ctx<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) account: &'a str,
     pub(crate) region: &'a str,
     pub(crate) dials: &'a Dials,
-    /// Groups whose next describes answer from before their last change, with the number left.
+    /// By group: how many of its next describes answer with its state before its last change.
     pub(crate) stale_describes: &'a mut BTreeMap<String, u32>,
 }
 
@@ -59,7 +59,7 @@ impl Ctx<'_> {
             .change(staleness, apply)
     }
 
-    /// The state that a describe call sees: perhaps an old one.
+    /// The state that a describe call sees, which may be an old one.
     fn view(&mut self, params: &Params) -> Arc<RegionState> {
         let shard = self.world.shard(self.account, self.region);
         let mut view = shard.as_of(self.dials.staleness());
@@ -78,7 +78,7 @@ impl Ctx<'_> {
         view
     }
 
-    /// The group that a changing call is about, by id or, in the default VPC, by name.
+    /// The group of a changing call, by id or, in the default VPC, by name.
     fn target_group(&mut self, params: &Params) -> Result<Arc<Group>, Ec2Error> {
         let id = match (params.text("GroupId"), params.text("GroupName")) {
             (Some(id), _) => permission::group_id(id)?.to_owned(),
@@ -92,7 +92,7 @@ impl Ctx<'_> {
             .ok_or_else(|| Ec2Error::group_not_found(&id))
     }
 
-    /// The id of a group of the default VPC; names ignore case here, which is inferred.
+    /// The id of a group of the default VPC; that names ignore case is inferred.
     fn default_vpc_group(&mut self, name: &str) -> Result<String, Ec2Error> {
         let state = self.state();
         let vpc = state.default_vpc();
@@ -104,7 +104,7 @@ impl Ctx<'_> {
             .ok_or_else(|| not_in_default_vpc(name, vpc))
     }
 
-    /// The account that owns a group of this Region, whoever it is.
+    /// The account that owns a group of this Region.
     fn owner_of(&mut self, group: &str) -> Option<String> {
         let region = self.region.to_owned();
         self.world
@@ -122,7 +122,7 @@ fn not_in_default_vpc(name: &str, vpc: Option<&str>) -> Ec2Error {
     )
 }
 
-/// Whether an action changes something, and so is recorded by CloudTrail as a write.
+/// Whether an action is a write, so that CloudTrail records it.
 pub(crate) fn is_mutating(action: &str) -> bool {
     !action.starts_with("Describe")
 }

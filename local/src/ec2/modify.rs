@@ -11,7 +11,7 @@ use super::{Answer, Ctx, Ec2Error, Params, answer, authorize, paging, quota};
 
 /// Replaces the content of rules; id and tags stay (moto's tests against AWS).
 ///
-/// A rule can't change the kind of its source, and a rule may end up equal to no other.
+/// A rule can't change the kind of its source or become equal to another rule.
 pub(crate) fn modify(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["GroupId", "SecurityGroupRule"])?;
     params.require("GroupId", "groupId")?;
@@ -74,7 +74,7 @@ pub(crate) fn modify(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     Ok(answer([("return", json!(true))]))
 }
 
-/// The one source of a `SecurityGroupRuleRequest`; messages for none and several are from moto's tests against AWS.
+/// The one source of a `SecurityGroupRuleRequest`; the messages for none and for several are from moto's tests against AWS.
 fn one_source(ctx: &mut Ctx<'_>, wanted: &Params) -> Result<(Source, Kind), Ec2Error> {
     const SOURCES: [&str; 4] = ["CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId"];
     wanted.only(&[

@@ -8,7 +8,7 @@ use super::{Answer, Ec2Error, Params};
 const FILTER_VALUES_MAX: usize = 200;
 const FILTER_VALUE_CHARS_MAX: usize = 255;
 
-/// One filter: a name and the values of which one has to match.
+/// One filter: a name and values, one of which must match.
 pub(crate) struct Filter {
     pub(crate) name: String,
     pub(crate) values: Vec<String>,
@@ -44,14 +44,14 @@ impl Filter {
 pub(crate) struct Filters(pub(crate) Vec<Filter>);
 
 impl Filters {
-    /// Whether an entry fits all filters. `fits` answers for one filter, and nothing for a filter that it does not know.
+    /// Whether an entry matches all filters. `fits` answers for one filter, or `None` for an unknown one.
     pub(crate) fn all(
         &self,
         action: &str,
         fits: impl Fn(&Filter) -> Option<bool>,
     ) -> Result<bool, Ec2Error> {
         let mut all = true;
-        // Every filter is looked at, so that an unknown one is refused whatever the others say.
+        // Checks every filter even after a mismatch, so that an unknown one is always refused.
         for filter in &self.0 {
             all &= fits(filter).ok_or_else(|| filter.unsupported(action))?;
         }
@@ -109,7 +109,7 @@ const TOKEN: &str = "rkl1";
 
 /// Answers one page of `items` (key and entry, ordered by key), and a token if more follow.
 ///
-/// `MaxResults` is 5 to 1,000, and without it everything comes at once (EC2 API Reference). `page_limit` is a dial: pages may be shorter than asked for.
+/// `MaxResults` must be from `least` to `most`; without it the page has everything (EC2 API Reference). `page_limit` is a dial that makes pages shorter.
 pub(crate) fn page(
     set: &str,
     items: Vec<(String, Value)>,

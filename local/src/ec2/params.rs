@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Ec2Error;
 
-/// A node of the parameter tree: perhaps a value, perhaps children.
+/// A node of the parameter tree, with an optional value and children.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
     value: Option<String>,
@@ -30,7 +30,7 @@ impl Params {
         tree
     }
 
-    /// Sets the value at a dotted name, making the nodes on the way.
+    /// Sets the value at a dotted name and makes the nodes that are missing.
     pub fn set(&mut self, name: &str, value: String) {
         let node = name.split('.').fold(self, |node, part| {
             node.children.entry(part.to_owned()).or_default()
@@ -114,7 +114,7 @@ impl Params {
         self.text(name).ok_or_else(|| Ec2Error::missing(said))
     }
 
-    /// Refuses every child that is not listed, so that nothing sent is ignored in silence.
+    /// Refuses every child that is not listed, so that no parameter is ignored silently.
     ///
     /// `UnknownParameter` is EC2's code for a parameter that an action does not have.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Ec2Error> {

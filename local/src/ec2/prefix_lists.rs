@@ -10,7 +10,7 @@ use super::world::PrefixList;
 use super::{Answer, Ctx, Ec2Error, Params, answer, paging, quota, tags};
 use crate::ids;
 
-/// Most entries a list may be made for (VPC User Guide, prefix lists).
+/// Largest maximum size of a list (VPC User Guide, prefix lists).
 const ENTRIES_MAX: i64 = 1000;
 
 fn max_entries(params: &Params) -> Result<Option<u32>, Ec2Error> {
@@ -257,7 +257,7 @@ fn entry(ctx: &Ctx<'_>, id: &str, list: &PrefixList, state: &str) -> Value {
         "tagSet": tags::set(&list.tags),
     });
     if !managed {
-        // AWS's own lists show neither: their weight is only in the documentation.
+        // AWS's own lists show neither; only the documentation has their weight.
         entry["maxEntries"] = json!(list.weight);
         entry["version"] = json!(list.version);
     }

@@ -9,7 +9,7 @@ use crate::ids;
 
 /// Removes rules.
 ///
-/// Properties have to match exactly, descriptions aside. What does not match is no error in a default VPC, where it comes back as `unknownIpPermissionSet`; elsewhere it is one, and nothing is removed (EC2 API Reference, RevokeSecurityGroupIngress).
+/// Properties must match exactly, except descriptions. In a default VPC, rules without a match are no error and come back as `unknownIpPermissionSet`. Elsewhere they are an error, and nothing is removed (EC2 API Reference, RevokeSecurityGroupIngress).
 pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result<Answer, Ec2Error> {
     let mut known = vec![
         "GroupId",
@@ -80,7 +80,7 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
     Ok(answer)
 }
 
-/// Whether a rule is the one meant. A stale group reference no longer shows its owner, so none need be given.
+/// Whether a rule matches the request. A stale group reference does not show its owner, so the request need not give it.
 fn matches(wanted: &Wanted, rule: &Rule, account: &str) -> bool {
     if wanted.key == rule.key {
         return true;

@@ -1,4 +1,4 @@
-//! One security group rule: protocol, ports, exactly one source; and the views that EC2's answers give of it.
+//! One security group rule: protocol, ports, exactly one source; and its forms in EC2's answers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,9 +65,9 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What a rule lets in or out: protocol and ports, or ICMP type and code.
+/// The traffic that a rule allows: protocol and ports, or ICMP type and code.
 ///
-/// `ports` is `Some` for tcp, udp (first and last port), icmp and icmpv6 (type and code, −1 for all), and `None` for everything else, which opens all ports whatever ports are sent (EC2 API Reference, `IpPermission`).
+/// `ports` is `Some` for tcp, udp (first and last port), icmp and icmpv6 (type and code, −1 for all), and `None` for everything else, which opens all ports even if the request has ports (EC2 API Reference, `IpPermission`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Traffic {
     /// The protocol.
@@ -175,7 +175,7 @@ impl Source {
             .map_err(|_| malformed_cidr(text))
     }
 
-    /// The source as a rule's `peer` in EC2's duplicate message.
+    /// The source as `peer` in EC2's message for duplicates.
     pub(crate) fn peer(&self) -> String {
         match self {
             Self::Ipv4(net) => net.to_string(),
@@ -202,7 +202,7 @@ fn malformed_cidr(text: &str) -> Ec2Error {
     Ec2Error::value(format!("CIDR block {text} is malformed"))
 }
 
-/// What makes a rule the rule it is: never its description, tags or id.
+/// The identity of a rule. Description, tags and id are not part of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RuleKey {
     /// Outbound rather than inbound.
@@ -214,7 +214,7 @@ pub(crate) struct RuleKey {
 }
 
 impl RuleKey {
-    /// EC2's message for a rule that is already there (messages quoted in `galaxyproject/cloudlaunch` #56 and `lucidsoftware/cumulus` #101).
+    /// EC2's message for a rule that exists already (messages quoted in `galaxyproject/cloudlaunch` #56 and `lucidsoftware/cumulus` #101).
     pub(crate) fn duplicate(&self) -> Ec2Error {
         let peer = self.source.peer();
         let Traffic { protocol, ports } = &self.traffic;
@@ -257,7 +257,7 @@ impl fmt::Display for RuleKey {
     }
 }
 
-/// How a referenced group in another VPC is reached; shown in answers, no part of a rule's identity.
+/// The peering connection to a referenced group in another VPC. Answers show it; it is not part of a rule's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerLink {
     /// The other group's VPC.
@@ -266,7 +266,7 @@ pub(crate) struct PeerLink {
     pub(crate) peering_id: String,
 }
 
-/// A rule as it lives in a group.
+/// A rule of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
     /// `sgr-…`, new with every authorize.
@@ -296,7 +296,7 @@ impl Rule {
         }
     }
 
-    /// The rule as an entry of `securityGroupRuleSet`, for answers and CloudTrail alike.
+    /// The rule as an entry of `securityGroupRuleSet`, for answers and for CloudTrail.
     pub(crate) fn entry(&self, group: &str, owner: &str, region: &str) -> Value {
         let mut entry = self.flat_entry(group);
         entry["groupOwnerId"] = json!(owner);
@@ -341,7 +341,7 @@ impl Rule {
         entry
     }
 
-    /// A referenced group with its owner and the way to it.
+    /// A referenced group with its owner and its peering connection.
     fn group_pair(&self, id: &str) -> Value {
         let mut pair = json!({ "groupId": id });
         if let (Source::Group { owner, .. }, false) = (&self.key.source, self.stale) {

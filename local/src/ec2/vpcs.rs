@@ -1,4 +1,4 @@
-//! CreateVpc, CreateDefaultVpc, DescribeVpcs: as much as security groups need.
+//! CreateVpc, CreateDefaultVpc, DescribeVpcs: no more than security groups need.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What Lambda's API says of the function.
+//! The function as Lambda's API shows it.
 
 use serde_json::{Value, json};
 

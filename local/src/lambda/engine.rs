@@ -1,4 +1,4 @@
-//! The queue and what happens to invocations.
+//! The queue of events, and the course of an invocation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::{
 use crate::lock::lock;
 use crate::{ids, times};
 
-/// The pseudo-instance of functions that were started elsewhere.
+/// The instance number of functions that were started elsewhere.
 pub(crate) const EXTERNAL: u64 = 0;
 
 /// The function and its queue; clones are the same function.
@@ -51,21 +51,21 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Kills a process of ours and keeps work away from it from this moment on.
+    /// Kills a process of ours and gives it no more work.
     fn stop(&mut self, id: u64) {
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
         instance.stopping = true;
         if let Some(kill) = instance.kill.take() {
-            // An error means that it has ended by itself.
+            // An error means that the process has ended by itself.
             let _ = kill.send(());
         }
         self.idle.retain(|idle| idle.instance != id);
     }
 }
 
-/// Where to ask a reader of a process's output to catch up.
+/// Asks a reader of a process's output to read what there is.
 pub(super) type Flush = mpsc::UnboundedSender<oneshot::Sender<()>>;
 
 /// A process of ours.
@@ -73,14 +73,14 @@ pub(super) type Flush = mpsc::UnboundedSender<oneshot::Sender<()>>;
 pub(super) struct Instance {
     /// Has asked for its first event.
     pub(super) up: bool,
-    /// Has been given its first event.
+    /// Has received its first event.
     warm: bool,
-    /// Is about to be killed, and gets nothing more.
+    /// Is being killed and gets no more work.
     stopping: bool,
     current: Option<String>,
     last: Option<String>,
     kill: Option<oneshot::Sender<()>>,
-    /// Asks the readers of its output to say when they have read what there is.
+    /// One for each reader of its output.
     flush: Vec<Flush>,
     pub(super) init_error: Option<Value>,
 }
@@ -95,7 +95,7 @@ impl Instance {
     }
 }
 
-/// Somebody waiting at `invocation/next`.
+/// An instance that waits at `invocation/next`.
 #[derive(Debug)]
 struct Idle {
     instance: u64,
@@ -111,7 +111,7 @@ pub(super) struct Running {
     started_ms: u64,
 }
 
-/// What an instance is handed.
+/// An event for an instance.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) request_id: String,
@@ -119,7 +119,7 @@ pub(crate) struct Assignment {
     pub(crate) deadline_ms: u64,
 }
 
-/// Counts an event as being on its way until dropped.
+/// Counts an event as under way until dropped.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Lambda);
 
@@ -131,7 +131,7 @@ impl Drop for UnderWay {
 }
 
 impl Lambda {
-    /// `endpoint` is where the instances find AWS.
+    /// `endpoint` is the address of AWS for the instances.
     pub(crate) fn new(
         config: LambdaConfig,
         runtime: Handle,
@@ -183,7 +183,7 @@ impl Lambda {
         &self.inner.config.name
     }
 
-    /// Invokes the function and waits for its answer. With every instance busy it waits, where AWS would refuse (`TooManyRequestsException`).
+    /// Invokes the function and waits for its answer. If every instance is busy it waits for one; AWS would refuse (`TooManyRequestsException`).
     pub async fn invoke(&self, payload: Value) -> InvocationResult {
         let (reply, answer) = oneshot::channel();
         let request_id = self.enqueue(payload, Some(reply));
@@ -197,7 +197,7 @@ impl Lambda {
         })
     }
 
-    /// Queues an event, which is tried again if it fails, and returns the request id.
+    /// Queues an event, with retries, and returns the request id.
     pub fn invoke_event(&self, payload: Value) -> String {
         self.enqueue(payload, None)
     }
@@ -232,7 +232,7 @@ impl Lambda {
         self.inner.changed.send_replace(());
     }
 
-    /// Brings queued jobs and idle instances together, and starts instances while there is need and room.
+    /// Assigns queued jobs to idle instances, and starts instances for the rest up to the concurrency.
     pub(super) fn dispatch(&self) {
         let mut guard = lock(&self.inner.state);
         let state = &mut *guard;
@@ -278,7 +278,7 @@ impl Lambda {
             deadline_ms: started_ms.saturating_add(times::millis(timeout)),
         };
         if idle.give.send(assignment).is_err() {
-            // The instance hung up between the two checks: the job stays first in line.
+            // The instance closed its connection in the meantime: the job stays first in the queue.
             state.queue.push_front(job);
             return;
         }
@@ -322,7 +322,7 @@ impl Lambda {
         take
     }
 
-    /// An instance couldn't start; its process is expected to end, and takes the first event in line with it.
+    /// An instance couldn't start. Its process is expected to end; the first event in the queue fails with it.
     pub(crate) fn init_error(&self, instance: u64, error: Value) {
         let known = match lock(&self.inner.state).instances.get_mut(&instance) {
             Some(instance) => {
@@ -336,7 +336,7 @@ impl Lambda {
         }
     }
 
-    /// The end of an attempt; `false` if no such invocation runs.
+    /// Ends an attempt; `false` if no such invocation runs.
     pub(crate) fn finish(
         &self,
         request_id: &str,
@@ -457,12 +457,12 @@ impl Lambda {
             "errorType": "Sandbox.Timedout",
             "errorMessage": format!("RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds"),
         });
-        // Doomed first, so that it takes no further work with it.
+        // Stopped first, so that it gets no more work.
         lock(&self.inner.state).stop(instance);
         self.finish(request_id, Outcome::TimedOut, error, Instant::now());
     }
 
-    /// A process ended: what ran there failed, and so does the first event in line if it never came up.
+    /// A process ended. The event that it ran fails; if it never came up, the first event in the queue fails.
     pub(super) fn ended(&self, id: u64, status: &str) {
         let mut state = lock(&self.inner.state);
         let Some(instance) = state.instances.remove(&id) else {
@@ -507,24 +507,24 @@ impl Lambda {
         self.dispatch();
     }
 
-    /// Waits until the output that an instance wrote so far is read, so that it counts for the invocation that wrote it.
+    /// Waits until an instance's output so far is read, so that its lines belong to the right invocation.
     pub(crate) async fn output_read(&self, instance: u64) {
         let flush = match lock(&self.inner.state).instances.get(&instance) {
             Some(instance) => instance.flush.clone(),
             None => return,
         };
-        // Gives the runtime a look at the pipes first.
+        // Lets the runtime poll the pipes first.
         tokio::task::yield_now().await;
         for reader in flush {
             let (done, caught_up) = oneshot::channel();
             if reader.send(done).is_ok() {
-                // An error means that the pipe is closed: there is no more to come.
+                // An error means that the pipe is closed and all output is read.
                 let _ = caught_up.await;
             }
         }
     }
 
-    /// A line of output.
+    /// Keeps a line of output, and passes it to the sink.
     pub(super) fn log_line(&self, instance: u64, stream: &str, text: String) {
         let mut state = lock(&self.inner.state);
         let there = state.instances.get(&instance);
@@ -546,7 +546,7 @@ impl Lambda {
         }
     }
 
-    /// Starts no more instances, kills those there are, and says when none is left.
+    /// Starts no more instances and kills the running ones.
     pub(crate) fn close(&self) {
         {
             let mut state = lock(&self.inner.state);

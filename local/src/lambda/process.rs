@@ -87,12 +87,12 @@ impl Lambda {
             let status = tokio::select! {
                 status = child.wait() => status,
                 _ = killed => {
-                    // An error means that it has ended by itself, which `wait` tells as well.
+                    // An error means that the process has ended by itself; `wait` says so as well.
                     let _ = child.start_kill();
                     child.wait().await
                 }
             };
-            // The pipes close with the process unless it left children behind; those are not waited for.
+            // The pipes close with the process, unless its children hold them open; we don't wait for children.
             let output_read = async {
                 for reader in [out, err].into_iter().flatten() {
                     let _ = reader.await;
@@ -105,7 +105,7 @@ impl Lambda {
         instance
     }
 
-    /// The process, and the Runtime API on a port of its own, which closes when the set is dropped.
+    /// The process, and its Runtime API on a port of its own. The port closes when the set is dropped.
     async fn spawn(&self, id: u64, mut command: Command) -> std::io::Result<(Child, JoinSet<()>)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         command.env("AWS_LAMBDA_RUNTIME_API", listener.local_addr()?.to_string());
@@ -115,7 +115,7 @@ impl Lambda {
     }
 }
 
-/// Reads lines until the pipe closes; whoever asks is answered once there is nothing to read.
+/// Reads lines until the pipe closes. Answers each request in `asked` once there is nothing left to read.
 async fn read(
     lambda: Lambda,
     id: u64,
@@ -132,7 +132,7 @@ async fn read(
                 Ok(None) | Err(_) => return,
             },
             Some(done) = asked.recv() => {
-                // An error means that nobody waits any more.
+                // An error means that the caller no longer waits.
                 let _ = done.send(());
             }
         }

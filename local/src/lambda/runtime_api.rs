@@ -1,6 +1,6 @@
 //! The Runtime API (Lambda Developer Guide, "Using the Lambda runtime API"), at `/2018-06-01/runtime/…`.
 //!
-//! Each process of ours gets a port of its own, so that we know who asks: `AWS_LAMBDA_RUNTIME_API` is a bare `host:port` by contract, and neither the Rust runtime nor others take a path in it without a scheme.
+//! Each process of ours has a port of its own, so that we know which instance asks. A path would not do: `AWS_LAMBDA_RUNTIME_API` is a bare `host:port` by contract, and the runtimes accept no path in it.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::times;
 /// The function, and the instance that asks.
 type Asker = State<(Lambda, u64)>;
 
-/// What an instance may ask.
+/// The routes of one instance.
 pub(crate) fn routes(lambda: Lambda, instance: u64) -> Router {
     let runtime = Router::new()
         .route("/invocation/next", get(next))
@@ -110,7 +110,7 @@ fn parse(body: &Bytes) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-/// The error object; a body that is none is wrapped, with the type out of the header.
+/// The error object. A body that is not an object is wrapped in one, with the type from the header.
 fn error(headers: &HeaderMap, body: &Bytes) -> Value {
     let parsed = parse(body);
     if parsed.is_object() {

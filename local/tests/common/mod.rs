@@ -135,7 +135,7 @@ impl Client {
         format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0")
     }
 
-    /// An EC2 call; whatever the parameters are, they are encoded as little as a form needs.
+    /// An EC2 call. Only `+` and spaces in the parameters are encoded.
     pub(crate) fn try_ec2(&self, action: &str, params: &str) -> std::io::Result<Reply> {
         let body = format!(
             "Action={action}&Version=2016-11-15&{}",
