@@ -1,250 +1,229 @@
-//! The admin API under `/_local/`, and `aws lambda invoke`. The table of paths is in the crate's documentation.
+//! The admin API under `/_local/`. The table of paths is in the crate's documentation.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use hyper::{HeaderMap, Method, Response, StatusCode};
-use serde::Serialize;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, OriginalUri, Path, Query, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post, put};
+use axum::{Json, Router};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::api::Api;
-use crate::ec2::Params;
-use crate::http::{Body, answer, json_answer};
-use crate::identity::Described;
-use crate::lambda::Lambda;
-use crate::{Delivery, Dials, Estate, Fault};
+use crate::cloud::Cloud;
+use crate::dials::Fault;
+use crate::identity::{Identity, NewIdentity};
+use crate::services::Services;
 
-type Answered = Result<Value, (StatusCode, String)>;
+type Shared = State<Services>;
 
-/// Answers one request; `path` is what follows `/_local/`.
-pub(crate) async fn handle(
-    api: &Api,
-    method: &Method,
-    path: &str,
-    query: &str,
-    body: &[u8],
-) -> Response<Body> {
-    let query = Params::parse(query);
-    match route(api, method, path, &query, body).await {
-        Ok(value) => json_answer(StatusCode::OK, &value),
-        Err((status, problem)) => json_answer(status, &json!({ "error": problem })),
-    }
-}
-
-async fn route(api: &Api, method: &Method, path: &str, query: &Params, body: &[u8]) -> Answered {
-    let (cloud, lambda, bridge) = (&api.cloud, &api.lambda, api.cloud.bridge());
-    let parts: Vec<_> = path.trim_end_matches('/').split('/').collect();
-    match (method.as_str(), parts.as_slice()) {
-        ("GET", ["health"]) => Ok(json!({ "status": "ok" })),
-        ("GET", ["dials"]) => shown(&cloud.dials()),
-        ("PUT", ["dials"]) => {
-            cloud.set_dials(parse(body)?);
-            shown(&cloud.dials())
-        }
-        ("PATCH", ["dials"]) => {
-            cloud.set_dials(patched(&cloud.dials(), body)?);
-            shown(&cloud.dials())
-        }
-        ("DELETE", ["dials"]) => {
-            cloud.set_dials(Dials::default());
-            shown(&cloud.dials())
-        }
-        ("POST", ["faults"]) => {
-            cloud.inject(parse::<Fault>(body)?);
-            shown(&cloud.dials())
-        }
-        ("GET", ["estate"]) => shown(&cloud.estate()),
-        ("PUT", ["estate"]) => {
-            cloud.set_estate(parse(body)?);
-            shown(&cloud.estate())
-        }
-        ("PATCH", ["estate"]) => {
-            cloud.set_estate(patched::<Estate>(&cloud.estate(), body)?);
-            shown(&cloud.estate())
-        }
-        ("DELETE", ["estate"]) => {
-            cloud.set_estate(Estate::default());
-            shown(&cloud.estate())
-        }
-        ("GET", ["calls"]) => {
-            let action = query.text("action");
-            let calls: Vec<_> = cloud
-                .calls()
-                .into_iter()
-                .filter(|call| action.is_none_or(|action| call.action == action))
-                .collect();
-            shown(&calls)
-        }
-        ("DELETE", ["calls"]) => {
-            cloud.clear_calls();
-            Ok(json!([]))
-        }
-        ("GET", ["trail"]) => shown(&cloud.records()),
-        ("POST", ["trail"]) => {
-            let record: Value = parse(body)?;
-            cloud.emit(record.clone());
-            Ok(record)
-        }
-        ("PUT", ["identities", key]) => {
-            let identity = parse::<Described>(body)?.into();
-            let shape = shown(&identity)?;
-            cloud.register(key, identity);
-            Ok(shape)
-        }
-        ("POST", ["peerings"]) => {
-            let vpcs: Vec<String> = parse::<Value>(body)?
-                .get("vpcs")
-                .cloned()
-                .and_then(|vpcs| serde_json::from_value(vpcs).ok())
-                .unwrap_or_default();
-            match &vpcs[..] {
-                [one, other] => Ok(json!({ "id": cloud.peer(one, other) })),
-                _ => Err((
-                    StatusCode::BAD_REQUEST,
-                    "vpcs: two ids are needed".to_owned(),
-                )),
-            }
-        }
-        ("GET", ["queues", name]) => shown(&api.queues.bodies(name)),
-        ("GET", ["events"]) => shown(&api.buses.events()),
-        ("GET", ["bridge"]) => shown(&bridge.delivery()),
-        ("PUT", ["bridge"]) => {
-            bridge.set_delivery(parse(body)?);
-            shown(&bridge.delivery())
-        }
-        ("PATCH", ["bridge"]) => {
-            bridge.set_delivery(patched::<Delivery>(&bridge.delivery(), body)?);
-            shown(&bridge.delivery())
-        }
-        ("GET", ["bridge", "log"]) => shown(&bridge.log()),
-        ("GET", ["bridge", "held"]) => shown(&bridge.held()),
-        ("POST", ["bridge", "release"]) => {
-            let order = if body.is_empty() {
-                Value::Null
-            } else {
-                parse::<Value>(body)?["order"].clone()
-            };
-            if order.is_null() {
-                bridge.release_all();
-            } else {
-                let order: Vec<usize> = serde_json::from_value(order)
-                    .map_err(|error| (StatusCode::BAD_REQUEST, format!("order: {error}")))?;
-                bridge.release(&order);
-            }
-            shown(&bridge.held())
-        }
-        ("POST", ["schedule"]) => Ok(bridge.schedule("rulekeeper-sweep")),
-        ("GET", ["lambda"]) => Ok(json!({
-            "name": lambda.name(), "arn": lambda.arn(), "load": lambda.load(), "instances": lambda.instances(),
-            "invocations": lambda.invocations(), "dead_letters": lambda.dead_letters(),
-        })),
-        ("GET", ["lambda", "logs"]) => match query.text("request_id") {
-            Some(id) => shown(&lambda.logs_of(id)),
-            None => shown(&lambda.logs()),
-        },
-        ("DELETE", ["lambda"]) => {
-            lambda.clear();
-            Ok(json!({}))
-        }
-        ("POST", ["lambda", "kill"]) => {
-            lambda.kill_instances();
-            Ok(json!({}))
-        }
-        ("POST", ["lambda", "wait-idle"]) => {
-            let timeout = query.text("timeout_ms").map_or(Ok(10_000), str::parse);
-            let timeout = timeout
-                .map_err(|error| (StatusCode::BAD_REQUEST, format!("timeout_ms: {error}")))?;
-            match lambda.wait_idle(Duration::from_millis(timeout)).await {
-                Ok(()) => shown(&lambda.load()),
-                Err(busy) => Err((StatusCode::REQUEST_TIMEOUT, busy.to_string())),
-            }
-        }
-        _ => Err((
-            StatusCode::NOT_FOUND,
-            format!("there is no {method} /_local/{path}"),
-        )),
-    }
-}
-
-fn shown(value: &impl Serialize) -> Answered {
-    serde_json::to_value(value)
-        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
-    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-/// `now` with the members of the body in place of its own.
-fn patched<T: Serialize + DeserializeOwned>(
-    now: &T,
-    body: &[u8],
-) -> Result<T, (StatusCode, String)> {
-    let mut shape = shown(now)?;
-    let changes: serde_json::Map<String, Value> = parse(body)?;
-    for (name, value) in changes {
-        shape[name] = value;
-    }
-    serde_json::from_value(shape).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-/// `POST /2015-03-31/functions/NAME/invocations` (Lambda API Reference, Invoke).
-pub(crate) async fn invoke(lambda: &Lambda, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
-    let payload = if body.is_empty() {
-        Ok(json!({}))
-    } else {
-        serde_json::from_slice(body)
-    };
-    let Ok(payload) = payload else {
-        return problem(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestContentException",
-            "Could not parse request body into json",
-        );
-    };
-    match headers
-        .get("x-amz-invocation-type")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("RequestResponse")
-    {
-        "Event" => {
-            let id = lambda.invoke_event(payload);
-            with(
-                answer(StatusCode::ACCEPTED, "application/json", ""),
-                "x-amzn-requestid",
-                &id,
-            )
-        }
-        "RequestResponse" => {
-            let result = lambda.invoke(payload).await;
-            let mut response = json_answer(StatusCode::OK, &result.payload);
-            response = with(response, "x-amzn-requestid", &result.request_id);
-            response = with(response, "x-amz-executed-version", "$LATEST");
-            match result.function_error {
-                Some(kind) => with(response, "x-amz-function-error", &kind),
-                None => response,
-            }
-        }
-        "DryRun" => answer(StatusCode::NO_CONTENT, "application/json", ""),
-        other => problem(
-            StatusCode::BAD_REQUEST,
-            "InvalidParameterValueException",
-            &format!("invocation type {other}"),
-        ),
-    }
-}
-
-pub(crate) fn problem(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
-    let response = json_answer(
-        status,
-        &json!({ "Type": "User", "Message": message, "message": message }),
+/// The routes below `/_local`.
+pub(crate) fn routes() -> Router<Services> {
+    let delivery = settings(
+        |cloud| cloud.bridge().delivery(),
+        |cloud, delivery| cloud.bridge().set_delivery(delivery),
     );
-    with(response, "x-amzn-errortype", kind)
+    Router::new()
+        .route("/health", show(|_| json!({ "status": "ok" })))
+        .route("/dials", settings(Cloud::dials, Cloud::set_dials))
+        .route("/faults", post(add_fault))
+        .route("/estate", settings(Cloud::estate, Cloud::set_estate))
+        .route("/calls", get(calls).delete(clear_calls))
+        .route("/trail", show(|s| s.cloud.records()).post(emit))
+        .route("/identities/{key}", put(register))
+        .route("/peerings", post(peer))
+        .route("/queues/{name}", get(messages))
+        .route("/events", show(|s| s.buses.events()))
+        .route("/bridge", delivery)
+        .route("/bridge/log", show(|s| s.cloud.bridge().log()))
+        .route("/bridge/held", show(|s| s.cloud.bridge().held()))
+        .route("/bridge/release", post(release))
+        .route("/schedule", post(schedule))
+        .route("/lambda", show(function).delete(clear_function))
+        .route("/lambda/logs", get(logs))
+        .route("/lambda/kill", post(kill_instances))
+        .route("/lambda/wait-idle", post(wait_idle))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
 }
 
-fn with(mut response: Response<Body>, name: &'static str, value: &str) -> Response<Body> {
-    if let Ok(value) = value.parse() {
-        response.headers_mut().insert(name, value);
+/// `GET` of something.
+fn show<T: Serialize + 'static>(view: fn(&Services) -> T) -> MethodRouter<Services> {
+    get(async move |State(services): Shared| Json(json!(view(&services))))
+}
+
+/// `GET` shows settings, `PUT` replaces them, `PATCH` changes the members given, `DELETE` resets them. Each answers with the
+/// settings as they are then.
+fn settings<T: Default + Serialize + DeserializeOwned + Send + 'static>(
+    view: fn(&Cloud) -> T,
+    set: fn(&Cloud, T),
+) -> MethodRouter<Services> {
+    let changed = move |cloud: &Cloud, settings: T| {
+        set(cloud, settings);
+        Json(json!(view(cloud)))
+    };
+    let replace = async move |State(services): Shared, Sent(all)| changed(&services.cloud, all);
+    let patch = async move |State(services): Shared, Sent(some): Sent<Map<_, _>>| {
+        let mut all = json!(view(&services.cloud));
+        for (name, value) in some {
+            all[name] = value;
+        }
+        let all = serde_json::from_value(all).map_err(bad_request)?;
+        Ok::<_, Problem>(changed(&services.cloud, all))
+    };
+    get(async move |State(services): Shared| Json(json!(view(&services.cloud))))
+        .put(replace)
+        .patch(patch)
+        .delete(async move |State(services): Shared| changed(&services.cloud, T::default()))
+}
+
+/// A refusal: a status, and a text for the member `error`.
+struct Problem(StatusCode, String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
-    response
+}
+
+fn bad_request(error: impl Display) -> Problem {
+    Problem(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+/// A JSON body; the content type is ignored.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Services> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, services: &Services) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, services).await;
+        let body = body.map_err(bad_request)?;
+        let value = serde_json::from_slice(&body).map_err(bad_request)?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters that a URL may have.
+#[derive(Deserialize)]
+struct Asked {
+    action: Option<String>,
+    request_id: Option<String>,
+    timeout_ms: Option<u64>,
+}
+
+async fn add_fault(State(services): Shared, Sent(fault): Sent<Fault>) -> Json<Value> {
+    services.cloud.inject(fault);
+    Json(json!(services.cloud.dials()))
+}
+
+async fn calls(State(services): Shared, Query(asked): Query<Asked>) -> Json<Value> {
+    let mut calls = services.cloud.calls();
+    calls.retain(|call| {
+        asked
+            .action
+            .as_ref()
+            .is_none_or(|name| call.action == *name)
+    });
+    Json(json!(calls))
+}
+
+async fn clear_calls(State(services): Shared) -> Json<Value> {
+    services.cloud.clear_calls();
+    Json(json!([]))
+}
+
+async fn emit(State(services): Shared, Sent(record): Sent<Value>) -> Json<Value> {
+    services.cloud.emit(record.clone());
+    Json(record)
+}
+
+async fn register(
+    State(services): Shared,
+    Path(key): Path<String>,
+    Sent(new): Sent<NewIdentity>,
+) -> Json<Value> {
+    let identity = Identity::from(new);
+    services.cloud.register(&key, identity.clone());
+    Json(json!(identity))
+}
+
+#[derive(Deserialize)]
+struct Peering {
+    vpcs: [String; 2],
+}
+
+async fn peer(State(services): Shared, Sent(Peering { vpcs }): Sent<Peering>) -> Json<Value> {
+    Json(json!({ "id": services.cloud.peer(&vpcs[0], &vpcs[1]) }))
+}
+
+async fn messages(State(services): Shared, Path(queue): Path<String>) -> Json<Value> {
+    Json(json!(services.queues.bodies(&queue)))
+}
+
+#[derive(Default, Deserialize)]
+struct Release {
+    order: Option<Vec<usize>>,
+}
+
+async fn release(State(services): Shared, body: Bytes) -> Result<Json<Value>, Problem> {
+    let Release { order } = match body.is_empty() {
+        true => Release::default(),
+        false => serde_json::from_slice(&body).map_err(bad_request)?,
+    };
+    let bridge = services.cloud.bridge();
+    match order {
+        Some(order) => bridge.release(&order),
+        None => bridge.release_all(),
+    }
+    Ok(Json(json!(bridge.held())))
+}
+
+async fn schedule(State(services): Shared) -> Json<Value> {
+    Json(services.cloud.bridge().schedule("rulekeeper-sweep"))
+}
+
+fn function(Services { lambda, .. }: &Services) -> Value {
+    json!({
+        "name": lambda.name(), "arn": lambda.arn(), "load": lambda.load(), "instances": lambda.instances(),
+        "invocations": lambda.invocations(), "dead_letters": lambda.dead_letters(),
+    })
+}
+
+async fn clear_function(State(services): Shared) -> Json<Value> {
+    services.lambda.clear();
+    Json(json!({}))
+}
+
+async fn logs(State(services): Shared, Query(asked): Query<Asked>) -> Json<Value> {
+    Json(match asked.request_id {
+        Some(id) => json!(services.lambda.logs_of(&id)),
+        None => json!(services.lambda.logs()),
+    })
+}
+
+async fn kill_instances(State(services): Shared) -> Json<Value> {
+    services.lambda.kill_instances();
+    Json(json!({}))
+}
+
+async fn wait_idle(
+    State(services): Shared,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let asked = asked.map_err(|rejection| bad_request(rejection.body_text()))?;
+    let within = Duration::from_millis(asked.timeout_ms.unwrap_or(10_000));
+    match services.lambda.wait_idle(within).await {
+        Ok(()) => Ok(Json(json!(services.lambda.load()))),
+        Err(busy) => Err(Problem(StatusCode::REQUEST_TIMEOUT, busy.to_string())),
+    }
+}
+
+async fn unknown(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
+    let message = format!("there is no {method} {}", uri.path());
+    Problem(StatusCode::NOT_FOUND, message)
 }

@@ -1,6 +1,6 @@
-//! EventBridge: wraps records in its envelope and brings them to the function: late, twice, out of order or never.
+//! EventBridge: wraps records in its envelope and delivers them to the function, perhaps late, twice, out of order or never.
 //!
-//! Best effort, no order, no promised latency: EventBridge User Guide ("Events from AWS services via CloudTrail") and the facts collected in the crate's documentation.
+//! Delivery is best effort, without order or a promised latency: EventBridge User Guide ("Events from AWS services via CloudTrail") and the facts collected in the crate's documentation.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -8,40 +8,39 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::cloud::lock;
 use crate::ids;
 use crate::lambda::Lambda;
-use crate::trail;
+use crate::lock::lock;
+use crate::times;
 
 /// Records larger than this are not sent to EventBridge (CloudTrail User Guide).
 const RECORD_BYTES_MAX: usize = 256 * 1024;
 
-/// How events are brought to the function.
+/// How events are delivered to the function.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// Names of the CloudTrail events that the rule matches.
     pub event_names: BTreeSet<String>,
-    /// Leave out failed calls, as a pattern with `{"errorCode": [{"exists": false}]}` does.
+    /// Skip failed calls, as a pattern with `{"errorCode": [{"exists": false}]}` does.
     pub drop_failed: bool,
-    /// From the call to the function's queue, in milliseconds.
+    /// Time from the call to the function's queue, in milliseconds.
     pub delay_ms: u64,
-    /// At most so many milliseconds on top, evenly spread.
+    /// Most extra delay, in milliseconds; the extra is random, evenly spread.
     pub jitter_ms: u64,
-    /// So many more copies of each event, each with its own delay.
+    /// Number of extra copies of each event, each with its own delay.
     pub duplicates: u32,
-    /// Collect events for so long, then send them shuffled; 0 for off.
+    /// Collect events for this many milliseconds, then send them shuffled; 0 turns it off.
     pub reorder_window_ms: u64,
-    /// Lose the next so many events.
+    /// Lose this many of the next events.
     pub lose_next: u32,
-    /// Lose every so-manieth event; 0 for none.
+    /// Lose every Nth event; 0 for none.
     pub lose_every: u32,
-    /// Lose this part of the events, from 0 to 1.
+    /// Lose this fraction of the events, from 0 to 1.
     pub lose_fraction: f64,
-    /// Keep events back until they are released.
+    /// Hold events until they are released.
     pub hold: bool,
     /// Seed of jitter, shuffling and loss.
     pub seed: u64,
@@ -71,7 +70,7 @@ impl Default for Delivery {
     }
 }
 
-/// What became of an event.
+/// How an event ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivered {
     /// The envelope's id.
@@ -91,9 +90,6 @@ pub struct Bridge {
 #[derive(Debug)]
 struct Inner {
     lambda: Lambda,
-    runtime: Handle,
-    account: String,
-    region: String,
     state: Mutex<State>,
     hurry: watch::Sender<()>,
 }
@@ -109,7 +105,7 @@ struct State {
 }
 
 impl Bridge {
-    pub(crate) fn new(lambda: Lambda, runtime: Handle, account: String, region: String) -> Self {
+    pub(crate) fn new(lambda: Lambda) -> Self {
         let state = State {
             delivery: Delivery::default(),
             rng: fastrand::Rng::with_seed(0),
@@ -121,22 +117,19 @@ impl Bridge {
         Self {
             inner: Arc::new(Inner {
                 lambda,
-                runtime,
-                account,
-                region,
                 state: Mutex::new(state),
                 hurry: watch::Sender::new(()),
             }),
         }
     }
 
-    /// The settings as they stand.
+    /// The current settings.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         lock(&self.inner.state).delivery.clone()
     }
 
-    /// Sets how events travel from now on; the seed and the count for `lose_every` start anew.
+    /// Replaces the settings; the random sequence and the count for `lose_every` restart.
     pub fn set_delivery(&self, delivery: Delivery) {
         let mut state = lock(&self.inner.state);
         state.rng = fastrand::Rng::with_seed(delivery.seed);
@@ -144,7 +137,7 @@ impl Bridge {
         state.delivery = delivery;
     }
 
-    /// Changes some settings and returns what the closure does; seed and count start anew.
+    /// Changes some settings and returns the closure's result; the random sequence and the count restart.
     pub fn adjust<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
         let mut delivery = self.delivery();
         let result = change(&mut delivery);
@@ -152,13 +145,13 @@ impl Bridge {
         result
     }
 
-    /// Events kept back by `hold`, oldest first.
+    /// Events held by `hold`, oldest first.
     #[must_use]
     pub fn held(&self) -> Vec<Value> {
         lock(&self.inner.state).held.clone()
     }
 
-    /// Sends held events in this order of their positions; positions not named stay held, unknown ones are passed over. An event may be named twice.
+    /// Sends the held events at these positions, in this order. Other events stay held; unknown positions are ignored. A position may occur twice.
     pub fn release(&self, order: &[usize]) {
         let mut state = lock(&self.inner.state);
         let sent: Vec<_> = order
@@ -182,28 +175,27 @@ impl Bridge {
         self.release(&order);
     }
 
-    /// Sends delayed events now, in no particular order, as if time had been skipped. Later events are delayed again.
+    /// Sends delayed events now, in no particular order. Later events are delayed again.
     pub fn hurry(&self) {
         self.inner.hurry.send_replace(());
     }
 
-    /// What became of each event so far.
+    /// How each event ended, so far.
     #[must_use]
     pub fn log(&self) -> Vec<Delivered> {
         lock(&self.inner.state).log.clone()
     }
 
-    /// Sends a scheduled event now, past delay and loss, and returns the envelope.
+    /// Sends a scheduled event now, without delay or loss, and returns the envelope.
     pub fn schedule(&self, rule: &str) -> Value {
-        let Inner {
-            account, region, ..
-        } = &*self.inner;
+        let lambda = &self.inner.lambda;
+        let (account, region) = (lambda.account(), lambda.region());
         let envelope = json!({
             "version": "0", "id": ids::uuid(), "detail-type": "Scheduled Event", "source": "aws.events",
-            "account": account, "time": trail::to_the_second(), "region": region,
+            "account": account, "time": times::to_the_second(), "region": region,
             "resources": [format!("arn:aws:events:{region}:{account}:rule/{rule}")], "detail": {},
         });
-        self.inner.lambda.invoke_event(envelope.clone());
+        lambda.invoke_event(envelope.clone());
         envelope
     }
 
@@ -287,8 +279,8 @@ impl Bridge {
         let lambda = self.inner.lambda.clone();
         let under_way = lambda.under_way();
         let mut hurry = self.inner.hurry.subscribe();
-        self.inner.runtime.spawn(async move {
-            // Either way it is time.
+        self.inner.lambda.runtime().spawn(async move {
+            // Both ends, the timeout and the signal to hurry, mean: send now.
             let _ = tokio::time::timeout(delay, hurry.changed()).await;
             lambda.invoke_event(event);
             drop(under_way);
@@ -298,7 +290,7 @@ impl Bridge {
     fn close_window_after(&self, delay: Duration) {
         let bridge = self.clone();
         let under_way = self.inner.lambda.under_way();
-        self.inner.runtime.spawn(async move {
+        self.inner.lambda.runtime().spawn(async move {
             tokio::time::sleep(delay).await;
             let shuffled = {
                 let mut guard = lock(&bridge.inner.state);

@@ -2,25 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::bridge::Bridge;
-use crate::dials::{Bucket, Dials, Fault, FaultKind, Fill, take_fault};
+use crate::dials::{Bucket, BucketLevel, Dials, Fault, FaultKind, take_fault};
 use crate::ec2::world::{Peering, World};
 use crate::ec2::{self, Answer, Ctx, Ec2Error, Params};
 use crate::estate::Estate;
-use crate::handle::Ec2;
 use crate::identity::{Caller, Identity};
 use crate::journal::{Call, Journal};
+use crate::lock::lock;
 use crate::{ids, trail};
 
-/// A closure that runs right before a call does.
+/// A closure that runs right before a call.
 type Hook = Box<dyn FnOnce(&Cloud) + Send>;
 
-/// Shared handle to the faked cloud; clones are the same cloud.
+/// Shared handle to the cloud; clones are the same cloud.
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
@@ -41,29 +41,24 @@ struct Inner {
 
 struct DialState {
     dials: Dials,
-    fills: HashMap<(String, String, String), Fill>,
+    levels: HashMap<(String, String, String), BucketLevel>,
     rng: fastrand::Rng,
 }
 
 /// What the dials do to a call.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    Go,
-    Fail {
+pub(crate) enum Decision {
+    Proceed,
+    Refuse {
         refusal: Ec2Error,
         takes_effect: bool,
     },
-    Drop {
+    DropConnection {
         takes_effect: bool,
     },
-    Silence {
+    KeepSilent {
         takes_effect: bool,
     },
-}
-
-/// A lock whose holder panicked is still good: every change behind it is a single step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Cloud {
@@ -79,7 +74,7 @@ impl Cloud {
     pub(crate) fn new(account: String, region: String, bridge: Bridge) -> Self {
         let state = DialState {
             dials: Dials::default(),
-            fills: HashMap::new(),
+            levels: HashMap::new(),
             rng: fastrand::Rng::with_seed(0),
         };
         let inner = Inner {
@@ -117,17 +112,7 @@ impl Cloud {
         &self.inner.bridge
     }
 
-    /// EC2 in process, as an IAM user of the default account and Region; dials and hooks don't apply, CloudTrail does.
-    #[must_use]
-    pub fn ec2(&self) -> Ec2 {
-        Ec2::new(
-            self.clone(),
-            Identity::user(self.account(), "local"),
-            self.region().to_owned(),
-        )
-    }
-
-    /// The dials as they stand: counts of faults and stale describes go down as they are used.
+    /// The current dials; counts of faults and stale describes go down as they are used.
     #[must_use]
     pub fn dials(&self) -> Dials {
         lock(&self.inner.dials).dials.clone()
@@ -140,30 +125,30 @@ impl Cloud {
 
     /// Changes some dials; token buckets start full again if they or the seed change.
     ///
-    /// Returns what the closure does.
+    /// Returns the closure's result.
     pub fn adjust<R>(&self, change: impl FnOnce(&mut Dials) -> R) -> R {
         let mut state = lock(&self.inner.dials);
         let before = (state.dials.throttles.clone(), state.dials.seed);
         let result = change(&mut state.dials);
         if before != (state.dials.throttles.clone(), state.dials.seed) {
-            state.fills.clear();
+            state.levels.clear();
             state.rng = fastrand::Rng::with_seed(state.dials.seed);
         }
         result
     }
 
-    /// What stands around the function.
+    /// The resources around the function.
     #[must_use]
     pub fn estate(&self) -> Estate {
         lock(&self.inner.estate).clone()
     }
 
-    /// Sets all of what stands around the function.
+    /// Replaces the resources around the function.
     pub fn set_estate(&self, estate: Estate) {
         *lock(&self.inner.estate) = estate;
     }
 
-    /// Changes some of it.
+    /// Changes some of the resources around the function.
     pub fn adjust_estate(&self, change: impl FnOnce(&mut Estate)) {
         change(&mut lock(&self.inner.estate));
     }
@@ -173,19 +158,19 @@ impl Cloud {
         self.adjust(|dials| dials.faults.push(fault));
     }
 
-    /// Runs a closure before the next call of an action is carried out, such as a rival's change; once.
+    /// Runs a closure once, right before the next call of an action, such as another client's change.
     ///
-    /// Several hooks for one action serve one call each, in order.
+    /// Of several hooks for one action, each call runs one, in order.
     pub fn before(&self, action: &str, hook: impl FnOnce(&Cloud) + Send + 'static) {
         lock(&self.inner.hooks).push((action.to_owned(), Box::new(hook)));
     }
 
-    /// Makes an access key id belong to a principal.
+    /// Assigns an access key id to a principal.
     pub fn register(&self, access_key: &str, identity: Identity) {
         lock(&self.inner.identities).insert(access_key.to_owned(), identity);
     }
 
-    /// Connects two VPCs of one Region, whoever owns them, by an active peering connection, and returns its id.
+    /// Connects two VPCs of one Region, of any accounts, by an active peering connection, and returns its id.
     pub fn peer(&self, one_vpc: &str, other_vpc: &str) -> String {
         let id = ids::resource("pcx");
         let peering = Peering {
@@ -212,7 +197,7 @@ impl Cloud {
             .count()
     }
 
-    /// Empties the journal; numbers go on.
+    /// Empties the journal; sequence numbers go on.
     pub fn clear_calls(&self) {
         lock(&self.inner.journal).calls.clear();
     }
@@ -223,11 +208,11 @@ impl Cloud {
         lock(&self.inner.records).clone()
     }
 
-    /// Puts a record into the trail and on its way through EventBridge, as if AWS had written it. Without a trail that is
-    /// logging, or without an event rule that is enabled, it goes no further.
+    /// Adds a record to the trail and sends it through EventBridge, as if AWS had written it. EventBridge gets it only while a
+    /// trail is logging and an event rule is enabled.
     pub fn emit(&self, record: Value) {
         lock(&self.inner.records).push(record.clone());
-        if self.estate().hands_over() {
+        if self.estate().delivers_events() {
             self.inner.bridge.record(record);
         }
     }
@@ -268,7 +253,7 @@ impl Cloud {
         }
     }
 
-    /// How long the call has to wait before it is looked at.
+    /// How long a call waits before it is handled.
     pub(crate) fn latency(&self, action: &str) -> std::time::Duration {
         let mut state = lock(&self.inner.dials);
         let latency = state
@@ -286,14 +271,14 @@ impl Cloud {
         std::time::Duration::from_millis(latency.fixed_ms + jitter)
     }
 
-    /// Throttle, fault, denial: whichever comes first.
-    pub(crate) fn judge(
+    /// Whether to throttle, fail or deny a call; checked in this order.
+    pub(crate) fn decide(
         &self,
         caller: &Caller,
         action: &str,
         mentions: impl Fn(&str) -> bool,
         denial: impl Fn(&Dials) -> Option<Ec2Error>,
-    ) -> Verdict {
+    ) -> Decision {
         let mut guard = lock(&self.inner.dials);
         let state = &mut *guard;
         let bucket: Option<Bucket> = state
@@ -308,9 +293,12 @@ impl Cloud {
                 caller.region.clone(),
                 action.to_owned(),
             );
-            let fill = state.fills.entry(key).or_insert_with(|| Fill::full(bucket));
+            let fill = state
+                .levels
+                .entry(key)
+                .or_insert_with(|| BucketLevel::full(bucket));
             if !fill.take(bucket, Instant::now()) {
-                return Verdict::Fail {
+                return Decision::Refuse {
                     refusal: Ec2Error::throttled(),
                     takes_effect: false,
                 };
@@ -328,24 +316,24 @@ impl Cloud {
                     code,
                     message,
                     status,
-                } => Verdict::Fail {
+                } => Decision::Refuse {
                     refusal: Ec2Error::new(code, message).with_status(status),
                     takes_effect,
                 },
-                FaultKind::DropConnection => Verdict::Drop { takes_effect },
-                FaultKind::Silence => Verdict::Silence { takes_effect },
+                FaultKind::DropConnection => Decision::DropConnection { takes_effect },
+                FaultKind::Silence => Decision::KeepSilent { takes_effect },
             };
         }
         match denial(&state.dials) {
-            Some(refusal) => Verdict::Fail {
+            Some(refusal) => Decision::Refuse {
                 refusal,
                 takes_effect: false,
             },
-            None => Verdict::Go,
+            None => Decision::Proceed,
         }
     }
 
-    /// Carries out an EC2 action, without dials and without a record.
+    /// Carries out an EC2 action, without faults and without a record.
     pub(crate) fn run_ec2(
         &self,
         caller: &Caller,
@@ -378,7 +366,7 @@ impl Cloud {
         result
     }
 
-    /// Ids and notation of a group's inbound rules, as they are now.
+    /// Ids and notation of a group's current inbound rules.
     pub(crate) fn inbound(
         &self,
         account: &str,
@@ -395,7 +383,7 @@ impl Cloud {
             .collect()
     }
 
-    /// Writes the record of a changing call and sends it on.
+    /// Records a changing call and sends the record to EventBridge.
     pub(crate) fn trail(
         &self,
         caller: &Caller,

@@ -1,25 +1,25 @@
-//! Dials: how the cloud misbehaves. Settable in process and, as the same JSON, at `/_local/dials`.
+//! Dials: which delays, errors and stale reads the cloud has. They can be set in process and, as the same JSON, at `/_local/dials`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// All dials. The default is a cloud that behaves: no delay, no error, reads that are current.
+/// All dials. By default there is no delay and no error, and reads are current.
 ///
 /// Actions are named as in the APIs (`AuthorizeSecurityGroupIngress`, `GetItem`, `AssumeRole`); `*` stands for all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dials {
-    /// EC2's describe calls answer from the state as it was so many milliseconds ago.
+    /// EC2's describe calls answer from the state this many milliseconds ago.
     ///
-    /// Turn it before the changes that are to be seen late: older states are kept only while it is on.
+    /// Set it before the changes that reads are to see late: older states are kept only while it is set.
     pub staleness_ms: u64,
-    /// By group id: so many of the next describes of that group answer from before its last change.
+    /// By group id: how many of the next describes of that group answer with its state before its last change.
     pub stale_describes: BTreeMap<String, u32>,
     /// Token buckets by action; each account and Region has its own (EC2 Developer Guide, "Request throttling").
     pub throttles: BTreeMap<String, Bucket>,
-    /// Errors, dropped connections and silence to come, in order; the first that fits a call is used.
+    /// Errors, dropped connections and missing answers to come, in order; a call gets the first that matches it.
     pub faults: Vec<Fault>,
     /// Extra time a call takes, by action.
     pub latency: BTreeMap<String, Latency>,
@@ -33,7 +33,7 @@ pub struct Dials {
     pub refused_tag_keys: BTreeSet<String>,
     /// Leave `revokedSecurityGroupRuleSet` out of answers and records, as before 2024.
     pub omit_revoked_rule_set: bool,
-    /// No page of a describe has more entries than this, whatever was asked for.
+    /// Most entries on a page of a describe call, even if the call asks for more.
     pub page_limit: Option<usize>,
 }
 
@@ -73,17 +73,17 @@ pub struct Bucket {
     pub per_second: f64,
 }
 
-/// How much longer a call takes.
+/// Extra time of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Latency {
-    /// Always, in milliseconds.
+    /// Extra time of every call, in milliseconds.
     pub fixed_ms: u64,
-    /// At most so many milliseconds on top, evenly spread.
+    /// Most random extra time on top, in milliseconds, evenly spread.
     pub jitter_ms: u64,
 }
 
-/// Something that goes wrong with calls of an action.
+/// A fault for calls of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The action, or `*`.
@@ -91,7 +91,7 @@ pub struct Fault {
     /// How many calls it hits; `null` for all from now on.
     #[serde(default = "once")]
     pub count: Option<u32>,
-    /// How many fitting calls it lets pass first.
+    /// How many matching calls pass first.
     #[serde(default)]
     pub after: u32,
     /// Only calls that mention this id (a group, say) anywhere in their parameters.
@@ -100,7 +100,7 @@ pub struct Fault {
     /// Only calls by principals whose ARN contains this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// Whether the call has its effect all the same: a server error may have worked.
+    /// Whether the call takes effect nevertheless, as calls with a server error may.
     #[serde(default)]
     pub takes_effect: bool,
     /// What the caller sees.
@@ -129,7 +129,7 @@ pub enum FaultKind {
     },
     /// The connection closes without an answer.
     DropConnection,
-    /// The connection stays open and nothing ever comes.
+    /// The connection stays open and no answer comes.
     Silence,
 }
 
@@ -174,7 +174,7 @@ impl Fault {
         }
     }
 
-    /// The same for so many calls.
+    /// The same for this many calls.
     #[must_use]
     pub fn times(mut self, count: u32) -> Self {
         self.count = Some(count);
@@ -188,7 +188,7 @@ impl Fault {
         self
     }
 
-    /// The same after letting so many calls pass.
+    /// The same after this many matching calls.
     #[must_use]
     pub fn after(mut self, calls: u32) -> Self {
         self.after = calls;
@@ -209,7 +209,7 @@ impl Fault {
         self
     }
 
-    /// The same, but the call works behind the caller's back.
+    /// The same, but the call takes effect.
     #[must_use]
     pub fn taking_effect(mut self) -> Self {
         self.takes_effect = true;
@@ -217,7 +217,7 @@ impl Fault {
     }
 }
 
-/// Takes the first fault that fits a call out of the list, counting it down.
+/// The first fault that matches a call; counts it down and removes it at zero.
 pub(crate) fn take_fault(
     faults: &mut Vec<Fault>,
     action: &str,
@@ -249,14 +249,14 @@ pub(crate) fn take_fault(
     taken
 }
 
-/// The fill of one bucket.
+/// The tokens left in one bucket.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fill {
+pub(crate) struct BucketLevel {
     tokens: f64,
     at: Instant,
 }
 
-impl Fill {
+impl BucketLevel {
     pub(crate) fn full(bucket: Bucket) -> Self {
         Self {
             tokens: bucket.burst,
@@ -287,11 +287,13 @@ mod tests {
             burst: 2.0,
             per_second: 10.0,
         };
-        let mut fill = Fill::full(bucket);
+        let mut level = BucketLevel::full(bucket);
         let start = Instant::now();
-        assert!(fill.take(bucket, start) && fill.take(bucket, start) && !fill.take(bucket, start));
-        assert!(fill.take(bucket, start + Duration::from_millis(150)));
-        assert!(!fill.take(bucket, start + Duration::from_millis(151)));
+        assert!(
+            level.take(bucket, start) && level.take(bucket, start) && !level.take(bucket, start)
+        );
+        assert!(level.take(bucket, start + Duration::from_millis(150)));
+        assert!(!level.take(bucket, start + Duration::from_millis(151)));
     }
 
     #[test]

@@ -1,25 +1,27 @@
 //! DynamoDB: the crate `dynoxide-rs`, which is checked against AWS by a public conformance suite, one in-memory database per account and Region.
 //!
-//! It is reached over its own HTTP interface, so that its validation and its error texts stay as they are.
+//! We call it over its own HTTP interface, so that clients get its validation and error texts unchanged.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use axum::body::{self, Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::http::{Body, json_answer};
+use crate::ec2::Ec2Error;
+use crate::http;
+use crate::identity::Caller;
 
 /// The databases, each behind a port of its own.
 #[derive(Debug)]
 pub(crate) struct DynamoDb {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpConnector, Body>,
     ports: Mutex<BTreeMap<(String, String), u16>>,
 }
 
@@ -63,18 +65,55 @@ impl DynamoDb {
         Ok(port)
     }
 
+    /// Carries out one action of the API. `backups` says whether tables have point-in-time recovery.
+    pub(crate) async fn call(
+        &self,
+        caller: &Caller,
+        action: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        backups: impl Fn() -> bool,
+    ) -> Result<Response<Bytes>, Ec2Error> {
+        // The engine does not implement DescribeContinuousBackups; DescribeTable says whether the table exists.
+        let asks_for_backups = action == "DescribeContinuousBackups";
+        let mut headers = headers.clone();
+        if asks_for_backups {
+            let target = HeaderValue::from_static("DynamoDB_20120810.DescribeTable");
+            headers.insert("x-amz-target", target);
+        }
+        let answer = self
+            .forward(
+                &caller.identity.account,
+                &caller.region,
+                &headers,
+                body.clone(),
+            )
+            .await
+            .map_err(|error| {
+                Ec2Error::new("InternalServerError", error.to_string()).with_status(500)
+            })?;
+        if !asks_for_backups || !answer.status().is_success() {
+            return Ok(answer);
+        }
+        let state = if backups() { "ENABLED" } else { "DISABLED" };
+        let recovery = json!({ "PointInTimeRecoveryStatus": state });
+        Ok(http::json(&json!({ "ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": recovery,
+        } })))
+    }
+
     /// Passes a request on.
-    pub(crate) async fn forward(
+    async fn forward(
         &self,
         account: &str,
         region: &str,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> Result<Response<Body>, DynamoDbError> {
+    ) -> Result<Response<Bytes>, DynamoDbError> {
         let reach = |error: &dyn std::fmt::Display| DynamoDbError::Reach(error.to_string());
         let port = self.port(account, region).await?;
         let mut request = Request::post(format!("http://127.0.0.1:{port}/"));
-        // Who compresses what between us and the engine is our business.
+        // These headers concern the caller's connection, not ours to the engine.
         for (name, value) in headers.iter().filter(|(name, _)| {
             !matches!(
                 name.as_str(),
@@ -84,7 +123,7 @@ impl DynamoDb {
             request = request.header(name, value);
         }
         let request = request
-            .body(Full::new(body))
+            .body(Body::from(body))
             .map_err(|error| reach(&error))?;
         let (parts, body) = self
             .client
@@ -92,22 +131,20 @@ impl DynamoDb {
             .await
             .map_err(|error| reach(&error))?
             .into_parts();
-        let body = body
-            .collect()
+        let body = body::to_bytes(Body::new(body), usize::MAX)
             .await
-            .map_err(|error| reach(&error))?
-            .to_bytes();
-        Ok(Response::from_parts(parts, Full::new(body)))
+            .map_err(|error| reach(&error))?;
+        Ok(Response::from_parts(parts, body))
     }
 
-    /// Makes a table with the keys `pk` and `sk`, both strings, paid per request; one that is there already is left alone.
+    /// Makes a table with the string keys `pk` and `sk`, paid per request; does nothing if it exists.
     pub(crate) async fn create_table(
         &self,
         account: &str,
         region: &str,
         table: &str,
     ) -> Result<(), DynamoDbError> {
-        let request = serde_json::json!({
+        let request = json!({
             "TableName": table, "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [
                 {"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "S"},
@@ -116,19 +153,19 @@ impl DynamoDb {
             "SSESpecification": {"Enabled": true}, "DeletionProtectionEnabled": true,
         });
         self.ask(account, region, "CreateTable", &request).await?;
-        let expiry = serde_json::json!({
+        let expiry = json!({
             "TableName": table, "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": true},
         });
         self.ask(account, region, "UpdateTimeToLive", &expiry).await
     }
 
-    /// Asks for something of ours to be done; what is done already is well.
+    /// Calls the engine for ourselves; accepts that a table exists already.
     async fn ask(
         &self,
         account: &str,
         region: &str,
         action: &str,
-        request: &serde_json::Value,
+        request: &Value,
     ) -> Result<(), DynamoDbError> {
         let target = format!("DynamoDB_20120810.{action}");
         let mut headers = HeaderMap::new();
@@ -150,53 +187,11 @@ impl DynamoDb {
             .forward(account, region, &headers, Bytes::from(request.to_string()))
             .await?;
         let status = answer.status();
-        let Ok(body) = answer.into_body().collect().await.map(|all| all.to_bytes());
-        let text = String::from_utf8_lossy(&body);
+        let text = String::from_utf8_lossy(answer.body());
         if status.is_success() || text.contains("ResourceInUseException") {
             return Ok(());
         }
         let table = &request["TableName"].as_str().unwrap_or_default();
         Err(DynamoDbError::Start(format!("table {table}: {text}")))
     }
-}
-
-/// The same headers for another action.
-pub(crate) fn asking_for(headers: &HeaderMap, action: &str) -> HeaderMap {
-    let mut headers = headers.clone();
-    if let Ok(target) = format!("DynamoDB_20120810.{action}").parse() {
-        headers.insert("x-amz-target", target);
-    }
-    headers
-}
-
-/// `DescribeContinuousBackups`, which the engine does not know, of a table that is there.
-pub(crate) fn backups(enabled: bool) -> Response<Body> {
-    let state = if enabled { "ENABLED" } else { "DISABLED" };
-    let recovery = serde_json::json!({ "PointInTimeRecoveryStatus": state });
-    json_answer(
-        StatusCode::OK,
-        &serde_json::json!({ "ContinuousBackupsDescription": {
-            "ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": recovery,
-        } }),
-    )
-}
-
-/// DynamoDB's error shape (DynamoDB Developer Guide, "Error handling").
-pub(crate) fn refusal(code: &str, message: &str, status: u16) -> Response<Body> {
-    let kind = match code {
-        "AccessDeniedException" | "ThrottlingException" | "UnrecognizedClientException" => {
-            format!("com.amazon.coral.service#{code}")
-        }
-        _ => format!("com.amazonaws.dynamodb.v20120810#{code}"),
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = json_answer(
-        status,
-        &serde_json::json!({ "__type": kind, "message": message }),
-    );
-    response.headers_mut().insert(
-        hyper::header::CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("application/x-amz-json-1.0"),
-    );
-    response
 }

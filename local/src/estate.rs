@@ -1,9 +1,9 @@
-//! What stands around the function, as its control planes show it: the trail, the event rules, the function's settings, the table's backups, AWS's clock. Settable in process and, as the same JSON, at `/_local/estate`.
+//! The resources around the function, as the control planes show them: the trail, the event rules, the function's settings, the table's backups, AWS's clock. They can be set in process and, as the same JSON, at `/_local/estate`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// All of it. The default is an estate as `template.yaml` makes one, but for the queues: none are there unless they are named.
+/// The resources. The default is what `template.yaml` makes, without the queues: those exist only if they are named.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Estate {
@@ -11,11 +11,11 @@ pub struct Estate {
     pub trails: Vec<Trail>,
     /// The rules of the default bus that have the function as their target. Events reach it while one with a pattern is enabled.
     pub rules: Vec<Rule>,
-    /// What Lambda says of the function.
+    /// The function, as Lambda shows it.
     pub function: FunctionState,
     /// Whether tables have point-in-time recovery.
     pub backups: bool,
-    /// By how much the `Date` of every answer is ahead of this machine's clock, in milliseconds.
+    /// How far the `Date` of every answer is ahead of this machine's clock, in milliseconds.
     pub clock_offset_ms: i64,
 }
 
@@ -32,8 +32,8 @@ impl Default for Estate {
 }
 
 impl Estate {
-    /// Whether a call is told to the function at all.
-    pub(crate) fn hands_over(&self) -> bool {
+    /// Whether calls become events for the function.
+    pub(crate) fn delivers_events(&self) -> bool {
         self.trails.iter().any(|trail| trail.logging)
             && self
                 .rules
@@ -48,15 +48,15 @@ impl Estate {
 pub struct Trail {
     /// Its name.
     pub name: String,
-    /// Where it was made; the stack's Region when empty.
+    /// Its home Region; the stack's Region when empty.
     pub home_region: String,
-    /// Whether it is there in every Region.
+    /// Whether it records every Region.
     pub multi_region: bool,
-    /// Whether it is switched on.
+    /// Whether it is logging.
     pub logging: bool,
-    /// `EventSelectors`, as the API writes them; shown only, all events are told whatever they say.
+    /// `EventSelectors`, as the API writes them. They are only shown: all events are recorded.
     pub event_selectors: Value,
-    /// `AdvancedEventSelectors`, likewise; in place of the others when there are any.
+    /// `AdvancedEventSelectors`, only shown as well; if there are any, they replace the others.
     pub advanced_event_selectors: Value,
     /// The error of the latest delivery to the trail's bucket, if there was one.
     pub latest_delivery_error: Option<String>,
@@ -87,9 +87,9 @@ pub struct Rule {
     pub name: String,
     /// Whether it is enabled.
     pub enabled: bool,
-    /// The pattern, of a rule for events; shown, and tested by TestEventPattern.
+    /// The pattern of a rule for events; it is only shown, TestEventPattern can test it.
     pub event_pattern: Option<Value>,
-    /// The expression, of a schedule; shown only.
+    /// The expression of a schedule; it is only shown.
     pub schedule: Option<String>,
     /// The name of the target's dead-letter queue.
     pub dead_letters: Option<String>,
@@ -134,11 +134,11 @@ impl Rule {
     }
 }
 
-/// What Lambda says of the function.
+/// The function, as Lambda shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FunctionState {
-    /// There is none of that name; what is under way goes on.
+    /// The function does not exist; invocations under way go on.
     pub absent: bool,
     /// `State`.
     pub state: String,
@@ -146,9 +146,9 @@ pub struct FunctionState {
     pub last_update: String,
     /// `Runtime`.
     pub runtime: String,
-    /// The only one of `Architectures`.
+    /// The one entry of `Architectures`.
     pub architecture: String,
-    /// Reserved concurrency; 0 refuses synchronous invocations. How many instances there are is the configuration's to say.
+    /// Reserved concurrency; 0 refuses synchronous invocations. The number of instances is `LambdaConfig::concurrency`.
     pub reserved_concurrency: Option<u32>,
     /// The name of the queue behind the on-failure destination; without one there is no configuration for asynchronous invocations.
     pub on_failure: Option<String>,

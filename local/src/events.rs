@@ -1,4 +1,4 @@
-//! EventBridge's PutEvents: takes events for named buses and keeps them to be looked at. No rule reads them.
+//! EventBridge's PutEvents: keeps the events for tests to read. No rule reads them.
 //!
 //! Requests, answers and limits: Amazon EventBridge API Reference, PutEvents.
 
@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cloud::lock;
 use crate::ec2::Ec2Error;
 use crate::ids;
+use crate::lock::lock;
 
 /// Most entries of a call.
 const ENTRIES_MAX: usize = 10;
@@ -17,7 +17,7 @@ const ENTRIES_MAX: usize = 10;
 /// Largest entry (Amazon EventBridge User Guide, "Calculating Amazon EventBridge event entry size").
 const ENTRY_BYTES_MAX: usize = 256 * 1024;
 
-/// An event that somebody put on a bus.
+/// An event that was put on a bus.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PutEvent {
     /// The bus's name or ARN, as it was given.
@@ -30,27 +30,21 @@ pub struct PutEvent {
     pub detail: Value,
 }
 
-/// The events that were put on buses; clones are the same.
+/// The events that were put on buses; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Buses {
     events: Arc<Mutex<Vec<PutEvent>>>,
 }
 
 impl Buses {
-    /// What was put, in order.
+    /// The events, in order.
     #[must_use]
     pub fn events(&self) -> Vec<PutEvent> {
         lock(&self.events).clone()
     }
 
-    /// Carries out one action of the API.
-    pub(crate) fn call(&self, action: &str, request: &Value) -> Result<Value, Ec2Error> {
-        if action != "PutEvents" {
-            return Err(Ec2Error::new(
-                "UnknownOperationException",
-                format!("rulekeeper-local does not imitate events:{action}"),
-            ));
-        }
+    /// Carries out PutEvents.
+    pub(crate) fn put_events(&self, request: &Value) -> Result<Value, Ec2Error> {
         let entries = request["Entries"].as_array().cloned().unwrap_or_default();
         if entries.is_empty() || entries.len() > ENTRIES_MAX {
             let message = format!("Entries must have 1 to {ENTRIES_MAX} members");

@@ -1,4 +1,4 @@
-//! EC2 in process, in rule notation: how tests set groups up and look at them.
+//! EC2 in process, in rule notation: how tests set up groups and read them.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::ec2::{Answer, Ec2Error, Params};
 use crate::identity::{Caller, Identity};
 use crate::ids;
 
-/// EC2 as one principal in one Region. Calls go straight to the state: dials, hooks and journal don't see them; CloudTrail does, unless [`Ec2::quietly`].
+/// EC2 as one principal in one Region. Calls go straight to the state: faults, hooks and the journal don't see them. CloudTrail records them, unless [`Ec2::quietly`].
 ///
 /// Rules are written as `tcp 443 from 10.0.0.0/8`, `udp 5000-5010 from ::/0`, `icmp 8/-1 from sg-…`, `all from pl-…`, `50 from 10.0.0.0/8`; a group of another account as `tcp 80 from 444455556666/sg-…`.
 #[derive(Debug, Clone)]
@@ -17,8 +17,20 @@ pub struct Ec2 {
     quiet: bool,
 }
 
+impl Cloud {
+    /// EC2 in process, as an IAM user of the default account and Region. CloudTrail records the calls; faults and hooks don't apply.
+    #[must_use]
+    pub fn ec2(&self) -> Ec2 {
+        Ec2::new(
+            self.clone(),
+            Identity::user(self.account(), "local"),
+            self.region().to_owned(),
+        )
+    }
+}
+
 impl Ec2 {
-    pub(crate) fn new(cloud: Cloud, identity: Identity, region: String) -> Self {
+    fn new(cloud: Cloud, identity: Identity, region: String) -> Self {
         let user_agent = "rulekeeper-local (in process)".to_owned();
         let host = format!("ec2.{region}.amazonaws.com");
         let caller = Caller {
@@ -35,21 +47,21 @@ impl Ec2 {
         }
     }
 
-    /// The same as another principal, in that principal's account.
+    /// The same client as another principal, in that principal's account.
     #[must_use]
     pub fn acting_as(mut self, identity: Identity) -> Self {
         self.caller.identity = identity;
         self
     }
 
-    /// The same in another Region.
+    /// The same client in another Region.
     #[must_use]
     pub fn in_region(mut self, region: &str) -> Self {
         region.clone_into(&mut self.caller.region);
         self
     }
 
-    /// The same without CloudTrail records.
+    /// The same client without CloudTrail records.
     #[must_use]
     pub fn quietly(mut self) -> Self {
         self.quiet = true;
@@ -138,7 +150,7 @@ impl Ec2 {
     /// Authorizes inbound rules in one call and returns their ids.
     ///
     /// # Errors
-    /// EC2's refusal; nothing is added then.
+    /// EC2's refusal; then nothing is added.
     pub fn authorize(&self, group: &str, rules: &[&str]) -> Result<Vec<String>, Ec2Error> {
         let answer = self.call("AuthorizeSecurityGroupIngress", &permissions(group, rules)?)?;
         Ok(rule_ids(&answer["securityGroupRuleSet"]))
@@ -191,7 +203,7 @@ impl Ec2 {
     /// Revokes inbound rules by their properties, in one call.
     ///
     /// # Errors
-    /// EC2's refusal; nothing is removed then.
+    /// EC2's refusal; then nothing is removed.
     pub fn revoke(&self, group: &str, rules: &[&str]) -> Result<(), Ec2Error> {
         self.call("RevokeSecurityGroupIngress", &permissions(group, rules)?)
             .map(drop)
@@ -200,7 +212,7 @@ impl Ec2 {
     /// Revokes inbound rules by their ids, in one call.
     ///
     /// # Errors
-    /// EC2's refusal; nothing is removed then.
+    /// EC2's refusal; then nothing is removed.
     pub fn revoke_ids(&self, group: &str, ids: &[&str]) -> Result<(), Ec2Error> {
         let mut params = Params::from_pairs([("GroupId", group)]);
         for (number, id) in (1..).zip(ids) {
@@ -209,7 +221,7 @@ impl Ec2 {
         self.call("RevokeSecurityGroupIngress", &params).map(drop)
     }
 
-    /// The group's inbound rules in notation, sorted; what is true now, however stale reads are.
+    /// The group's inbound rules in notation, sorted. Always the current state, even if reads are stale.
     #[must_use]
     pub fn rules(&self, group: &str) -> Vec<String> {
         let mut rules: Vec<_> = self

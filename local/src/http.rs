@@ -1,32 +1,46 @@
-//! HTTP/1.1 on loopback, down to closing a connection without a word.
+//! HTTP/1.1 on loopback: serves axum's routes, and can close a connection without an answer.
 
-use std::future::Future;
-
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{self, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
-/// A whole answer.
-pub(crate) type Body = Full<Bytes>;
-
-/// The connection is to be closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("connection closed without an answer, as dialled")]
+/// Takes the place of an answer: the connection closes without one.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("connection closed without an answer, as the dials ask")]
 pub(crate) struct Hangup;
 
-/// Serves until dropped; connections end with it.
-pub(crate) async fn serve<H, F>(listener: TcpListener, handler: H)
-where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<Response<Body>, Hangup>> + Send + 'static,
-{
+impl IntoResponse for Hangup {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Serves until dropped; then connections end.
+///
+/// `axum::serve` cannot close a connection without an answer; here a [`Hangup`] does.
+pub(crate) async fn serve(listener: TcpListener, routes: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = routes.clone().oneshot(request);
+        async {
+            let Ok(response) = answer.await;
+            match response.extensions().get::<Hangup>() {
+                Some(hangup) => Err(*hangup),
+                None => Ok(response),
+            }
+        }
+    });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -34,9 +48,8 @@ where
                 let Ok((stream, _)) = accepted else { continue };
                 // An error means that the peer is gone already.
                 let _ = stream.set_nodelay(true);
-                let service = service_fn(handler.clone());
+                let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
                 connections.spawn(async move {
-                    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                     if let Err(error) = served.await {
                         tracing::debug!(%error, "connection ended");
                     }
@@ -47,34 +60,15 @@ where
     }
 }
 
-/// The whole body; what could be read of a broken one.
-pub(crate) async fn collect(body: Incoming) -> Bytes {
-    body.collect()
-        .await
-        .map(|all| all.to_bytes())
-        .unwrap_or_default()
+/// A JSON answer with its whole body in memory, so that the journal can read it.
+pub(crate) fn json(value: &Value) -> http::Response<Bytes> {
+    let mut answer = http::Response::new(Bytes::from(value.to_string()));
+    let kind = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
 }
 
-pub(crate) fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-pub(crate) fn json_answer(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    match serde_json::to_vec(value) {
-        Ok(text) => answer(status, "application/json", text),
-        Err(error) => answer(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "text/plain",
-            error.to_string(),
-        ),
-    }
+/// A status by its number; 400 for an invalid number.
+pub(crate) fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::BAD_REQUEST)
 }

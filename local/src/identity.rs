@@ -1,9 +1,9 @@
-//! Who calls: the `userIdentity` of CloudTrail records (CloudTrail User Guide, "CloudTrail userIdentity element") and the account behind an access key.
+//! Callers: the `userIdentity` of CloudTrail records (CloudTrail User Guide, "CloudTrail userIdentity element") and the account behind an access key.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ids;
+use crate::{ids, times};
 
 /// A principal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Identity {
     pub arn: String,
     /// `userIdentity` as CloudTrail shows it, without the access key.
     pub user_identity: Value,
-    /// Where the call seems to come from: an address or a service's name.
+    /// The source of the call in records: an address or a service's name.
     pub source_ip: Option<String>,
     /// Replaces the `User-Agent` of the request in records, as AWS does when a service calls.
     pub user_agent: Option<String>,
@@ -43,7 +43,7 @@ impl Identity {
                     "type": "Role", "principalId": principal, "arn": format!("arn:aws:iam::{account}:role/{role}"),
                     "accountId": account, "userName": role,
                 },
-                "attributes": { "creationDate": crate::trail::to_the_second(), "mfaAuthenticated": "false" },
+                "attributes": { "creationDate": times::to_the_second(), "mfaAuthenticated": "false" },
             },
         });
         Self::raw(account, &arn, user)
@@ -51,7 +51,7 @@ impl Identity {
 
     /// A Kubernetes service account on EKS: a role session with web identity federation, whose `attributes` are an object.
     ///
-    /// The shape is that of published EKS records (AWS Marketplace documentation).
+    /// Published EKS records have this shape (AWS Marketplace documentation).
     #[must_use]
     pub fn eks_service_account(
         account: &str,
@@ -74,7 +74,7 @@ impl Identity {
         Self::raw(account, &arn, user)
     }
 
-    /// An AWS service acting for itself: little but `invokedBy`.
+    /// An AWS service that acts for itself: hardly more than `invokedBy`.
     #[must_use]
     pub fn service(account: &str, name: &str) -> Self {
         let mut identity = Self::raw(
@@ -112,7 +112,7 @@ impl Identity {
 /// What the admin API takes at `PUT /_local/identities/ACCESS_KEY`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type")]
-pub(crate) enum Described {
+pub(crate) enum NewIdentity {
     #[serde(rename = "IAMUser")]
     User {
         account: String,
@@ -146,33 +146,33 @@ pub(crate) enum Described {
     },
 }
 
-impl From<Described> for Identity {
-    fn from(described: Described) -> Self {
+impl From<NewIdentity> for Identity {
+    fn from(new: NewIdentity) -> Self {
         let with = |identity: Self, service: Option<String>| match service {
             Some(service) => identity.invoked_by(&service),
             None => identity,
         };
-        match described {
-            Described::User {
+        match new {
+            NewIdentity::User {
                 account,
                 name,
                 invoked_by,
             } => with(Self::user(&account, &name), invoked_by),
-            Described::AssumedRole {
+            NewIdentity::AssumedRole {
                 account,
                 role,
                 session,
                 invoked_by,
             } => with(Self::assumed_role(&account, &role, &session), invoked_by),
-            Described::EksServiceAccount {
+            NewIdentity::EksServiceAccount {
                 account,
                 role,
                 session,
                 provider,
             } => Self::eks_service_account(&account, &role, &session, &provider),
-            Described::Root { account } => Self::root(&account),
-            Described::Service { account, name } => Self::service(&account, &name),
-            Described::Raw {
+            NewIdentity::Root { account } => Self::root(&account),
+            NewIdentity::Service { account, name } => Self::service(&account, &name),
+            NewIdentity::Raw {
                 account,
                 arn,
                 user_identity,
@@ -181,10 +181,10 @@ impl From<Described> for Identity {
     }
 }
 
-/// A call's origin, out of its headers.
+/// The origin of a call, from its headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Who.
+    /// The principal.
     pub(crate) identity: Identity,
     /// The access key id, empty if the call is not signed.
     pub(crate) access_key: String,

@@ -1,8 +1,8 @@
-//! The call journal: every API call that came in, in order.
+//! The call journal: every API call, in the order of arrival.
 
 use serde::Serialize;
 
-use crate::ids;
+use crate::times;
 
 /// One API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -11,7 +11,7 @@ pub struct Call {
     pub sequence: u64,
     /// Arrival, in milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// `ec2`, `sts` or `dynamodb`.
+    /// `ec2`, `sts`, `dynamodb`, `sqs`, `events`, `cloudtrail` or `lambda`.
     pub service: String,
     /// The action or operation.
     pub action: String,
@@ -29,7 +29,7 @@ pub struct Call {
     pub outcome: Option<String>,
     /// The HTTP status of the answer, if there was one.
     pub status: Option<u16>,
-    /// How long it took, in microseconds; 0 while it runs.
+    /// Its duration, in microseconds; 0 while it runs.
     pub took_us: u64,
 }
 
@@ -45,12 +45,12 @@ impl Journal {
     pub(crate) fn open(&mut self, mut call: Call) -> u64 {
         self.next += 1;
         call.sequence = self.next;
-        call.time_ms = ids::epoch_ms();
+        call.time_ms = times::epoch_ms();
         self.calls.push(call);
         self.next
     }
 
-    /// Notes how a call ended; calls cleared in the meantime stay cleared.
+    /// Notes how a call ended, unless the journal was cleared in the meantime.
     pub(crate) fn close(
         &mut self,
         sequence: u64,

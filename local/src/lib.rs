@@ -1,8 +1,8 @@
 //! The cloud on loopback: EC2's security groups, CloudTrail, EventBridge, Lambda, DynamoDB and STS, over real HTTP, for rulekeeper's tests and demo.
 //!
-//! The real function and the real AWS SDKs talk to it.
-//! It shares no code with the rest of the project, so that the function and its stand-in cannot agree on the same mistake.
-//! What it does not imitate it refuses loudly, with an error that names `rulekeeper-local`.
+//! The real function and the real AWS SDKs call it.
+//! It shares no code with the rest of the project, so that a mistake in one is not repeated in the other.
+//! It refuses what it does not imitate, with an error that names `rulekeeper-local`.
 //!
 //! # In a test
 //!
@@ -26,22 +26,43 @@
 //! # }
 //! ```
 //!
-//! The stack has threads of its own: plain `#[test]`s and asynchronous ones can use it alike.
+//! The stack has threads of its own, so both plain and asynchronous tests can use it.
 //!
 //! # Map
 //!
+//! From the bottom to the top: a module imports only modules listed above it. A test checks this.
+//!
 //! | module | is |
 //! | --- | --- |
+//! | `lock` | locks that outlive a panic |
+//! | `times` | times as the services write them |
+//! | `ids` | identifiers in AWS's shapes |
+//! | `xml` | answers as XML |
+//! | `http` | the HTTP server, which can also close a connection without an answer |
+//! | `estate` | the resources around the function: trails, rules, its settings, AWS's clock |
+//! | `pattern` | event patterns |
+//! | `dials` | delays, errors and stale reads to imitate |
+//! | `journal` | the calls that came in |
+//! | `identity` | callers |
+//! | `ec2` | EC2's state and actions, as pure functions |
+//! | `trail` | CloudTrail's records |
+//! | `lambda` | the function: its instances, its queue, the Runtime API |
+//! | `bridge` | EventBridge's deliveries to the function |
+//! | `cloud` | the cloud for tests: dials, hooks, journal, trail |
+//! | `handle` | EC2 in process, in rule notation |
+//! | `sts` | roles and callers |
+//! | `sqs` | queues that feed the function |
+//! | `events` | events put on buses |
+//! | `dynamodb` | the embedded DynamoDB |
+//! | `services` | the services behind the endpoint |
+//! | `call` | the steps of every call: journal, latency, hooks, dials |
+//! | `control` | the control planes of EventBridge and CloudTrail |
+//! | `query` | the protocol of EC2 and STS |
+//! | `json` | the protocol of DynamoDB, SQS, EventBridge and CloudTrail |
+//! | `lambda_api` | Lambda's API |
+//! | `admin` | the routes under `/_local/` |
+//! | `api` | the endpoint: finds the service of a request |
 //! | `stack` | ports, threads, shutdown |
-//! | `http`, `api` | the endpoint: which service, which dials, the journal |
-//! | `admin` | `/_local/` and `aws lambda invoke` |
-//! | `cloud`, `handle` | what a test holds: dials, hooks, journal, trail; EC2 in rule notation |
-//! | `dials`, `journal`, `identity` | how it misbehaves, what was called, by whom |
-//! | `estate`, `control`, `pattern` | what stands around the function, and what the control planes of CloudTrail, EventBridge, Lambda and DynamoDB say of it; event patterns |
-//! | `ec2` | the state and the actions, pure functions |
-//! | `trail`, `bridge`, `lambda` | CloudTrail's records, EventBridge's deliveries, the function |
-//! | `sqs`, `events` | queues that feed the function, and events put on buses |
-//! | `sts`, `dynamodb` | the two small ones |
 //!
 //! # The admin API
 //!
@@ -54,23 +75,23 @@
 //! | `POST faults` | add one [`Fault`] |
 //! | `GET`, `PUT`, `PATCH`, `DELETE estate` | [`Estate`]: show, replace, change the members given, reset |
 //! | `GET`, `DELETE calls` | the journal: show (`?action=NAME` for one), clear |
-//! | `GET trail`, `POST trail` | CloudTrail's records; put a made-up one on its way |
-//! | `PUT identities/ACCESS_KEY` | who an access key belongs to: `{"type": "AssumedRole", "account", "role", "session", "invoked_by"?}`, `IAMUser` (`account`, `name`), `EksServiceAccount` (`account`, `role`, `session`, `provider`), `Root`, `AWSService` (`account`, `name`), `Raw` (`account`, `arn`, `user_identity`) |
+//! | `GET trail`, `POST trail` | CloudTrail's records; add one and send it to EventBridge |
+//! | `PUT identities/ACCESS_KEY` | assign an access key to a principal: `{"type": "AssumedRole", "account", "role", "session", "invoked_by"?}`, `IAMUser` (`account`, `name`), `EksServiceAccount` (`account`, `role`, `session`, `provider`), `Root`, `AWSService` (`account`, `name`), `Raw` (`account`, `arn`, `user_identity`) |
 //! | `POST peerings` | `{"vpcs": ["vpc-…", "vpc-…"]}`: an active peering |
-//! | `GET`, `PUT`, `PATCH bridge` | [`Delivery`] |
-//! | `GET bridge/log`, `GET bridge/held`, `POST bridge/release` | fates of events; held ones; send them (`{"order": [1, 0]}`, or all) |
+//! | `GET`, `PUT`, `PATCH`, `DELETE bridge` | [`Delivery`]: show, replace, change the members given, reset |
+//! | `GET bridge/log`, `GET bridge/held`, `POST bridge/release` | how each event ended; held events; send them (`{"order": [1, 0]}`, or all) |
 //! | `POST schedule` | send a scheduled event |
-//! | `GET lambda` | load, attempts, dead letters |
+//! | `GET lambda` | load, attempts, events that were given up |
 //! | `GET queues/NAME` | the bodies of a queue's messages, hidden ones included |
-//! | `GET events` | what was put on buses |
+//! | `GET events` | the events that were put on buses |
 //! | `GET lambda/logs` | output (`?request_id=…` for one invocation) |
-//! | `DELETE lambda` | forget attempts, dead letters and output |
+//! | `DELETE lambda` | forget attempts, given-up events and output |
 //! | `POST lambda/kill` | kill all instances |
 //! | `POST lambda/wait-idle` | wait (`?timeout_ms=10000`): 200, or 408 with the load |
 //!
 //! # What it imitates, and from where
 //!
-//! *Inferred* means that nobody states it and that it follows from the rest.
+//! *Inferred* means that no source states it and that it follows from the others.
 //!
 //! | behaviour | source |
 //! | --- | --- |
@@ -82,7 +103,7 @@
 //! | `-1` and other numbers ignore ports | EC2 API Reference, `IpPermission` |
 //! | how `-1` reads back in each describe | moto's tests verified against AWS; published CloudTrail records; the same for other numbers is inferred |
 //! | ports needed for tcp and udp, and that message | moto's tests verified against AWS; the same for icmp is inferred |
-//! | messages for ports out of range or reversed, malformed CIDRs, unknown protocols | from memory of reports; the code `InvalidParameterValue` is what matters |
+//! | messages for ports out of range or reversed, malformed CIDRs, unknown protocols | from memory of reports; only the code `InvalidParameterValue` matters |
 //! | ICMP type and code; icmpv6 without them means all | EC2 API Reference, `IpPermission` |
 //! | authorize and revoke are all-or-nothing | documented for revoke outside a default VPC; inferred for authorize |
 //! | `InvalidPermission.Duplicate` and its message | `galaxyproject/cloudlaunch` #56, `lucidsoftware/cumulus` #101; the wording for ICMP is inferred |
@@ -96,7 +117,7 @@
 //! | a self-reference reads back with its owner | moto's tests verified against AWS |
 //! | revoke in a default VPC: `unknownIpPermissionSet`; elsewhere `InvalidPermission.NotFound` | EC2 API Reference, RevokeSecurityGroupIngress; the message from `invictus-ir/aws_dataset` |
 //! | `revokedSecurityGroupRuleSet`: flat, no account, no tags | EC2 API Reference, `RevokedSecurityGroupRule` |
-//! | descriptions: 255 characters, which letters | EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId` |
+//! | descriptions: 255 characters, and the set of characters | EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId` |
 //! | new ids and no old tags after a re-authorize | inferred |
 //! | modify keeps the id; kinds of source don't change; its messages | moto's tests verified against AWS |
 //! | tags: 50, 128 and 256 characters, `aws:` reserved | EC2 User Guide, "Tag your resources"; messages inferred |
@@ -118,9 +139,9 @@
 //! | ModifySecurityGroupRules in PascalCase with `tag` | cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`; a list for several is inferred |
 //! | failed calls: prefixed `errorCode`, null `responseElements` | published records; that throttling is `Client.` from the EC2 error page |
 //! | EventBridge envelope, best effort, repeats, no order, 256 KB | EventBridge User Guide and Events Reference; CloudTrail User Guide; published events |
-//! | two retries after one and two minutes, event age, dead letters | Lambda Developer Guide, asynchronous invocation |
+//! | two retries after one and two minutes, event age, failure destinations | Lambda Developer Guide, asynchronous invocation |
 //! | Runtime API, environment, timeouts, exit errors | Lambda Developer Guide, "Using the Lambda runtime API", "Defined runtime environment variables" |
-//! | queues: delays, hiding, dead letters, limits, errors | Amazon SQS API Reference and Developer Guide |
+//! | queues: delays, hiding, dead-letter queues, limits, errors | Amazon SQS API Reference and Developer Guide |
 //! | batches to the function, `batchItemFailures`, one poller for each concurrent invocation | Lambda Developer Guide, "Using Lambda with Amazon SQS" |
 //! | PutEvents: limits, entries that fail by themselves | Amazon EventBridge API Reference |
 //! | AssumeRole, GetCallerIdentity | AWS STS API Reference |
@@ -136,24 +157,25 @@
 //!
 //! # What it does not do
 //!
-//! - No other action, filter or parameter than those in the code; each is refused by name.
-//! - Signatures are not verified; any access key is good. A key that nobody registered is an IAM user of the default account.
-//! - No IAM policies: `denied` in [`Dials`] stands in for them. Any role may be assumed.
-//! - Several rules of one call share no transaction id; two calls never overlap: each works on the state at one instant.
+//! - Other actions, filters and parameters than those in the code are refused by name.
+//! - Signatures are not verified; every access key is accepted. An unregistered key is an IAM user of the default account.
+//! - There are no IAM policies; use `denied` in [`Dials`]. Any role can be assumed.
+//! - Several rules of one call share no transaction id; calls never overlap: each works on the state at one instant.
 //! - Peering connections are always active; no transit gateways, no VPC associations, no sharing.
 //! - Prefix list changes are complete at once. AWS's lists are empty; only their weight counts.
-//! - A fault that hides a success is recorded by CloudTrail as the caller saw it: the error; a call whose answer got lost on the way is recorded as it was.
-//! - CloudTrail covers EC2 writes only; one bus, one rule, one function, whichever account and Region the event is from.
-//! - EventBridge's own retries and dead-letter queue are not there: delivery to the queue always works, unless it is dialled to get lost.
-//! - Queues are standard ones, made in process or by `--sweep-queue`; no FIFO, no message attributes, no MD5 sums, no long polling, no recursive loop detection. A poller waits for an instance where AWS would hide the message again.
-//! - What PutEvents brings is kept and goes to no rule.
-//! - Synchronous invocations wait for an instance where AWS would answer `TooManyRequestsException`. Memory is not limited, nothing is frozen between invocations.
-//! - Of CloudTrail, EventBridge and Lambda the control planes can be read and not changed: the [`Estate`] is set. Selectors, schedules and reserved concurrency are shown; of them only a concurrency of 0 has an effect, on synchronous invocations.
-//! - DynamoDB: no streams to Lambda, no backups but for saying whether there are any; tables of different accounts and Regions are different databases.
+//! - If a fault hides a success, CloudTrail records the error that the caller saw. A call whose answer was lost is recorded with its result.
+//! - CloudTrail records EC2 writes only. There is one bus, one rule and one function for events of all accounts and Regions.
+//! - EventBridge has no retries and no dead-letter queue: delivery to the function's queue always works, unless [`Delivery`] loses the event.
+//! - Queues are standard queues, made in process or by `--sweep-queue`; no FIFO, no message attributes, no MD5 sums, no long polling, no recursive loop detection. If no instance is free, a poller waits; AWS would hide the message again.
+//! - Events of PutEvents are kept; no rule gets them.
+//! - If no instance is free, a synchronous invocation waits; AWS would answer `TooManyRequestsException`. Memory is not limited, and instances are not frozen between invocations.
+//! - The control planes of CloudTrail, EventBridge and Lambda are read only; set the [`Estate`] to change them. Selectors, schedules and reserved concurrency are only shown, but a reserved concurrency of 0 refuses synchronous invocations.
+//! - DynamoDB: no streams to Lambda, and no backups, only the answer whether they are on. Each account and Region has a database of its own.
 
 mod admin;
 mod api;
 mod bridge;
+mod call;
 mod cloud;
 mod control;
 mod dials;
@@ -166,11 +188,17 @@ mod http;
 mod identity;
 mod ids;
 mod journal;
+mod json;
 mod lambda;
+mod lambda_api;
+mod lock;
 mod pattern;
+mod query;
+mod services;
 mod sqs;
 mod stack;
 mod sts;
+mod times;
 mod trail;
 mod xml;
 

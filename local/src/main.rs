@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
 use rulekeeper_local::{
     Delivery, EventSource, LambdaConfig, LogSink, QueueConfig, Stack, StackConfig,
 };
@@ -56,10 +57,10 @@ struct Serve {
     /// Use this DynamoDB instead of the embedded one; a table is not made there.
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
-    /// From an API call to the function's queue.
+    /// Time from an API call to the function's queue.
     #[arg(long, default_value = "2s", value_parser = duration)]
     delay: Duration,
-    /// At most so much on top of the delay.
+    /// Most random extra delay.
     #[arg(long, default_value = "0s", value_parser = duration)]
     jitter: Duration,
     /// Longest run of one invocation.
@@ -68,12 +69,12 @@ struct Serve {
     /// Most instances at once.
     #[arg(long, default_value_t = 10)]
     concurrency: usize,
-    /// Waits before new tries of a failed event, separated by commas; "none" for no new tries.
+    /// Waits before the retries of a failed event, separated by commas; "none" for no retries.
     #[arg(long, default_value = "60s,120s", value_parser = waits)]
     retry_waits: Waits,
 }
 
-/// Waits before new tries.
+/// Waits before retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Waits(Vec<Duration>);
 
@@ -100,19 +101,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// `250ms`, `2s`, `1.5s`, `1m`.
+/// A duration as jiff reads it, such as `250ms`, `2s`, `1.5s` or `1m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err("a number and ms, s or m are needed, such as 250ms".to_owned()),
-    };
-    let number: f64 = digits
+    let duration: SignedDuration = text
         .parse()
-        .map_err(|_| format!("'{digits}' is no number"))?;
-    Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
+        .map_err(|_| "a number and ms, s or m are needed, such as 250ms".to_owned())?;
+    Duration::try_from(duration).map_err(|error| error.to_string())
 }
 
 fn main() -> ExitCode {
@@ -220,23 +214,23 @@ fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A queue for the parts of sweeps with its dead letters, as the template has them.
+/// The queue for the parts of sweeps and its dead-letter queue, as in the template.
 fn sweep_queues(name: &str) -> Vec<QueueConfig> {
-    let letters = format!("{name}-dead-letters");
+    let dead_letter_queue = format!("{name}-dead-letters");
     let source = EventSource {
         batch_size: 1,
         concurrency: 2,
     };
     let parts = QueueConfig {
         visibility_timeout: Duration::from_secs(180),
-        redrive: Some((3, letters.clone())),
+        redrive: Some((3, dead_letter_queue.clone())),
         event_source: Some(source),
         ..QueueConfig::named(name)
     };
-    vec![QueueConfig::named(letters), parts]
+    vec![QueueConfig::named(dead_letter_queue), parts]
 }
 
-/// Ctrl-C, or a polite request to end.
+/// Waits for Ctrl-C or SIGTERM.
 async fn stopped() -> std::io::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {

@@ -1,8 +1,8 @@
-//! EventBridge's patterns, as far as ours go (EventBridge User Guide, "Creating Amazon EventBridge event patterns"): values to equal, `exists`, `$or`, any depth. Everything else is refused by name.
+//! EventBridge's patterns, as far as ours need them (EventBridge User Guide, "Creating Amazon EventBridge event patterns"): equal values, `exists`, `$or`, at any depth. Other operators are refused by name.
 
 use serde_json::{Map, Value};
 
-/// Whether an event matches; or what of the pattern is not understood.
+/// Whether an event matches; the error says which part of the pattern is not understood.
 pub(crate) fn matches(pattern: &Value, event: &Value) -> Result<bool, String> {
     let Value::Object(fields) = pattern else {
         return Err("Event pattern is not valid. Reason: Filter is not an object".to_owned());
@@ -13,7 +13,7 @@ pub(crate) fn matches(pattern: &Value, event: &Value) -> Result<bool, String> {
 fn object(fields: &Map<String, Value>, event: &Value) -> Result<bool, String> {
     let mut all = true;
     for (name, wanted) in fields {
-        // Every part is looked at, so that one that is not understood is refused whatever the event.
+        // Checks every part even after a mismatch, so that an unknown operator is always refused.
         all &= match (name.as_str(), wanted) {
             ("$or", Value::Array(branches)) => any_branch(branches, event)?,
             (_, Value::Object(deeper)) => object(deeper, &event[name])?,
@@ -36,7 +36,7 @@ fn any_branch(branches: &[Value], event: &Value) -> Result<bool, String> {
     Ok(any)
 }
 
-/// One of the values has to be met. A field that holds a list meets it with any of its entries.
+/// One of the values must match. A field that holds a list matches with any of its entries.
 fn any_value(values: &[Value], there: Option<&Value>) -> Result<bool, String> {
     let mut any = false;
     for wanted in values {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_templates_pattern_lets_drops_through_and_refused_authorizes() {
-        let pattern = crate::Rule::ingress_dropped()
+        let pattern = crate::estate::Rule::ingress_dropped()
             .event_pattern
             .expect("it has one");
         let event = |name: &str, code: Option<&str>| {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_imitated_is_refused_by_name_whatever_the_event() {
+    fn unknown_operators_are_refused_by_name_for_every_event() {
         let refused = matches(&json!({"a": ["x"], "b": [{"prefix": "y"}]}), &json!({}));
         assert!(
             refused.is_err_and(|why| why.contains("rulekeeper-local") && why.contains("prefix"))

@@ -1,19 +1,18 @@
-//! SQS: standard queues, over the JSON protocol, and the event source mapping that brings their messages to the function.
+//! SQS: standard queues, over the JSON protocol, and the event source mapping that delivers their messages to the function.
 //!
-//! Requests, answers and limits: Amazon SQS API Reference. What becomes of a batch: Lambda Developer Guide, "Using Lambda with Amazon SQS".
+//! Requests, answers and limits: Amazon SQS API Reference. Handling of a batch: Lambda Developer Guide, "Using Lambda with Amazon SQS".
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::cloud::lock;
 use crate::ec2::Ec2Error;
-use crate::ids;
 use crate::lambda::{Lambda, UnderWay};
+use crate::lock::lock;
+use crate::{ids, times};
 
 /// Most entries of a batch (Amazon SQS API Reference, SendMessageBatch).
 const BATCH_ENTRIES_MAX: usize = 10;
@@ -26,16 +25,16 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 pub struct QueueConfig {
     /// Its name.
     pub name: String,
-    /// For how long a received message is hidden.
+    /// How long a received message is hidden.
     pub visibility_timeout: Duration,
-    /// After so many receives a message goes to the queue of that name.
+    /// The redrive policy: most receives of a message, and the name of its dead-letter queue.
     pub redrive: Option<(u32, String)>,
-    /// Brings its messages to the function.
+    /// Delivers its messages to the function.
     pub event_source: Option<EventSource>,
 }
 
 impl QueueConfig {
-    /// A queue with AWS's defaults, which nobody reads.
+    /// A queue with AWS's defaults and without an event source mapping.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -49,7 +48,7 @@ impl QueueConfig {
 /// An event source mapping with `ReportBatchItemFailures`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventSource {
-    /// Most messages of an invocation.
+    /// Most messages in an invocation.
     pub batch_size: usize,
     /// Most invocations at once.
     pub concurrency: usize,
@@ -64,10 +63,6 @@ pub struct Queues {
 #[derive(Debug)]
 struct Inner {
     lambda: Lambda,
-    runtime: Handle,
-    account: String,
-    region: String,
-    endpoint: Mutex<String>,
     queues: Mutex<BTreeMap<String, Queue>>,
     changed: watch::Sender<()>,
 }
@@ -86,7 +81,7 @@ struct Message {
     visible_at: Instant,
     receives: u32,
     receipt: String,
-    /// What waits for the function keeps the stack from being idle.
+    /// While a message waits for the function, the stack is not idle.
     _under_way: Option<UnderWay>,
 }
 
@@ -101,26 +96,17 @@ struct Received {
 }
 
 impl Queues {
-    pub(crate) fn new(lambda: Lambda, runtime: Handle, account: String, region: String) -> Self {
+    pub(crate) fn new(lambda: Lambda) -> Self {
         Self {
             inner: Arc::new(Inner {
                 lambda,
-                runtime,
-                account,
-                region,
-                endpoint: Mutex::default(),
                 queues: Mutex::default(),
                 changed: watch::Sender::new(()),
             }),
         }
     }
 
-    /// Where the queues' URLs begin.
-    pub(crate) fn at(&self, endpoint: &str) {
-        endpoint.clone_into(&mut lock(&self.inner.endpoint));
-    }
-
-    /// Makes a queue; one that is there already is left alone.
+    /// Makes a queue; does nothing if it exists.
     pub fn create(&self, config: QueueConfig) {
         let source = config
             .event_source
@@ -138,7 +124,8 @@ impl Queues {
                 let queues = self.clone();
                 let name = name.clone();
                 self.inner
-                    .runtime
+                    .lambda
+                    .runtime()
                     .spawn(async move { queues.poll(&name, source.batch_size).await });
             }
         }
@@ -147,17 +134,15 @@ impl Queues {
     /// The URL of a queue.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
-        let endpoint = lock(&self.inner.endpoint);
-        format!("{endpoint}/{}/{name}", self.inner.account)
+        let lambda = &self.inner.lambda;
+        format!("{}/{}/{name}", lambda.endpoint(), lambda.account())
     }
 
     /// The ARN of a queue.
     #[must_use]
     pub fn arn(&self, name: &str) -> String {
-        let Inner {
-            account, region, ..
-        } = &*self.inner;
-        format!("arn:aws:sqs:{region}:{account}:{name}")
+        let lambda = &self.inner.lambda;
+        ids::queue_arn(name, lambda.account(), lambda.region())
     }
 
     /// The bodies of the messages in a queue, hidden ones included.
@@ -176,7 +161,7 @@ impl Queues {
         let message = Message {
             id: ids::uuid(),
             body: body.into(),
-            sent_ms: ids::epoch_ms(),
+            sent_ms: times::epoch_ms(),
             visible_at: Instant::now() + delay,
             receives: 0,
             receipt: String::new(),
@@ -192,7 +177,7 @@ impl Queues {
         Some(id)
     }
 
-    /// Hides and returns up to so many messages. What was received too often moves to the dead letters instead.
+    /// Hides and returns up to `most` messages. Messages received too often move to the dead-letter queue instead.
     fn receive(&self, name: &str, most: usize) -> Vec<Received> {
         let now = Instant::now();
         let mut dead = Vec::new();
@@ -210,10 +195,10 @@ impl Queues {
                 if message.visible_at > now || received.len() == most {
                     return true;
                 }
-                if let Some((receives_max, letters)) = &redrive
+                if let Some((receives_max, dead_letter_queue)) = &redrive
                     && message.receives >= *receives_max
                 {
-                    dead.push((letters.clone(), message.body.clone()));
+                    dead.push((dead_letter_queue.clone(), message.body.clone()));
                     return false;
                 }
                 message.receives += 1;
@@ -229,8 +214,8 @@ impl Queues {
                 true
             });
         }
-        for (letters, body) in dead {
-            self.send(&letters, body, Duration::ZERO);
+        for (dead_letter_queue, body) in dead {
+            self.send(&dead_letter_queue, body, Duration::ZERO);
         }
         received
     }
@@ -241,7 +226,7 @@ impl Queues {
         }
     }
 
-    /// One of the pollers of an event source mapping, for as long as the stack lives.
+    /// A poller of an event source mapping; runs as long as the stack.
     async fn poll(&self, name: &str, batch_size: usize) {
         let mut changed = self.inner.changed.subscribe();
         loop {
@@ -262,12 +247,12 @@ impl Queues {
                 }
                 continue;
             }
-            self.bring(name, batch).await;
+            self.deliver(name, batch).await;
         }
     }
 
-    /// Hands a batch to the function, and deletes what it does not report as failed.
-    async fn bring(&self, name: &str, batch: Vec<Received>) {
+    /// Invokes the function with a batch, and deletes the messages that it does not report as failed.
+    async fn deliver(&self, name: &str, batch: Vec<Received>) {
         let records: Vec<Value> = batch
             .iter()
             .map(|message| self.record(name, message))
@@ -286,7 +271,7 @@ impl Queues {
             .flatten()
             .filter_map(|failure| failure["itemIdentifier"].as_str())
             .collect();
-        // An identifier that is none of the batch's makes the whole batch a failure.
+        // An identifier that is not in the batch fails the whole batch.
         if failed
             .iter()
             .any(|id| batch.iter().all(|message| message.id != *id))
@@ -310,7 +295,7 @@ impl Queues {
                 "ApproximateFirstReceiveTimestamp": message.sent_ms.to_string(),
             },
             "messageAttributes": {}, "eventSource": "aws:sqs", "eventSourceARN": self.arn(name),
-            "awsRegion": self.inner.region,
+            "awsRegion": self.inner.lambda.region(),
         })
     }
 
@@ -371,8 +356,8 @@ impl Queues {
             "ApproximateNumberOfMessagesDelayed": delayed.to_string(),
             "VisibilityTimeout": queue.config.visibility_timeout.as_secs().to_string(),
         });
-        if let Some((receives_max, letters)) = &queue.config.redrive {
-            let policy = json!({ "deadLetterTargetArn": self.arn(letters), "maxReceiveCount": receives_max });
+        if let Some((receives_max, dead_letter_queue)) = &queue.config.redrive {
+            let policy = json!({ "deadLetterTargetArn": self.arn(dead_letter_queue), "maxReceiveCount": receives_max });
             attributes["RedrivePolicy"] = policy.to_string().into();
         }
         Ok(json!({ "Attributes": attributes }))
@@ -433,7 +418,7 @@ impl Queues {
         Ok(json!({ "Successful": sent, "Failed": failed }))
     }
 
-    /// The queue of a request's URL.
+    /// The name of the queue in a request's URL.
     fn named<'a>(&self, request: &'a Value) -> Result<&'a str, Ec2Error> {
         let url = text(request, "QueueUrl")?;
         let name = url.rsplit('/').next().unwrap_or(url);

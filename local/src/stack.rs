@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::api::Api;
+use crate::api;
 use crate::bridge::{Bridge, Delivery};
 use crate::cloud::Cloud;
 use crate::dynamodb::DynamoDb;
 use crate::events::Buses;
 use crate::http;
 use crate::identity::Identity;
-use crate::lambda::{Lambda, LambdaConfig, process_access_key, runtime_api};
+use crate::lambda::{EXTERNAL, FUNCTION_ACCESS_KEY, Lambda, LambdaConfig, runtime_api};
+use crate::services::Services;
 use crate::sqs::{QueueConfig, Queues};
 
 /// What to start.
@@ -31,11 +32,11 @@ pub struct StackConfig {
     pub table: Option<String>,
     /// The function.
     pub lambda: LambdaConfig,
-    /// How events travel to it.
+    /// How events are delivered to it.
     pub delivery: Delivery,
     /// SQS queues to make.
     pub queues: Vec<QueueConfig>,
-    /// Name of the function's role, as its own calls show in CloudTrail.
+    /// Name of the function's role, as CloudTrail records it.
     pub function_role: String,
 }
 
@@ -58,12 +59,12 @@ impl Default for StackConfig {
 /// The stack couldn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port is taken, or loopback is not to be had.
+    /// A port is taken, or loopback is not available.
     #[error("cannot listen on 127.0.0.1:{port}")]
     Listen {
         /// The port asked for.
         port: u16,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
@@ -75,7 +76,7 @@ pub enum StartError {
     Table(String),
 }
 
-/// The cloud on loopback. It lives on threads of its own, so that blocking tests and asynchronous ones can use it alike; dropping it ends it and every process it started.
+/// The cloud on loopback. It has threads of its own, so both blocking and asynchronous tests can use it. Dropping it stops it and every process it started.
 #[derive(Debug)]
 pub struct Stack {
     cloud: Cloud,
@@ -105,7 +106,7 @@ impl Stack {
                 Ok(stack)
             }
             Err(error) => {
-                // Merely dropping a runtime is not allowed in asynchronous code, where we may have been called.
+                // Dropping a runtime panics in asynchronous code, and the caller may be asynchronous.
                 runtime.shutdown_background();
                 Err(error)
             }
@@ -124,28 +125,17 @@ impl Stack {
             handle.clone(),
             account.clone(),
             region.clone(),
+            format!("http://{endpoint}"),
         );
-        lambda.at(&format!("http://{endpoint}"));
-        let bridge = Bridge::new(
-            lambda.clone(),
-            handle.clone(),
-            account.clone(),
-            region.clone(),
-        );
+        let bridge = Bridge::new(lambda.clone());
         bridge.set_delivery(config.delivery);
         let cloud = Cloud::new(account.clone(), region.clone(), bridge);
         cloud.register(
-            process_access_key(),
+            FUNCTION_ACCESS_KEY,
             Identity::assumed_role(&account, &config.function_role, &name),
         );
 
-        let queues = Queues::new(
-            lambda.clone(),
-            handle.clone(),
-            account.clone(),
-            region.clone(),
-        );
-        queues.at(&format!("http://{endpoint}"));
+        let queues = Queues::new(lambda.clone());
         for queue in config.queues {
             queues.create(queue);
         }
@@ -157,7 +147,7 @@ impl Stack {
             let dynamodb = Arc::clone(&dynamodb);
             handle.spawn(async move {
                 let result = dynamodb.create_table(&account, &region, &table).await;
-                // An error means that `start` gave up waiting.
+                // An error means that `start` no longer waits.
                 let _ = made.send(result.map_err(|error| error.to_string()));
             });
             match ready.recv_timeout(Duration::from_secs(10)) {
@@ -171,21 +161,16 @@ impl Stack {
             }
         }
 
-        let api = Api {
+        let services = Services {
             cloud: cloud.clone(),
             lambda: lambda.clone(),
             dynamodb,
             queues: queues.clone(),
             buses: buses.clone(),
         };
-        handle.spawn(http::serve(endpoint_listener, move |request| {
-            api.clone().handle(request)
-        }));
-        let external = lambda.clone();
-        handle.spawn(http::serve(runtime_listener, move |request| {
-            let lambda = external.clone();
-            async move { Ok(runtime_api::answer(&lambda, crate::lambda::EXTERNAL, request).await) }
-        }));
+        handle.spawn(http::serve(endpoint_listener, api::routes(services)));
+        let external = runtime_api::routes(lambda.clone(), EXTERNAL);
+        handle.spawn(http::serve(runtime_listener, external));
         Ok(Self {
             cloud,
             lambda,
@@ -215,7 +200,7 @@ impl Stack {
         &self.cloud
     }
 
-    /// Where events go on their way to the function.
+    /// Delivery of events to the function.
     #[must_use]
     pub fn bridge(&self) -> &Bridge {
         self.cloud.bridge()
@@ -239,7 +224,7 @@ impl Stack {
         &self.buses
     }
 
-    /// The environment for AWS clients that are to talk to the stack.
+    /// The environment for AWS clients of the stack.
     #[must_use]
     pub fn client_env(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -252,13 +237,13 @@ impl Stack {
         ]
     }
 
-    /// Ends the stack and its processes; the same as dropping it, without holding up the caller's thread.
+    /// Stops the stack and its processes, as dropping it does, without blocking the caller's thread.
     pub async fn shutdown(self) {
         self.lambda.close();
         let (done, ended) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             drop(self);
-            // An error means that nobody waits any more.
+            // An error means that the caller no longer waits.
             let _ = done.send(());
         });
         let _ = ended.await;
@@ -268,7 +253,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.lambda.close();
-        // The processes are reaped by tasks on our own threads; killing takes milliseconds.
+        // Tasks on our own threads reap the processes; killing takes milliseconds.
         let started = Instant::now();
         while self.lambda.has_processes() && started.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(2));
@@ -279,7 +264,7 @@ impl Drop for Stack {
     }
 }
 
-/// Needs a runtime's context.
+/// Must run in a runtime's context.
 fn listen(port: u16) -> Result<(SocketAddr, tokio::net::TcpListener), StartError> {
     let bound = || {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;

@@ -1,9 +1,9 @@
 //! STS: GetCallerIdentity and AssumeRole (AWS STS API Reference, version 2011-06-15).
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cloud::Cloud;
-use crate::ec2::{Answer, Ec2Error, Params};
+use crate::ec2::{Answer, Ec2Error, Params, answer};
 use crate::identity::{Caller, Identity};
 use crate::ids;
 
@@ -16,10 +16,12 @@ pub(crate) fn call(
 ) -> Result<Answer, Ec2Error> {
     match action {
         "GetCallerIdentity" => {
-            let user = caller.identity.user_identity["principalId"].clone();
-            Ok(object(
-                json!({ "Arn": caller.identity.arn, "UserId": user, "Account": caller.identity.account }),
-            ))
+            let identity = &caller.identity;
+            Ok(answer([
+                ("Arn", json!(identity.arn)),
+                ("UserId", identity.user_identity["principalId"].clone()),
+                ("Account", json!(identity.account)),
+            ]))
         }
         "AssumeRole" => assume_role(cloud, params),
         other => Err(Ec2Error::new(
@@ -29,7 +31,7 @@ pub(crate) fn call(
     }
 }
 
-/// Hands out an access key that acts in the role's account. Any role may be assumed; a fault or a denial is how one is refused.
+/// Returns an access key for the role's account. Any role can be assumed; to refuse one, set a fault or a denial.
 fn assume_role(cloud: &Cloud, params: &Params) -> Result<Answer, Ec2Error> {
     let arn = params.require("RoleArn", "RoleArn")?;
     let session = params.require("RoleSessionName", "RoleSessionName")?;
@@ -47,21 +49,15 @@ fn assume_role(cloud: &Cloud, params: &Params) -> Result<Answer, Ec2Error> {
     let key = ids::iam("ASIA");
     let expires = jiff::Timestamp::now().as_second() + seconds;
     let expires = jiff::Timestamp::from_second(expires).map_err(|_| invalid())?;
-    let answer = json!({
-        "Credentials": {
-            "AccessKeyId": key, "SecretAccessKey": "local", "SessionToken": "local", "Expiration": expires.to_string(),
-        },
-        "AssumedRoleUser": {
-            "Arn": identity.arn, "AssumedRoleId": identity.user_identity["principalId"],
-        },
+    let credentials = json!({
+        "AccessKeyId": key, "SecretAccessKey": "local", "SessionToken": "local", "Expiration": expires.to_string(),
+    });
+    let user = json!({
+        "Arn": identity.arn, "AssumedRoleId": identity.user_identity["principalId"],
     });
     cloud.register(&key, identity);
-    Ok(object(answer))
-}
-
-fn object(value: Value) -> Answer {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Answer::new(),
-    }
+    Ok(answer([
+        ("Credentials", credentials),
+        ("AssumedRoleUser", user),
+    ]))
 }

@@ -1,17 +1,10 @@
-//! CloudTrail: a record for every changing EC2 call, in the shape AWS writes (CloudTrail User Guide, "CloudTrail record contents", and published records).
+//! CloudTrail: a record for every changing EC2 call, in AWS's shape (CloudTrail User Guide, "CloudTrail record contents", and published records).
 
 use serde_json::{Map, Value, json};
 
 use crate::ec2::{Answer, Ec2Error, Params};
 use crate::identity::Caller;
-use crate::ids;
-
-/// Now, as CloudTrail writes times: UTC, to the second.
-pub(crate) fn to_the_second() -> String {
-    let now = jiff::Timestamp::now();
-    let seconds = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-    seconds.to_string()
-}
+use crate::{ids, times};
 
 /// The record of one call.
 pub(crate) fn record(
@@ -28,7 +21,7 @@ pub(crate) fn record(
     let mut record = json!({
         "eventVersion": "1.11",
         "userIdentity": identity,
-        "eventTime": to_the_second(),
+        "eventTime": times::to_the_second(),
         "eventSource": "ec2.amazonaws.com",
         "eventName": action,
         "awsRegion": caller.region,
@@ -93,7 +86,7 @@ fn items(list: Vec<Value>) -> Value {
     }
 }
 
-/// The parameters as they were sent: nothing canonical, nothing added.
+/// The parameters as the caller sent them: not canonical, nothing added.
 fn request_parameters(action: &str, params: &Params) -> Value {
     match action {
         "ModifySecurityGroupRules" => {
@@ -107,25 +100,23 @@ fn request_parameters(action: &str, params: &Params) -> Value {
 }
 
 fn camel_request(action: &str, params: &Params) -> Value {
-    let mut out = Map::new();
-    for (name, sent) in [
-        ("groupId", "GroupId"),
-        ("groupName", "GroupName"),
-        ("groupDescription", "GroupDescription"),
-        ("vpcId", "VpcId"),
-        ("cidrBlock", "CidrBlock"),
-        ("ipProtocol", "IpProtocol"),
-        ("fromPort", "FromPort"),
-        ("toPort", "ToPort"),
-        ("cidrIp", "CidrIp"),
-        ("sourceSecurityGroupName", "SourceSecurityGroupName"),
-        ("sourceSecurityGroupOwnerId", "SourceSecurityGroupOwnerId"),
-        ("dryRun", "DryRun"),
-    ] {
-        if let Some(value) = params.get(sent) {
-            out.insert(name.to_owned(), scalar(name, value));
-        }
-    }
+    let mut out = fields(
+        params,
+        &[
+            "GroupId",
+            "GroupName",
+            "GroupDescription",
+            "VpcId",
+            "CidrBlock",
+            "IpProtocol",
+            "FromPort",
+            "ToPort",
+            "CidrIp",
+            "SourceSecurityGroupName",
+            "SourceSecurityGroupOwnerId",
+            "DryRun",
+        ],
+    );
     let takes_permissions = action.contains("SecurityGroupIngress")
         || action.contains("SecurityGroupEgress")
         || action.contains("RuleDescriptions");
@@ -147,15 +138,9 @@ fn camel_request(action: &str, params: &Params) -> Value {
     }
     let descriptions = params.list("SecurityGroupRuleDescription");
     if !descriptions.is_empty() {
-        let list = descriptions.into_iter().map(|node| {
-            fields(
-                node,
-                &[
-                    ("securityGroupRuleId", "SecurityGroupRuleId"),
-                    ("description", "Description"),
-                ],
-            )
-        });
+        let list = descriptions
+            .into_iter()
+            .map(|node| fields(node, &["SecurityGroupRuleId", "Description"]));
         out.insert(
             "securityGroupRuleDescriptions".into(),
             items(list.map(Value::Object).collect()),
@@ -180,30 +165,28 @@ fn camel_request(action: &str, params: &Params) -> Value {
     Value::Object(out)
 }
 
-/// Ports and flags become numbers and booleans where they read as such.
-fn scalar(name: &str, value: &str) -> Value {
-    match name {
-        "fromPort" | "toPort" => value
-            .parse::<i64>()
-            .map_or_else(|_| json!(value), |port| json!(port)),
-        "dryRun" => value
-            .parse::<bool>()
-            .map_or_else(|_| json!(value), |flag| json!(flag)),
-        _ => json!(value),
-    }
+/// The members that a node has, under their names in records; ports and flags become numbers and booleans where they read as such.
+fn fields(node: &Params, names: &[&str]) -> Map<String, Value> {
+    let value = |name: &str, text: &str| match name {
+        "FromPort" | "ToPort" => text
+            .parse()
+            .map_or_else(|_| json!(text), |port: i64| json!(port)),
+        "DryRun" => text
+            .parse()
+            .map_or_else(|_| json!(text), |flag: bool| json!(flag)),
+        _ => json!(text),
+    };
+    let sent = names
+        .iter()
+        .filter_map(|name| Some((name, node.get(name)?)));
+    sent.map(|(name, text)| (camel(name), value(name, text)))
+        .collect()
 }
 
-/// Names in records, and on the wire.
-type Names<'a> = &'a [(&'a str, &'a str)];
-
-fn fields(node: &Params, names: Names<'_>) -> Map<String, Value> {
-    names
-        .iter()
-        .filter_map(|(name, sent)| {
-            node.get(sent)
-                .map(|value| ((*name).to_owned(), scalar(name, value)))
-        })
-        .collect()
+/// `GroupId` as `groupId`.
+fn camel(name: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    first.to_ascii_lowercase() + rest
 }
 
 fn tag_list(node: &Params) -> Vec<Value> {
@@ -214,58 +197,29 @@ fn tag_list(node: &Params) -> Vec<Value> {
 }
 
 fn permission(node: &Params) -> Value {
-    let mut out = fields(
-        node,
-        &[
-            ("ipProtocol", "IpProtocol"),
-            ("fromPort", "FromPort"),
-            ("toPort", "ToPort"),
-        ],
-    );
-    let lists: [(&str, &str, Names<'_>); 4] = [
-        (
-            "groups",
-            "Groups",
-            &[
-                ("userId", "UserId"),
-                ("groupId", "GroupId"),
-                ("groupName", "GroupName"),
-                ("description", "Description"),
-                ("vpcId", "VpcId"),
-                ("vpcPeeringConnectionId", "VpcPeeringConnectionId"),
-            ],
-        ),
-        (
-            "ipRanges",
-            "IpRanges",
-            &[("cidrIp", "CidrIp"), ("description", "Description")],
-        ),
-        (
-            "ipv6Ranges",
-            "Ipv6Ranges",
-            &[("cidrIpv6", "CidrIpv6"), ("description", "Description")],
-        ),
-        (
-            "prefixListIds",
-            "PrefixListIds",
-            &[
-                ("prefixListId", "PrefixListId"),
-                ("description", "Description"),
-            ],
-        ),
+    const GROUP_PAIR: &[&str] = &[
+        "UserId",
+        "GroupId",
+        "GroupName",
+        "Description",
+        "VpcId",
+        "VpcPeeringConnectionId",
     ];
-    for (name, sent, members) in lists {
-        let list = node
-            .list(sent)
-            .into_iter()
-            .map(|item| Value::Object(fields(item, members)))
-            .collect();
-        out.insert(name.to_owned(), items(list));
+    let mut out = fields(node, &["IpProtocol", "FromPort", "ToPort"]);
+    for (name, members) in [
+        ("Groups", GROUP_PAIR),
+        ("IpRanges", &["CidrIp", "Description"]),
+        ("Ipv6Ranges", &["CidrIpv6", "Description"]),
+        ("PrefixListIds", &["PrefixListId", "Description"]),
+    ] {
+        let list = node.list(name).into_iter();
+        let list = list.map(|item| Value::Object(fields(item, members)));
+        out.insert(camel(name), items(list.collect()));
     }
     Value::Object(out)
 }
 
-/// `ModifySecurityGroupRules` is recorded in PascalCase, each rule with a `tag` number (cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`); that several rules make a list is presumed.
+/// `ModifySecurityGroupRules` is recorded in PascalCase, each rule with a `tag` number (cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`); that several rules make a list is inferred.
 fn modify_request(params: &Params) -> Value {
     let mut out = Map::new();
     if let Some(id) = params.get("GroupId") {
@@ -374,11 +328,5 @@ mod tests {
             both["ModifySecurityGroupRulesRequest"]["SecurityGroupRule"][1]["tag"],
             2
         );
-    }
-
-    #[test]
-    fn times_have_no_fraction() {
-        let time = to_the_second();
-        assert!(time.len() == 20 && time.ends_with('Z'), "{time}");
     }
 }

@@ -1,4 +1,4 @@
-//! Answers as XML: objects become elements, arrays become `<item>` lists (EC2 query protocol) or whatever the caller names them.
+//! Answers as XML: objects become elements, arrays become `<item>` lists (EC2 query protocol) of one element per entry.
 
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Client, send, with_table};
+use common::{Client, with_table};
 use rulekeeper_local::{Fault, Rule};
 use serde_json::{Value, json};
 
@@ -38,11 +38,7 @@ fn trails_show_where_they_are_with_their_status_and_selectors() {
         json!({"IsLogging": true})
     );
     let unknown = client.json(TRAILS, "GetTrailStatus", &json!({"Name": "other"}));
-    assert!(
-        unknown.status == 400 && unknown.body.contains("TrailNotFoundException"),
-        "{}",
-        unknown.body
-    );
+    unknown.assert_refused(400, "TrailNotFoundException");
     stack
         .cloud()
         .adjust_estate(|estate| estate.trails[0].logging = false);
@@ -59,17 +55,13 @@ fn trails_show_where_they_are_with_their_status_and_selectors() {
         .json();
     assert_eq!(selectors["EventSelectors"][0]["ReadWriteType"], "All");
     let stop = client.json(TRAILS, "StopLogging", &name);
-    assert!(
-        stop.status == 400 && stop.body.contains("rulekeeper-local"),
-        "{}",
-        stop.body
-    );
+    stop.assert_refused(400, "rulekeeper-local");
 }
 
 #[test]
 fn events_travel_only_while_a_trail_logs_and_a_rule_is_enabled() {
     let (stack, client) = with_table();
-    let told = |client: &Client| {
+    let sent_so_far = |client: &Client| {
         client.ec2("CreateSecurityGroup", "GroupName=a&GroupDescription=a");
         client.ec2("DeleteSecurityGroup", "GroupName=a");
         stack
@@ -79,18 +71,18 @@ fn events_travel_only_while_a_trail_logs_and_a_rule_is_enabled() {
             .filter(|event| event.fate == "sent")
             .count()
     };
-    assert_eq!(told(&client), 1);
+    assert_eq!(sent_so_far(&client), 1);
     client.admin("PATCH", "estate", r#"{"trails": [{"logging": false}]}"#);
-    assert_eq!(told(&client), 1);
+    assert_eq!(sent_so_far(&client), 1);
     client.admin("DELETE", "estate", "");
     stack
         .cloud()
         .adjust_estate(|estate| estate.rules[0].enabled = false);
-    assert_eq!(told(&client), 1);
+    assert_eq!(sent_so_far(&client), 1);
     stack
         .cloud()
         .adjust_estate(|estate| estate.rules[0] = Rule::ingress_dropped());
-    assert_eq!(told(&client), 2);
+    assert_eq!(sent_so_far(&client), 2);
     assert_eq!(
         client.admin("PATCH", "estate", r#"{"trail": []}"#).status,
         400,
@@ -122,7 +114,7 @@ fn rules_are_found_by_their_target_and_patterns_can_be_tried() {
     assert_eq!(rule["State"], "ENABLED");
     stack
         .cloud()
-        .adjust_estate(|estate| estate.rules[0].dead_letters = Some("letters".into()));
+        .adjust_estate(|estate| estate.rules[0].dead_letters = Some("dead-letter-queue".into()));
     let targets = client
         .json(
             EVENTS,
@@ -133,14 +125,10 @@ fn rules_are_found_by_their_target_and_patterns_can_be_tried() {
     assert_eq!(targets["Targets"][0]["Arn"], arn);
     assert_eq!(
         targets["Targets"][0]["DeadLetterConfig"]["Arn"],
-        "arn:aws:sqs:us-east-1:111122223333:letters"
+        "arn:aws:sqs:us-east-1:111122223333:dead-letter-queue"
     );
     let unknown = client.json(EVENTS, "DescribeRule", &json!({"Name": "other"}));
-    assert!(
-        unknown.body.contains("ResourceNotFoundException"),
-        "{}",
-        unknown.body
-    );
+    unknown.assert_refused(400, "ResourceNotFoundException");
 
     let event = json!({"id": "1", "account": "1", "source": "aws.ec2", "time": "t", "region": "r", "resources": [],
         "detail-type": "AWS API Call via CloudTrail",
@@ -152,23 +140,16 @@ fn rules_are_found_by_their_target_and_patterns_can_be_tried() {
     let pattern = rule["EventPattern"].as_str().expect("text");
     assert_eq!(tried(pattern, &event).json(), json!({"Result": true}));
     let bare = tried(pattern, &json!({"source": "aws.ec2"}));
-    assert!(
-        bare.status == 400 && bare.body.contains("\\\"id\\\" is missing"),
-        "{}",
-        bare.body
-    );
+    bare.assert_refused(400, "\\\"id\\\" is missing");
     let unknown = tried(r#"{"source": [{"wildcard": "aws.*"}]}"#, &event);
-    assert!(
-        unknown.body.contains("InvalidEventPatternException") && unknown.body.contains("wildcard"),
-        "{}",
-        unknown.body
-    );
+    unknown.assert_refused(400, "InvalidEventPatternException");
+    unknown.assert_refused(400, "wildcard");
 }
 
 #[test]
 fn the_functions_configuration_can_be_read_and_its_calls_are_in_the_journal() {
     let (stack, client) = with_table();
-    let get = |path: &str| send(&client.endpoint, "GET", path, &[], "").expect("an answer");
+    let get = |path: &str| client.http("GET", path, &[], "");
     let list = get("/2015-03-31/functions/").json();
     assert_eq!(list["Functions"][0]["FunctionName"], "rulekeeper");
     let configuration = get("/2015-03-31/functions/rulekeeper/configuration").json();
@@ -183,16 +164,16 @@ fn the_functions_configuration_can_be_read_and_its_calls_are_in_the_journal() {
     let config = "/2019-09-25/functions/rulekeeper/event-invoke-config";
     assert_eq!(get(config).status, 404, "none is configured");
     stack.cloud().adjust_estate(|estate| {
-        estate.function.on_failure = Some("letters".into());
+        estate.function.on_failure = Some("dead-letter-queue".into());
         estate.function.reserved_concurrency = Some(0);
     });
     let configured = get(config).json();
     assert_eq!(
         configured["DestinationConfig"]["OnFailure"]["Destination"],
-        "arn:aws:sqs:us-east-1:111122223333:letters"
+        "arn:aws:sqs:us-east-1:111122223333:dead-letter-queue"
     );
     let path = "/2015-03-31/functions/rulekeeper/invocations";
-    let refused = send(&client.endpoint, "POST", path, &[], "{}").expect("an answer");
+    let refused = client.http("POST", path, &[], "{}");
     assert_eq!(
         (
             refused.status,
@@ -212,11 +193,7 @@ fn the_functions_configuration_can_be_read_and_its_calls_are_in_the_journal() {
         json!({"Functions": []})
     );
     let other = get("/2015-03-31/functions/rulekeeper/policy");
-    assert!(
-        other.status == 404 && other.body.contains("rulekeeper-local"),
-        "{}",
-        other.body
-    );
+    other.assert_refused(404, "rulekeeper-local");
     stack
         .cloud()
         .inject(Fault::error("ListFunctions", "AccessDeniedException", 403));
@@ -253,11 +230,7 @@ fn tables_have_what_the_template_gives_them_and_the_clock_can_be_off() {
     stack.cloud().adjust_estate(|estate| estate.backups = false);
     assert_eq!(recovery(), "DISABLED");
     let none = client.dynamodb("DescribeContinuousBackups", &json!({"TableName": "others"}));
-    assert!(
-        none.body.contains("ResourceNotFoundException"),
-        "{}",
-        none.body
-    );
+    none.assert_refused(400, "ResourceNotFoundException");
 
     let date = || {
         client

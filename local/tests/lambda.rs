@@ -31,6 +31,12 @@ fn quick(waits_ms: &[u64]) -> LambdaConfig {
     }
 }
 
+/// Whether an invocation succeeds.
+async fn works(stack: &Stack) -> bool {
+    let result = stack.lambda().invoke(json!({})).await;
+    result.function_error.is_none()
+}
+
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -133,15 +139,7 @@ async fn instances_multiply_up_to_the_concurrency() {
         2
     );
     stack.lambda().kill_instances();
-    assert!(
-        stack
-            .lambda()
-            .invoke(json!({}))
-            .await
-            .function_error
-            .is_none(),
-        "a new one comes up"
-    );
+    assert!(works(&stack).await, "a new one comes up");
 }
 
 #[tokio::test]
@@ -180,7 +178,7 @@ async fn events_too_old_for_another_try_are_given_up() {
 }
 
 #[tokio::test]
-async fn synchronous_errors_are_told_and_not_retried() {
+async fn synchronous_errors_are_returned_and_not_retried() {
     let stack = start(quick(&[1, 1]));
     let result = stack.lambda().invoke(json!({"do": "error"})).await;
     assert_eq!(result.function_error.as_deref(), Some("Unhandled"));
@@ -222,14 +220,7 @@ async fn a_crash_is_an_error() {
             .is_some_and(|text| text.contains("exit status: 7"))
     );
     assert_eq!(stack.lambda().invocations()[0].outcome, Outcome::Crashed);
-    assert!(
-        stack
-            .lambda()
-            .invoke(json!({}))
-            .await
-            .function_error
-            .is_none()
-    );
+    assert!(works(&stack).await);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use common::{Client, send, with_table};
+use common::{Client, with_table};
 use rulekeeper_local::{Stack, StackConfig};
 use serde_json::{Value, json};
 
@@ -28,18 +28,10 @@ fn the_table_keeps_items_conditions_and_transactions() {
     let fresh = Some("attribute_not_exists(pk)");
     assert_eq!(client.dynamodb("PutItem", &put("a", fresh)).status, 200);
     let again = client.dynamodb("PutItem", &put("a", fresh));
-    assert!(
-        again.status == 400 && again.body.contains("ConditionalCheckFailedException"),
-        "{}",
-        again.body
-    );
+    again.assert_refused(400, "ConditionalCheckFailedException");
     let both = json!({"TransactItems": [{"Put": put("b", fresh)}, {"Put": put("a", fresh)}]});
     let cancelled = client.dynamodb("TransactWriteItems", &both);
-    assert!(
-        cancelled.body.contains("TransactionCanceledException"),
-        "{}",
-        cancelled.body
-    );
+    cancelled.assert_refused(400, "TransactionCanceledException");
     let query = json!({
         "TableName": "records", "KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "p"}},
     });
@@ -63,75 +55,45 @@ fn the_table_keeps_items_conditions_and_transactions() {
 
 #[test]
 fn unknown_targets_and_versions_are_refused_loudly() {
-    let (stack, client) = with_table();
+    let (_stack, client) = with_table();
     let target = [("X-Amz-Target", "AWSStepFunctions.StartExecution")];
-    let reply = send(&stack.endpoint(), "POST", "/", &target, "{}").expect("an answer");
-    assert!(
-        reply.status == 400 && reply.body.contains("rulekeeper-local"),
-        "{}",
-        reply.body
-    );
-    let old = send(
-        &client.endpoint,
-        "POST",
-        "/",
-        &[],
-        "Action=DescribeVpcs&Version=2014-01-01",
-    )
-    .expect("an answer");
+    let reply = client.http("POST", "/", &target, "{}");
+    reply.assert_refused(400, "rulekeeper-local");
+    let old = client.http("POST", "/", &[], "Action=DescribeVpcs&Version=2014-01-01");
     assert!(
         old.code() == "InvalidAction" && old.body.contains("rulekeeper-local"),
         "{}",
         old.body
     );
-    assert_eq!(
-        send(&client.endpoint, "GET", "/_local/nothing", &[], "")
-            .expect("an answer")
-            .status,
-        404
-    );
+    client
+        .admin("GET", "nothing", "")
+        .assert_refused(404, "/_local/nothing");
+    client
+        .admin("POST", "health", "")
+        .assert_refused(404, "POST");
 }
 
 #[test]
 fn lambda_is_invoked_as_by_the_aws_cli() {
     let (stack, client) = with_table();
     let path = "/2015-03-31/functions/rulekeeper/invocations";
-    let reply = send(&client.endpoint, "POST", path, &[], r#"{"n":1}"#).expect("an answer");
+    let reply = client.http("POST", path, &[], r#"{"n":1}"#);
     assert_eq!(
         (reply.status, reply.body.as_str()),
         (200, r#"{"echo":{"n":1}}"#)
     );
-    let failed = send(&client.endpoint, "POST", path, &[], r#"{"do":"error"}"#).expect("an answer");
+    let failed = client.http("POST", path, &[], r#"{"do":"error"}"#);
     assert_eq!(
         failed.header("x-amz-function-error").as_deref(),
         Some("Unhandled")
     );
-    let event = send(
-        &client.endpoint,
-        "POST",
-        path,
-        &[("X-Amz-Invocation-Type", "Event")],
-        "{}",
-    )
-    .expect("an answer");
+    let event = client.http("POST", path, &[("X-Amz-Invocation-Type", "Event")], "{}");
     assert_eq!(event.status, 202);
     assert_eq!(client.admin("POST", "lambda/wait-idle", "").status, 200);
     assert_eq!(stack.lambda().invocations().len(), 3);
     let by_arn = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A111122223333%3Afunction%3Arulekeeper/invocations";
-    assert_eq!(
-        send(&client.endpoint, "POST", by_arn, &[], "{}")
-            .expect("an answer")
-            .status,
-        200
-    );
-    let unknown = send(
-        &client.endpoint,
-        "POST",
-        "/2015-03-31/functions/other/invocations",
-        &[],
-        "{}",
-    )
-    .expect("an answer");
+    assert_eq!(client.http("POST", by_arn, &[], "{}").status, 200);
+    let unknown = client.http("POST", "/2015-03-31/functions/other/invocations", &[], "{}");
     assert_eq!(
         (
             unknown.status,
@@ -266,7 +228,7 @@ fn a_taken_port_and_a_bad_table_are_clear_errors() {
 }
 
 #[test]
-fn the_binary_prints_the_environment_and_ends_when_told() {
+fn the_binary_prints_the_environment_and_ends_on_sigterm() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_rulekeeper-local"))
         .args([
             "serve",

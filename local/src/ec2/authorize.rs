@@ -1,17 +1,14 @@
 //! AuthorizeSecurityGroupIngress and -Egress: all rules of a call or none.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::permission::{self, Wanted};
 use super::rule::{PeerLink, Rule, Source};
-use super::{Answer, Ctx, Ec2Error, Params, quota, tags};
-use crate::ids;
+use super::{Answer, Ctx, Ec2Error, Params, answer, quota, tags};
 
-/// Adds rules. Order of the checks: form, repeats within the request, references, rules already there, quota; AWS does not publish its own.
+/// Adds rules. The checks are in this order: form, repeats within the request, references, existing rules, quota.
 ///
-/// That a refused call adds nothing is assumed of AWS, which documents neither; the double holds to it.
+/// AWS documents neither its order nor whether a refused call adds some rules; here it adds none.
 pub(crate) fn authorize(
     ctx: &mut Ctx<'_>,
     params: &Params,
@@ -30,12 +27,10 @@ pub(crate) fn authorize(
     {
         let link = reference(ctx, &group.vpc_id, &key.source)?;
         rules.push(Rule {
-            id: ids::resource("sgr"),
-            key,
             description,
             tags: tags.clone(),
             link,
-            stale: false,
+            ..Rule::new(key)
         });
     }
     if let Some(there) = rules
@@ -49,23 +44,20 @@ pub(crate) fn authorize(
 
     let entries: Vec<_> = rules
         .iter()
-        .map(|rule| Value::Object(rule.entry(&group.id, ctx.account, ctx.region)))
+        .map(|rule| rule.entry(&group.id, ctx.account, ctx.region))
         .collect();
     ctx.change(|state| {
         if let Some(group) = state.group_mut(&group.id) {
             group.rules.extend(rules);
         }
     });
-    Ok(BTreeMap::from([
+    Ok(answer([
         ("return", json!(true)),
         ("securityGroupRuleSet", json!(entries)),
-    ])
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect())
+    ]))
 }
 
-/// Checks that what a source refers to exists and can be reached, and says how.
+/// Checks that a referenced group or prefix list exists and is reachable; returns the peering connection that is needed.
 ///
 /// Groups: the same VPC, or a peered one in the same Region, with the owner's id if it is another account's (VPC Peering Guide, "Update your security groups to reference peer security groups").
 pub(crate) fn reference(
@@ -76,10 +68,7 @@ pub(crate) fn reference(
     match source {
         Source::Ipv4(_) | Source::Ipv6(_) => Ok(None),
         Source::PrefixList(id) if ctx.state().prefix_lists.contains_key(id) => Ok(None),
-        Source::PrefixList(id) => Err(Ec2Error::new(
-            "InvalidPrefixListID.NotFound",
-            format!("The prefix list ID '{id}' does not exist"),
-        )),
+        Source::PrefixList(id) => Err(Ec2Error::prefix_list_not_found(id)),
         Source::Group { id, owner } => {
             let other = ctx
                 .world

@@ -1,15 +1,15 @@
-//! EC2's refusals, and the XML they travel in.
+//! Refusals.
 
 use std::fmt;
 
-/// A refusal by EC2 or STS: a code, a message and an HTTP status.
+/// A refusal by EC2 or another service: a code, a message and an HTTP status.
 ///
-/// Codes and statuses follow the EC2 Developer Guide, "Error codes for the Amazon EC2 API"; messages follow what AWS was seen to send where that is on public record.
+/// Codes and statuses follow the EC2 Developer Guide, "Error codes for the Amazon EC2 API"; messages follow published answers of AWS where there are any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ec2Error {
-    /// The bare code, such as `InvalidPermission.Duplicate` (CloudTrail is who prefixes it).
+    /// The bare code, such as `InvalidPermission.Duplicate` (CloudTrail adds a prefix).
     pub code: String,
-    /// What a person reads.
+    /// The message for people.
     pub message: String,
     /// The HTTP status: 400 for most client errors, 403 for missing permission, 503 for throttling, 500 for server errors.
     pub status: u16,
@@ -54,11 +54,25 @@ impl Ec2Error {
         )
     }
 
+    pub(crate) fn prefix_list_not_found(id: &str) -> Self {
+        Self::new(
+            "InvalidPrefixListID.NotFound",
+            format!("The prefix list ID '{id}' does not exist"),
+        )
+    }
+
+    pub(crate) fn permission_not_found() -> Self {
+        Self::new(
+            "InvalidPermission.NotFound",
+            "The specified rule does not exist in this security group.",
+        )
+    }
+
     pub(crate) fn throttled() -> Self {
         Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
     }
 
-    /// What this double answers when it is asked for something that it does not imitate.
+    /// The refusal of anything that we do not imitate.
     pub(crate) fn unsupported(what: impl fmt::Display) -> Self {
         Self::new(
             "UnsupportedOperation",

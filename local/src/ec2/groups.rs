@@ -1,13 +1,12 @@
 //! CreateSecurityGroup, DescribeSecurityGroups, DeleteSecurityGroup.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::rule::Source;
 use super::world::Group;
-use super::{Answer, Ctx, Ec2Error, Params, paging, permission, rule, tags};
+use super::{Answer, Ctx, Ec2Error, Params, answer, paging, permission, rule, tags};
 
 /// Makes a group, in the default VPC unless another is named; names are unique within a VPC.
 pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
@@ -43,10 +42,11 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     }
     drop(state);
     let group = Group::new(name, description, &vpc_id, tags);
-    let mut answer = Answer::new();
-    answer.insert("return".into(), json!(true));
-    answer.insert("groupId".into(), json!(group.id));
-    answer.insert("securityGroupArn".into(), json!(arn(ctx, &group.id)));
+    let mut answer = answer([
+        ("return", json!(true)),
+        ("groupId", json!(group.id)),
+        ("securityGroupArn", json!(arn(ctx, &group.id))),
+    ]);
     if !group.tags.is_empty() {
         answer.insert("tagSet".into(), tags::set(&group.tags));
     }
@@ -67,7 +67,7 @@ fn arn(ctx: &Ctx<'_>, id: &str) -> String {
 
 /// Deletes a group that no other group of its VPC refers to.
 ///
-/// Rules of groups in peered VPCs stay, stale, without the owner's account id (EC2 API Reference, `UserIdGroupPair`; VPC Peering Guide).
+/// Rules of groups in peered VPCs stay as stale rules, without the owner's account id (EC2 API Reference, `UserIdGroupPair`; VPC Peering Guide).
 pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["GroupId", "GroupName"])?;
     let group = ctx.target_group(params)?;
@@ -120,13 +120,13 @@ pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
             });
     }
     ctx.change(|state| state.groups.remove(&group.id));
-    Ok(Map::from_iter([
-        ("return".to_owned(), json!(true)),
-        ("groupId".to_owned(), json!(group.id)),
+    Ok(answer([
+        ("return", json!(true)),
+        ("groupId", json!(group.id)),
     ]))
 }
 
-/// Groups by id, by name (default VPC only) or by filter; an id or name that is not there fails the whole call.
+/// Groups by id, by name (default VPC only) or by filter; an unknown id or name fails the whole call.
 pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["GroupId", "GroupName", "Filter", "MaxResults", "NextToken"])?;
     let ids = params.values("GroupId");
@@ -150,51 +150,40 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     }
     let mut found: Vec<(String, Value)> = Vec::new();
     for group in view.groups.values() {
-        let mut fits = (ids.is_empty() && names.is_empty())
+        let asked_for = (ids.is_empty() && names.is_empty())
             || ids.contains(&group.id)
             || names.iter().any(|name| named(group, name));
-        for filter in &filters {
-            fits &= match filter.name.as_str() {
-                "group-id" => filter.matches(&group.id),
-                "group-name" => filter.matches(&group.name),
-                "vpc-id" => filter.matches(&group.vpc_id),
-                "owner-id" => filter.matches(ctx.account),
-                "description" => filter.matches(&group.description),
-                _ => filter
-                    .matches_tags(&group.tags)
-                    .ok_or_else(|| filter.unsupported("DescribeSecurityGroups"))?,
+        let fits = filters.all("DescribeSecurityGroups", |filter| {
+            let value = match filter.name.as_str() {
+                "group-id" => &group.id,
+                "group-name" => &group.name,
+                "vpc-id" => &group.vpc_id,
+                "owner-id" => ctx.account,
+                "description" => &group.description,
+                _ => return filter.matches_tags(&group.tags),
             };
-        }
-        if fits {
+            Some(filter.matches(value))
+        })?;
+        if fits && asked_for {
             found.push((group.id.clone(), entry(ctx, group)));
         }
     }
-    let mut answer = Answer::new();
     paging::page(
-        &mut answer,
         "securityGroupInfo",
         found,
         params,
         (5, 1000),
         ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    )
 }
 
 fn entry(ctx: &Ctx<'_>, group: &Group) -> Value {
     let side = |egress: bool| {
         rule::permissions(group.rules.iter().filter(|rule| rule.key.egress == egress))
     };
-    let fields: BTreeMap<&str, Value> = BTreeMap::from([
-        ("ownerId", json!(ctx.account)),
-        ("groupId", json!(group.id)),
-        ("groupName", json!(group.name)),
-        ("groupDescription", json!(group.description)),
-        ("vpcId", json!(group.vpc_id)),
-        ("securityGroupArn", json!(arn(ctx, &group.id))),
-        ("ipPermissions", side(false)),
-        ("ipPermissionsEgress", side(true)),
-        ("tagSet", tags::set(&group.tags)),
-    ]);
-    json!(fields)
+    json!({
+        "ownerId": ctx.account, "groupId": group.id, "groupName": group.name, "groupDescription": group.description,
+        "vpcId": group.vpc_id, "securityGroupArn": arn(ctx, &group.id),
+        "ipPermissions": side(false), "ipPermissionsEgress": side(true), "tagSet": tags::set(&group.tags),
+    })
 }

@@ -1,4 +1,4 @@
-//! EC2's security-group part, API version 2016-11-15, as plain functions over [`world::World`]: no I/O, no dials but those that change answers.
+//! EC2's security-group part, API version 2016-11-15, as plain functions over [`world::World`], without I/O. Of the dials they read only those that change answers.
 
 mod authorize;
 mod error;
@@ -22,7 +22,6 @@ use serde_json::{Map, Value};
 
 pub use error::Ec2Error;
 pub use params::Params;
-pub(crate) use params::decode;
 use world::{Group, RegionState, World};
 
 use crate::dials::Dials;
@@ -30,13 +29,21 @@ use crate::dials::Dials;
 /// The members of an answer under their names on the wire; lists are arrays.
 pub type Answer = Map<String, Value>;
 
-/// What one call works on.
+/// An answer of these members.
+pub(crate) fn answer<const N: usize>(members: [(&str, Value); N]) -> Answer {
+    let members = members.into_iter();
+    members
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// The state and settings that one call works on.
 pub(crate) struct Ctx<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) account: &'a str,
     pub(crate) region: &'a str,
     pub(crate) dials: &'a Dials,
-    /// Groups whose next describes answer from before their last change, with the number left.
+    /// By group: how many of its next describes answer with its state before its last change.
     pub(crate) stale_describes: &'a mut BTreeMap<String, u32>,
 }
 
@@ -52,7 +59,7 @@ impl Ctx<'_> {
             .change(staleness, apply)
     }
 
-    /// The state that a describe call sees: perhaps an old one.
+    /// The state that a describe call sees, which may be an old one.
     fn view(&mut self, params: &Params) -> Arc<RegionState> {
         let shard = self.world.shard(self.account, self.region);
         let mut view = shard.as_of(self.dials.staleness());
@@ -60,18 +67,18 @@ impl Ctx<'_> {
             params.has("GroupId") || params.has("SecurityGroupRuleId") || params.has("Filter");
         for (group, left) in self.stale_describes.iter_mut() {
             if *left > 0
-                && shard.has_before(group)
+                && shard.has_previous(group)
                 && (!named || params.mentions(group) || params.has("SecurityGroupRuleId"))
             {
                 *left -= 1;
-                shard.put_back(&mut view, group);
+                shard.restore_previous(&mut view, group);
             }
         }
         self.stale_describes.retain(|_, left| *left > 0);
         view
     }
 
-    /// The group that a changing call is about, by id or, in the default VPC, by name.
+    /// The group of a changing call, by id or, in the default VPC, by name.
     fn target_group(&mut self, params: &Params) -> Result<Arc<Group>, Ec2Error> {
         let id = match (params.text("GroupId"), params.text("GroupName")) {
             (Some(id), _) => permission::group_id(id)?.to_owned(),
@@ -85,7 +92,7 @@ impl Ctx<'_> {
             .ok_or_else(|| Ec2Error::group_not_found(&id))
     }
 
-    /// The id of a group of the default VPC; names ignore case here, which is inferred.
+    /// The id of a group of the default VPC; that names ignore case is inferred.
     fn default_vpc_group(&mut self, name: &str) -> Result<String, Ec2Error> {
         let state = self.state();
         let vpc = state.default_vpc();
@@ -97,7 +104,7 @@ impl Ctx<'_> {
             .ok_or_else(|| not_in_default_vpc(name, vpc))
     }
 
-    /// The account that owns a group of this Region, whoever it is.
+    /// The account that owns a group of this Region.
     fn owner_of(&mut self, group: &str) -> Option<String> {
         let region = self.region.to_owned();
         self.world
@@ -115,7 +122,7 @@ fn not_in_default_vpc(name: &str, vpc: Option<&str>) -> Ec2Error {
     )
 }
 
-/// Whether an action changes something, and so is recorded by CloudTrail as a write.
+/// Whether an action is a write, so that CloudTrail records it.
 pub(crate) fn is_mutating(action: &str) -> bool {
     !action.starts_with("Describe")
 }
@@ -129,10 +136,10 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, action: &str, params: &Params) -> Result<A
         "RevokeSecurityGroupEgress" => revoke::revoke(ctx, params, true),
         "ModifySecurityGroupRules" => modify::modify(ctx, params),
         "UpdateSecurityGroupRuleDescriptionsIngress" => {
-            modify::describe_rules_anew(ctx, params, false)
+            modify::update_descriptions(ctx, params, false)
         }
         "UpdateSecurityGroupRuleDescriptionsEgress" => {
-            modify::describe_rules_anew(ctx, params, true)
+            modify::update_descriptions(ctx, params, true)
         }
         "DescribeSecurityGroupRules" => modify::describe_rules(ctx, params),
         "CreateSecurityGroup" => groups::create(ctx, params),

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::permission::{self, Kind};
 use super::revoke::{check_rule_id, rule_not_found};
 use super::rule::{Rule, RuleKey, Source};
-use super::{Answer, Ctx, Ec2Error, Params, authorize, quota};
-
-fn done() -> Answer {
-    Map::from_iter([("return".to_owned(), json!(true))])
-}
+use super::{Answer, Ctx, Ec2Error, Params, answer, authorize, paging, quota};
 
 /// Replaces the content of rules; id and tags stay (moto's tests against AWS).
 ///
-/// A rule can't change the kind of its source, and a rule may end up equal to no other.
+/// A rule can't change the kind of its source or become equal to another rule.
 pub(crate) fn modify(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["GroupId", "SecurityGroupRule"])?;
     params.require("GroupId", "groupId")?;
@@ -75,10 +71,10 @@ pub(crate) fn modify(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
             group.rules = rules;
         }
     });
-    Ok(done())
+    Ok(answer([("return", json!(true))]))
 }
 
-/// The one source of a `SecurityGroupRuleRequest`; messages for none and several are from moto's tests against AWS.
+/// The one source of a `SecurityGroupRuleRequest`; the messages for none and for several are from moto's tests against AWS.
 fn one_source(ctx: &mut Ctx<'_>, wanted: &Params) -> Result<(Source, Kind), Ec2Error> {
     const SOURCES: [&str; 4] = ["CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId"];
     wanted.only(&[
@@ -121,7 +117,7 @@ fn one_source(ctx: &mut Ctx<'_>, wanted: &Params) -> Result<(Source, Kind), Ec2E
 }
 
 /// Changes descriptions only, by properties or by rule ids (EC2 API Reference).
-pub(crate) fn describe_rules_anew(
+pub(crate) fn update_descriptions(
     ctx: &mut Ctx<'_>,
     params: &Params,
     egress: bool,
@@ -141,12 +137,7 @@ pub(crate) fn describe_rules_anew(
                 .rules
                 .iter()
                 .find(|rule| rule.key == wanted.key)
-                .ok_or_else(|| {
-                    Ec2Error::new(
-                        "InvalidPermission.NotFound",
-                        "The specified rule does not exist in this security group.",
-                    )
-                })?;
+                .ok_or_else(Ec2Error::permission_not_found)?;
             changes.push((rule.id.clone(), wanted.description));
         }
     } else if params.has("IpPermissions") {
@@ -182,7 +173,7 @@ pub(crate) fn describe_rules_anew(
             }
         }
     });
-    Ok(done())
+    Ok(answer([("return", json!(true))]))
 }
 
 /// CreateTags on groups and rules.
@@ -227,17 +218,16 @@ pub(crate) fn create_tags(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, 
             }
         }
     });
-    Ok(done())
+    Ok(answer([("return", json!(true))]))
 }
 
 /// The rules as `DescribeSecurityGroupRules` answers them.
 pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
     params.only(&["SecurityGroupRuleId", "Filter", "MaxResults", "NextToken"])?;
-    let filters = super::paging::filters(params)?;
-    for filter in filters.iter().filter(|filter| filter.name == "group-id") {
-        for id in &filter.values {
-            permission::group_id(id)?;
-        }
+    let filters = paging::filters(params)?;
+    let mut by_group = filters.0.iter().filter(|filter| filter.name == "group-id");
+    for id in by_group.clone().flat_map(|filter| &filter.values) {
+        permission::group_id(id)?;
     }
     let ids = params.values("SecurityGroupRuleId");
     ids.iter().try_for_each(|id| check_rule_id(id))?;
@@ -246,8 +236,7 @@ pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
         return Err(rule_not_found(unknown));
     }
     let mut found: Vec<(String, Value)> = Vec::new();
-    let by_group = filters.iter().find(|filter| filter.name == "group-id");
-    let groups: Vec<_> = match by_group {
+    let groups: Vec<_> = match by_group.next() {
         Some(filter) => {
             let named: BTreeSet<&String> = filter.values.iter().collect();
             named
@@ -259,32 +248,26 @@ pub(crate) fn describe_rules(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
     };
     for group in groups {
         for rule in &group.rules {
-            let mut fits = ids.is_empty() || ids.contains(&rule.id);
-            for filter in &filters {
-                fits &= match filter.name.as_str() {
-                    "group-id" => filter.values.contains(&group.id),
-                    "security-group-rule-id" => filter.matches(&rule.id),
-                    name if name.starts_with("tag:") => {
-                        filter.matches_tags(&rule.tags).unwrap_or(false)
-                    }
-                    _ => return Err(filter.unsupported("DescribeSecurityGroupRules")),
-                };
-            }
-            if fits {
+            let fits = filters.all("DescribeSecurityGroupRules", |filter| {
+                match filter.name.as_str() {
+                    "group-id" => Some(filter.values.contains(&group.id)),
+                    "security-group-rule-id" => Some(filter.matches(&rule.id)),
+                    "tag-key" => None,
+                    _ => filter.matches_tags(&rule.tags),
+                }
+            })?;
+            if fits && (ids.is_empty() || ids.contains(&rule.id)) {
                 let entry = rule.entry(&group.id, ctx.account, ctx.region);
-                found.push((rule.id.clone(), Value::Object(entry)));
+                found.push((rule.id.clone(), entry));
             }
         }
     }
     found.sort_by(|one, other| one.0.cmp(&other.0));
-    let mut answer = Answer::new();
-    super::paging::page(
-        &mut answer,
+    paging::page(
         "securityGroupRuleSet",
         found,
         params,
         (5, 1000),
         ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    )
 }

@@ -8,7 +8,7 @@ use super::{Answer, Ec2Error, Params};
 const FILTER_VALUES_MAX: usize = 200;
 const FILTER_VALUE_CHARS_MAX: usize = 255;
 
-/// One filter: a name and the values of which one has to match.
+/// One filter: a name and values, one of which must match.
 pub(crate) struct Filter {
     pub(crate) name: String,
     pub(crate) values: Vec<String>,
@@ -32,7 +32,7 @@ impl Filter {
         (self.name == "tag-key").then(|| tags.keys().any(|key| self.matches(key)))
     }
 
-    pub(crate) fn unsupported(&self, action: &str) -> Ec2Error {
+    fn unsupported(&self, action: &str) -> Ec2Error {
         Ec2Error::value(format!(
             "The filter '{}' is invalid (rulekeeper-local does not imitate it for {action})",
             self.name
@@ -40,7 +40,26 @@ impl Filter {
     }
 }
 
-pub(crate) fn filters(params: &Params) -> Result<Vec<Filter>, Ec2Error> {
+/// The filters of a call.
+pub(crate) struct Filters(pub(crate) Vec<Filter>);
+
+impl Filters {
+    /// Whether an entry matches all filters. `fits` answers for one filter, or `None` for an unknown one.
+    pub(crate) fn all(
+        &self,
+        action: &str,
+        fits: impl Fn(&Filter) -> Option<bool>,
+    ) -> Result<bool, Ec2Error> {
+        let mut all = true;
+        // Checks every filter even after a mismatch, so that an unknown one is always refused.
+        for filter in &self.0 {
+            all &= fits(filter).ok_or_else(|| filter.unsupported(action))?;
+        }
+        Ok(all)
+    }
+}
+
+pub(crate) fn filters(params: &Params) -> Result<Filters, Ec2Error> {
     let filters: Vec<_> = params
         .list("Filter")
         .into_iter()
@@ -70,7 +89,7 @@ pub(crate) fn filters(params: &Params) -> Result<Vec<Filter>, Ec2Error> {
             format!("The maximum length for a filter value is {FILTER_VALUE_CHARS_MAX} characters"),
         ));
     }
-    Ok(filters)
+    Ok(Filters(filters))
 }
 
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
@@ -85,20 +104,19 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// The marker in front of a token's position; tokens mean nothing to callers.
+/// What a token begins with; the key of the page's last entry follows.
 const TOKEN: &str = "rkl1";
 
-/// Puts one page of `items` (key and entry, ordered by key) into the answer, and a token if more follow.
+/// Answers one page of `items` (key and entry, ordered by key), and a token if more follow.
 ///
-/// `MaxResults` is 5 to 1,000, and without it everything comes at once (EC2 API Reference). `page_limit` is a dial: pages may be shorter than asked for.
+/// `MaxResults` must be from `least` to `most`; without it the page has everything (EC2 API Reference). `page_limit` is a dial that makes pages shorter.
 pub(crate) fn page(
-    answer: &mut Answer,
     set: &str,
     items: Vec<(String, Value)>,
     params: &Params,
     (least, most): (i64, i64),
     page_limit: Option<usize>,
-) -> Result<(), Ec2Error> {
+) -> Result<Answer, Ec2Error> {
     let asked = params.integer("MaxResults")?;
     if let Some(size) = asked.filter(|size| !(least..=most).contains(size)) {
         return Err(Ec2Error::value(format!(
@@ -107,7 +125,7 @@ pub(crate) fn page(
     }
     let after = match params.text("NextToken") {
         None => None,
-        Some(token) => Some(token.strip_prefix(TOKEN).and_then(unhex).ok_or_else(|| {
+        Some(token) => Some(token.strip_prefix(TOKEN).ok_or_else(|| {
             Ec2Error::new(
                 "InvalidNextToken",
                 format!("The token '{token}' is invalid"),
@@ -116,7 +134,7 @@ pub(crate) fn page(
     };
     let rest: Vec<_> = items
         .into_iter()
-        .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
+        .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after))
         .collect();
     let asked = asked.and_then(|size| usize::try_from(size).ok());
     let size = [asked, page_limit]
@@ -124,8 +142,9 @@ pub(crate) fn page(
         .flatten()
         .min()
         .unwrap_or(rest.len());
+    let mut answer = Answer::new();
     if let Some((last, _)) = rest.get(size.wrapping_sub(1)).filter(|_| rest.len() > size) {
-        answer.insert("nextToken".into(), json!(format!("{TOKEN}{}", hex(last))));
+        answer.insert("nextToken".into(), json!(format!("{TOKEN}{last}")));
     }
     answer.insert(
         set.to_owned(),
@@ -134,19 +153,7 @@ pub(crate) fn page(
             .map(|(_, entry)| entry)
             .collect(),
     );
-    Ok(())
-}
-
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<String> {
-    let bytes: Option<Vec<u8>> = (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok())
-        .collect();
-    String::from_utf8(bytes?).ok()
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -165,8 +172,7 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             let items = (0..12).map(|n| (format!("{n:02}"), json!(n))).collect();
-            let mut answer = Answer::new();
-            page(&mut answer, "set", items, &params, (5, 1000), None).expect("a page");
+            let answer = page("set", items, &params, (5, 1000), None).expect("a page");
             seen.extend(answer["set"].as_array().cloned().unwrap_or_default());
             match answer.get("nextToken").and_then(Value::as_str) {
                 Some(token) => params.set("NextToken", token.to_owned()),

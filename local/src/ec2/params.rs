@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Ec2Error;
 
-/// A node of the parameter tree: perhaps a value, perhaps children.
+/// A node of the parameter tree, with an optional value and children.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
     value: Option<String>,
@@ -15,12 +15,7 @@ impl Params {
     /// Parses an `application/x-www-form-urlencoded` body.
     #[must_use]
     pub fn parse(body: &str) -> Self {
-        let mut tree = Self::default();
-        for pair in body.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            tree.set(&decode(name), decode(value));
-        }
-        tree
+        Self::from_pairs(form_urlencoded::parse(body.as_bytes()))
     }
 
     /// Builds a tree from dotted names and values, for calls made in process.
@@ -35,7 +30,7 @@ impl Params {
         tree
     }
 
-    /// Sets the value at a dotted name, making the nodes on the way.
+    /// Sets the value at a dotted name and makes the nodes that are missing.
     pub fn set(&mut self, name: &str, value: String) {
         let node = name.split('.').fold(self, |node, part| {
             node.children.entry(part.to_owned()).or_default()
@@ -119,7 +114,7 @@ impl Params {
         self.text(name).ok_or_else(|| Ec2Error::missing(said))
     }
 
-    /// Refuses every child that is not listed, so that nothing sent is ignored in silence.
+    /// Refuses every child that is not listed, so that no parameter is ignored silently.
     ///
     /// `UnknownParameter` is EC2's code for a parameter that an action does not have.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Ec2Error> {
@@ -146,32 +141,6 @@ impl Params {
     }
 }
 
-/// Undoes percent-encoding and `+` for space; broken escapes are kept as they stand.
-pub(crate) fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' if tail.len() >= 2 => {
-                let hex = std::str::from_utf8(&tail[..2])
-                    .ok()
-                    .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-                match hex {
-                    Some(byte) => {
-                        bytes.push(byte);
-                        rest = &tail[2..];
-                    }
-                    None => bytes.push(b'%'),
-                }
-            }
-            byte => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +153,9 @@ mod tests {
 
     #[test]
     fn escapes_and_plus_are_undone() {
-        assert_eq!(decode("10.0.0.0%2F8+x%zz%C3%A9"), "10.0.0.0/8 x%zzé");
+        let params = Params::parse("&A=10.0.0.0%2F8+x%zz%C3%A9&B");
+        assert_eq!(params.get("A"), Some("10.0.0.0/8 x%zzé"));
+        assert_eq!(params.get("B"), Some(""));
     }
 
     #[test]

@@ -1,6 +1,4 @@
-//! The rules that a request names, out of `IpPermissions` or the older flat parameters.
-
-use serde_json::{Map, Value, json};
+//! The rules in a request, from `IpPermissions` or the older flat parameters.
 
 use super::rule::{Protocol, RuleKey, Source, Traffic};
 use super::{Ctx, Ec2Error, Params};
@@ -19,18 +17,18 @@ pub(crate) const FLAT: [&str; 6] = [
     "SourceSecurityGroupOwnerId",
 ];
 
-/// A rule as asked for.
+/// A rule in a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) key: RuleKey,
     pub(crate) description: Option<String>,
-    /// Whether a group source came with its owner's account id.
+    /// Whether the request gave the account id of a group's owner.
     pub(crate) owner_given: bool,
 }
 
-/// Every rule that the request names, canonical; refuses malformed ones and rules named twice.
+/// Every rule in the request, in canonical form; refuses malformed rules and repeated ones.
 ///
-/// That one call may not name a rule twice, and with what message: `hashicorp/terraform-provider-aws` #2587.
+/// The refusal of repeated rules and its message: `hashicorp/terraform-provider-aws` #2587.
 pub(crate) fn wanted(
     ctx: &mut Ctx<'_>,
     params: &Params,
@@ -142,7 +140,7 @@ fn expand(ctx: &mut Ctx<'_>, permission: &Params, egress: bool) -> Result<Vec<Wa
     Ok(rules)
 }
 
-/// `kubernetes`-style callers meet this when a permission has no source (`aws/aws-sdk-ruby` #1716).
+/// The refusal of a permission without a source (`aws/aws-sdk-ruby` #1716).
 pub(crate) fn no_source() -> Ec2Error {
     Ec2Error::value(
         "missing mandatory parameter: exactly one of remote-security-group, remote-ip-range, remote-ipv6-range, or prefix-list-id must be present",
@@ -161,7 +159,7 @@ pub(crate) fn traffic(node: &Params) -> Result<Traffic, Ec2Error> {
     )
 }
 
-/// Which set of characters a description may use.
+/// The set of characters that a description may use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     /// IPv4 and IPv6 ranges.
@@ -170,7 +168,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Checks a description (EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId`); an empty one is none.
+/// Checks a description (EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId`); an empty one counts as none.
 pub(crate) fn description(text: Option<&str>, kind: Kind) -> Result<Option<String>, Ec2Error> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
@@ -212,7 +210,7 @@ pub(crate) fn group_id(id: &str) -> Result<&str, Ec2Error> {
     ))
 }
 
-/// A `UserIdGroupPair`: one of id and name, the name only for the default VPC.
+/// A `UserIdGroupPair`, by id or, in the default VPC, by name.
 pub(crate) fn group_pair(ctx: &mut Ctx<'_>, pair: &Params) -> Result<Source, Ec2Error> {
     let owner = pair.text("UserId").unwrap_or(ctx.account).to_owned();
     let id = match (pair.text("GroupId"), pair.text("GroupName")) {
@@ -276,32 +274,6 @@ fn flat_rules(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result<Vec<Wa
         description: None,
         owner_given: false,
     }])
-}
-
-/// A wanted rule as an `IpPermission`, for `unknownIpPermissionSet`.
-pub(crate) fn as_permission(wanted: &Wanted) -> Value {
-    let mut bundle = Map::from_iter([
-        (
-            "ipProtocol".to_owned(),
-            json!(wanted.key.traffic.protocol.to_string()),
-        ),
-        ("ipRanges".to_owned(), json!([])),
-        ("ipv6Ranges".to_owned(), json!([])),
-        ("prefixListIds".to_owned(), json!([])),
-        ("groups".to_owned(), json!([])),
-    ]);
-    if let Some((from, to)) = wanted.key.traffic.ports {
-        bundle.insert("fromPort".into(), json!(from));
-        bundle.insert("toPort".into(), json!(to));
-    }
-    let (list, item) = match &wanted.key.source {
-        Source::Ipv4(net) => ("ipRanges", json!({"cidrIp": net.to_string()})),
-        Source::Ipv6(net) => ("ipv6Ranges", json!({"cidrIpv6": net.to_string()})),
-        Source::PrefixList(id) => ("prefixListIds", json!({"prefixListId": id})),
-        Source::Group { id, owner } => ("groups", json!({"groupId": id, "userId": owner})),
-    };
-    bundle.insert(list.into(), json!([item]));
-    Value::Object(bundle)
 }
 
 #[cfg(test)]

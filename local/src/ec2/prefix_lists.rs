@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::rule::Source;
 use super::world::PrefixList;
-use super::{Answer, Ctx, Ec2Error, Params, paging, quota, tags};
+use super::{Answer, Ctx, Ec2Error, Params, answer, paging, quota, tags};
 use crate::ids;
 
-/// Most entries a list may be made for (VPC User Guide, prefix lists).
+/// Largest maximum size of a list (VPC User Guide, prefix lists).
 const ENTRIES_MAX: i64 = 1000;
 
 fn max_entries(params: &Params) -> Result<Option<u32>, Ec2Error> {
@@ -97,7 +97,7 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     let id = ids::resource("pl");
     let shape = entry(ctx, &id, &list, "create-complete");
     ctx.change(|state| state.prefix_lists.insert(id, Arc::new(list)));
-    Ok(Map::from_iter([("prefixList".to_owned(), shape)]))
+    Ok(answer([("prefixList", shape)]))
 }
 
 /// Changes name, entries and maximum size.
@@ -173,7 +173,7 @@ pub(crate) fn modify(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
             return Err(refusal);
         }
     }
-    Ok(Map::from_iter([("prefixList".to_owned(), shape)]))
+    Ok(answer([("prefixList", shape)]))
 }
 
 fn uses(group: &super::world::Group, list: &str) -> bool {
@@ -186,12 +186,8 @@ fn uses(group: &super::world::Group, list: &str) -> bool {
 fn own_list(ctx: &mut Ctx<'_>, id: &str) -> Result<PrefixList, Ec2Error> {
     super::permission::prefix_list(id)?;
     let state = ctx.state();
-    let list = state.prefix_lists.get(id).ok_or_else(|| {
-        Ec2Error::new(
-            "InvalidPrefixListID.NotFound",
-            format!("The prefix list ID '{id}' does not exist"),
-        )
-    })?;
+    let list = state.prefix_lists.get(id);
+    let list = list.ok_or_else(|| Ec2Error::prefix_list_not_found(id))?;
     if list.owner == "AWS" {
         return Err(Ec2Error::value(format!(
             "The prefix list '{id}' is managed by AWS and cannot be changed"
@@ -213,7 +209,7 @@ pub(crate) fn delete(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
     }
     let shape = entry(ctx, &id, &list, "delete-complete");
     ctx.change(|state| state.prefix_lists.remove(&id));
-    Ok(Map::from_iter([("prefixList".to_owned(), shape)]))
+    Ok(answer([("prefixList", shape)]))
 }
 
 /// Lists by id or by the filters `prefix-list-id`, `prefix-list-name` and `owner-id`; pages of 1 to 100 (EC2 API Reference).
@@ -225,37 +221,31 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     for id in &ids {
         super::permission::prefix_list(id)?;
         if !view.prefix_lists.contains_key(id) {
-            return Err(Ec2Error::new(
-                "InvalidPrefixListID.NotFound",
-                format!("The prefix list ID '{id}' does not exist"),
-            ));
+            return Err(Ec2Error::prefix_list_not_found(id));
         }
     }
     let mut found: Vec<(String, Value)> = Vec::new();
     for (id, list) in &view.prefix_lists {
-        let mut fits = ids.is_empty() || ids.contains(id);
-        for filter in &filters {
-            fits &= match filter.name.as_str() {
-                "prefix-list-id" => filter.matches(id),
-                "prefix-list-name" => filter.matches(&list.name),
-                "owner-id" => filter.matches(&list.owner),
-                _ => return Err(filter.unsupported("DescribeManagedPrefixLists")),
+        let fits = filters.all("DescribeManagedPrefixLists", |filter| {
+            let value = match filter.name.as_str() {
+                "prefix-list-id" => id,
+                "prefix-list-name" => &list.name,
+                "owner-id" => &list.owner,
+                _ => return None,
             };
-        }
-        if fits {
+            Some(filter.matches(value))
+        })?;
+        if fits && (ids.is_empty() || ids.contains(id)) {
             found.push((id.clone(), entry(ctx, id, list, "create-complete")));
         }
     }
-    let mut answer = Answer::new();
     paging::page(
-        &mut answer,
         "prefixListSet",
         found,
         params,
         (1, 100),
         ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    )
 }
 
 fn entry(ctx: &Ctx<'_>, id: &str, list: &PrefixList, state: &str) -> Value {
@@ -267,7 +257,7 @@ fn entry(ctx: &Ctx<'_>, id: &str, list: &PrefixList, state: &str) -> Value {
         "tagSet": tags::set(&list.tags),
     });
     if !managed {
-        // AWS's own lists show neither: their weight is only in the documentation.
+        // AWS's own lists show neither; only the documentation has their weight.
         entry["maxEntries"] = json!(list.weight);
         entry["version"] = json!(list.version);
     }

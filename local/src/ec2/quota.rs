@@ -1,7 +1,7 @@
 //! How many rules fit into a group.
 //!
-//! VPC User Guide, quotas: the quota holds per direction, for IPv4 and IPv6 apart; a prefix list costs its maximum size or AWS's weight.
-//! That group and prefix list references count towards both families is from an older edition of that page and from measurements (`jantman/awslimitchecker` #431).
+//! VPC User Guide, quotas: the quota applies per direction, separately for IPv4 and IPv6; a prefix list costs its maximum size or AWS's weight.
+//! References to groups and prefix lists count towards both families, according to an older edition of that page and measurements (`jantman/awslimitchecker` #431).
 
 use super::Ec2Error;
 use super::rule::{RuleKey, Source};

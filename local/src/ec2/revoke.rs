@@ -1,15 +1,15 @@
 //! RevokeSecurityGroupIngress and -Egress: by properties or by rule ids.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::permission::{self, Wanted};
-use super::rule::{Rule, Source};
-use super::{Answer, Ctx, Ec2Error, Params};
+use super::rule::{self, Rule, Source};
+use super::{Answer, Ctx, Ec2Error, Params, answer};
 use crate::ids;
 
 /// Removes rules.
 ///
-/// Properties have to match exactly, descriptions aside. What does not match is no error in a default VPC, where it comes back as `unknownIpPermissionSet`; elsewhere it is one, and nothing is removed (EC2 API Reference, RevokeSecurityGroupIngress).
+/// Properties must match exactly, except descriptions. In a default VPC, rules without a match are no error and come back as `unknownIpPermissionSet`. Elsewhere they are an error, and nothing is removed (EC2 API Reference, RevokeSecurityGroupIngress).
 pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result<Answer, Ec2Error> {
     let mut known = vec![
         "GroupId",
@@ -21,24 +21,21 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
     params.only(&known)?;
     let group = ctx.target_group(params)?;
     let by_id = params.values("SecurityGroupRuleId");
-    let mut gone: Vec<&Rule> = Vec::new();
+    let mut revoked_rules: Vec<&Rule> = Vec::new();
     let mut unknown = Vec::new();
     if by_id.is_empty() {
-        let lenient = ctx.state().is_default_vpc(&group.vpc_id);
+        let in_default_vpc = ctx.state().is_default_vpc(&group.vpc_id);
         for wanted in permission::wanted(ctx, params, egress)? {
             match group
                 .rules
                 .iter()
-                .find(|rule| meant(&wanted, rule, ctx.account))
+                .find(|rule| matches(&wanted, rule, ctx.account))
             {
-                Some(rule) => gone.push(rule),
-                None if lenient => unknown.push(permission::as_permission(&wanted)),
-                None => {
-                    return Err(Ec2Error::new(
-                        "InvalidPermission.NotFound",
-                        "The specified rule does not exist in this security group.",
-                    ));
+                Some(rule) => revoked_rules.push(rule),
+                None if in_default_vpc => {
+                    unknown.push(rule::permissions([&Rule::new(wanted.key)])[0].take());
                 }
+                None => return Err(Ec2Error::permission_not_found()),
             }
         }
     } else {
@@ -54,24 +51,26 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
                 .iter()
                 .find(|rule| rule.id == *id && rule.key.egress == egress);
             let rule = rule.ok_or_else(|| rule_not_found(id))?;
-            if !gone.iter().any(|there| there.id == rule.id) {
-                gone.push(rule);
+            if !revoked_rules.iter().any(|there| there.id == rule.id) {
+                revoked_rules.push(rule);
             }
         }
     }
 
-    let entries: Vec<_> = gone
+    let entries: Vec<_> = revoked_rules
         .iter()
-        .map(|rule| Value::Object(rule.revoked_entry(&group.id)))
+        .map(|rule| rule.revoked_entry(&group.id))
         .collect();
     ctx.change(|state| {
-        if let Some(now) = state.group_mut(&group.id).filter(|_| !gone.is_empty()) {
+        if let Some(now) = state
+            .group_mut(&group.id)
+            .filter(|_| !revoked_rules.is_empty())
+        {
             now.rules
-                .retain(|rule| !gone.iter().any(|revoked| revoked.id == rule.id));
+                .retain(|rule| !revoked_rules.iter().any(|revoked| revoked.id == rule.id));
         }
     });
-    let mut answer = Answer::new();
-    answer.insert("return".into(), json!(true));
+    let mut answer = answer([("return", json!(true))]);
     if !ctx.dials.omit_revoked_rule_set {
         answer.insert("revokedSecurityGroupRuleSet".into(), json!(entries));
     }
@@ -81,8 +80,8 @@ pub(crate) fn revoke(ctx: &mut Ctx<'_>, params: &Params, egress: bool) -> Result
     Ok(answer)
 }
 
-/// Whether a rule is the one meant. A stale group reference no longer shows its owner, so none need be given.
-fn meant(wanted: &Wanted, rule: &Rule, account: &str) -> bool {
+/// Whether a rule matches the request. A stale group reference does not show its owner, so the request need not give it.
+fn matches(wanted: &Wanted, rule: &Rule, account: &str) -> bool {
     if wanted.key == rule.key {
         return true;
     }

@@ -1,12 +1,13 @@
-//! One security group rule: protocol, ports, exactly one source; and the views that EC2's answers give of it.
+//! One security group rule: protocol, ports, exactly one source; and its forms in EC2's answers.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Ec2Error;
+use crate::ids;
 
 /// An IP protocol in the one spelling EC2 answers with: `tcp`, `udp`, `icmp`, `icmpv6`, `-1`, or another number.
 ///
@@ -64,9 +65,9 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What a rule lets in or out: protocol and ports, or ICMP type and code.
+/// The traffic that a rule allows: protocol and ports, or ICMP type and code.
 ///
-/// `ports` is `Some` for tcp, udp (first and last port), icmp and icmpv6 (type and code, −1 for all), and `None` for everything else, which opens all ports whatever ports are sent (EC2 API Reference, `IpPermission`).
+/// `ports` is `Some` for tcp, udp (first and last port), icmp and icmpv6 (type and code, −1 for all), and `None` for everything else, which opens all ports even if the request has ports (EC2 API Reference, `IpPermission`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Traffic {
     /// The protocol.
@@ -76,6 +77,12 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
+    /// Every protocol and port.
+    pub(crate) const ALL: Self = Self {
+        protocol: Protocol::All,
+        ports: None,
+    };
+
     pub(crate) fn new(
         protocol: Protocol,
         from: Option<i64>,
@@ -168,7 +175,7 @@ impl Source {
             .map_err(|_| malformed_cidr(text))
     }
 
-    /// The source as a rule's `peer` in EC2's duplicate message.
+    /// The source as `peer` in EC2's message for duplicates.
     pub(crate) fn peer(&self) -> String {
         match self {
             Self::Ipv4(net) => net.to_string(),
@@ -195,7 +202,7 @@ fn malformed_cidr(text: &str) -> Ec2Error {
     Ec2Error::value(format!("CIDR block {text} is malformed"))
 }
 
-/// What makes a rule the rule it is: never its description, tags or id.
+/// The identity of a rule. Description, tags and id are not part of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RuleKey {
     /// Outbound rather than inbound.
@@ -207,7 +214,7 @@ pub(crate) struct RuleKey {
 }
 
 impl RuleKey {
-    /// EC2's message for a rule that is already there (messages quoted in `galaxyproject/cloudlaunch` #56 and `lucidsoftware/cumulus` #101).
+    /// EC2's message for a rule that exists already (messages quoted in `galaxyproject/cloudlaunch` #56 and `lucidsoftware/cumulus` #101).
     pub(crate) fn duplicate(&self) -> Ec2Error {
         let peer = self.source.peer();
         let Traffic { protocol, ports } = &self.traffic;
@@ -250,7 +257,7 @@ impl fmt::Display for RuleKey {
     }
 }
 
-/// How a referenced group in another VPC is reached; shown in answers, no part of a rule's identity.
+/// The peering connection to a referenced group in another VPC. Answers show it; it is not part of a rule's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerLink {
     /// The other group's VPC.
@@ -259,7 +266,7 @@ pub(crate) struct PeerLink {
     pub(crate) peering_id: String,
 }
 
-/// A rule as it lives in a group.
+/// A rule of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
     /// `sgr-…`, new with every authorize.
@@ -277,64 +284,75 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// The rule as an entry of `securityGroupRuleSet`, for answers and CloudTrail alike.
-    pub(crate) fn entry(&self, group: &str, owner: &str, region: &str) -> Map<String, Value> {
-        let mut entry = self.revoked_entry(group);
-        entry.remove("referencedGroupId");
-        entry.insert("groupOwnerId".into(), json!(owner));
-        entry.insert(
-            "securityGroupRuleArn".into(),
-            json!(format!(
-                "arn:aws:ec2:{region}:{owner}:security-group-rule/{}",
-                self.id
-            )),
-        );
+    /// A new rule without description and tags.
+    pub(crate) fn new(key: RuleKey) -> Self {
+        Self {
+            id: ids::resource("sgr"),
+            key,
+            description: None,
+            tags: BTreeMap::new(),
+            link: None,
+            stale: false,
+        }
+    }
+
+    /// The rule as an entry of `securityGroupRuleSet`, for answers and for CloudTrail.
+    pub(crate) fn entry(&self, group: &str, owner: &str, region: &str) -> Value {
+        let mut entry = self.flat_entry(group);
+        entry["groupOwnerId"] = json!(owner);
+        entry["securityGroupRuleArn"] = json!(format!(
+            "arn:aws:ec2:{region}:{owner}:security-group-rule/{}",
+            self.id
+        ));
         if let Source::Group { id, .. } = &self.key.source {
-            let mut info = Map::from_iter([("groupId".to_owned(), json!(id))]);
-            self.add_owner_and_link(&mut info);
-            entry.insert("referencedGroupInfo".into(), Value::Object(info));
+            entry["referencedGroupInfo"] = self.group_pair(id);
         }
         if !self.tags.is_empty() {
-            entry.insert("tagSet".into(), super::tags::set(&self.tags));
+            entry["tagSet"] = super::tags::set(&self.tags);
         }
         entry
     }
 
     /// The rule as an entry of `revokedSecurityGroupRuleSet`: flat, without account and tags (EC2 API Reference, `RevokedSecurityGroupRule`).
-    pub(crate) fn revoked_entry(&self, group: &str) -> Map<String, Value> {
-        let (from, to) = self.key.traffic.ports_or_all();
-        let mut entry = Map::new();
-        entry.insert("securityGroupRuleId".into(), json!(self.id));
-        entry.insert("groupId".into(), json!(group));
-        entry.insert("isEgress".into(), json!(self.key.egress));
-        entry.insert(
-            "ipProtocol".into(),
-            json!(self.key.traffic.protocol.to_string()),
-        );
-        entry.insert("fromPort".into(), json!(from));
-        entry.insert("toPort".into(), json!(to));
-        let (name, value) = match &self.key.source {
-            Source::Ipv4(net) => ("cidrIpv4", net.to_string()),
-            Source::Ipv6(net) => ("cidrIpv6", net.to_string()),
-            Source::PrefixList(id) => ("prefixListId", id.clone()),
-            Source::Group { id, .. } => ("referencedGroupId", id.clone()),
-        };
-        entry.insert(name.into(), json!(value));
-        if let Some(description) = &self.description {
-            entry.insert("description".into(), json!(description));
+    pub(crate) fn revoked_entry(&self, group: &str) -> Value {
+        let mut entry = self.flat_entry(group);
+        if let Source::Group { id, .. } = &self.key.source {
+            entry["referencedGroupId"] = json!(id);
         }
         entry
     }
 
-    fn add_owner_and_link(&self, info: &mut Map<String, Value>) {
+    /// What both entries have: everything but a referenced group.
+    fn flat_entry(&self, group: &str) -> Value {
+        let (from, to) = self.key.traffic.ports_or_all();
+        let mut entry = json!({
+            "securityGroupRuleId": self.id, "groupId": group, "isEgress": self.key.egress,
+            "ipProtocol": self.key.traffic.protocol.to_string(), "fromPort": from, "toPort": to,
+        });
+        match &self.key.source {
+            Source::Ipv4(net) => entry["cidrIpv4"] = json!(net.to_string()),
+            Source::Ipv6(net) => entry["cidrIpv6"] = json!(net.to_string()),
+            Source::PrefixList(id) => entry["prefixListId"] = json!(id),
+            Source::Group { .. } => {}
+        }
+        if let Some(description) = &self.description {
+            entry["description"] = json!(description);
+        }
+        entry
+    }
+
+    /// A referenced group with its owner and its peering connection.
+    fn group_pair(&self, id: &str) -> Value {
+        let mut pair = json!({ "groupId": id });
         if let (Source::Group { owner, .. }, false) = (&self.key.source, self.stale) {
-            info.insert("userId".into(), json!(owner));
+            pair["userId"] = json!(owner);
         }
         if let Some(link) = &self.link {
-            info.insert("vpcId".into(), json!(link.vpc_id));
-            info.insert("vpcPeeringConnectionId".into(), json!(link.peering_id));
-            info.insert("peeringStatus".into(), json!("active"));
+            pair["vpcId"] = json!(link.vpc_id);
+            pair["vpcPeeringConnectionId"] = json!(link.peering_id);
+            pair["peeringStatus"] = json!("active");
         }
+        pair
     }
 }
 
@@ -342,36 +360,30 @@ impl Rule {
 pub(crate) fn permissions<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Value {
     let mut bundles: BTreeMap<&Traffic, [Vec<Value>; 4]> = BTreeMap::new();
     for rule in rules {
-        let mut item = Map::new();
-        match &rule.key.source {
-            Source::Ipv4(net) => item.insert("cidrIp".into(), json!(net.to_string())),
-            Source::Ipv6(net) => item.insert("cidrIpv6".into(), json!(net.to_string())),
-            Source::PrefixList(id) => item.insert("prefixListId".into(), json!(id)),
-            Source::Group { id, .. } => {
-                rule.add_owner_and_link(&mut item);
-                item.insert("groupId".into(), json!(id))
-            }
+        let mut item = match &rule.key.source {
+            Source::Ipv4(net) => json!({ "cidrIp": net.to_string() }),
+            Source::Ipv6(net) => json!({ "cidrIpv6": net.to_string() }),
+            Source::PrefixList(id) => json!({ "prefixListId": id }),
+            Source::Group { id, .. } => rule.group_pair(id),
         };
         if let Some(description) = &rule.description {
-            item.insert("description".into(), json!(description));
+            item["description"] = json!(description);
         }
-        bundles.entry(&rule.key.traffic).or_default()[rule.key.source.kind()]
-            .push(Value::Object(item));
+        let bundle = bundles.entry(&rule.key.traffic).or_default();
+        bundle[rule.key.source.kind()].push(item);
     }
     let items = bundles
         .into_iter()
         .map(|(traffic, [ipv4, ipv6, lists, groups])| {
-            let mut bundle = Map::new();
-            bundle.insert("ipProtocol".into(), json!(traffic.protocol.to_string()));
+            let mut bundle = json!({
+                "ipProtocol": traffic.protocol.to_string(),
+                "ipRanges": ipv4, "ipv6Ranges": ipv6, "prefixListIds": lists, "groups": groups,
+            });
             if let Some((from, to)) = traffic.ports {
-                bundle.insert("fromPort".into(), json!(from));
-                bundle.insert("toPort".into(), json!(to));
+                bundle["fromPort"] = json!(from);
+                bundle["toPort"] = json!(to);
             }
-            bundle.insert("ipRanges".into(), json!(ipv4));
-            bundle.insert("ipv6Ranges".into(), json!(ipv6));
-            bundle.insert("prefixListIds".into(), json!(lists));
-            bundle.insert("groups".into(), json!(groups));
-            Value::Object(bundle)
+            bundle
         });
     Value::Array(items.collect())
 }

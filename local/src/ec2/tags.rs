@@ -1,4 +1,4 @@
-//! Tags: the checks EC2 makes and the shapes they are answered in.
+//! Tags: EC2's checks, and their form in answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ const KEY_CHARS_MAX: usize = 128;
 /// Longest value, in characters (same page).
 const VALUE_CHARS_MAX: usize = 256;
 
-/// The tags that a request wants on the resources it makes, from `TagSpecification.N`.
+/// The tags for the resources that a request makes, from `TagSpecification.N`.
 pub(crate) fn on_create(
     params: &Params,
     resource_type: &str,
@@ -56,7 +56,7 @@ pub(crate) fn listed(params: &Params) -> Result<Vec<(String, String)>, Ec2Error>
         .collect()
 }
 
-/// Checks lengths, number and reserved keys, and the tag policy that a dial stands in for.
+/// Checks lengths, number, reserved keys, and the tag policy that a dial sets.
 pub(crate) fn check(
     tags: &BTreeMap<String, String>,
     refused_keys: &BTreeSet<String>,

@@ -1,9 +1,9 @@
-//! CreateVpc, CreateDefaultVpc, DescribeVpcs: as much as security groups need.
+//! CreateVpc, CreateDefaultVpc, DescribeVpcs: no more than security groups need.
 
 use serde_json::{Value, json};
 
 use super::world::Vpc;
-use super::{Answer, Ctx, Ec2Error, Params, paging, tags};
+use super::{Answer, Ctx, Ec2Error, Params, answer, paging, tags};
 
 pub(crate) fn not_found(id: &str) -> Ec2Error {
     Ec2Error::new(
@@ -30,7 +30,7 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Er
         }
         id
     });
-    Ok(Answer::from_iter([("vpc".to_owned(), entry(ctx, &id))]))
+    Ok(answer([("vpc", entry(ctx, &id))]))
 }
 
 /// Makes the default VPC of a Region that has none.
@@ -44,7 +44,7 @@ pub(crate) fn create_default(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answe
     }
     let account = ctx.account.to_owned();
     let id = ctx.change(|state| state.add_vpc(&account, "172.31.0.0/16", true));
-    Ok(Answer::from_iter([("vpc".to_owned(), entry(ctx, &id))]))
+    Ok(answer([("vpc", entry(ctx, &id))]))
 }
 
 /// VPCs by id or by the filters `is-default` (also `isDefault`), `vpc-id`, `owner-id` and tags.
@@ -58,31 +58,17 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     }
     let mut found: Vec<(String, Value)> = Vec::new();
     for (id, vpc) in &view.vpcs {
-        let mut fits = ids.is_empty() || ids.contains(id);
-        for filter in &filters {
-            fits &= match filter.name.as_str() {
-                "is-default" | "isDefault" => filter.matches(&vpc.is_default.to_string()),
-                "vpc-id" => filter.matches(id),
-                "owner-id" => filter.matches(ctx.account),
-                _ => filter
-                    .matches_tags(&vpc.tags)
-                    .ok_or_else(|| filter.unsupported("DescribeVpcs"))?,
-            };
-        }
-        if fits {
+        let fits = filters.all("DescribeVpcs", |filter| match filter.name.as_str() {
+            "is-default" | "isDefault" => Some(filter.matches(&vpc.is_default.to_string())),
+            "vpc-id" => Some(filter.matches(id)),
+            "owner-id" => Some(filter.matches(ctx.account)),
+            _ => filter.matches_tags(&vpc.tags),
+        })?;
+        if fits && (ids.is_empty() || ids.contains(id)) {
             found.push((id.clone(), shape(ctx.account, id, vpc)));
         }
     }
-    let mut answer = Answer::new();
-    paging::page(
-        &mut answer,
-        "vpcSet",
-        found,
-        params,
-        (5, 1000),
-        ctx.dials.page_limit,
-    )?;
-    Ok(answer)
+    paging::page("vpcSet", found, params, (5, 1000), ctx.dials.page_limit)
 }
 
 fn entry(ctx: &mut Ctx<'_>, id: &str) -> Value {

@@ -1,11 +1,11 @@
-//! The state: accounts and Regions apart, VPCs, groups, prefix lists, and what reads of the past need.
+//! The state per account and Region: VPCs, groups, prefix lists, and the old states that stale reads need.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::rule::{Protocol, Rule, RuleKey, Source, Traffic};
+use super::rule::{Rule, RuleKey, Source, Traffic};
 use crate::ids;
 
 /// A VPC.
@@ -28,7 +28,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// A group as EC2 makes it: no inbound rules, and outbound everything over IPv4.
+    /// A new group as EC2 makes it: no inbound rules, and one outbound rule for all IPv4 traffic.
     pub(crate) fn new(
         name: &str,
         description: &str,
@@ -38,10 +38,7 @@ impl Group {
         let anywhere = Source::Ipv4(ipnet::Ipv4Net::default());
         let open = RuleKey {
             egress: true,
-            traffic: Traffic {
-                protocol: Protocol::All,
-                ports: None,
-            },
+            traffic: Traffic::ALL,
             source: anywhere,
         };
         Self {
@@ -50,14 +47,7 @@ impl Group {
             description: description.to_owned(),
             vpc_id: vpc_id.to_owned(),
             tags,
-            rules: vec![Rule {
-                id: ids::resource("sgr"),
-                key: open,
-                description: None,
-                tags: BTreeMap::new(),
-                link: None,
-                stale: false,
-            }],
+            rules: vec![Rule::new(open)],
         }
     }
 }
@@ -69,21 +59,20 @@ pub(crate) struct PrefixList {
     /// `AWS` for managed ones.
     pub(crate) owner: String,
     pub(crate) family: String,
-    /// What a rule that names the list costs: the maximum size, or AWS's weight.
+    /// How much a rule with the list counts towards the quota: the maximum size, or AWS's weight.
     pub(crate) weight: u32,
     pub(crate) version: u64,
     pub(crate) entries: BTreeMap<String, String>,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// The groups by id. What a change does to them is noted, so that nobody has to compare all of them, and names are found
-/// without looking through all: fleets are large.
+/// The groups by id. Changed groups are noted and names are indexed, so that neither needs a scan: fleets are large.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Groups {
     by_id: BTreeMap<String, Arc<Group>>,
     names: HashSet<(String, String)>,
-    /// Each group that was changed since this was last taken, as it was before; `None` if it did not exist.
-    touched: BTreeMap<String, Option<Arc<Group>>>,
+    /// Each group that the current change touches, as it was before; `None` if it did not exist.
+    changed: BTreeMap<String, Option<Arc<Group>>>,
 }
 
 impl Deref for Groups {
@@ -95,9 +84,9 @@ impl Deref for Groups {
 }
 
 impl Groups {
-    fn touch(&mut self, id: &str) {
+    fn note_change(&mut self, id: &str) {
         let before = self.by_id.get(id).cloned();
-        self.touched.entry(id.to_owned()).or_insert(before);
+        self.changed.entry(id.to_owned()).or_insert(before);
     }
 
     /// Whether a VPC has a group of this name.
@@ -106,14 +95,14 @@ impl Groups {
     }
 
     pub(crate) fn insert(&mut self, group: Arc<Group>) {
-        self.touch(&group.id);
+        self.note_change(&group.id);
         self.names
             .insert((group.vpc_id.clone(), group.name.clone()));
         self.by_id.insert(group.id.clone(), group);
     }
 
     pub(crate) fn remove(&mut self, id: &str) {
-        self.touch(id);
+        self.note_change(id);
         if let Some(group) = self.by_id.remove(id) {
             self.names
                 .remove(&(group.vpc_id.clone(), group.name.clone()));
@@ -121,7 +110,7 @@ impl Groups {
     }
 
     fn get_mut(&mut self, id: &str) -> Option<&mut Group> {
-        self.touch(id);
+        self.note_change(id);
         self.by_id.get_mut(id).map(Arc::make_mut)
     }
 }
@@ -184,24 +173,12 @@ impl RegionState {
             id: group.id.clone(),
             owner: account.to_owned(),
         };
-        let traffic = Traffic {
-            protocol: Protocol::All,
-            ports: None,
-        };
         let key = RuleKey {
             egress: false,
-            traffic,
+            traffic: Traffic::ALL,
             source: own,
         };
-        let rule = Rule {
-            id: ids::resource("sgr"),
-            key,
-            description: None,
-            tags: BTreeMap::new(),
-            link: None,
-            stale: false,
-        };
-        group.rules.push(rule);
+        group.rules.push(Rule::new(key));
         self.groups.insert(Arc::new(group));
         id
     }
@@ -233,29 +210,29 @@ impl RegionState {
     }
 }
 
-/// One account and Region: the state now, and as much of the past as stale reads need.
+/// One account and Region: the current state, and the old states that stale reads need.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) now: Arc<RegionState>,
-    /// Earlier states, each with the moment it came about; empty unless reads are dialled to be stale.
+    /// Earlier states, each with its start; empty unless the dials make reads stale.
     past: VecDeque<(Instant, Arc<RegionState>)>,
     /// Each changed group as it was before its last change; `None` if it did not exist.
     before: BTreeMap<String, Option<Arc<Group>>>,
 }
 
 impl Shard {
-    /// Applies a change, remembering what stale reads may ask for.
+    /// Applies a change, and keeps what stale reads may need.
     pub(crate) fn change<T>(
         &mut self,
         staleness: Duration,
         apply: impl FnOnce(&mut RegionState) -> T,
     ) -> T {
-        // Kept only for reads of the past: with nobody else holding the state, a change copies one group and not all.
+        // Kept only for stale reads: without a second reference to the state, a change copies one group instead of all.
         let old = (!staleness.is_zero()).then(|| Arc::clone(&self.now));
         let now = Arc::make_mut(&mut self.now);
-        now.groups.touched.clear();
+        now.groups.changed.clear();
         let result = apply(now);
-        self.before.extend(std::mem::take(&mut now.groups.touched));
+        self.before.extend(std::mem::take(&mut now.groups.changed));
         let Some(old) = old else {
             self.past.clear();
             return result;
@@ -269,7 +246,7 @@ impl Shard {
             ));
         }
         self.past.push_back((Instant::now(), Arc::clone(&self.now)));
-        // The newest state that is old enough answers reads; whatever came before it is of no more use.
+        // Reads use the newest state that is old enough; the states before it are not needed.
         while self
             .past
             .get(1)
@@ -296,13 +273,13 @@ impl Shard {
         Arc::clone(state.unwrap_or(&self.now))
     }
 
-    /// Whether the group ever changed here, so that there is a before.
-    pub(crate) fn has_before(&self, group: &str) -> bool {
+    /// Whether there is a state of the group before its last change.
+    pub(crate) fn has_previous(&self, group: &str) -> bool {
         self.before.contains_key(group)
     }
 
-    /// `view` with one group put back to before its last change.
-    pub(crate) fn put_back(&self, view: &mut Arc<RegionState>, group: &str) {
+    /// Restores one group in `view` to its state before its last change.
+    pub(crate) fn restore_previous(&self, view: &mut Arc<RegionState>, group: &str) {
         match self.before.get(group) {
             None => {}
             Some(Some(old)) => {

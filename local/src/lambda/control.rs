@@ -1,11 +1,11 @@
-//! What Lambda's API says of the function.
+//! The function as Lambda's API shows it.
 
 use serde_json::{Value, json};
 
 use super::Lambda;
-use crate::control::queue_arn;
 use crate::ec2::Ec2Error;
 use crate::estate::Estate;
+use crate::ids;
 
 impl Lambda {
     /// Whether a name or ARN, with or without `:$LATEST`, is that of the function.
@@ -37,7 +37,7 @@ impl Lambda {
             return Err(Ec2Error::new("ResourceNotFoundException", message).with_status(404));
         };
         let config = &self.inner.config;
-        let queue = queue_arn(queue, &self.inner.account, &self.inner.region);
+        let queue = ids::queue_arn(queue, &self.inner.account, &self.inner.region);
         Ok(json!({
             "FunctionArn": format!("{}:$LATEST", self.arn()), "MaximumRetryAttempts": config.retry_waits.len(),
             "MaximumEventAgeInSeconds": config.max_event_age.as_secs(),

@@ -1,4 +1,4 @@
-//! The queue and what happens to invocations.
+//! The queue of events, and the course of an invocation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     DeadLetter, Invocation, InvocationResult, Job, LambdaConfig, LogLine, LogSink, Outcome,
 };
-use crate::cloud::lock;
-use crate::ids;
+use crate::lock::lock;
+use crate::{ids, times};
 
-/// The pseudo-instance of functions that were started elsewhere.
+/// The instance number of functions that were started elsewhere.
 pub(crate) const EXTERNAL: u64 = 0;
 
 /// The function and its queue; clones are the same function.
@@ -33,6 +33,7 @@ pub(super) struct Inner {
     pub(super) changed: watch::Sender<()>,
     pub(super) account: String,
     pub(super) region: String,
+    endpoint: String,
 }
 
 #[derive(Debug, Default)]
@@ -46,26 +47,25 @@ pub(super) struct State {
     pub(super) dead: Vec<DeadLetter>,
     pub(super) lines: Vec<LogLine>,
     last_instance: u64,
-    pub(super) endpoint: String,
     pub(super) closing: bool,
 }
 
 impl State {
-    /// Kills a process of ours and keeps work away from it from this moment on.
-    fn doom(&mut self, id: u64) {
+    /// Kills a process of ours and gives it no more work.
+    fn stop(&mut self, id: u64) {
         let Some(instance) = self.instances.get_mut(&id) else {
             return;
         };
-        instance.doomed = true;
+        instance.stopping = true;
         if let Some(kill) = instance.kill.take() {
-            // An error means that it has ended by itself.
+            // An error means that the process has ended by itself.
             let _ = kill.send(());
         }
         self.idle.retain(|idle| idle.instance != id);
     }
 }
 
-/// Where to ask a reader of a process's output to catch up.
+/// Asks a reader of a process's output to read what there is.
 pub(super) type Flush = mpsc::UnboundedSender<oneshot::Sender<()>>;
 
 /// A process of ours.
@@ -73,14 +73,14 @@ pub(super) type Flush = mpsc::UnboundedSender<oneshot::Sender<()>>;
 pub(super) struct Instance {
     /// Has asked for its first event.
     pub(super) up: bool,
-    /// Has been given its first event.
+    /// Has received its first event.
     warm: bool,
-    /// Is about to be killed, and gets nothing more.
-    doomed: bool,
+    /// Is being killed and gets no more work.
+    stopping: bool,
     current: Option<String>,
     last: Option<String>,
     kill: Option<oneshot::Sender<()>>,
-    /// Asks the readers of its output to say when they have read what there is.
+    /// One for each reader of its output.
     flush: Vec<Flush>,
     pub(super) init_error: Option<Value>,
 }
@@ -95,7 +95,7 @@ impl Instance {
     }
 }
 
-/// Somebody waiting at `invocation/next`.
+/// An instance that waits at `invocation/next`.
 #[derive(Debug)]
 struct Idle {
     instance: u64,
@@ -111,7 +111,7 @@ pub(super) struct Running {
     started_ms: u64,
 }
 
-/// What an instance is handed.
+/// An event for an instance.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) request_id: String,
@@ -119,23 +119,25 @@ pub(crate) struct Assignment {
     pub(crate) deadline_ms: u64,
 }
 
-/// Counts an event as being on its way until dropped.
+/// Counts an event as under way until dropped.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Lambda);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.inner.under_way.fetch_sub(1, Ordering::SeqCst);
-        self.0.announce();
+        self.0.notify();
     }
 }
 
 impl Lambda {
+    /// `endpoint` is the address of AWS for the instances.
     pub(crate) fn new(
         config: LambdaConfig,
         runtime: Handle,
         account: String,
         region: String,
+        endpoint: String,
     ) -> Self {
         let inner = Inner {
             config,
@@ -145,15 +147,27 @@ impl Lambda {
             changed: watch::Sender::new(()),
             account,
             region,
+            endpoint,
         };
         Self {
             inner: Arc::new(inner),
         }
     }
 
-    /// Tells instances to come where AWS is.
-    pub(crate) fn at(&self, endpoint: &str) {
-        endpoint.clone_into(&mut lock(&self.inner.state).endpoint);
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        &self.inner.account
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.inner.region
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.inner.endpoint
     }
 
     pub(crate) fn arn(&self) -> String {
@@ -169,7 +183,7 @@ impl Lambda {
         &self.inner.config.name
     }
 
-    /// Invokes the function and waits for its answer. With every instance busy it waits, where AWS would refuse (`TooManyRequestsException`).
+    /// Invokes the function and waits for its answer. If every instance is busy it waits for one; AWS would refuse (`TooManyRequestsException`).
     pub async fn invoke(&self, payload: Value) -> InvocationResult {
         let (reply, answer) = oneshot::channel();
         let request_id = self.enqueue(payload, Some(reply));
@@ -183,7 +197,7 @@ impl Lambda {
         })
     }
 
-    /// Queues an event, which is tried again if it fails, and returns the request id.
+    /// Queues an event, with retries, and returns the request id.
     pub fn invoke_event(&self, payload: Value) -> String {
         self.enqueue(payload, None)
     }
@@ -206,7 +220,7 @@ impl Lambda {
     pub fn kill_instances(&self) {
         let mut state = lock(&self.inner.state);
         let all: Vec<_> = state.instances.keys().copied().collect();
-        all.into_iter().for_each(|id| state.doom(id));
+        all.into_iter().for_each(|id| state.stop(id));
     }
 
     pub(crate) fn under_way(&self) -> UnderWay {
@@ -214,11 +228,11 @@ impl Lambda {
         UnderWay(self.clone())
     }
 
-    pub(super) fn announce(&self) {
+    pub(super) fn notify(&self) {
         self.inner.changed.send_replace(());
     }
 
-    /// Brings queued jobs and idle instances together, and starts instances while there is need and room.
+    /// Assigns queued jobs to idle instances, and starts instances for the rest up to the concurrency.
     pub(super) fn dispatch(&self) {
         let mut guard = lock(&self.inner.state);
         let state = &mut *guard;
@@ -236,7 +250,7 @@ impl Lambda {
         let starting = state
             .instances
             .values()
-            .filter(|instance| !instance.up && !instance.doomed)
+            .filter(|instance| !instance.up && !instance.stopping)
             .count();
         let room = self
             .inner
@@ -248,23 +262,23 @@ impl Lambda {
             for _ in 0..wanted {
                 state.last_instance += 1;
                 let id = state.last_instance;
-                state.instances.insert(id, self.start(id, state));
+                state.instances.insert(id, self.start(id));
             }
         }
         drop(guard);
-        self.announce();
+        self.notify();
     }
 
     fn assign(&self, state: &mut State, job: Job, idle: Idle) {
         let timeout = self.inner.config.timeout;
-        let started_ms = ids::epoch_ms();
+        let started_ms = times::epoch_ms();
         let assignment = Assignment {
             request_id: job.request_id.clone(),
             payload: job.payload.clone(),
-            deadline_ms: started_ms + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2),
+            deadline_ms: started_ms.saturating_add(times::millis(timeout)),
         };
         if idle.give.send(assignment).is_err() {
-            // The instance hung up between the two checks: the job stays first in line.
+            // The instance closed its connection in the meantime: the job stays first in the queue.
             state.queue.push_front(job);
             return;
         }
@@ -298,7 +312,7 @@ impl Lambda {
             let mut refused = state.closing;
             if let Some(instance) = state.instances.get_mut(&instance) {
                 instance.up = true;
-                refused |= instance.doomed;
+                refused |= instance.stopping;
             }
             if !refused {
                 state.idle.push_back(Idle { instance, give });
@@ -308,7 +322,7 @@ impl Lambda {
         take
     }
 
-    /// An instance couldn't start; its process is expected to end, and takes the first event in line with it.
+    /// An instance couldn't start. Its process is expected to end; the first event in the queue fails with it.
     pub(crate) fn init_error(&self, instance: u64, error: Value) {
         let known = match lock(&self.inner.state).instances.get_mut(&instance) {
             Some(instance) => {
@@ -322,7 +336,7 @@ impl Lambda {
         }
     }
 
-    /// The end of an attempt; `false` if no such invocation runs.
+    /// Ends an attempt; `false` if no such invocation runs.
     pub(crate) fn finish(
         &self,
         request_id: &str,
@@ -344,14 +358,14 @@ impl Lambda {
             attempt: running.job.attempt,
             asynchronous: running.job.reply.is_none(),
             started_ms: running.started_ms,
-            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            took_us: times::micros(took),
             outcome,
             response: response.clone(),
             cold_start: running.cold_start,
             instance: running.instance,
             payload: running.job.payload.clone(),
         });
-        self.settle(
+        self.complete(
             state,
             running.job,
             outcome,
@@ -361,7 +375,7 @@ impl Lambda {
             running.instance,
         );
         drop(guard);
-        self.announce();
+        self.notify();
         true
     }
 
@@ -369,7 +383,7 @@ impl Lambda {
         clippy::too_many_arguments,
         reason = "the facts of one ended attempt; a struct for one caller would say less"
     )]
-    fn settle(
+    fn complete(
         &self,
         state: &mut State,
         mut job: Job,
@@ -443,29 +457,29 @@ impl Lambda {
             "errorType": "Sandbox.Timedout",
             "errorMessage": format!("RequestId: {request_id} Error: Task timed out after {seconds:.2} seconds"),
         });
-        // Doomed first, so that it takes no further work with it.
-        lock(&self.inner.state).doom(instance);
+        // Stopped first, so that it gets no more work.
+        lock(&self.inner.state).stop(instance);
         self.finish(request_id, Outcome::TimedOut, error, Instant::now());
     }
 
-    /// A process ended: what ran there failed, and so does the first event in line if it never came up.
+    /// A process ended. The event that it ran fails; if it never came up, the first event in the queue fails.
     pub(super) fn ended(&self, id: u64, status: &str) {
         let mut state = lock(&self.inner.state);
         let Some(instance) = state.instances.remove(&id) else {
             return;
         };
         state.idle.retain(|idle| idle.instance != id);
-        let orphan = if instance.up || instance.doomed || state.closing {
+        let first_in_line = if instance.up || instance.stopping || state.closing {
             None
         } else {
             state.queue.pop_front()
         };
-        if let Some(job) = orphan {
+        if let Some(job) = first_in_line {
             let running = Running {
                 instance: id,
                 cold_start: true,
                 started: Instant::now(),
-                started_ms: ids::epoch_ms(),
+                started_ms: times::epoch_ms(),
                 job,
             };
             let request_id = running.job.request_id.clone();
@@ -493,31 +507,31 @@ impl Lambda {
         self.dispatch();
     }
 
-    /// Waits until the output that an instance wrote so far is read, so that it counts for the invocation that wrote it.
-    pub(crate) async fn drained(&self, instance: u64) {
+    /// Waits until an instance's output so far is read, so that its lines belong to the right invocation.
+    pub(crate) async fn output_read(&self, instance: u64) {
         let flush = match lock(&self.inner.state).instances.get(&instance) {
             Some(instance) => instance.flush.clone(),
             None => return,
         };
-        // Gives the runtime a look at the pipes first.
+        // Lets the runtime poll the pipes first.
         tokio::task::yield_now().await;
         for reader in flush {
             let (done, caught_up) = oneshot::channel();
             if reader.send(done).is_ok() {
-                // An error means that the pipe is closed: there is no more to come.
+                // An error means that the pipe is closed and all output is read.
                 let _ = caught_up.await;
             }
         }
     }
 
-    /// A line of output.
-    pub(super) fn line(&self, instance: u64, stream: &str, text: String) {
+    /// Keeps a line of output, and passes it to the sink.
+    pub(super) fn log_line(&self, instance: u64, stream: &str, text: String) {
         let mut state = lock(&self.inner.state);
         let there = state.instances.get(&instance);
         let request_id =
             there.and_then(|instance| instance.current.clone().or_else(|| instance.last.clone()));
         let line = LogLine {
-            time_ms: ids::epoch_ms(),
+            time_ms: times::epoch_ms(),
             instance,
             request_id,
             stream: stream.to_owned(),
@@ -532,7 +546,7 @@ impl Lambda {
         }
     }
 
-    /// Starts no more instances, kills those there are, and says when none is left.
+    /// Starts no more instances and kills the running ones.
     pub(crate) fn close(&self) {
         {
             let mut state = lock(&self.inner.state);

@@ -1,4 +1,4 @@
-//! Lambda: queue, instances, timeouts, retries, dead letters (Lambda Developer Guide, asynchronous invocation and "Using the Lambda runtime API").
+//! Lambda: queue, instances, timeouts, retries, events that were given up (Lambda Developer Guide, asynchronous invocation and "Using the Lambda runtime API").
 
 mod control;
 mod engine;
@@ -24,19 +24,19 @@ pub struct LambdaConfig {
     pub program: Option<PathBuf>,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Its environment, on top of what Lambda sets. Nothing else of our own environment is passed on but `PATH`.
+    /// Its environment, on top of what Lambda sets. Of our own environment only `PATH` is passed on.
     pub env: BTreeMap<String, String>,
     /// The function's name.
     pub name: String,
-    /// Memory as told to the function, in MB; not enforced.
+    /// Memory that the function is told of, in MB; not enforced.
     pub memory_mb: u32,
-    /// Longest run of one invocation.
+    /// Longest duration of one invocation.
     pub timeout: Duration,
     /// Most instances at once.
     pub concurrency: usize,
-    /// Waits before each new try of an asynchronous invocation that failed: AWS makes two more, after one minute and two.
+    /// Waits before each retry of a failed asynchronous invocation. AWS retries twice, after one minute and after two.
     pub retry_waits: Vec<Duration>,
-    /// An event that would be older than this at its next try is given up (AWS: up to six hours).
+    /// An event is given up if it would be older than this at its next attempt (AWS: up to six hours).
     pub max_event_age: Duration,
     /// Where the function's output goes, besides [`Lambda::logs`].
     pub log: LogSink,
@@ -69,7 +69,7 @@ impl LambdaConfig {
     }
 }
 
-/// Where the function's output goes, besides being kept.
+/// Where the function's output goes, besides [`Lambda::logs`].
 #[derive(Clone, Default)]
 pub enum LogSink {
     /// Nowhere.
@@ -96,9 +96,9 @@ impl std::fmt::Debug for LogSink {
 pub struct LogLine {
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// Which instance.
+    /// The instance.
     pub instance: u64,
-    /// The invocation that ran there, or the last one that did; `None` during start.
+    /// The invocation that runs on the instance, or its last one; `None` during start.
     pub request_id: Option<String>,
     /// `stdout` or `stderr`.
     pub stream: String,
@@ -116,7 +116,7 @@ pub enum Outcome {
     FunctionError,
     /// It ran out of time and was killed.
     TimedOut,
-    /// Its process ended, or never came up.
+    /// Its process ended or never came up.
     Crashed,
 }
 
@@ -127,25 +127,25 @@ pub struct Invocation {
     pub request_id: String,
     /// From 1.
     pub attempt: usize,
-    /// Asynchronous, so that it is tried again.
+    /// Whether it is asynchronous, and so retried.
     pub asynchronous: bool,
     /// When it was handed to the instance, in milliseconds since the Unix epoch.
     pub started_ms: u64,
-    /// From there to the answer, in microseconds.
+    /// Time from then to the answer, in microseconds.
     pub took_us: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// The answer or the error; text that is not JSON is a JSON string.
     pub response: Value,
-    /// The instance's first.
+    /// Whether it is the instance's first.
     pub cold_start: bool,
-    /// Which instance.
+    /// The instance.
     pub instance: u64,
     /// The event.
     pub payload: Value,
 }
 
-/// What a synchronous invocation brought.
+/// The result of a synchronous invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InvocationResult {
     /// The invocation's id.
@@ -154,15 +154,15 @@ pub struct InvocationResult {
     pub payload: Value,
     /// `Unhandled` if it failed, as in `X-Amz-Function-Error`.
     pub function_error: Option<String>,
-    /// From hand-over to answer.
+    /// Time from the start on the instance to the answer.
     pub duration: Duration,
     /// Whether the instance was new.
     pub cold_start: bool,
-    /// Which instance.
+    /// The instance.
     pub instance: u64,
 }
 
-/// An event that was given up.
+/// An event that was given up, as Lambda's dead-letter queue would hold it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeadLetter {
     /// The invocation's id.
@@ -177,41 +177,37 @@ pub struct DeadLetter {
     pub error: Value,
 }
 
-/// What there is to do at a moment.
+/// The events that are not done yet, by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Load {
     /// Waiting for an instance.
     pub queued: usize,
-    /// With an instance.
+    /// Running on an instance.
     pub running: usize,
-    /// Failed, waiting for the next try.
+    /// Failed, waiting for a retry.
     pub waiting: usize,
-    /// Still on their way through EventBridge.
+    /// Under way through EventBridge or SQS.
     pub under_way: usize,
 }
 
-/// Events were still on their way when the time was over.
+/// Events were left when the time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the function is not idle: {load:?}")]
 pub struct NotIdle {
-    /// What there was left to do.
+    /// The events that were left.
     pub load: Load,
 }
 
-/// An invocation on its way.
+/// An invocation that is queued or runs.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request_id: String,
     pub(crate) payload: Value,
     pub(crate) attempt: usize,
     pub(crate) since: std::time::Instant,
-    /// Where a synchronous caller waits.
+    /// The answer to a synchronous caller.
     pub(crate) reply: Option<oneshot::Sender<InvocationResult>>,
 }
 
 pub(crate) use engine::{EXTERNAL, UnderWay};
-
-/// The access key that instances sign with.
-pub(crate) fn process_access_key() -> &'static str {
-    process::FUNCTION_ACCESS_KEY
-}
+pub(crate) use process::FUNCTION_ACCESS_KEY;

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::engine::{Instance, Lambda, State};
+use super::engine::{Instance, Lambda};
 use super::runtime_api;
 use crate::http;
 
@@ -18,7 +18,7 @@ pub(crate) const FUNCTION_ACCESS_KEY: &str = "ASIALOCALFUNCTION000";
 
 impl Lambda {
     /// Starts a process in the environment that Lambda gives (Lambda Developer Guide, "Defined runtime environment variables").
-    pub(super) fn start(&self, id: u64, state: &State) -> Instance {
+    pub(super) fn start(&self, id: u64) -> Instance {
         let config = &self.inner.config;
         let (kill, killed) = oneshot::channel();
         let (flush_out, out_asked) = mpsc::unbounded_channel();
@@ -57,7 +57,7 @@ impl Lambda {
             .env("AWS_SECRET_ACCESS_KEY", "local")
             .env("AWS_SESSION_TOKEN", "local")
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL", &state.endpoint)
+            .env("AWS_ENDPOINT_URL", self.endpoint())
             .envs(&config.env)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -70,7 +70,7 @@ impl Lambda {
                 Ok(started) => started,
                 Err(error) => {
                     let problem = format!("cannot start {}: {error}", program.display());
-                    lambda.line(id, "stderr", problem.clone());
+                    lambda.log_line(id, "stderr", problem.clone());
                     lambda.ended(id, &problem);
                     return;
                 }
@@ -87,39 +87,35 @@ impl Lambda {
             let status = tokio::select! {
                 status = child.wait() => status,
                 _ = killed => {
-                    // An error means that it has ended by itself, which `wait` tells as well.
+                    // An error means that the process has ended by itself; `wait` says so as well.
                     let _ = child.start_kill();
                     child.wait().await
                 }
             };
-            // The pipes close with the process unless it left children behind; those are not waited for.
-            let drained = async {
+            // The pipes close with the process, unless its children hold them open; we don't wait for children.
+            let output_read = async {
                 for reader in [out, err].into_iter().flatten() {
                     let _ = reader.await;
                 }
             };
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(200), drained).await;
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(200), output_read).await;
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             lambda.ended(id, &status);
         });
         instance
     }
 
-    /// The process, and the Runtime API on a port of its own, which closes when the set is dropped.
+    /// The process, and its Runtime API on a port of its own. The port closes when the set is dropped.
     async fn spawn(&self, id: u64, mut command: Command) -> std::io::Result<(Child, JoinSet<()>)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         command.env("AWS_LAMBDA_RUNTIME_API", listener.local_addr()?.to_string());
-        let lambda = self.clone();
         let mut api = JoinSet::new();
-        api.spawn(http::serve(listener, move |request| {
-            let lambda = lambda.clone();
-            async move { Ok(runtime_api::answer(&lambda, id, request).await) }
-        }));
+        api.spawn(http::serve(listener, runtime_api::routes(self.clone(), id)));
         Ok((command.spawn()?, api))
     }
 }
 
-/// Reads lines until the pipe closes; whoever asks is answered once there is nothing to read.
+/// Reads lines until the pipe closes. Answers each request in `asked` once there is nothing left to read.
 async fn read(
     lambda: Lambda,
     id: u64,
@@ -132,11 +128,11 @@ async fn read(
         tokio::select! {
             biased;
             line = lines.next_line() => match line {
-                Ok(Some(line)) => lambda.line(id, stream, line),
+                Ok(Some(line)) => lambda.log_line(id, stream, line),
                 Ok(None) | Err(_) => return,
             },
             Some(done) = asked.recv() => {
-                // An error means that nobody waits any more.
+                // An error means that the caller no longer waits.
                 let _ = done.send(());
             }
         }

@@ -1,66 +1,39 @@
 //! The Runtime API (Lambda Developer Guide, "Using the Lambda runtime API"), at `/2018-06-01/runtime/…`.
 //!
-//! Each process of ours gets a port of its own, so that we know who asks: `AWS_LAMBDA_RUNTIME_API` is a bare `host:port` by contract, and neither the Rust runtime nor others take a path in it without a scheme.
+//! Each process of ours has a port of its own, so that we know which instance asks. A path would not do: `AWS_LAMBDA_RUNTIME_API` is a bare `host:port` by contract, and the runtimes accept no path in it.
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::{Lambda, Outcome};
-use crate::http::{Body, json_answer};
-use crate::ids;
+use crate::times;
 
-/// Answers one request of an instance.
-pub(crate) async fn answer(
-    lambda: &Lambda,
-    instance: u64,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let body = crate::http::collect(body).await;
-    let (method, headers) = (&parts.method, &parts.headers);
-    let path = parts.uri.path();
-    let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
-        return problem(
-            StatusCode::NOT_FOUND,
-            "InvalidPath",
-            &format!("rulekeeper-local does not imitate {path}"),
-        );
-    };
-    match (
-        method.as_str(),
-        path.split('/').collect::<Vec<_>>().as_slice(),
-    ) {
-        ("GET", ["invocation", "next"]) => next(lambda, instance).await,
-        ("POST", ["invocation", id, "response"]) => {
-            finish(lambda, instance, id, Outcome::Success, parse(&body)).await
-        }
-        ("POST", ["invocation", id, "error"]) => {
-            finish(
-                lambda,
-                instance,
-                id,
-                Outcome::FunctionError,
-                error(headers, &body),
-            )
-            .await
-        }
-        ("POST", ["init", "error"]) => {
-            lambda.init_error(instance, error(headers, &body));
-            accepted()
-        }
-        _ => problem(
-            StatusCode::NOT_FOUND,
-            "InvalidPath",
-            &format!("rulekeeper-local does not imitate {method} {path}"),
-        ),
-    }
+/// The function, and the instance that asks.
+type Asker = State<(Lambda, u64)>;
+
+/// The routes of one instance.
+pub(crate) fn routes(lambda: Lambda, instance: u64) -> Router {
+    let runtime = Router::new()
+        .route("/invocation/next", get(next))
+        .route("/invocation/{id}/response", post(response))
+        .route("/invocation/{id}/error", post(failure))
+        .route("/init/error", post(init_error));
+    Router::new()
+        .nest("/2018-06-01/runtime", runtime)
+        .fallback(not_imitated)
+        .method_not_allowed_fallback(not_imitated)
+        .layer(DefaultBodyLimit::disable())
+        .with_state((lambda, instance))
 }
 
-async fn next(lambda: &Lambda, instance: u64) -> Response<Body> {
+async fn next(State((lambda, instance)): Asker) -> Response {
     let Ok(assignment) = lambda.next(instance).await else {
         return problem(
             StatusCode::GONE,
@@ -68,11 +41,10 @@ async fn next(lambda: &Lambda, instance: u64) -> Response<Body> {
             "the local stack is shutting down",
         );
     };
-    let mut response = json_answer(StatusCode::OK, &assignment.payload);
-    let epoch = ids::epoch_ms() / 1000;
+    let epoch = times::epoch_ms() / 1000;
     let root = format!("{:024x}", fastrand::u128(..) >> 32);
     let parent = format!("{:016x}", fastrand::u64(..));
-    for (name, value) in [
+    let headers = [
         ("lambda-runtime-aws-request-id", assignment.request_id),
         (
             "lambda-runtime-deadline-ms",
@@ -83,49 +55,62 @@ async fn next(lambda: &Lambda, instance: u64) -> Response<Body> {
             "lambda-runtime-trace-id",
             format!("Root=1-{epoch:08x}-{root};Parent={parent};Sampled=0"),
         ),
-    ] {
-        if let Ok(value) = value.parse() {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
+    ];
+    (headers, Json(assignment.payload)).into_response()
+}
+
+async fn response(asker: Asker, Path(id): Path<String>, body: Bytes) -> Response {
+    finish(asker, &id, Outcome::Success, parse(&body)).await
+}
+
+async fn failure(
+    asker: Asker,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    finish(asker, &id, Outcome::FunctionError, error(&headers, &body)).await
+}
+
+async fn init_error(State((lambda, instance)): Asker, headers: HeaderMap, body: Bytes) -> Response {
+    lambda.init_error(instance, error(&headers, &body));
+    accepted()
 }
 
 async fn finish(
-    lambda: &Lambda,
-    instance: u64,
+    State((lambda, instance)): Asker,
     id: &str,
     outcome: Outcome,
     response: Value,
-) -> Response<Body> {
+) -> Response {
     let ended = Instant::now();
-    lambda.drained(instance).await;
+    lambda.output_read(instance).await;
     if lambda.finish(id, outcome, response, ended) {
         return accepted();
     }
-    problem(
-        StatusCode::BAD_REQUEST,
-        "InvalidRequestID",
-        &format!("no invocation {id} is running"),
-    )
+    let message = format!("no invocation {id} is running");
+    problem(StatusCode::BAD_REQUEST, "InvalidRequestID", &message)
 }
 
-fn accepted() -> Response<Body> {
-    json_answer(StatusCode::ACCEPTED, &json!({ "status": "OK" }))
+async fn not_imitated(method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    let message = format!("rulekeeper-local does not imitate {method} {}", uri.path());
+    problem(StatusCode::NOT_FOUND, "InvalidPath", &message)
 }
 
-fn problem(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
-    json_answer(
-        status,
-        &json!({ "errorType": kind, "errorMessage": message }),
-    )
+fn accepted() -> Response {
+    (StatusCode::ACCEPTED, Json(json!({ "status": "OK" }))).into_response()
+}
+
+fn problem(status: StatusCode, kind: &str, message: &str) -> Response {
+    let body = json!({ "errorType": kind, "errorMessage": message });
+    (status, Json(body)).into_response()
 }
 
 fn parse(body: &Bytes) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-/// The error object; a body that is none is wrapped, with the type out of the header.
+/// The error object. A body that is not an object is wrapped in one, with the type from the header.
 fn error(headers: &HeaderMap, body: &Bytes) -> Value {
     let parsed = parse(body);
     if parsed.is_object() {

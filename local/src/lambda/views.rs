@@ -1,13 +1,13 @@
-//! What happened and what there is to do, for those who look on.
+//! Read access: past invocations, output, load.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{DeadLetter, Invocation, Lambda, Load, LogLine, NotIdle};
-use crate::cloud::lock;
+use crate::lock::lock;
 
 impl Lambda {
-    /// Every attempt that ended, in order of ending.
+    /// Every attempt that ended, in the order of their ends.
     #[must_use]
     pub fn invocations(&self) -> Vec<Invocation> {
         lock(&self.inner.state).log.clone()
@@ -37,7 +37,7 @@ impl Lambda {
             .collect()
     }
 
-    /// Forgets attempts, dead letters and log lines.
+    /// Forgets attempts, given-up events and log lines.
     pub fn clear(&self) {
         let mut state = lock(&self.inner.state);
         state.log.clear();
@@ -56,7 +56,7 @@ impl Lambda {
             .collect()
     }
 
-    /// What there is to do.
+    /// The events that are not done yet.
     #[must_use]
     pub fn load(&self) -> Load {
         let state = lock(&self.inner.state);
@@ -68,10 +68,10 @@ impl Lambda {
         }
     }
 
-    /// Waits until no event is queued, delayed, running or waiting for another try. Held events don't count.
+    /// Waits until no event is queued, delayed, running or waiting for a retry. Held events don't count.
     ///
     /// # Errors
-    /// What was left to do when the time was over.
+    /// If events are left when the time is over.
     pub async fn wait_idle(&self, within: Duration) -> Result<(), NotIdle> {
         let lambda = self.clone();
         let waiting = async move {
@@ -82,7 +82,7 @@ impl Lambda {
                 }
             }
         };
-        // The wait runs on the stack's own runtime, so that any caller may await it.
+        // The wait runs on the stack's runtime, so that callers on other runtimes can await it.
         let finished = self
             .inner
             .runtime

@@ -36,6 +36,13 @@ impl Reply {
         self.text("Code")
     }
 
+    /// Fails unless the answer is a refusal with this status and, somewhere, this text.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, status: u16, text: &str) {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert!(self.body.contains(text), "{}", self.body);
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("a JSON body")
     }
@@ -109,6 +116,17 @@ impl Client {
         }
     }
 
+    /// Any request that is answered.
+    pub(crate) fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        send(&self.endpoint, method, path, headers, body).expect("an answer")
+    }
+
     pub(crate) fn authorization(&self, service: &str) -> String {
         let scope = format!(
             "{}/20260101/{}/{service}/aws4_request",
@@ -117,7 +135,7 @@ impl Client {
         format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0")
     }
 
-    /// An EC2 call; whatever the parameters are, they are encoded as little as a form needs.
+    /// An EC2 call. Only `+` and spaces in the parameters are encoded.
     pub(crate) fn try_ec2(&self, action: &str, params: &str) -> std::io::Result<Reply> {
         let body = format!(
             "Action={action}&Version=2016-11-15&{}",
@@ -137,14 +155,12 @@ impl Client {
 
     pub(crate) fn sts(&self, action: &str, params: &str) -> Reply {
         let body = format!("Action={action}&Version=2011-06-15&{params}");
-        send(
-            &self.endpoint,
+        self.http(
             "POST",
             "/",
             &[("Authorization", &self.authorization("sts"))],
             &body,
         )
-        .expect("an answer")
     }
 
     pub(crate) fn try_dynamodb(&self, action: &str, body: &Value) -> std::io::Result<Reply> {
@@ -168,18 +184,11 @@ impl Client {
             ("X-Amz-Target", &format!("{api}.{action}")),
             ("Authorization", &self.authorization("test")),
         ];
-        send(&self.endpoint, "POST", "/", &headers, &body.to_string()).expect("an answer")
+        self.http("POST", "/", &headers, &body.to_string())
     }
 
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> Reply {
-        send(
-            &self.endpoint,
-            method,
-            &format!("/_local/{path}"),
-            &[],
-            body,
-        )
-        .expect("an answer")
+        self.http(method, &format!("/_local/{path}"), &[], body)
     }
 }
 
