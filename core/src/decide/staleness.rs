@@ -1,65 +1,61 @@
 //! Telling a stale read from a fresh one by what the event says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::desired::DesiredRecord;
 use crate::event::Evidence;
 use crate::model::{ActualRules, RuleKey};
-use crate::report::RuleReport;
 
 /// How far a read can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
+pub enum Staleness {
     /// The event contradicts nothing in it.
-    None,
+    Fresh,
     /// It shows rules whose id the event says was revoked. Ids are never given out again, so the read is stale; these
-    /// rules of the record are gone.
+    /// rules are gone.
     Stale(BTreeSet<RuleKey>),
     /// It shows rules that the event says were revoked or changed, without ids to prove it: stale, or put back since.
-    Unsure,
+    Unproven,
 }
 
-/// Holds a read against the event. What matters are rules of the record, unless they are settled already, and live rules
-/// that stand in for rules of the record.
-pub fn doubt(
+/// Holds what a read shows of some rules against the event.
+///
+/// A modified rule contradicts the event under any content but the new one, also when the new content could not be read.
+pub fn staleness<'k>(
     evidence: &Evidence,
-    record: &DesiredRecord,
     actual: &ActualRules,
-    settled: &BTreeMap<RuleKey, RuleReport>,
-    standing_in: &BTreeSet<RuleKey>,
-) -> Doubt {
-    let open = |key: &&RuleKey| !settled.contains_key(*key) || standing_in.contains(*key);
-    let recorded: Vec<_> = record
-        .rules
-        .keys()
-        .chain(standing_in)
-        .filter(open)
+    rules: impl IntoIterator<Item = &'k RuleKey>,
+) -> Staleness {
+    let shown: Vec<_> = rules
+        .into_iter()
         .filter_map(|key| actual.get(key).map(|live| (key, live)))
         .collect();
-    let shows_revoked_id: BTreeSet<RuleKey> = recorded
+    let shown_under_revoked_id: BTreeSet<RuleKey> = shown
         .iter()
         .filter(|(_, live)| {
-            live.id
-                .as_ref()
-                .is_some_and(|id| evidence.revoked_ids.contains(id))
+            let id = live.id.as_ref();
+            id.is_some_and(|id| evidence.revoked_ids.contains(id))
         })
         .map(|(key, _)| (*key).clone())
         .collect();
-    if !shows_revoked_id.is_empty() {
-        return Doubt::Stale(shows_revoked_id);
+    if !shown_under_revoked_id.is_empty() {
+        return Staleness::Stale(shown_under_revoked_id);
     }
     let without_ids = evidence.revoked_ids.is_empty();
-    let shows_revoked = without_ids
-        && recorded
-            .iter()
-            .any(|(key, _)| evidence.revoked.contains(*key));
-    let shows_old_content = recorded.iter().any(|(_, live)| {
+    let contradicts = shown.iter().any(|(key, live)| {
         let modified = live.id.as_ref().and_then(|id| evidence.modified.get(id));
-        modified.is_some_and(|now| now.as_ref() != Some(&live.key))
+        without_ids && evidence.revoked.contains(*key)
+            || modified.is_some_and(|new| new.as_ref() != Some(&live.key))
     });
-    if shows_revoked || shows_old_content {
-        Doubt::Unsure
-    } else {
-        Doubt::None
+    match contradicts {
+        true => Staleness::Unproven,
+        false => Staleness::Fresh,
     }
+}
+
+/// Whether a read shows everything that the event says: nothing revoked, and all that was authorized.
+pub fn shows_event(evidence: &Evidence, actual: &ActualRules) -> bool {
+    let live = actual.iter().map(|live| &live.key);
+    let mut authorized = evidence.authorized.keys();
+    staleness(evidence, actual, live.chain(&evidence.revoked)) == Staleness::Fresh
+        && authorized.all(|rule| actual.contains(rule))
 }

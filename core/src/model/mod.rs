@@ -15,5 +15,5 @@ pub use ids::{
 };
 pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
 pub use range::GroupRange;
-pub use rule::{IngressRule, InvalidRule, RuleKey, Tags, settable_tags};
+pub use rule::{IngressRule, InvalidRule, RuleKey, Tags, in_words, settable_tags};
 pub use source::{GroupRef, InvalidSource, Source};

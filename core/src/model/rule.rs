@@ -115,6 +115,12 @@ impl IngressRule {
         }
     }
 }
+/// Rules in a sentence: their notations, with commas between them.
+pub fn in_words(rules: &[RuleKey]) -> String {
+    let names: Vec<String> = rules.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
 /// The tags that a caller may set: AWS keeps the prefix `aws:` to itself and refuses a call that uses it
 /// (EC2 User Guide, "Tag restrictions").
 pub fn settable_tags(tags: &Tags) -> Tags {

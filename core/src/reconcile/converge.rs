@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::World;
+use super::snapshot::LiveRead;
 use crate::decide::plan::{Hold, Plan, plan};
-use crate::decide::staleness::{Doubt, doubt};
+use crate::decide::staleness::{Staleness, staleness};
 use crate::desired::DesiredRecord;
 use crate::event::Evidence;
 use crate::model::{ActualRules, GroupAddress, RuleId, RuleKey};
@@ -46,7 +47,7 @@ pub(super) struct Convergence<'a, E, T> {
     pub(super) evidence: &'a Evidence,
     pub(super) hold: Option<&'a Hold>,
     /// Lines of missing rules that are not to be authorized now.
-    pub(super) left_alone: &'a BTreeMap<RuleKey, RuleReport>,
+    pub(super) deferred: &'a BTreeMap<RuleKey, RuleReport>,
     pub(super) budget: Budget,
     pub(super) actual: ActualRules,
     pub(super) presumed_absent: BTreeSet<RuleKey>,
@@ -99,7 +100,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         }
         let mut rules = plan.missing.clone();
         for rule in &rules {
-            if let Some(line) = self.left_alone.get(&rule.key) {
+            if let Some(line) = self.deferred.get(&rule.key) {
                 self.lines.insert(rule.key.clone(), line.clone());
             }
         }
@@ -185,23 +186,19 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
     /// presumed absent, and authorizing it settles the question: EC2 answers `InvalidPermission.Duplicate` if the rule
     /// is there after all.
     async fn look_again(&mut self, plan: &Plan, looks: &mut usize) -> bool {
-        let standing_in = plan
+        let standing_in: BTreeSet<&RuleKey> = plan
             .superseded
             .iter()
-            .flat_map(|superseded| superseded.by.iter().cloned())
+            .flat_map(|superseded| &superseded.by)
             .collect();
-        let doubt = doubt(
-            self.evidence,
-            self.record,
-            &self.actual,
-            &self.lines,
-            &standing_in,
-        );
-        let wait = match doubt {
-            Doubt::None => return false,
-            Doubt::Unsure if *looks == 0 => LOOK_ONCE_MORE_AFTER,
-            Doubt::Unsure => return false,
-            Doubt::Stale(gone) => match LOOK_AGAIN_AFTER.get(*looks) {
+        // What matters are rules of the record of which nothing was said yet, and live rules that stand in for others.
+        let open = self.record.rules.keys().chain(standing_in.iter().copied());
+        let open = open.filter(|key| !self.lines.contains_key(*key) || standing_in.contains(*key));
+        let wait = match staleness(self.evidence, &self.actual, open) {
+            Staleness::Fresh => return false,
+            Staleness::Unproven if *looks == 0 => LOOK_ONCE_MORE_AFTER,
+            Staleness::Unproven => return false,
+            Staleness::Stale(gone) => match LOOK_AGAIN_AFTER.get(*looks) {
                 Some(wait) => *wait,
                 None => {
                     let known = !self.presumed_absent.is_empty();
@@ -215,16 +212,12 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
     }
 
     async fn read_after(&mut self, wait: Duration) -> bool {
-        if !self.budget.allows(wait) {
-            return false;
-        }
-        tokio::time::sleep(wait).await;
-        match self.world.ec2.rules_of(&self.group.id).await {
-            Ok(actual) => {
-                self.actual = actual;
+        match LiveRead::after(wait, &self.world, self.group, self.budget).await {
+            Some(live) => {
+                self.actual = live.actual;
                 true
             }
-            Err(_) => false,
+            None => false,
         }
     }
 

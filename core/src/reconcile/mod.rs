@@ -2,30 +2,35 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::desired::Policy;
 use crate::event::{Call, GroupLocator, Lookup, Trigger};
 use crate::model::{GroupAddress, GroupId};
 use crate::ports::{ApiError, Budget, SecurityGroups, Table};
 use crate::report::incident::Incident;
-use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport};
+use crate::report::{GroupOutcome, Report, RuleOutcome};
 
 mod converge;
 mod decision;
+mod deferred;
+mod error;
 pub mod execute;
-mod keep;
 mod missing;
 mod passes;
+mod record_update;
+mod save_state;
+mod shortcuts;
+mod snapshot;
 mod world;
 
 pub use decision::{STATE_TRIES_MAX, write_decision};
 pub use missing::MissingReferences;
 pub use world::{Settings, World};
 
-use keep::{Known, Look};
-use passes::Work;
+use passes::Passes;
+use shortcuts::{answered, unlisted};
+use snapshot::{LiveRead, Snapshot};
 
 /// Looks at one group and puts back what is missing. Never fails: whatever happens is in the report.
 pub async fn reconcile<E: SecurityGroups, T: Table>(
@@ -38,11 +43,11 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         Ok(group) => group,
         Err(report) => return started.finish(&world, *report),
     };
-    // An authorize takes nothing away: the table alone says whether it matters. In a burst it may say so of a revoke, and
+    // An authorize takes nothing away: the table deferred says whether it matters. In a burst it may say so of a revoke, and
     // EC2's reads are for the others.
     let drops_rules = lookup.call.is_none_or(Call::drops_rules);
     let (loaded, live) = if drops_rules && !world.in_burst {
-        let (loaded, live) = tokio::join!(world.table.load(&group), Look::at_rules(&world, &group));
+        let (loaded, live) = tokio::join!(world.table.load(&group), LiveRead::of(&world, &group));
         (loaded, Some(live))
     } else {
         (world.table.load(&group).await, None)
@@ -59,115 +64,56 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         let report = started.report(group, GroupOutcome::Unmanaged, reason);
         return started.finish(&world, report);
     };
-    let known = match Known::read(&group, item, loaded) {
-        Ok(known) => known,
+    let snapshot = match Snapshot::read(&group, item, loaded) {
+        Ok(snapshot) => snapshot,
         Err(unreadable) => {
             let mut report = started.report(group, GroupOutcome::Failed, &unreadable.to_string());
             report.unreadable = true;
             return started.finish(&world, report);
         }
     };
-    if let Some(reason) = unmeant(&known, lookup) {
+    if let Some(reason) = unlisted(&snapshot, lookup) {
         let mut report = started.report(group, GroupOutcome::Ignored, &reason);
-        report.generation = Some(known.record.generation);
-        report.warnings = known.warnings;
+        report.generation = Some(snapshot.record.generation);
+        report.warnings = snapshot.warnings;
         return started.finish(&world, report);
     }
     if world.in_burst
-        && let Some(answered) = answered(&known, lookup)
+        && let Some(answered) = answered(&snapshot, lookup)
     {
         let mut report = started.report(group, GroupOutcome::Converged, &answered.reason);
-        report.generation = Some(known.record.generation);
+        report.generation = Some(snapshot.record.generation);
         report.rules = answered.rules;
-        report.warnings = known.warnings;
+        report.warnings = snapshot.warnings;
         return started.finish(&world, report);
     }
     let live = match live {
         Some(live) => live,
-        None => Look::at_rules(&world, &group).await,
+        None => LiveRead::of(&world, &group).await,
     };
     match live {
-        Ok(look) => converge(world, started, known, look, lookup, budget).await,
+        Ok(live) => converge(world, started, snapshot, live, lookup, budget).await,
         Err(error) => started.finish(&world, started.unread(group, &error, "group's rules")),
     }
-}
-
-/// Why an authorize needs no look at the group: nobody follows whoever made it.
-fn unmeant(known: &Known, lookup: &Lookup) -> Option<String> {
-    let refused = match lookup.call? {
-        Call::Authorize => false,
-        Call::RefusedAuthorize => true,
-        _ => return None,
-    };
-    let by = lookup.trigger.principal.as_deref().unwrap_or("nobody");
-    match known.principals().policy(by) {
-        Policy::Follow => None,
-        Policy::Accept if !refused => None,
-        _ if refused => Some(format!(
-            "an authorize by {by}, which is not followed, was refused"
-        )),
-        _ => Some(format!(
-            "an authorize drops no rule, and {by} is not followed"
-        )),
-    }
-}
-
-/// Rules whose revoke has been answered.
-struct Answered {
-    reason: String,
-    rules: Vec<RuleReport>,
-}
-
-/// How much later than an event's second our own authorize must be to have come after it: a second for the rest of that
-/// second, and one for clocks that differ.
-const SURELY_AFTER: SignedDuration = SignedDuration::from_secs(2);
-
-/// Whether every rule that the event says was revoked is recorded and has been authorized by us since. If one has gone
-/// again, that had an event of its own. A rule that is not recorded may have stood in for one that is, so an event that
-/// names one is looked at; so is one about a rule that is being fought over. Where changes may be meant, each event is a
-/// fact to be judged.
-fn answered(known: &Known, lookup: &Lookup) -> Option<Answered> {
-    let named = &lookup.evidence.revoked;
-    let all_are_named = lookup.evidence.revoked_ids.len() <= named.len() && !named.is_empty();
-    if lookup.call != Some(Call::Revoke) || !all_are_named || known.principals().any_meant() {
-        return None;
-    }
-    let after = lookup.trigger.event_time? + SURELY_AFTER;
-    let mut rules = Vec::new();
-    for rule in named {
-        let is_kept = known.record.rules.contains_key(rule);
-        if !is_kept || known.state.contested.contains_key(rule) {
-            return None;
-        }
-        let at = known.state.last_restored(rule).filter(|at| *at >= after)?;
-        let why = format!("rulekeeper put it back after this event, at {at}");
-        let line = RuleReport::new(rule.clone(), RuleOutcome::AlreadyPresent);
-        rules.push(line.because(why));
-    }
-    let reason = "what the event tells of has been put back since; in a burst of events the group was not read again";
-    Some(Answered {
-        reason: reason.to_owned(),
-        rules,
-    })
 }
 
 /// The part of [`reconcile`] after loading: from a record as it stands in the table and a read of the group.
 async fn converge<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     started: Started,
-    known: Known,
-    look: Look,
+    snapshot: Snapshot,
+    live: LiveRead,
     lookup: &Lookup,
     budget: Budget,
 ) -> Report {
-    let mut work = Work::new(world, known, look, lookup, budget);
-    work.run().await;
-    let mut report = work.report(&started);
+    let mut passes = Passes::new(world, snapshot, live, lookup, budget);
+    passes.run().await;
+    let mut report = passes.report(&started);
     record(&world, &started, &mut report).await;
     started.finish(&world, report)
 }
 
-/// Writes what is to be remembered. A failure is reported and changes nothing about the restored rules.
+/// Writes what is to be saved. A failure is reported and changes nothing about the restored rules.
 async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report: &mut Report) {
     if !world.settings.writes {
         return;

@@ -1,4 +1,4 @@
-//! The work on one group: keep its record, see to its rules, remember, and look again while a change settles.
+//! The work on one group: keep its record, see to its rules, remember, and live again while a change settles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,17 +6,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::converge::Convergence;
-use super::keep::{
-    Kept, Known, LeftAlone, Look, Restores, dropped_by, keep, observed_call, read_until_fresh,
-    remember,
-};
+use super::deferred::Deferred;
+use super::error::WorkError;
+use super::record_update::{RecordUpdate, read_until_fresh, update_record};
+use super::save_state::{Restores, save_state};
+use super::snapshot::{LiveRead, Snapshot};
 use super::{Started, World, millis};
-use crate::decide::changes::GroupState;
+use crate::decide::changes::{GroupState, ObservedCall, dropped_by};
 use crate::decide::plan::{Hold, Plan};
 use crate::desired::Policy;
 use crate::event::Lookup;
 use crate::model::{ActualRules, GroupId, RuleKey};
-use crate::ports::{ApiError, Budget, SecurityGroups, Table};
+use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::{GroupOutcome, RecordChange, Report, RuleOutcome, RuleReport, conclude};
 
 /// How often a group is looked at anew when a change is to settle first, or when others write at the same time.
@@ -25,13 +26,13 @@ const PASSES_MAX: usize = 6;
 /// How much later than the end of its wait a change is judged, so that no clock's rounding makes it too early.
 const SETTLED_AFTER: Duration = Duration::from_millis(5);
 
-/// A group from its first look to its report.
-pub(super) struct Work<'a, E, T> {
+/// A group from its first live to its report.
+pub(super) struct Passes<'a, E, T> {
     world: World<'a, E, T>,
     lookup: &'a Lookup,
     budget: Budget,
-    known: Known,
-    look: Look,
+    snapshot: Snapshot,
+    live: LiveRead,
     /// Who dropped which rules, as far as the event tells.
     dropped_by: BTreeMap<RuleKey, String>,
     /// The revokes of which nobody knew before.
@@ -55,17 +56,17 @@ struct SeenTo {
     actual: ActualRules,
 }
 
-impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
+impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     pub(super) fn new(
         world: World<'a, E, T>,
-        known: Known,
-        look: Look,
+        snapshot: Snapshot,
+        live: LiveRead,
         lookup: &'a Lookup,
         budget: Budget,
     ) -> Self {
-        let told = observed_call(lookup, &known.state).map(|observed| {
-            let dropped_by = dropped_by(&observed, &lookup.evidence, &known.record);
-            (dropped_by, observed.news_to(&known.state))
+        let told = ObservedCall::of(lookup, &snapshot.state).map(|observed| {
+            let dropped_by = dropped_by(&observed, &lookup.evidence, &snapshot.record);
+            (dropped_by, observed.news_to(&snapshot.state))
         });
         let (dropped_by, news) = told.unwrap_or_default();
         Self {
@@ -74,8 +75,8 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
             budget,
             dropped_by,
             news,
-            known,
-            look,
+            snapshot,
+            live,
             hold: None,
             lines: BTreeMap::new(),
             changes: Vec::new(),
@@ -110,29 +111,33 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         }
     }
 
-    /// One look: the time after which another is due, if one is.
+    /// One live: the time after which another is due, if one is.
     async fn pass(&mut self) -> Option<Duration> {
         let (world, now) = (self.world, self.world.now);
-        self.hold = Hold::of(&self.known.record, world.settings.mode, now());
-        // A pause is for the group; the record goes on being kept. Observing changes nothing at all.
+        self.hold = Hold::of(&self.snapshot.record, world.settings.mode, now());
+        // A pause is for the group; the record goes on being update. Observing changes nothing at all.
         let paused = matches!(self.hold, Some(Hold::Paused { .. }));
-        let keeps = world.settings.writes && (paused || self.hold.is_none());
-        let mut kept = Kept::default();
-        if keeps && self.known.principals().any_meant() {
-            kept = self.keep_record().await;
+        let updates = world.settings.writes && (paused || self.hold.is_none());
+        let mut update = RecordUpdate::default();
+        if updates && self.snapshot.principals().any_meant() {
+            update = self.update_record().await;
         }
-        let alone = LeftAlone::of(
-            &self.known,
-            &kept,
-            &self.look.actual,
+        let deferred = Deferred::of(
+            &self.snapshot,
+            &update,
+            &self.live.actual,
             &self.dropped_by,
             now(),
-            keeps && self.hold.is_none(),
+            updates && self.hold.is_none(),
         );
-        let seen_to = self.see_to_rules(&alone).await;
-        self.note(&mut kept);
-        let overtaken = self.remember(kept.unsaved, &alone, &seen_to).await;
-        let settles = kept.settling.values().map(|settling| settling.until).min();
+        let seen_to = self.see_to_rules(&deferred).await;
+        self.note(&mut update);
+        let overtaken = self.save_state(update.unsaved, &deferred, &seen_to).await;
+        let settles = update
+            .settling
+            .values()
+            .map(|settling| settling.until)
+            .min();
         match settles {
             Some(until) => {
                 let left = Duration::try_from(until.duration_since(now()));
@@ -142,36 +147,44 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         }
     }
 
-    async fn keep_record(&mut self) -> Kept {
+    async fn update_record(&mut self) -> RecordUpdate {
         let (world, lookup) = (&self.world, self.lookup);
-        let (group, evidence) = (&self.known.group, &lookup.evidence);
+        let (group, evidence) = (&self.snapshot.group, &lookup.evidence);
         // A read that does not fit the event is waited for once: it may well be the event that is out of date.
         if self.plan.is_none() {
-            self.look =
-                read_until_fresh(world, group, evidence, self.look.clone(), self.budget).await;
+            self.live =
+                read_until_fresh(world, group, evidence, self.live.clone(), self.budget).await;
         }
         // EC2 never gives an id out again.
-        let actual = std::mem::take(&mut self.look.actual);
-        self.look.actual = actual.without(&evidence.revoked_ids);
-        let kept = keep(world, &mut self.known, &mut self.look, lookup, &self.news).await;
-        if let Some(error) = &kept.error {
+        let actual = std::mem::take(&mut self.live.actual);
+        self.live.actual = actual.without(&evidence.revoked_ids);
+        let update = update_record(
+            world,
+            &mut self.snapshot,
+            &mut self.live,
+            lookup,
+            &self.news,
+        )
+        .await;
+        if let Some(error) = &update.error {
             self.retryable |= error.is_retryable();
-            self.warnings
-                .push(format!("the record could not be kept up to date: {error}"));
+            self.warnings.push(format!(
+                "the record could not be update up to date: {error}"
+            ));
         }
-        kept
+        update
     }
 
-    async fn see_to_rules(&mut self, alone: &LeftAlone) -> SeenTo {
+    async fn see_to_rules(&mut self, deferred: &Deferred) -> SeenTo {
         let mut convergence = Convergence {
             world: self.world,
-            group: &self.known.group,
-            record: &self.known.record,
+            group: &self.snapshot.group,
+            record: &self.snapshot.record,
             evidence: &self.lookup.evidence,
             hold: self.hold.as_ref(),
-            left_alone: &alone.lines,
+            deferred: &deferred.lines,
             budget: self.budget,
-            actual: self.look.actual.clone(),
+            actual: self.live.actual.clone(),
             presumed_absent: BTreeSet::new(),
             lines: BTreeMap::new(),
             group_gone: false,
@@ -200,7 +213,7 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
         // What waited is told anew by each pass.
         self.lines.retain(|rule, line| match line.outcome {
             RuleOutcome::Held => false,
-            RuleOutcome::Superseded => !self.known.record.rules.contains_key(rule),
+            RuleOutcome::Superseded => !self.snapshot.record.rules.contains_key(rule),
             _ => true,
         });
         for (rule, line) in lines {
@@ -214,25 +227,25 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
     }
 
     /// Takes over what there is to tell of the record.
-    fn note(&mut self, kept: &mut Kept) {
+    fn note(&mut self, update: &mut RecordUpdate) {
         // A rule that left may have been taken back since.
-        let left = std::mem::take(&mut kept.lines).into_iter();
-        let recorded = &self.known.record.rules;
+        let left = std::mem::take(&mut update.lines).into_iter();
+        let recorded = &self.snapshot.record.rules;
         self.lines
             .extend(left.filter(|(rule, _)| !recorded.contains_key(rule)));
-        self.changes.append(&mut kept.changes);
-        self.notices.append(&mut kept.notices);
+        self.changes.append(&mut update.changes);
+        self.notices.append(&mut update.notices);
     }
 
     /// Writes down what was done. Whether somebody else wrote in between, and may have judged without knowing of it.
-    async fn remember(
+    async fn save_state(
         &mut self,
         unsaved: Option<GroupState>,
-        alone: &LeftAlone,
+        deferred: &Deferred,
         seen_to: &SeenTo,
     ) -> bool {
         let has_facts = unsaved.is_some();
-        let is_news = has_facts || !seen_to.restored.is_empty() || !alone.contests.is_empty();
+        let is_news = has_facts || !seen_to.restored.is_empty() || !deferred.contests.is_empty();
         if !self.world.settings.writes || !is_news {
             return false;
         }
@@ -245,47 +258,47 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
             rules: &restored.collect::<Vec<_>>(),
             dropped_by: &self.dropped_by,
         };
-        let (known, contests) = (&mut self.known, &alone.contests);
+        let (snapshot, contests) = (&mut self.snapshot, &deferred.contests);
         let actual = &seen_to.actual;
-        match remember(&self.world, known, unsaved, restores, contests, actual).await {
-            Ok(remembered) => {
-                self.notices.extend(remembered.notices);
-                remembered.overtaken && self.known.principals().any_meant()
+        match save_state(&self.world, snapshot, unsaved, restores, contests, actual).await {
+            Ok(saved) => {
+                self.notices.extend(saved.notices);
+                saved.overtaken && self.snapshot.principals().any_meant()
             }
             Err(error) => {
                 self.retryable |= has_facts && error.is_retryable();
                 self.warnings
-                    .push(format!("what was done could not be remembered: {error}"));
+                    .push(format!("what was done could not be saved: {error}"));
                 false
             }
         }
     }
 
-    async fn look_again(&mut self) -> Result<(), ApiError> {
-        self.known.reload(self.world.table).await?;
-        self.look = Look::at_rules(&self.world, &self.known.group).await?;
+    async fn look_again(&mut self) -> Result<(), WorkError> {
+        self.snapshot.reload(self.world.table).await?;
+        self.live = LiveRead::of(&self.world, &self.snapshot.group).await?;
         Ok(())
     }
 
     pub(super) fn report(mut self, started: &Started) -> Report {
         self.note_what_did_not_enter();
         let mut lines = self.lines;
-        let in_order = self.known.record.rules_in_order().into_iter();
+        let in_order = self.snapshot.record.rules_in_order().into_iter();
         let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
         let mut rules: Vec<RuleReport> = in_record.collect();
         // What is left is about rules that are in the record no more.
         rules.extend(lines.into_values());
-        let group = self.known.group;
+        let group = self.snapshot.group;
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
-        report.generation = Some(self.known.record.generation);
+        report.generation = Some(self.snapshot.record.generation);
         report.retryable = self.retryable
             || rules
                 .iter()
                 .any(|rule| rule.outcome == RuleOutcome::Failed && rule.retryable);
         report.rules = rules;
         report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
-        report.warnings = self.known.warnings;
+        report.warnings = self.snapshot.warnings;
         report.warnings.extend(self.warnings);
         report.changes = self.changes;
         report.notices = self.notices;
@@ -296,14 +309,14 @@ impl<'a, E: SecurityGroups, T: Table> Work<'a, E, T> {
     /// A rule that was gone before anybody looked is in no record, so that nothing else would tell of it.
     fn note_what_did_not_enter(&mut self) {
         let by = self.lookup.trigger.principal.as_deref().unwrap_or_default();
-        if self.known.principals().policy(by) != Policy::Follow {
+        if self.snapshot.principals().policy(by) != Policy::Follow {
             return;
         }
         let authorized = self.lookup.evidence.authorized.keys();
         let absent = authorized.filter(|rule| {
-            let is_told_of = self.known.record.rules.contains_key(*rule)
-                || self.known.state.removed.contains_key(*rule);
-            !is_told_of && !self.look.actual.contains(rule)
+            let is_told_of = self.snapshot.record.rules.contains_key(*rule)
+                || self.snapshot.state.removed.contains_key(*rule);
+            !is_told_of && !self.live.actual.contains(rule)
         });
         self.notices.extend(absent.map(|rule| {
             format!(

@@ -13,76 +13,26 @@
 //!   the principal was refused in the same change or up to 15 minutes before (the change *aborted*), nothing leaves, and
 //!   what had left by then comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp, Unit};
 
 use crate::desired::{DesiredRecord, Principals};
-use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
+use crate::model::{ActualRules, IngressRule, RuleKey};
 
 mod contest;
 mod judge;
+mod observed;
 mod state;
 
 pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
 pub use judge::judge;
+pub use observed::{ObservedCall, dropped_by};
 pub use state::{Authorization, Contest, GroupState, ObservedCalls, REMEMBERED_FOR, Removed};
 
 /// For how long after a refused authorize no revoke of the same principal counts as meant, and how long before a revoke
 /// an authorize may have been to belong to the same change.
 pub const ABORTED_FOR: SignedDuration = SignedDuration::from_mins(15);
-
-/// What an event says that somebody did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ObservedCall {
-    /// Who, as principals are matched.
-    pub by: String,
-    /// The event's time, in whole seconds.
-    pub at: Timestamp,
-    /// The rules that it revoked, or changed into others.
-    pub revoked: BTreeSet<RuleKey>,
-    /// Whether the event names ids of revoked rules, so that it is certain that there was something to revoke.
-    pub proven: bool,
-    /// The rules that it authorized, or made of others, with their ids as far as the event tells.
-    pub authorized: BTreeMap<RuleKey, Option<RuleId>>,
-    /// Whether it was an authorize that EC2 refused.
-    pub refused: bool,
-    /// The revoked rules whose revoke was not known when the event was begun with.
-    pub news: BTreeSet<RuleKey>,
-}
-
-impl ObservedCall {
-    /// The revoked rules of whose revoke the state does not know.
-    pub fn news_to(&self, state: &GroupState) -> BTreeSet<RuleKey> {
-        let known = state.calls.get(&self.by).map(|calls| &calls.revoked);
-        let is_known = |rule: &RuleKey| {
-            let times = known.and_then(|revoked| revoked.get(rule));
-            times.is_some_and(|times| times.contains(&self.at))
-        };
-        let revoked = self.revoked.iter().filter(|rule| !is_known(rule));
-        revoked.cloned().collect()
-    }
-
-    /// Adds the facts to what is known. In a default VPC a revoke succeeds also when there was nothing to revoke. So one
-    /// of a rule that a read since shows counts only if the event proves it, or if it was us who put the rule back.
-    pub fn note_in(&self, state: &mut GroupState, actual: &ActualRules) {
-        let took_effect = |rule: &&RuleKey| {
-            let put_back = state.last_restored(rule);
-            self.proven || !actual.contains(rule) || put_back.is_some_and(|time| self.at <= time)
-        };
-        let revoked: Vec<&RuleKey> = self.revoked.iter().filter(took_effect).collect();
-        state.note_revoked(&self.by, revoked, self.at);
-        let authorized = self.authorized.iter();
-        state.note_authorized(
-            &self.by,
-            authorized.map(|(rule, id)| (rule, id.clone())),
-            self.at,
-        );
-        if self.refused {
-            state.note_refused(&self.by, self.at);
-        }
-    }
-}
 
 /// What is judged.
 #[derive(Debug, Clone, Copy)]

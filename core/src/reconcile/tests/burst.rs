@@ -1,6 +1,7 @@
 //! In a burst of events, those that have been answered cost no read of EC2's.
 
 use super::*;
+use crate::desired::Policy;
 
 /// What comes of the revoke of half past nine in a burst, when the table says that these rules were put back so long after
 /// it.

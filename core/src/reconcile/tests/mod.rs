@@ -1,6 +1,6 @@
 mod burst;
-mod keep;
 mod order;
+mod record_update;
 mod stale;
 
 use jiff::SignedDuration;
@@ -280,15 +280,15 @@ async fn an_incident_that_cannot_be_written_undoes_nothing_and_is_reported() {
     let world = world(&ec2, &table, &missing);
     let mut loaded = table.load(&group()).await.expect("readable");
     let item = loaded.desired.take().expect("there");
-    let known = Known::read(&group(), item, loaded).expect("understood");
+    let snapshot = Snapshot::read(&group(), item, loaded).expect("understood");
     *table.error.lock().expect("not poisoned") = Some(refused("ResourceNotFoundException"));
     let started = Started::now(&world, &lookup.trigger);
     let budget = Budget::of(SECONDS_30);
-    let look = Look {
+    let live = LiveRead {
         actual: ActualRules::default(),
         at: now(),
     };
-    let report = converge(world, started, known, look, &lookup, budget).await;
+    let report = converge(world, started, snapshot, live, &lookup, budget).await;
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert!(
         report

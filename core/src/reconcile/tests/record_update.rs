@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::desired::Policy;
 use crate::reconcile::converge::VERIFY_AFTER;
-use crate::reconcile::keep::keep;
+use crate::reconcile::record_update::update_record;
 
 #[tokio::test(start_paused = true)]
 async fn a_change_is_not_judged_by_a_read_that_was_begun_before_it_had_settled() {
@@ -24,10 +25,10 @@ async fn a_change_is_not_judged_by_a_read_that_was_begun_before_it_had_settled()
     for (at, settling) in [(now(), 1), ((world.now)(), 0)] {
         let mut loaded = table.load(&group()).await.expect("readable");
         let item = loaded.desired.take().expect("there");
-        let mut known = Known::read(&group(), item, loaded).expect("understood");
+        let mut snapshot = Snapshot::read(&group(), item, loaded).expect("understood");
         let actual = ActualRules::default();
-        let mut look = Look { actual, at };
-        let kept = keep(&world, &mut known, &mut look, &lookup, &BTreeSet::new()).await;
+        let mut live = LiveRead { actual, at };
+        let kept = update_record(&world, &mut snapshot, &mut live, &lookup, &BTreeSet::new()).await;
         assert_eq!(kept.settling.len(), settling, "read at {at}");
     }
 }

@@ -1,0 +1,70 @@
+//! Events that the table alone answers, so that EC2 is not asked.
+
+use jiff::SignedDuration;
+
+use super::snapshot::Snapshot;
+use crate::desired::Policy;
+use crate::event::{Call, Lookup};
+use crate::report::{RuleOutcome, RuleReport};
+
+/// Why an authorize needs no live at the group: nobody follows whoever made it.
+pub(super) fn unlisted(snapshot: &Snapshot, lookup: &Lookup) -> Option<String> {
+    let refused = match lookup.call? {
+        Call::Authorize => false,
+        Call::RefusedAuthorize => true,
+        _ => return None,
+    };
+    let by = lookup.trigger.principal.as_deref().unwrap_or("nobody");
+    match snapshot.principals().policy(by) {
+        Policy::Follow => None,
+        Policy::Accept if !refused => None,
+        _ if refused => Some(format!(
+            "an authorize by {by}, which is not followed, was refused"
+        )),
+        _ => Some(format!(
+            "an authorize drops no rule, and {by} is not followed"
+        )),
+    }
+}
+
+/// Rules whose revoke has been answered.
+pub(super) struct Answered {
+    pub(super) reason: String,
+    pub(super) rules: Vec<RuleReport>,
+}
+
+/// How much later than an event's second our own authorize must be to have come after it: a second for the rest of that
+/// second, and one for clocks that differ.
+const SURELY_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
+/// Whether every rule that the event says was revoked is recorded and has been authorized by us since. If one has gone
+/// again, that had an event of its own. A rule that is not recorded may have stood in for one that is, so an event that
+/// names one is looked at; so is one about a rule that is being fought over. Where changes may be meant, each event is a
+/// fact to be judged.
+pub(super) fn answered(snapshot: &Snapshot, lookup: &Lookup) -> Option<Answered> {
+    let named = &lookup.evidence.revoked;
+    let all_are_named = lookup.evidence.revoked_ids.len() <= named.len() && !named.is_empty();
+    if lookup.call != Some(Call::Revoke) || !all_are_named || snapshot.principals().any_meant() {
+        return None;
+    }
+    let after = lookup.trigger.event_time? + SURELY_AFTER;
+    let mut rules = Vec::new();
+    for rule in named {
+        let is_kept = snapshot.record.rules.contains_key(rule);
+        if !is_kept || snapshot.state.contested.contains_key(rule) {
+            return None;
+        }
+        let at = snapshot
+            .state
+            .last_restored(rule)
+            .filter(|at| *at >= after)?;
+        let why = format!("rulekeeper put it back after this event, at {at}");
+        let line = RuleReport::new(rule.clone(), RuleOutcome::AlreadyPresent);
+        rules.push(line.because(why));
+    }
+    let reason = "what the event tells of has been put back since; in a burst of events the group was not read again";
+    Some(Answered {
+        reason: reason.to_owned(),
+        rules,
+    })
+}

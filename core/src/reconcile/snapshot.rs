@@ -1,0 +1,122 @@
+//! What is known of a group when work on it begins: what the table says, and a read of its live rules.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::World;
+use super::error::WorkError;
+use crate::decide::changes::GroupState;
+use crate::desired::{DesiredRecord, Principals, SharedSettings, Unreadable};
+use crate::model::{ActualRules, GroupAddress};
+use crate::ports::{ApiError, Budget, Loaded, SecurityGroups, Table};
+
+/// What the table says of a group, understood.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub(super) group: GroupAddress,
+    pub(super) item: Value,
+    pub(super) record: DesiredRecord,
+    shared: SharedSettings,
+    pub(super) state: GroupState,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Snapshot {
+    /// Settings or a state that cannot be understood cost what they would have said, and a warning; rules are update all
+    /// the same.
+    pub(super) fn read(
+        group: &GroupAddress,
+        item: Value,
+        loaded: Loaded,
+    ) -> Result<Self, Unreadable> {
+        let reading = DesiredRecord::from_json(&item, &group.scope.account)?;
+        let mut warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+        let shared = match loaded.settings.as_ref().map(SharedSettings::from_json) {
+            None => SharedSettings::default(),
+            Some(Ok((shared, doubts))) => {
+                warnings.extend(doubts.iter().map(|doubt| format!("settings: {doubt}")));
+                shared
+            }
+            Some(Err(unreadable)) => {
+                let findings = unreadable.findings.iter().map(ToString::to_string);
+                let findings = findings.collect::<Vec<_>>().join("; ");
+                warnings.push(format!(
+                    "the settings item cannot be understood, so the principals in it have no effect: {findings}"
+                ));
+                SharedSettings::default()
+            }
+        };
+        let state = match loaded.state.as_ref().map(GroupState::from_json) {
+            None => GroupState::default(),
+            Some(Ok(state)) => state,
+            Some(Err(unreadable)) => {
+                let (empty, error) = *unreadable;
+                warnings.push(format!(
+                    "the run-time state cannot be understood and begins anew: {error}"
+                ));
+                empty
+            }
+        };
+        Ok(Self {
+            group: group.clone(),
+            item,
+            record: reading.record,
+            shared,
+            state,
+            warnings,
+        })
+    }
+
+    pub(super) fn principals(&self) -> Principals<'_> {
+        Principals {
+            of_record: &self.record.principals,
+            settle_of_record: self.record.settle_seconds,
+            of_all: &self.shared.principals,
+            settle_of_all: self.shared.settle_seconds,
+        }
+    }
+
+    /// Reads everything anew. A record that is gone or cannot be understood any more ends the work on it.
+    pub(super) async fn reload<T: Table>(&mut self, table: &T) -> Result<(), WorkError> {
+        let mut loaded = table.load(&self.group).await?;
+        let item = loaded.desired.take().ok_or(WorkError::RecordGone)?;
+        let group = self.group.clone();
+        *self = Self::read(&group, item, loaded).map_err(WorkError::RecordUnreadable)?;
+        Ok(())
+    }
+}
+
+/// A read of the group.
+#[derive(Debug, Clone)]
+pub(super) struct LiveRead {
+    pub(super) actual: ActualRules,
+    /// When it was begun: a later change it need not show.
+    pub(super) at: Timestamp,
+}
+
+impl LiveRead {
+    pub(super) async fn of<E: SecurityGroups, T>(
+        world: &World<'_, E, T>,
+        group: &GroupAddress,
+    ) -> Result<Self, ApiError> {
+        let at = (world.now)();
+        let actual = world.ec2.rules_of(&group.id).await?;
+        Ok(Self { actual, at })
+    }
+
+    /// The same after a wait; `None` when there is no time for it, or EC2 does not answer.
+    pub(super) async fn after<E: SecurityGroups, T>(
+        wait: Duration,
+        world: &World<'_, E, T>,
+        group: &GroupAddress,
+        budget: Budget,
+    ) -> Option<Self> {
+        if !budget.allows(wait) {
+            return None;
+        }
+        tokio::time::sleep(wait).await;
+        Self::of(world, group).await.ok()
+    }
+}
