@@ -69,7 +69,7 @@ fn the_policy_allows_exactly_what_the_adapters_call() {
     ec2.insert("ec2:CreateTags".to_owned());
     assert_eq!(of_service("ec2:"), ec2);
 
-    let files = ["dynamodb", "transaction", "fleet"].map(|name| format!("src/aws/{name}.rs"));
+    let files = ["dynamodb", "transaction", "scopes"].map(|name| format!("src/aws/{name}.rs"));
     let in_table = files.iter().flat_map(|file| operations(file, "dynamodb"));
     let mut dynamodb: BTreeSet<String> = in_table.collect();
     // A transaction is allowed by the actions that it is made of.

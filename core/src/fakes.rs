@@ -14,8 +14,8 @@ use crate::model::{
     PrefixListId, RuleId, RuleKey, Scope, Source, Tags,
 };
 use crate::ports::{
-    ApiError, Authorized, Calls, DesiredPage, Failure, Fleet, Loaded, Marks, NewGeneration,
-    SecurityGroups, Table, WriteError,
+    ApiError, Authorized, Calls, DesiredPage, Failure, GroupMarks, KnownScopes, Loaded,
+    NewGeneration, SecurityGroups, Table, WriteError,
 };
 use crate::reconcile::{MissingReferences, Settings, World};
 use crate::report::incident::Incident;
@@ -337,7 +337,7 @@ pub struct FakeTable {
     pub incidents: Mutex<Vec<Incident>>,
     pub orphans: Mutex<BTreeSet<GroupId>>,
     pub archive: Mutex<Archived>,
-    pub fleet: Mutex<Fleet>,
+    pub scopes: Mutex<KnownScopes>,
     pub error: Mutex<Option<ApiError>>,
 }
 
@@ -442,10 +442,10 @@ impl Table for FakeTable {
         Ok(DesiredPage { items, last })
     }
 
-    async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<Marks, ApiError> {
-        Ok(Marks {
+    async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<GroupMarks, ApiError> {
+        Ok(GroupMarks {
             orphaned: lock(&self.orphans).clone(),
-            ..Marks::default()
+            ..GroupMarks::default()
         })
     }
 

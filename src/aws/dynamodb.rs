@@ -20,8 +20,8 @@ use super::transaction::Transaction;
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::model::{GroupAddress, GroupRange, Scope};
 use rulekeeper_core::ports::{
-    ApiError, Calls, DesiredPage, Failure, FleetTable as _, Loaded, Marks, NewGeneration, Table,
-    WriteError, retry_delay,
+    ApiError, Calls, DesiredPage, Failure, GroupMarks, Loaded, NewGeneration, ScopeTable as _,
+    Table, WriteError, retry_delay,
 };
 use rulekeeper_core::report::incident::Incident;
 
@@ -295,9 +295,9 @@ impl Table for DynamoTable {
         })
     }
 
-    async fn marks(&self, scope: &Scope, range: &GroupRange) -> Result<Marks, ApiError> {
+    async fn marks(&self, scope: &Scope, range: &GroupRange) -> Result<GroupMarks, ApiError> {
         let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied)";
-        let mut marks = Marks::default();
+        let mut marks = GroupMarks::default();
         let (keys, values) = keys_of(state_key(scope), range);
         for item in self.pages(keys, values, Some(filter)).await? {
             let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.parse().ok());

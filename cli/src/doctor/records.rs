@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rulekeeper_core::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
 use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
-use rulekeeper_core::ports::{ApiError, Marks, Table as _};
+use rulekeeper_core::ports::{ApiError, GroupMarks, Table as _};
 use serde_json::Value;
 
 use super::{count, failed, now, ok, skipped, unknown, warning};
@@ -15,7 +15,7 @@ use crate::session::{GROUP_TIME, Session};
 pub(super) struct RecordFacts {
     /// Each record by the name of its group.
     pub(super) records: Result<Vec<(String, Value)>, ApiError>,
-    pub(super) marks: Result<Marks, ApiError>,
+    pub(super) marks: Result<GroupMarks, ApiError>,
     pub(super) settings: Result<Option<Value>, ApiError>,
 }
 

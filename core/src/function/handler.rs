@@ -10,10 +10,10 @@ use super::permissions::{self, TryClouds};
 use super::{Answer, Batch, Home};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
-use crate::ports::{Budget, Calls, FleetTable, Pace, SweepQueue};
+use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
 use crate::reconcile::{MissingReferences, Settings, World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport};
-use crate::sweep::parts::Round;
+use crate::sweep::parts::SweepRound;
 use crate::sweep::{Bounds, Progress, sweep};
 
 /// What stays from one payload to the next.
@@ -175,10 +175,10 @@ impl<C: TryClouds> Handler<C> {
         let for_groups = budget.leaving_some();
         let in_scope = |budget| self.clouds.in_scope(&scope, foreign, pace, &calls, budget);
         let (ec2, table) = in_scope(for_groups).await;
-        let (_, ledger) = in_scope(budget).await;
-        let round = Round {
+        let (_, scope_table) = in_scope(budget).await;
+        let round = SweepRound {
             world: self.world(&ec2, &table, &calls, foreign),
-            ledger: &ledger,
+            scope_table: &scope_table,
             scope: &scope,
             request,
             queue: queue.as_ref(),

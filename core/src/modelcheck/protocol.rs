@@ -176,7 +176,7 @@ impl Protocol {
                 return;
             }
             let at_once =
-                |it: &&Asked| matches!(it.ask, Ask::Records | Ask::Marks | Ask::Groups(_));
+                |it: &&Asked| matches!(it.ask, Ask::Records | Ask::GroupMarks | Ask::Groups(_));
             let Some(Asked { slot, after, ask }) = asks.iter().find(at_once) else {
                 break;
             };

@@ -28,7 +28,7 @@ use crate::model::{
     RuleKey, Scope, Tags,
 };
 use crate::ports::{
-    ApiError, Authorized, Budget, Calls, DesiredPage, Failure, Loaded, Marks, NewGeneration,
+    ApiError, Authorized, Budget, Calls, DesiredPage, Failure, GroupMarks, Loaded, NewGeneration,
     SecurityGroups, Table, WriteError,
 };
 use crate::reconcile::{MissingReferences, World, reconcile, write_decision};
@@ -55,7 +55,7 @@ pub(super) enum Ask {
     Authorize(Vec<RuleKey>),
     Groups(BTreeSet<GroupId>),
     Records,
-    Marks,
+    GroupMarks,
     Write(Box<NewGeneration>),
     Save(Box<GroupState>),
 }
@@ -75,7 +75,7 @@ pub(super) enum Answer {
     Refused(&'static str),
     Groups(BTreeSet<GroupId>),
     Records(Arc<DesiredRecord>),
-    Marks {
+    GroupMarks {
         open: bool,
     },
     Written(u64),
@@ -165,7 +165,7 @@ impl fmt::Display for Asked {
                 format!("to authorize {}", rules.join(", "))
             }
             Ask::Groups(_) => "which groups exist".to_owned(),
-            Ask::Records | Ask::Marks => "what there is to sweep".to_owned(),
+            Ask::Records | Ask::GroupMarks => "what there is to sweep".to_owned(),
             Ask::Write(change) => format!("to write generation {}", change.record.generation),
             Ask::Save(state) => format!("to write the state after revision {}", state.revision),
         };
@@ -486,9 +486,9 @@ impl Table for Script<'_> {
         }
     }
 
-    async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<Marks, ApiError> {
-        match self.ask(Ask::Marks).await {
-            Answer::Marks { open } => Ok(Marks {
+    async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<GroupMarks, ApiError> {
+        match self.ask(Ask::GroupMarks).await {
+            Answer::GroupMarks { open } => Ok(GroupMarks {
                 orphaned: BTreeSet::new(),
                 open: open.then(|| group().id).into_iter().collect(),
             }),

@@ -227,7 +227,7 @@ impl State {
                 Answer::Loaded(self.history[read].clone(), self.memory.clone())
             }
             Ask::Records => Answer::Records(self.record().clone()),
-            Ask::Marks => Answer::Marks {
+            Ask::GroupMarks => Answer::GroupMarks {
                 open: self.memory.as_ref().is_some_and(|memory| is_open(memory)),
             },
             Ask::Rules => Answer::Rules(self.live.clone()),
@@ -391,7 +391,7 @@ fn clock_of(time: jiff::Timestamp) -> u64 {
     u64::try_from(time.duration_since(at(0)).as_millis()).unwrap_or(0)
 }
 
-/// What the table's filter for [`crate::ports::Marks`] asks for.
+/// What the table's filter for [`crate::ports::GroupMarks`] asks for.
 fn is_open(memory: &GroupState) -> bool {
     !memory.contested.is_empty() || memory.to_json().contains_key("unapplied")
 }

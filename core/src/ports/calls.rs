@@ -25,4 +25,14 @@ impl Calls {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    /// What was counted beyond an earlier count.
+    pub fn since(&self, before: &BTreeMap<&'static str, u64>) -> BTreeMap<&'static str, u64> {
+        let mut counts = self.counted();
+        for (operation, count) in &mut counts {
+            *count -= before.get(operation).copied().unwrap_or(0);
+        }
+        counts.retain(|_, count| *count > 0);
+        counts
+    }
 }

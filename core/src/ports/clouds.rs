@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::{Budget, Calls, FleetTable, SecurityGroups, SweepQueue, Table};
+use super::{Budget, Calls, ScopeTable, SecurityGroups, SweepQueue, Table};
 use crate::model::Scope;
 
 /// How our sessions of a role in another account are named.
@@ -13,7 +13,7 @@ pub trait Clouds {
     /// EC2 in a scope.
     type Ec2: SecurityGroups;
     /// The table.
-    type Table: Table + FleetTable;
+    type Table: Table + ScopeTable;
     /// The queue that feeds the function.
     type SweepQueue: SweepQueue;
 

@@ -17,4 +17,6 @@ pub use clouds::{Clouds, Pace, SESSION_NAME};
 pub use ec2::{Authorized, GROUPS_PER_READ, SecurityGroups};
 pub use error::{ApiError, Failure, Verdict, without_encoded_part};
 pub use queue::{SweepQueue, SweepTask};
-pub use table::{DesiredPage, Fleet, FleetTable, Loaded, Marks, NewGeneration, Table, WriteError};
+pub use table::{
+    DesiredPage, GroupMarks, KnownScopes, Loaded, NewGeneration, ScopeTable, Table, WriteError,
+};

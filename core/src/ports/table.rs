@@ -24,7 +24,7 @@ pub struct Loaded {
 
 /// What sweeps must know of groups besides their records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct GroupMarks {
     /// Groups that are known to be gone.
     pub orphaned: BTreeSet<GroupId>,
     /// Groups about which something is to be judged even when nothing is missing.
@@ -111,7 +111,7 @@ pub trait Table {
         &self,
         scope: &Scope,
         range: &GroupRange,
-    ) -> impl Future<Output = Result<Marks, ApiError>>;
+    ) -> impl Future<Output = Result<GroupMarks, ApiError>>;
 
     /// Notes that a group is gone. Doing it again changes nothing.
     fn mark_orphaned(
@@ -137,15 +137,15 @@ pub trait Table {
 
 /// What the table knows of sweeps: which accounts and Regions have records, and where the last sweep of each stopped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fleet {
+pub struct KnownScopes {
     /// The last group that was looked at, where a sweep could not be finished and nobody else goes on with it.
     pub scopes: BTreeMap<Scope, Option<String>>,
 }
 
 /// The table's part in sweeps of more than one invocation can look at.
-pub trait FleetTable {
+pub trait ScopeTable {
     /// Every scope that is known.
-    fn fleet(&self) -> impl Future<Output = Result<Fleet, ApiError>>;
+    fn known_scopes(&self) -> impl Future<Output = Result<KnownScopes, ApiError>>;
 
     /// Notes that a scope has records. Doing it again changes nothing.
     fn remember_scope(&self, scope: &Scope) -> impl Future<Output = Result<(), ApiError>>;

@@ -12,19 +12,22 @@ use serde_json::Value;
 use crate::decide::plan::plan;
 use crate::desired::{DesiredRecord, Unreadable};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
-use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, InvalidIdentifier, Scope};
-use crate::ports::{
-    ApiError, Budget, Calls, GROUPS_PER_READ, Marks, SecurityGroups, Table, Verdict,
-};
+use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, Scope};
+use crate::ports::{ApiError, Budget, GROUPS_PER_READ, SecurityGroups, Table, Verdict};
 use crate::reconcile::{World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport, Swept};
 
+mod pages;
 pub(crate) mod parts;
+mod tally;
+
+use pages::{Mark, Recorded, page};
+use tally::Tally;
 
 /// How many pages of records are read to fill one describe; of small records, one has enough for several.
 const PAGES_AT_ONCE: usize = 4;
 
-/// What is told after each group: how many are done, and how many are known so far.
+/// Called after each group: how many are done, and how many records were read so far.
 pub type Progress<'a> = &'a dyn Fn(usize, usize);
 
 /// How far a sweep goes.
@@ -66,7 +69,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
     budget: Budget,
     progress: Progress<'_>,
 ) -> SweepReport {
-    let mut look = Look {
+    let mut run = SweepRun {
         world,
         scope,
         trigger,
@@ -75,10 +78,10 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
         progress,
         tally: Tally::default(),
         reached: None,
-        known: 0,
+        records_read: 0,
     };
-    let stop = look.at_all().await.err();
-    look.finish(stop)
+    let stop = run.all_pages().await.err();
+    run.finish(stop)
 }
 
 /// Why a sweep ends before its end.
@@ -91,82 +94,8 @@ enum Stop {
     Unread { what: &'static str, error: ApiError },
 }
 
-/// A record as it was read, under what should be a group's id.
-struct Recorded {
-    name: String,
-    item: Value,
-    group: Result<GroupId, InvalidIdentifier>,
-    mark: Mark,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    None,
-    /// The group is gone.
-    Orphaned,
-    /// There is something to judge even when nothing is missing.
-    Open,
-}
-
-impl Recorded {
-    fn new((name, item): (String, Value), marks: &Marks) -> Self {
-        let group = name.parse::<GroupId>();
-        let mark = match &group {
-            Ok(id) if marks.orphaned.contains(id) => Mark::Orphaned,
-            Ok(id) if marks.open.contains(id) => Mark::Open,
-            _ => Mark::None,
-        };
-        Self {
-            name,
-            item,
-            group,
-            mark,
-        }
-    }
-
-    /// The group, if EC2 is to be asked about it.
-    fn asked(&self) -> Option<&GroupId> {
-        match self.mark {
-            Mark::Orphaned => None,
-            Mark::None | Mark::Open => self.group.as_ref().ok(),
-        }
-    }
-}
-
-/// A page of records, and what of the range is behind it.
-struct Page {
-    records: Vec<Recorded>,
-    unread: Option<GroupRange>,
-}
-
-async fn page<T: Table>(table: &T, scope: &Scope, range: &GroupRange) -> Result<Page, Stop> {
-    let page = match table.desired_page(scope, range).await {
-        Ok(page) => page,
-        Err(error) => {
-            let what = "records";
-            return Err(Stop::Unread { what, error });
-        }
-    };
-    let read = match &page.last {
-        Some(last) => range.up_to(last),
-        None => range.clone(),
-    };
-    let marks = match page.items.is_empty() {
-        true => Marks::default(),
-        // Not knowing which groups are gone costs a few calls and nothing else.
-        false => table.marks(scope, &read).await.unwrap_or_default(),
-    };
-    let records = page.items.into_iter();
-    Ok(Page {
-        records: records
-            .map(|record| Recorded::new(record, &marks))
-            .collect(),
-        unread: page.last.map(|last| range.behind(&last)),
-    })
-}
-
 /// A sweep under way.
-struct Look<'a, E, T> {
+struct SweepRun<'a, E, T> {
     world: World<'a, E, T>,
     scope: &'a Scope,
     trigger: &'a Trigger,
@@ -177,12 +106,12 @@ struct Look<'a, E, T> {
     /// The last group that was looked at.
     reached: Option<String>,
     /// How many records were read.
-    known: usize,
+    records_read: usize,
 }
 
-impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
+impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
     /// Reads the next page while the groups of the one before are looked at.
-    async fn at_all(&mut self) -> Result<(), Stop> {
+    async fn all_pages(&mut self) -> Result<(), Stop> {
         let (table, scope) = (self.world.table, self.scope);
         let mut waiting = VecDeque::new();
         let mut unread = Some(self.bounds.range.clone());
@@ -195,8 +124,8 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
                 };
                 match page(table, scope, range).await {
                     Ok(next) => {
-                        self.known += next.records.len();
-                        (self.progress)(self.tally.groups(), self.known);
+                        self.records_read += next.records.len();
+                        (self.progress)(self.tally.groups(), self.records_read);
                         waiting.extend(next.records);
                         unread = next.unread;
                     }
@@ -223,13 +152,13 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
                     None => None,
                 }
             };
-            let (looked, ahead) = tokio::join!(self.at(records.into()), ahead);
+            let (looked, ahead) = tokio::join!(self.read_groups(records.into()), ahead);
             looked?;
             if let Some(stop) = failed {
                 return Err(stop);
             }
             if let Some(next) = ahead.transpose()? {
-                self.known += next.records.len();
+                self.records_read += next.records.len();
                 waiting.extend(next.records);
                 unread = next.unread;
             }
@@ -237,7 +166,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
     }
 
     /// Looks at up to 200 groups.
-    async fn at(&mut self, records: Vec<Recorded>) -> Result<(), Stop> {
+    async fn read_groups(&mut self, records: Vec<Recorded>) -> Result<(), Stop> {
         let mut chunks = VecDeque::from([records]);
         while let Some(mut chunk) = chunks.pop_front() {
             if !self.budget.allows(Duration::ZERO) {
@@ -249,7 +178,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
                 false => self.world.ec2.ingress_rules(&ids).await,
             };
             match live {
-                Ok(live) => self.at_each(chunk, live).await?,
+                Ok(live) => self.look_at_each(chunk, live).await?,
                 Err(error) if error.is_retryable() || error.verdict() == Verdict::Denied => {
                     let what = "groups' rules";
                     return Err(Stop::Unread { what, error });
@@ -278,7 +207,7 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
         Ok(())
     }
 
-    async fn at_each(
+    async fn look_at_each(
         &mut self,
         records: Vec<Recorded>,
         mut live: BTreeMap<GroupId, ActualRules>,
@@ -345,13 +274,13 @@ impl<E: SecurityGroups, T: Table> Look<'_, E, T> {
         let before = self.world.calls.counted();
         let budget = self.budget.at_most(self.bounds.group_time_max);
         let mut report = reconcile(self.world, &lookup, budget).await;
-        report.calls = made_since(&before, self.world.calls);
+        report.calls = self.world.calls.since(&before);
         report
     }
 
     fn pass(&mut self, name: String) {
         self.reached = Some(name);
-        (self.progress)(self.tally.groups(), self.known);
+        (self.progress)(self.tally.groups(), self.records_read);
     }
 
     fn address(&self, id: GroupId) -> GroupAddress {
@@ -428,68 +357,6 @@ fn gone(trigger: &Trigger, group: GroupAddress) -> Report {
         group.id
     );
     Report::bare(trigger.clone(), Some(group), GroupOutcome::Orphaned, reason)
-}
-
-fn made_since(before: &BTreeMap<&'static str, u64>, calls: &Calls) -> BTreeMap<&'static str, u64> {
-    let now = calls.counted().into_iter();
-    let made = now.map(|(operation, count)| {
-        (
-            operation,
-            count - before.get(operation).copied().unwrap_or(0),
-        )
-    });
-    made.filter(|(_, count)| *count > 0).collect()
-}
-
-#[derive(Default)]
-struct Tally {
-    outcomes: BTreeMap<GroupOutcome, u64>,
-    reports: Vec<Report>,
-    remarks: Vec<Report>,
-    /// How long the reports are as JSON.
-    bytes: usize,
-}
-
-impl Tally {
-    fn count(&mut self, outcome: GroupOutcome) {
-        *self.outcomes.entry(outcome).or_default() += 1;
-    }
-
-    fn add(&mut self, report: Report) {
-        self.count(report.outcome);
-        let kept = match report.outcome {
-            GroupOutcome::Converged if report.tells() => &mut self.remarks,
-            GroupOutcome::Converged => return,
-            _ => &mut self.reports,
-        };
-        self.bytes += serde_json::to_vec(&report).map_or(0, |text| text.len());
-        kept.push(report);
-    }
-
-    fn groups(&self) -> usize {
-        usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
-    }
-
-    fn finish(self, of: Swept, reason: Option<String>, retryable: bool) -> SweepReport {
-        let mut sweep = BTreeMap::from([
-            ("groups".to_owned(), self.outcomes.values().sum()),
-            (GroupOutcome::Converged.name().to_owned(), 0),
-        ]);
-        sweep.extend(
-            self.outcomes
-                .iter()
-                .map(|(outcome, count)| (outcome.name().to_owned(), *count)),
-        );
-        SweepReport {
-            sweep,
-            of: Some(of),
-            reports: self.reports,
-            remarks: self.remarks,
-            reason,
-            retryable,
-            ..SweepReport::default()
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::event::{Sweep, Trigger};
 use crate::model::{GroupRange, Scope};
 use crate::ports::{
-    ApiError, Budget, Fleet, FleetTable, SecurityGroups, SweepQueue, SweepTask, Table,
+    ApiError, Budget, KnownScopes, ScopeTable, SecurityGroups, SweepQueue, SweepTask, Table,
 };
 use crate::reconcile::World;
 use crate::report::{HandedOver, SweepReport};
@@ -31,17 +31,17 @@ const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most tasks of one hand-over: nine calls of ten.
 const TASKS_MAX: usize = 90;
 
-/// How often a range with groups that fail for a retryable reason is looked at.
+/// How often a range with groups that fail for a retryable reason is swept at.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// How long to wait before that, so that what failed has time to pass.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// A sweep to be made, and what there is to make it with.
-pub(crate) struct Round<'a, E, T, Q> {
+pub(crate) struct SweepRound<'a, E, T, Q> {
     pub(crate) world: World<'a, E, T>,
     /// The table, with a little more time than the world's.
-    pub(crate) ledger: &'a T,
+    pub(crate) scope_table: &'a T,
     pub(crate) scope: &'a Scope,
     pub(crate) request: &'a Sweep,
     pub(crate) queue: Option<&'a Q>,
@@ -53,32 +53,32 @@ pub(crate) struct Round<'a, E, T, Q> {
 }
 
 /// What came of looking.
-struct Looked {
+struct Progressed {
     report: SweepReport,
-    /// What was looked at.
+    /// What was swept at.
     done: Vec<GroupRange>,
     /// What was not.
-    left: VecDeque<GroupRange>,
+    remaining: VecDeque<GroupRange>,
 }
 
-impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q> {
+impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, T, Q> {
     /// Sweeps as far as it goes, and hands over or remembers the rest.
     pub(crate) async fn run(&self) -> SweepReport {
-        let fleet = match self.is_whole() {
-            true => self.ledger.fleet().await,
-            false => Ok(Fleet::default()),
+        let scopes = match self.is_whole() {
+            true => self.scope_table.known_scopes().await,
+            false => Ok(KnownScopes::default()),
         };
-        let (fleet, unknown) = match fleet {
-            Ok(fleet) => (fleet, None),
-            Err(error) => (Fleet::default(), Some(error)),
+        let (scopes, unknown) = match scopes {
+            Ok(scopes) => (scopes, None),
+            Err(error) => (KnownScopes::default(), Some(error)),
         };
-        let elsewhere = self.send_elsewhere(&fleet).await;
-        let cursor = fleet.scopes.get(self.scope).cloned().flatten();
-        let mut looked = self.look(cursor.as_deref()).await;
-        let passed_on = self.pass_on(&mut looked, elsewhere.asked > 0).await;
-        let mut report = looked.report;
-        if cursor.is_some() && (looked.left.is_empty() || passed_on) {
-            self.remember(&mut report, None).await;
+        let elsewhere = self.send_elsewhere(&scopes).await;
+        let cursor = scopes.scopes.get(self.scope).cloned().flatten();
+        let mut swept = self.sweep_from(cursor.as_deref()).await;
+        let passed_on = self.pass_on(&mut swept, elsewhere.asked > 0).await;
+        let mut report = swept.report;
+        if cursor.is_some() && (swept.remaining.is_empty() || passed_on) {
+            self.save_cursor(&mut report, None).await;
         }
         elsewhere.add_to(&mut report);
         if let Some(error) = unknown {
@@ -94,16 +94,16 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
     }
 
     /// Looks at the groups behind the cursor first, and then at those before it.
-    async fn look(&self, cursor: Option<&str>) -> Looked {
+    async fn sweep_from(&self, cursor: Option<&str>) -> Progressed {
         let whole = &self.request.range;
-        let mut left = match cursor {
+        let mut remaining = match cursor {
             Some(cursor) => VecDeque::from([whole.behind(cursor), whole.up_to(cursor)]),
             None => VecDeque::from([whole.clone()]),
         };
         let trigger: &Trigger = &self.request.trigger;
         let mut done = Vec::new();
-        let mut looked: Option<SweepReport> = None;
-        while let Some(range) = left.pop_front() {
+        let mut swept: Option<SweepReport> = None;
+        while let Some(range) = remaining.pop_front() {
             let bounds = Bounds {
                 range,
                 answer_bytes_max: ANSWER_BYTES_MAX,
@@ -124,25 +124,25 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
             if let Some(of) = report.of.as_ref().filter(|_| report.reached_any) {
                 done.push(of.range.clone());
             }
-            looked = Some(match looked {
+            swept = Some(match swept {
                 Some(before) => before.and(report),
                 None => report,
             });
             if let Some(rest) = rest {
-                left.push_front(rest);
+                remaining.push_front(rest);
                 break;
             }
         }
-        Looked {
-            report: looked.unwrap_or_default(),
+        Progressed {
+            report: swept.unwrap_or_default(),
             done,
-            left,
+            remaining,
         }
     }
 
     /// Asks for sweeps of the other accounts and Regions that have records.
-    async fn send_elsewhere(&self, fleet: &Fleet) -> Elsewhere {
-        let others = fleet.scopes.keys().filter(|scope| *scope != self.scope);
+    async fn send_elsewhere(&self, known: &KnownScopes) -> Elsewhere {
+        let others = known.scopes.keys().filter(|scope| *scope != self.scope);
         let (reachable, closed): (Vec<&Scope>, Vec<&Scope>) =
             others.partition(|other| self.has_role || other.account == self.scope.account);
         let mut elsewhere = Elsewhere::default();
@@ -171,9 +171,13 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
     ///
     /// What Lambda or SQS bring again by themselves stays with them: a sweep that reached no group, and groups of a sweep
     /// that handed nothing over.
-    async fn pass_on(&self, looked: &mut Looked, asked_elsewhere: bool) -> bool {
-        let Looked { report, done, left } = looked;
-        let stopped = !left.is_empty();
+    async fn pass_on(&self, swept: &mut Progressed, asked_elsewhere: bool) -> bool {
+        let Progressed {
+            report,
+            done,
+            remaining,
+        } = swept;
+        let stopped = !remaining.is_empty();
         let failed = report.any_retryable();
         let is_ours = match stopped {
             true => report.retryable && report.reached_any,
@@ -183,7 +187,7 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         if !is_ours {
             return false;
         }
-        let mut tasks = self.rest(done, left);
+        let mut tasks = self.rest(done, remaining);
         let attempt = self.request.attempt.max(1);
         if failed && attempt < ATTEMPTS_MAX {
             tasks.extend(done.iter().map(|range| SweepTask {
@@ -218,8 +222,8 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
             }
         });
         if stopped && self.is_whole() {
-            let next = left.front().and_then(|range| range.after.clone());
-            self.remember(report, next.as_deref()).await;
+            let next = remaining.front().and_then(|range| range.after.clone());
+            self.save_cursor(report, next.as_deref()).await;
         }
         if let Unsent::Waiting(_) = unsent {
             // The next sweep goes on; calling again at once would only compete with those that are under way.
@@ -229,9 +233,9 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
     }
 
     /// Tasks for what is left: its first range in pieces like what was last done.
-    fn rest(&self, done: &[GroupRange], left: &VecDeque<GroupRange>) -> Vec<SweepTask> {
+    fn rest(&self, done: &[GroupRange], remaining: &VecDeque<GroupRange>) -> Vec<SweepTask> {
         let like = done.last().unwrap_or(&self.request.range);
-        let pieces = left
+        let pieces = remaining
             .iter()
             .enumerate()
             .flat_map(|(number, rest)| match number {
@@ -265,11 +269,11 @@ impl<E: SecurityGroups, T: Table + FleetTable, Q: SweepQueue> Round<'_, E, T, Q>
         sent.map_err(|error| Unsent::Failed(error.to_string()))
     }
 
-    async fn remember(&self, report: &mut SweepReport, group: Option<&str>) {
+    async fn save_cursor(&self, report: &mut SweepReport, group: Option<&str>) {
         if !self.world.settings.writes {
             return;
         }
-        if let Err(error) = self.ledger.go_on_after(self.scope, group).await {
+        if let Err(error) = self.scope_table.go_on_after(self.scope, group).await {
             let problem = format!("where to go on could not be noted: {error}");
             add_reason(report, problem);
         }

@@ -14,21 +14,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl FleetTable for FakeTable {
-    async fn fleet(&self) -> Result<Fleet, ApiError> {
+impl ScopeTable for FakeTable {
+    async fn known_scopes(&self) -> Result<KnownScopes, ApiError> {
         self.trouble()?;
-        Ok(lock(&self.fleet).clone())
+        Ok(lock(&self.scopes).clone())
     }
 
     async fn remember_scope(&self, scope: &Scope) -> Result<(), ApiError> {
-        let mut fleet = lock(&self.fleet);
-        fleet.scopes.entry(scope.clone()).or_default();
+        let mut known = lock(&self.scopes);
+        known.scopes.entry(scope.clone()).or_default();
         Ok(())
     }
 
     async fn go_on_after(&self, scope: &Scope, group: Option<&str>) -> Result<(), ApiError> {
-        let mut fleet = lock(&self.fleet);
-        fleet.scopes.insert(scope.clone(), group.map(str::to_owned));
+        let mut known = lock(&self.scopes);
+        known.scopes.insert(scope.clone(), group.map(str::to_owned));
         Ok(())
     }
 }
@@ -114,12 +114,12 @@ impl Scene {
             (Some(queue), 0) => Some(queue.waiting().await),
             _ => None,
         };
-        let round = Round {
+        let round = SweepRound {
             world: World {
                 settings: self.settings,
                 ..world(&self.ec2, &self.table, &missing)
             },
-            ledger: &self.table,
+            scope_table: &self.table,
             waiting,
             scope: &scope,
             request,
@@ -167,8 +167,8 @@ impl Scene {
     }
 
     fn cursor(&self) -> Option<String> {
-        let fleet = lock(&self.table.fleet);
-        fleet.scopes.get(&group().scope).cloned().flatten()
+        let scopes = lock(&self.table.scopes);
+        scopes.scopes.get(&group().scope).cloned().flatten()
     }
 }
 
@@ -333,7 +333,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
         attempt: 1,
         ..everything()
     };
-    lock(&scene.table.fleet).scopes.clear();
+    lock(&scene.table.scopes).scopes.clear();
     assert!(scene.run(&range).await.retryable);
     assert_eq!(scene.cursor(), None);
 }
@@ -396,7 +396,7 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
     let tasks = scene.take();
     let again: Vec<&SweepTask> = tasks.iter().filter(|task| task.attempt == 2).collect();
     let [again] = again[..] else {
-        panic!("one task for what was looked at: {tasks:?}")
+        panic!("one task for what was swept at: {tasks:?}")
     };
     assert_eq!(again.delay, RETRY_DELAY);
     assert!(again.range.contains(group().id.as_str()));

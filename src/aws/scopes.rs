@@ -8,7 +8,7 @@ use super::DynamoTable;
 use super::call::within;
 use super::keys::text;
 use rulekeeper_core::model::Scope;
-use rulekeeper_core::ports::{ApiError, Fleet, FleetTable};
+use rulekeeper_core::ports::{ApiError, KnownScopes, ScopeTable};
 
 /// The items of all scopes; the second key is `ACCOUNT#REGION`.
 const FLEET: &str = "fleet";
@@ -28,15 +28,15 @@ fn scope_of_key(key: &str) -> Option<Scope> {
     })
 }
 
-impl FleetTable for DynamoTable {
-    async fn fleet(&self) -> Result<Fleet, ApiError> {
+impl ScopeTable for DynamoTable {
+    async fn known_scopes(&self) -> Result<KnownScopes, ApiError> {
         let items = self.query(FLEET.to_owned(), None).await?;
         let read = |item: &super::keys::Item| {
             let scope = scope_of_key(item.get("sk")?.as_s().ok()?)?;
             let after = item.get(AFTER).and_then(|after| after.as_s().ok()).cloned();
             Some((scope, after))
         };
-        Ok(Fleet {
+        Ok(KnownScopes {
             scopes: items.iter().filter_map(read).collect(),
         })
     }
