@@ -1,0 +1,94 @@
+//! The demo (`make demo`): a controller revokes rules and fails to put them back; the same without and with rulekeeper.
+//!
+//! Everything is real but the cloud: the function's binary runs under the Lambda Runtime API, the CLI's binary pins and
+//! plans, the controller calls EC2 through the AWS SDK. `rulekeeper-local` is the cloud, on loopback. Every figure is
+//! measured while you watch.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+mod controller;
+mod observer;
+mod options;
+mod stage;
+mod stories;
+mod wording;
+
+use options::Options;
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::screen::Screen;
+use rulekeeper_bench::screen::seconds;
+use stage::Stage;
+use stories::Show;
+
+fn main() -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            return match Screen::stdout().line(options::HELP.trim_end()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(problem) => {
+            eprint!("demo: {problem}\n\n{}", options::HELP);
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let played = match runtime {
+        Ok(runtime) => runtime.block_on(demo(&options)),
+        Err(error) => Err(error.into()),
+    };
+    match played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nFAILED: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demo(options: &Options) -> Result<(), Failure> {
+    let screen = Screen::stdout();
+    screen.heading("rulekeeper: a security group loses its rules, and gets them back")?;
+    screen.paragraph(
+        "EC2 has no transaction for security group rules: to change one, a controller revokes the old rule and \
+         authorizes the new one. When the second call is refused, the first one stays done. Here are two such \
+         stories, each without rulekeeper and with it.",
+    )?;
+    let stage = Stage::set_up(options).await?;
+    let played = play(&screen, &stage, options.delay).await;
+    stage.stack.shutdown().await;
+    played?;
+    screen.paragraph("The stack and its processes have ended; no files are left.")?;
+    Ok(())
+}
+
+async fn play(screen: &Screen, stage: &Stage, delay: Duration) -> Result<(), Failure> {
+    screen.paragraph(&format!(
+        "The cloud is rulekeeper-local at {}, on this machine; function, CLI and AWS SDK are the real ones. CloudTrail's \
+         events take {} to the function. That is a dial (--delay 6s), because AWS promises no time.",
+        stage.stack.endpoint(),
+        seconds(delay)
+    ))?;
+    let header = ["", "without rulekeeper", "with rulekeeper"].map(str::to_owned);
+    let show = Show {
+        screen,
+        stage,
+        delay,
+    };
+    let replacement = stories::replacement_is_refused(show).await?;
+    let everything = stories::everything_is_revoked(show).await?;
+
+    screen.heading("In short")?;
+    screen.table(&[header, replacement, everything])?;
+    screen.paragraph(&format!(
+        "Cut: from the moment a rule was gone until it, or the last that could come back, was live again, seen by a \
+         thread that looks every millisecond. {} of it is the event's way, as dialled.",
+        seconds(delay)
+    ))?;
+    Ok(())
+}

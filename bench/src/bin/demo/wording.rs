@@ -1,0 +1,127 @@
+//! What happens, in words: events, calls and reports as lines.
+
+use std::time::Duration;
+
+use rulekeeper_local::{Call, Cloud, Invocation, Outcome};
+use serde_json::Value;
+
+use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::screen::millis;
+
+/// An event that reaches the function, from CloudTrail's record.
+pub(crate) fn event(record: &Value) -> Vec<String> {
+    let by = record.pointer("/userIdentity/sessionContext/sessionIssuer/userName");
+    let (name, by) = (text(&record["eventName"]), by.map(text).unwrap_or_default());
+    match record["errorCode"].as_str() {
+        None => vec![format!("{name} by {by}"), "reaches the function".to_owned()],
+        Some(code) => vec![
+            format!("{name} by {by},"),
+            format!("{code}, reaches the function"),
+        ],
+    }
+}
+
+/// A call of the function that ended; an authorize with the number of its rules.
+pub(crate) fn call(call: &Call, rules: Option<usize>) -> Vec<String> {
+    let about = match (call.action.as_str(), rules) {
+        (_, Some(1)) => "1 rule".to_owned(),
+        (_, Some(many)) => format!("{many} rules"),
+        ("GetItem", _) => "record".to_owned(),
+        ("DescribeSecurityGroupRules", _) => "live rules".to_owned(),
+        ("DescribeSecurityGroups", _) => "groups".to_owned(),
+        ("PutItem", _) => "incident".to_owned(),
+        ("UpdateItem", _) => "state".to_owned(),
+        _ => String::new(),
+    };
+    let took = millis(Duration::from_micros(call.took_us));
+    let line = |outcome: &str| format!("{:30}{about:11}{took:>8}  {outcome}", call.action);
+    match call.outcome.as_deref().unwrap_or_default() {
+        "Success" => vec![line("ok")],
+        code => vec![line("refused"), format!("  {code}")],
+    }
+}
+
+/// What the function answered: outcomes, reasons and figures, in its own words. `start` is how long the event waited
+/// for the instance.
+///
+/// # Errors
+/// What the function said if it failed.
+pub(crate) fn answer(invocation: &Invocation, start: Duration) -> Result<Vec<String>, String> {
+    let answer = &invocation.response;
+    if invocation.outcome != Outcome::Success {
+        let said = [&answer["errorType"], &answer["errorMessage"]].map(text);
+        return Err(format!("the function failed: {}", said.join(": ")));
+    }
+    let (outcome, reason) = (text(&answer["outcome"]), text(&answer["reason"]));
+    if outcome == "ignored" {
+        let event = text(&answer["trigger"]["event_name"]);
+        return Ok(vec![format!("ignored {event}:"), format!("  {reason}")]);
+    }
+    let mut lines = vec![format!("{outcome}: {reason}")];
+    for rule in answer["rules"].as_array().into_iter().flatten() {
+        let (outcome, name) = (text(&rule["outcome"]), text(&rule["rule"]));
+        lines.push(format!("  {outcome:9} {name}"));
+        let why = [&rule["error_code"], &rule["reason"]].map(text);
+        let why: Vec<String> = why.into_iter().filter(|part| !part.is_empty()).collect();
+        if !why.is_empty() {
+            lines.push(format!("{:12}{}", "", why.join(": ")));
+        }
+    }
+    lines.extend(figures(invocation, start));
+    Ok(lines)
+}
+
+fn figures(invocation: &Invocation, start: Duration) -> Vec<String> {
+    let report = &invocation.response;
+    let timing = &report["timing"];
+    let start = if invocation.cold_start {
+        format!("cold start {}", millis(start))
+    } else {
+        "no cold start".to_owned()
+    };
+    let restored = timing["restored_ms"].as_u64();
+    let restored = restored.map(|ms| format!(", restored {ms} ms later"));
+    let calls = report["calls"].as_object().into_iter().flatten();
+    let calls: u64 = calls.filter_map(|(_, number)| number.as_u64()).sum();
+    let mut lines = vec![
+        format!(
+            "{start}{}, done after {} ms",
+            restored.unwrap_or_default(),
+            timing["total_ms"]
+        ),
+        format!("{calls} API calls"),
+    ];
+    if let Some(age) = timing["event_age_ms"].as_u64() {
+        lines.push(format!(
+            "event {age} ms old by its eventTime, which has whole seconds"
+        ));
+    }
+    lines
+}
+
+/// The numbers of rules in the function's authorize calls, oldest first, as CloudTrail recorded them.
+pub(crate) fn authorizes_of_function(cloud: &Cloud) -> Vec<usize> {
+    let records = cloud.records();
+    let theirs = records.iter().filter(|record| {
+        let principal = record.pointer("/userIdentity/arn").and_then(Value::as_str);
+        record["eventName"] == "AuthorizeSecurityGroupIngress" && principal.is_some_and(is_function)
+    });
+    theirs.map(rules_in).collect()
+}
+
+fn rules_in(record: &Value) -> usize {
+    let permissions = record.pointer("/requestParameters/ipPermissions/items");
+    let permissions = permissions.and_then(Value::as_array);
+    let sources = |permission: &Value| -> usize {
+        ["groups", "ipRanges", "ipv6Ranges", "prefixListIds"]
+            .iter()
+            .filter_map(|kind| permission[kind]["items"].as_array())
+            .map(Vec::len)
+            .sum()
+    };
+    permissions.into_iter().flatten().map(sources).sum()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,139 @@
+//! Public outages, replayed (`make outages`): how long traffic was cut without rulekeeper and with it, how many API calls
+//! each side made, and whether they fought.
+//!
+//! The function is the real one, over the Lambda Runtime API, real HTTP and real seconds; `rulekeeper-local` is the cloud.
+//! The controllers are scripts after public reports and sources. Each story is replayed once without rulekeeper and once
+//! for each delay of events, all side by side, each in a cloud of its own. Everything is measured but the waits that are
+//! skipped, which are printed. After each replay, `audit` looks for lost rules and for calls that rulekeeper may not
+//! make; one finding, and there is no table.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+mod actors;
+mod api;
+mod audit;
+mod options;
+mod rules;
+mod run;
+mod stage;
+mod stories;
+mod table;
+mod tally;
+mod told;
+mod watch;
+
+use options::{Options, Wish};
+use rulekeeper_bench::screen::Screen;
+use rulekeeper_bench::{Failure, binaries};
+use run::Outcome;
+use stage::{Keeper, Stage};
+use stories::Incident;
+
+/// One replay: of which story, and who keeps the rules.
+type Replay = (Incident, Keeper);
+
+fn main() -> ExitCode {
+    let screen = Screen::stdout();
+    let done = match Options::read(std::env::args().skip(1)) {
+        Ok(Wish::Help) => screen.line(options::HELP.trim_end()).map_err(Failure::from),
+        Ok(Wish::List) => told::list(&screen),
+        Ok(Wish::Replay(options)) => replay(&screen, &options),
+        Err(problem) => {
+            eprint!("outages: {problem}\n\n{}", options::HELP);
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nFAILED: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn replay(screen: &Screen, options: &Options) -> Result<(), Failure> {
+    let function = binaries::function(options.function.as_deref())?;
+    if let Some(file) = &options.update {
+        // A file without the marks is better known before the replays than after them.
+        table::update(file, None)?;
+    }
+    told::introduction(screen, &options.delays)?;
+    let (outcomes, failures) = play_all(options, &function);
+    for incident in &options.incidents {
+        told::story(screen, *incident, &outcomes)?;
+    }
+    if !failures.is_empty() {
+        return Err(failures.join("\n        ").into());
+    }
+    let table = table::markdown(&options.incidents, &options.delays, &outcomes);
+    screen.heading("The table")?;
+    screen.gap()?;
+    screen.line(table.trim_end())?;
+    if let Some(file) = &options.update {
+        table::update(file, Some(&table))?;
+        screen.paragraph(&format!("{} has it now.", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Between the beginnings of two replays, so that their functions do not all start at the same moment. At a quarter of a
+/// second, two cores are busy enough to add half a second to what is measured.
+const APART: Duration = Duration::from_secs(1);
+
+/// What came of the replays, and what went wrong with them.
+type Played = (Vec<(Replay, Outcome)>, Vec<String>);
+
+/// All replays at once, those that take longest first.
+fn play_all(options: &Options, function: &Path) -> Played {
+    let mut delays = options.delays.clone();
+    delays.sort_by(|one, other| other.cmp(one));
+    let keepers = delays.into_iter().map(Keeper::Rulekeeper);
+    let mut incidents = options.incidents.clone();
+    incidents.sort_by_key(|incident| !incident.is_long());
+    let replays: Vec<Replay> = keepers
+        .chain([Keeper::Nobody])
+        .flat_map(|keeper| incidents.iter().map(move |it| (*it, keeper)))
+        .collect();
+    let began = Instant::now();
+    let (tell, told) = mpsc::channel();
+    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    thread::scope(|scope| {
+        for (number, replay) in (0..).zip(replays.iter().copied()) {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                thread::sleep(APART * number);
+                // An error means that nobody listens any more.
+                let _ = tell.send((replay, play(replay, function)));
+            });
+        }
+        drop(tell);
+        for (number, (replay, result)) in (1..).zip(told) {
+            let name = told::name(replay);
+            let result = result.map_err(|failure| format!("{name}: {failure}"));
+            let line = match &result {
+                Ok(outcome) => format!("{name}: {}", told::cut(outcome)),
+                Err(failure) => failure.clone(),
+            };
+            let at = began.elapsed().as_secs();
+            eprintln!("[{at:>3} s, {number} of {}] {line}", replays.len());
+            match result {
+                Ok(outcome) => outcomes.push((replay, outcome)),
+                Err(failure) => failures.push(failure),
+            }
+        }
+    });
+    (outcomes, failures)
+}
+
+fn play((incident, keeper): Replay, function: &Path) -> Result<Outcome, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let stage = Stage::set_up(keeper, function.to_path_buf())?;
+    runtime.block_on(incident.play(stage))
+}

@@ -1,0 +1,139 @@
+//! The stage of one replay: a cloud of its own, and the groups in it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rulekeeper_local::{Ec2, Latency, Stack};
+use serde_json::{Value, json};
+
+use crate::rules::Described;
+use rulekeeper_bench::{Failure, cloud};
+
+/// How long each EC2 call takes, whoever makes it: a number of ours. On loopback they would take a few milliseconds, and
+/// figures would look better than they are.
+pub(crate) const EC2_CALL: Duration = Duration::from_millis(100);
+
+/// Who keeps the rules in a replay of a story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    Nobody,
+    /// rulekeeper does, and is told after so long.
+    Rulekeeper(Duration),
+}
+
+/// Where a replay takes place.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) stack: Stack,
+    pub(crate) keeper: Keeper,
+    vpc: String,
+}
+
+/// A principal of the record: the pattern of its role's name, and the policy.
+pub(crate) type Principal = (&'static str, &'static str);
+
+impl Stage {
+    /// A cloud with nothing in it but a VPC.
+    pub(crate) fn set_up(keeper: Keeper, function: PathBuf) -> Result<Self, Failure> {
+        let stack = cloud::start((keeper != Keeper::Nobody).then_some(function))?;
+        let vpc = stack.cloud().ec2().quietly().create_vpc("10.0.0.0/16")?;
+        Ok(Self { stack, keeper, vpc })
+    }
+
+    /// EC2 in process, for what is not part of the story; without events.
+    pub(crate) fn ec2(&self) -> Ec2 {
+        self.stack.cloud().ec2().quietly()
+    }
+
+    /// Makes a group with rules in it, and returns its id.
+    pub(crate) fn group(&self, name: &str, rules: &Described) -> Result<String, Failure> {
+        let group = self.ec2().create_group(name, &self.vpc)?;
+        for (rule, description) in rules {
+            let rule = rule.to_string();
+            self.ec2()
+                .authorize_described(&group, &rule, description, &[])?;
+        }
+        Ok(group)
+    }
+
+    /// The id of a group that was deleted.
+    pub(crate) fn deleted_group(&self) -> Result<String, Failure> {
+        let group = self.group("deleted", &Described::new())?;
+        self.ec2().delete_group(&group)?;
+        Ok(group)
+    }
+
+    /// Makes the live rules of a group its record, with principals, and lets events travel from now on, if somebody keeps
+    /// the rules at all. From here on calls count, and take their time.
+    pub(crate) fn open(&self, group: &str, principals: &[Principal]) -> Result<(), Failure> {
+        if let Keeper::Rulekeeper(delay) = self.keeper {
+            self.rulekeeper(&["pin", group], None)?;
+            let exported = self.rulekeeper(&["export", group, "--format", "json"], None)?;
+            let mut record: Value = serde_json::from_str(&exported)?;
+            let account = self.stack.cloud().account();
+            let principals = principals.iter().map(|(role, policy)| {
+                json!({ "arn": format!("arn:aws:iam::{account}:role/{role}"), "policy": policy })
+            });
+            record["principals"] = principals.collect();
+            self.rulekeeper(&["apply", "-f", "-"], Some(&record.to_string()))?;
+            let delay_ms = u64::try_from(delay.as_millis())?;
+            self.stack.bridge().adjust(|delivery| {
+                // What the event rule of template.yaml lets through, refused calls included: nobody here is refused a
+                // revoke.
+                delivery.event_names = [
+                    "RevokeSecurityGroupIngress",
+                    "ModifySecurityGroupRules",
+                    "DeleteSecurityGroup",
+                    "AuthorizeSecurityGroupIngress",
+                ]
+                .map(str::to_owned)
+                .into();
+                delivery.delay_ms = delay_ms;
+            });
+        }
+        let fixed_ms = u64::try_from(EC2_CALL.as_millis())?;
+        self.stack.cloud().adjust(|dials| {
+            for action in [
+                "DescribeSecurityGroups",
+                "DescribeSecurityGroupRules",
+                "AuthorizeSecurityGroupIngress",
+                "RevokeSecurityGroupIngress",
+            ] {
+                let jitter_ms = 0;
+                let latency = Latency {
+                    fixed_ms,
+                    jitter_ms,
+                };
+                dials.latency.insert(action.to_owned(), latency);
+            }
+        });
+        self.stack.cloud().clear_calls();
+        Ok(())
+    }
+
+    /// Runs the CLI and returns what it prints; it has to end with 0.
+    fn rulekeeper(&self, arguments: &[&str], input: Option<&str>) -> Result<String, Failure> {
+        let mut command = cloud::command(&self.stack, arguments)?;
+        command
+            .args(["--output", "json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+            stdin.write_all(input.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        let printed = String::from_utf8(output.stdout)?;
+        if !output.status.success() {
+            let typed = arguments.join(" ");
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(
+                format!("`rulekeeper {typed}` ended with {}: {said}", output.status).into(),
+            );
+        }
+        Ok(printed)
+    }
+}

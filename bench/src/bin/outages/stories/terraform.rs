@@ -1,0 +1,80 @@
+//! Terraform with in-line rules revokes a rule that it does not know.
+
+use std::time::Duration;
+
+use rulekeeper_local::Identity;
+
+use super::Story;
+use crate::api::{Api, lacking};
+use crate::rules::{Described, Rule, Traffic, tcp};
+use crate::run::{End, Expected, Outcome, Run};
+use crate::stage::{Keeper, Principal, Stage};
+use rulekeeper_bench::Failure;
+
+pub(crate) const UNLISTED: Story = Story {
+    name: "terraform",
+    title: "Terraform revokes a rule that its in-line rules do not have",
+    source: Some((
+        "docs",
+        "https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/security_group",
+    )),
+    text: "A monitoring team added a rule to a group whose rules are written in-line in a Terraform configuration. The next \
+           apply revokes it, because in-line rules are all that a group may have. The record lists nobody: a drop is a \
+           drop.",
+    policy: "not listed",
+};
+
+pub(crate) const ACCEPTED: Story = Story {
+    name: "terraform-accept",
+    title: "The same, with Terraform's revokes accepted",
+    source: UNLISTED.source,
+    text: "The same run, where the record takes the changes of Terraform's role as decisions: the rule stays away and leaves \
+           the record.",
+    policy: "accept",
+};
+
+pub(super) const ACCEPT: Principal = (ROLE, "accept");
+
+const ROLE: &str = "terraform";
+
+/// Long enough that whoever wanted to restore at once has done it.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) async fn play(stage: Stage, principals: &[Principal]) -> Result<Outcome, Failure> {
+    let configured: Described = [
+        (tcp(443, 443, "10.0.0.0/8"), "clients".to_owned()),
+        (tcp(22, 22, "10.0.9.0/24"), "bastion".to_owned()),
+    ]
+    .into();
+    let unknown = tcp(9100, 9100, "10.20.0.0/16");
+    let mut rules = configured.clone();
+    rules.insert(unknown.clone(), "monitoring".to_owned());
+    let group = stage.group("api", &rules)?;
+    let identity = Identity::assumed_role(stage.stack.cloud().account(), ROLE, "apply-4711");
+    let api = Api::new(&stage.stack, &group, identity);
+    let needed = vec![Traffic::from_address(9100, [10, 20, 1, 5])];
+    let mut run = Run::begin(stage, &group, &api.arn, principals, needed)?;
+
+    run.new_second().await?;
+    let there = api.read().await?;
+    api.revoke(&lacking(&there, &configured)).await?;
+    let missing = lacking(&configured, &there);
+    if !missing.is_empty() {
+        return Err("Terraform's own rules should be there".into());
+    }
+    run.pass(LOOK).await?;
+
+    let mut live: Vec<Rule> = configured.into_keys().collect();
+    if run.keeper() != Keeper::Nobody && principals.is_empty() {
+        run.restored().await?;
+        live.push(unknown);
+        let gone = Vec::new();
+        return run.finish(End::Flows, Expected { live, gone }).await;
+    }
+    let end = match principals {
+        [] => End::Cut,
+        _ => End::Decided,
+    };
+    let gone = vec![unknown];
+    run.finish(end, Expected { live, gone }).await
+}

@@ -1,0 +1,116 @@
+//! The Markdown table, and where it goes.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Replay;
+use crate::run::{End, Outcome};
+use crate::stage::Keeper;
+use crate::stories::{Incident, Story};
+use crate::told::{is_never_cut, short, spans};
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::screen::TIE;
+
+const BEGIN: &str = "<!-- outages:begin -->";
+const END: &str = "<!-- outages:end -->";
+
+/// One row for each story.
+pub(crate) fn markdown(
+    incidents: &[Incident],
+    delays: &[Duration],
+    outcomes: &[(Replay, Outcome)],
+) -> String {
+    let mut head = vec![
+        "outage".to_owned(),
+        "policy".to_owned(),
+        "without".to_owned(),
+    ];
+    head.extend(
+        delays
+            .iter()
+            .map(|delay| format!("with, {}", short(*delay))),
+    );
+    head.extend(["its calls, without → with", "rulekeeper's calls", "fight"].map(str::to_owned));
+    let rule = vec!["---".to_owned(); head.len()];
+    let mut rows = vec![head, rule];
+    rows.extend(
+        incidents
+            .iter()
+            .map(|incident| row(*incident, delays, outcomes)),
+    );
+    let lines = rows
+        .iter()
+        .map(|cells| format!("| {} |\n", cells.join(" | ")));
+    // Markdown keeps no ordinary spaces together, and needs none to be kept.
+    lines.collect::<String>().replace(TIE, " ")
+}
+
+fn row(incident: Incident, delays: &[Duration], outcomes: &[(Replay, Outcome)]) -> Vec<String> {
+    let find = |keeper: Keeper| {
+        let found = outcomes
+            .iter()
+            .find(|(replay, _)| *replay == (incident, keeper));
+        found.map(|(_, outcome)| outcome)
+    };
+    let without = find(Keeper::Nobody);
+    let with: Vec<&Outcome> = delays
+        .iter()
+        .filter_map(|delay| find(Keeper::Rulekeeper(*delay)))
+        .collect();
+    let story = incident.story();
+    let mut cells = vec![linked(&story), story.policy.to_owned()];
+    cells.extend(without.into_iter().chain(with.iter().copied()).map(cut));
+    let own = without.map_or(0, |outcome| outcome.tally.actor);
+    let range = |count: fn(&Outcome) -> usize| {
+        let counts = with.iter().map(|outcome| count(outcome));
+        match (counts.clone().min(), counts.max()) {
+            (Some(least), Some(most)) if least < most => format!("{least}–{most}"),
+            (least, _) => least.unwrap_or(0).to_string(),
+        }
+    };
+    cells.push(format!("{own} → {}", range(|it| it.tally.actor)));
+    let (ec2, table) = (range(|it| it.tally.ec2), range(|it| it.tally.table));
+    cells.push(format!("{ec2} EC2, {table} table"));
+    let mut fights: Vec<String> = with.iter().map(|outcome| outcome.tally.fight()).collect();
+    fights.dedup();
+    cells.push(fights.join(" / "));
+    cells
+}
+
+fn linked(story: &Story) -> String {
+    match story.source {
+        Some((name, link)) => format!("{} ([{name}]({link}))", story.title),
+        None => story.title.to_owned(),
+    }
+}
+
+fn cut(outcome: &Outcome) -> String {
+    match outcome.end {
+        End::Decided => "as decided".to_owned(),
+        End::Cut => "until mended".to_owned(),
+        End::Flows if is_never_cut(outcome) => "none".to_owned(),
+        End::Flows => spans(&outcome.needed),
+    }
+}
+
+/// Puts the table between the marks of a file; without one, looks whether there are marks.
+///
+/// # Errors
+/// When the file cannot be read or written, or has not one pair of marks.
+pub(crate) fn update(file: &Path, table: Option<&str>) -> Result<(), Failure> {
+    let name = file.display();
+    let text = fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let Some((before, after)) = parts else {
+        return Err(format!("{name}: has no lines {BEGIN} and {END}").into());
+    };
+    if let Some(table) = table {
+        let text = format!("{before}{BEGIN}\n{table}{END}{after}");
+        fs::write(file, text).map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
+}

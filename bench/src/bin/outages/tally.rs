@@ -1,0 +1,86 @@
+//! Counts: calls by side, and how often rulekeeper restored a rule against the same principal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rulekeeper_local::Cloud;
+use serde_json::Value;
+
+use crate::rules::Rule;
+use rulekeeper_bench::journal::is_function;
+
+/// What a replay cost, and whether it became a fight.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    /// EC2 calls of the controller, or whoever it is, about the group.
+    pub(crate) actor: usize,
+    /// EC2 calls of rulekeeper about the group.
+    pub(crate) ec2: usize,
+    /// DynamoDB calls of rulekeeper, without those for events of other groups.
+    pub(crate) table: usize,
+    /// How often rulekeeper restored a rule that a principal had revoked.
+    restores: BTreeMap<(String, Rule), usize>,
+    /// Rules that rulekeeper reported as contested.
+    contested: BTreeSet<String>,
+}
+
+impl Tally {
+    /// Counts from the stack's journal, from CloudTrail's records and from the function's reports.
+    pub(crate) fn of(cloud: &Cloud, group: &str, actor: &str, reports: &[Value]) -> Self {
+        let mut tally = Self {
+            restores: restores(&cloud.records(), group),
+            ..Self::default()
+        };
+        for call in cloud.calls() {
+            let here = call.group.as_deref() == Some(group);
+            match (call.service.as_str(), is_function(&call.principal)) {
+                ("ec2", true) => tally.ec2 += 1,
+                ("dynamodb", true) => tally.table += 1,
+                ("ec2", false) if call.principal == actor && here => tally.actor += 1,
+                _ => {}
+            }
+        }
+        for report in reports {
+            if report["group"]["id"].is_string() && report["group"]["id"] != *group {
+                let calls = report["calls"].as_object().into_iter().flatten();
+                let calls: u64 = calls.filter_map(|(_, count)| count.as_u64()).sum();
+                // Of a group that it does not keep, rulekeeper reads nothing but the table.
+                tally.table -= usize::try_from(calls).unwrap_or(0).min(tally.table);
+            }
+            let rules = report["rules"].as_array().into_iter().flatten();
+            let contested = rules.filter(|rule| rule["outcome"] == "contested");
+            let names = contested.filter_map(|rule| rule["rule"].as_str());
+            tally.contested.extend(names.map(str::to_owned));
+        }
+        tally
+    }
+
+    /// `no`, or what makes it a fight: rules that are contested, or more than one restore of a rule against the same
+    /// principal.
+    pub(crate) fn fight(&self) -> String {
+        let most = self.restores.values().copied().max().unwrap_or(0);
+        match (self.contested.len(), most) {
+            (0, 0 | 1) => "no".to_owned(),
+            (0, most) => format!("yes: {most} restores"),
+            (_, most) => format!("yes: contested after {most} restores"),
+        }
+    }
+}
+
+fn restores(records: &[Value], group: &str) -> BTreeMap<(String, Rule), usize> {
+    let (mut revoked_by, mut restores) = (BTreeMap::new(), BTreeMap::new());
+    let here = records.iter().filter(|record| {
+        record["errorCode"].is_null() && record["requestParameters"]["groupId"] == *group
+    });
+    for record in here {
+        let by = record["userIdentity"]["arn"].as_str().unwrap_or_default();
+        for rule in Rule::of_set(record, "revokedSecurityGroupRuleSet") {
+            revoked_by.insert(rule, by.to_owned());
+        }
+        for rule in Rule::of_set(record, "securityGroupRuleSet") {
+            if let Some(revoker) = revoked_by.remove(&rule).filter(|_| is_function(by)) {
+                *restores.entry((revoker, rule)).or_default() += 1;
+            }
+        }
+    }
+    restores
+}

@@ -1,0 +1,179 @@
+//! The replays in words.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::Replay;
+use crate::run::{End, Outcome, Skip};
+use crate::stage::{EC2_CALL, Keeper};
+use crate::stories::Incident;
+use crate::watch::{Cut, Needed};
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::screen::{Screen, TIE};
+
+/// The names that `--only` takes.
+pub(crate) fn list(screen: &Screen) -> Result<(), Failure> {
+    for incident in Incident::ALL {
+        let story = incident.story();
+        screen.hanging(&format!("{:21}", story.name), story.title)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn introduction(screen: &Screen, delays: &[Duration]) -> Result<(), Failure> {
+    let delays: Vec<String> = delays.iter().map(|delay| short(*delay)).collect();
+    screen.heading("Public outages, replayed on this machine")?;
+    screen.paragraph(&format!(
+        "The function and the CLI are the real ones; EC2, CloudTrail, EventBridge and Lambda are rulekeeper-local. The \
+         controllers are scripts after public reports and sources. Each story is replayed once without rulekeeper and \
+         once for each delay of CloudTrail's events ({}), all side by side.",
+        delays.join(", ")
+    ))?;
+    screen.paragraph(&format!(
+        "Traffic counts as cut while a connection that the story names would find no rule; a thread looks every 5 ms. An \
+         EC2 call takes {}, whoever makes it. Waits of the outage itself that are too long to wait are skipped, added to \
+         the clock, and printed; times that contain such waits are marked †. The function's own clock does not \
+         skip: what it remembers for ten or fifteen minutes, it still knows.",
+        short(EC2_CALL)
+    ))?;
+    Ok(())
+}
+
+/// One story with the figures of all its replays.
+pub(crate) fn story(
+    screen: &Screen,
+    incident: Incident,
+    outcomes: &[(Replay, Outcome)],
+) -> Result<(), Failure> {
+    let story = incident.story();
+    screen.heading(story.title)?;
+    screen.paragraph(story.text)?;
+    if let Some((name, link)) = story.source {
+        screen.paragraph(&format!("{name}: {link}"))?;
+    }
+    screen.gap()?;
+    let mut ours: Vec<_> = outcomes
+        .iter()
+        .filter(|((it, _), _)| *it == incident)
+        .collect();
+    ours.sort_by_key(|((_, keeper), _)| match keeper {
+        Keeper::Nobody => Duration::ZERO,
+        Keeper::Rulekeeper(delay) => *delay,
+    });
+    for ((_, keeper), outcome) in &ours {
+        let head = format!("{:20}", keeper_name(*keeper));
+        screen.hanging(&head, &cut(outcome))?;
+        screen.hanging(&" ".repeat(20), &calls(*keeper, outcome))?;
+    }
+    // All replays of a story skip for the same reasons, and differ by the moments that they took up to there.
+    let mut skips: BTreeMap<&str, Duration> = BTreeMap::new();
+    for (_, outcome) in ours {
+        let mut own: BTreeMap<&str, Duration> = BTreeMap::new();
+        for Skip { time, why } in &outcome.skips {
+            *own.entry(why).or_default() += *time;
+        }
+        skips.extend(own);
+    }
+    for (why, time) in skips {
+        let text = format!("{}: {why}", length(time));
+        screen.hanging(&format!("{:20}", "skipped"), &text)?;
+    }
+    Ok(())
+}
+
+/// The story and the keeper.
+pub(crate) fn name((incident, keeper): Replay) -> String {
+    format!("{}, {}", incident.story().name, keeper_name(keeper))
+}
+
+fn keeper_name(keeper: Keeper) -> String {
+    match keeper {
+        Keeper::Nobody => "without rulekeeper".to_owned(),
+        Keeper::Rulekeeper(delay) => format!("events after {}", short(delay)),
+    }
+}
+
+/// How long traffic was cut, and how it ended.
+pub(crate) fn cut(outcome: &Outcome) -> String {
+    match outcome.end {
+        End::Decided => "cut, as was decided".to_owned(),
+        End::Cut => format!(
+            "cut until somebody mends it; looked at for {}",
+            spans(&outcome.needed)
+        ),
+        End::Flows if is_never_cut(outcome) => "not cut".to_owned(),
+        End::Flows => format!("cut for {}", spans(&outcome.needed)),
+    }
+}
+
+/// Whether all traffic got through all the time.
+pub(crate) fn is_never_cut(outcome: &Outcome) -> bool {
+    outcome.needed.iter().all(|needed| needed.cuts.is_empty())
+}
+
+/// The times in which traffic was cut, one after the other; for each port if they differ.
+pub(crate) fn spans(needed: &[Needed]) -> String {
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    let mut needed: Vec<&Needed> = needed.iter().collect();
+    needed.sort_by_key(|it| Reverse(it.cuts.iter().max().copied()));
+    for it in needed {
+        let spans: Vec<String> = it.cuts.iter().map(span).collect();
+        let spans = match spans.as_slice() {
+            [] => "none".to_owned(),
+            spans => spans.join(" + "),
+        };
+        let port = it.traffic.port.to_string();
+        match told.iter_mut().find(|(known, _)| *known == spans) {
+            Some((_, ports)) => ports.push(port),
+            None => told.push((spans, vec![port])),
+        }
+    }
+    if let [(spans, _)] = told.as_slice() {
+        return spans.clone();
+    }
+    let told = told.iter().map(|(spans, ports)| {
+        let word = if ports.len() == 1 { "port" } else { "ports" };
+        format!("{spans} ({word} {})", ports.join(", "))
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn span(cut: &Cut) -> String {
+    let mark = if cut.has_skips { "†" } else { "" };
+    format!("{}{mark}", length(cut.length))
+}
+
+fn calls(keeper: Keeper, outcome: &Outcome) -> String {
+    let tally = &outcome.tally;
+    let own = format!("{} EC2 calls of its own", tally.actor);
+    if keeper == Keeper::Nobody {
+        return own;
+    }
+    format!(
+        "{own}; rulekeeper: {} events, {} EC2 calls, {} table calls; fight: {}",
+        outcome.events,
+        tally.ec2,
+        tally.table,
+        tally.fight()
+    )
+}
+
+/// `2 s`, `500 ms`.
+pub(crate) fn short(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{}{TIE}s", time.as_secs())
+    } else {
+        format!("{}{TIE}ms", time.as_millis())
+    }
+}
+
+/// `2.1 s`; from two minutes on `2 min 30 s`; from ten on, which are reported no finer, `45 min`.
+pub(crate) fn length(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match (seconds / 60, seconds % 60) {
+        (0 | 1, _) => format!("{:.1}{TIE}s", time.as_secs_f64()),
+        (minutes @ 2..10, rest @ 1..) => format!("{minutes}{TIE}min{TIE}{rest}{TIE}s"),
+        (minutes, rest) => format!("{}{TIE}min", minutes + rest / 30),
+    }
+}

@@ -1,0 +1,216 @@
+//! What is seen of one replay: which of the traffic that has to get through is cut, and for how long.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rulekeeper_local::{Cloud, Lambda, Outcome, Stack};
+use serde_json::Value;
+
+use crate::rules::{Rule, Traffic};
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::probe::{Moment, Probe, Sighting, micros, now};
+
+/// Some thirty replays share the machine, and nothing is told finer than a tenth of a second.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The answers of the function are copied to be read, so they are not read all the time.
+const READ_EVERY: Duration = Duration::from_millis(200);
+
+/// A time in which traffic did not get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cut {
+    pub(crate) length: Duration,
+    /// Part of it is waiting that was not waited.
+    pub(crate) has_skips: bool,
+}
+
+/// Traffic that has to get through, and when it did not.
+#[derive(Debug, Clone)]
+pub(crate) struct Needed {
+    pub(crate) traffic: Traffic,
+    pub(crate) cuts: Vec<Cut>,
+    /// Since when it is cut, and what was skipped since.
+    open: Option<(Moment, Duration)>,
+}
+
+impl Needed {
+    fn judge(&mut self, live: &BTreeSet<Rule>, at: Moment) {
+        let passes = live.iter().any(|rule| self.traffic.passes(rule));
+        match self.open {
+            None if !passes => self.open = Some((at, Duration::ZERO)),
+            Some(_) if passes => self.close(at),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, at: Moment) {
+        if let Some((since, skipped)) = self.open.take() {
+            let measured = Duration::from_micros(at.saturating_sub(since));
+            self.cuts.push(Cut {
+                length: measured + skipped,
+                has_skips: !skipped.is_zero(),
+            });
+        }
+    }
+}
+
+/// A probe, and what follows from what it tells.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    probe: Probe,
+    cloud: Cloud,
+    lambda: Lambda,
+    live: BTreeSet<Rule>,
+    needed: Vec<Needed>,
+    events: usize,
+    invocations: usize,
+    reports: Vec<Value>,
+    next_read: Moment,
+}
+
+impl Watch {
+    /// Starts to look.
+    ///
+    /// # Errors
+    /// When some of the traffic does not get through to begin with.
+    pub(crate) fn start(stack: &Stack, group: &str, needed: Vec<Traffic>) -> Result<Self, Failure> {
+        let live = stack.cloud().ec2().rules(group);
+        let mut watch = Self {
+            probe: Probe::start(stack, group, LOOK_EVERY),
+            cloud: stack.cloud().clone(),
+            lambda: stack.lambda().clone(),
+            live: live.iter().filter_map(|rule| Rule::read(rule)).collect(),
+            needed: Vec::new(),
+            events: 0,
+            invocations: 0,
+            reports: Vec::new(),
+            next_read: 0,
+        };
+        for traffic in needed {
+            watch.need(traffic)?;
+        }
+        Ok(watch)
+    }
+
+    /// More traffic that has to get through from now on.
+    ///
+    /// # Errors
+    /// When it does not get through already.
+    pub(crate) fn need(&mut self, traffic: Traffic) -> Result<(), Failure> {
+        if !self.live.iter().any(|rule| traffic.passes(rule)) {
+            return Err(format!("the story begins with {traffic} cut").into());
+        }
+        self.needed.push(Needed {
+            traffic,
+            cuts: Vec::new(),
+            open: None,
+        });
+        Ok(())
+    }
+
+    /// Takes in what happened since the last look.
+    ///
+    /// # Errors
+    /// When an invocation of the function failed for good.
+    pub(crate) fn look(&mut self) -> Result<(), Failure> {
+        for (at, sighting) in self.probe.sightings() {
+            match sighting {
+                Sighting::Gone(rules) => {
+                    let gone: BTreeSet<_> = read(&rules).collect();
+                    self.live.retain(|rule| !gone.contains(rule));
+                }
+                Sighting::Back(rules) => self.live.extend(read(&rules)),
+                Sighting::Delivered(count) => self.events = count,
+            }
+            for needed in &mut self.needed {
+                needed.judge(&self.live, at);
+            }
+        }
+        if now() >= self.next_read {
+            self.next_read = now() + micros(READ_EVERY);
+            self.read_answers()?;
+        }
+        Ok(())
+    }
+
+    fn read_answers(&mut self) -> Result<(), Failure> {
+        let invocations = self.lambda.invocations();
+        for invocation in invocations.iter().skip(self.invocations) {
+            let answer = &invocation.response;
+            let passing = answer["errorType"] == "rulekeeper.Retryable";
+            if invocation.outcome != Outcome::Success && !passing {
+                return Err(format!("the function failed: {answer}").into());
+            }
+            self.reports.push(answer.clone());
+        }
+        self.invocations = invocations.len();
+        Ok(())
+    }
+
+    /// Adds waiting that is not waited.
+    pub(crate) fn skip(&mut self, time: Duration) {
+        for (_, skipped) in self.needed.iter_mut().filter_map(|it| it.open.as_mut()) {
+            *skipped += time;
+        }
+    }
+
+    /// Whether some traffic does not get through.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.needed.iter().any(|needed| needed.open.is_some())
+    }
+
+    /// Since when each traffic is cut, if it is.
+    pub(crate) fn open_cuts(&self) -> Vec<Option<Moment>> {
+        let open = self.needed.iter().map(|needed| needed.open);
+        open.map(|open| open.map(|(since, _)| since)).collect()
+    }
+
+    /// How many events have to be handed over until all calls so far of others than the function have been: its own ask
+    /// for nothing.
+    pub(crate) fn events_of_others(&self) -> usize {
+        let (log, records) = (self.cloud.bridge().log(), self.cloud.records());
+        // The bridge's log and the trail's records are in the same order, one for one.
+        let pairs = log.iter().zip(&records);
+        let sent = (1..).zip(pairs.filter(|(event, _)| event.fate == "sent"));
+        let theirs = sent.filter(|(_, (_, record))| {
+            let by = record["userIdentity"]["arn"].as_str();
+            !by.is_some_and(is_function)
+        });
+        theirs.map(|(number, _)| number).last().unwrap_or(0)
+    }
+
+    /// Whether so many events have been handed to the function, and all of them are handled.
+    pub(crate) fn is_quiet_after(&self, events: usize) -> bool {
+        let load = self.lambda.load();
+        self.events >= events && load.queued + load.running + load.waiting == 0
+    }
+
+    /// What was needed, with the times in which it was cut, the present one included.
+    pub(crate) fn needed(&self) -> Vec<Needed> {
+        let mut needed = self.needed.clone();
+        for it in &mut needed {
+            it.close(now());
+        }
+        needed
+    }
+
+    /// What is live.
+    pub(crate) fn live(&self) -> &BTreeSet<Rule> {
+        &self.live
+    }
+
+    /// How many events the function has been handed.
+    pub(crate) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// What the function reported, oldest first.
+    pub(crate) fn reports(&self) -> &[Value] {
+        &self.reports
+    }
+}
+
+fn read(rules: &[String]) -> impl Iterator<Item = Rule> {
+    rules.iter().filter_map(|rule| Rule::read(rule))
+}
