@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rulekeeper_local::{Delivery, LambdaConfig, Stack, StackConfig};
 
-use crate::{Failure, binaries};
+use crate::{Failure, programs};
 
 /// The table with the records.
 pub const TABLE: &str = "rulekeeper";
@@ -31,7 +31,7 @@ pub fn start(function: Option<PathBuf>) -> Result<Stack, Failure> {
 /// The CLI with these arguments, which finds nothing but this cloud: credentials and profiles of whoever watches stay
 /// out of it.
 pub fn command(stack: &Stack, arguments: &[&str]) -> Result<Command, Failure> {
-    let mut command = Command::new(binaries::cli()?);
+    let mut command = Command::new(programs::cli()?);
     command
         .args(arguments)
         .env_clear()

@@ -1,12 +1,25 @@
-//! What the demo, the replays of outages and the measurements at scale have in common.
+//! What the demo, the replays of outages and the measurements at scale share.
 
-pub mod binaries;
+use std::process::ExitCode;
+
 pub mod client;
 pub mod cloud;
 pub mod journal;
 pub mod probe;
+pub mod programs;
 pub mod screen;
 pub mod times;
 
-/// Why an example stops: one text for whoever watches.
+/// Why a program stops, as text for the user.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The exit code for a result; prints the failure.
+pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nFAILED: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

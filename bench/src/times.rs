@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// `500ms`, `2s`, `1.5s`: at most a minute, because somebody is watching.
+/// `500ms`, `2s`, `1.5s`: at most a minute, because somebody waits for it.
 ///
 /// # Errors
-/// What is wrong with it, to be put behind the option's name.
+/// What is wrong with it, for the message of the command line.
 pub fn read(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 0.001),
@@ -15,5 +15,5 @@ pub fn read(text: &str) -> Result<Duration, String> {
     seconds
         .filter(|seconds| (0.0..=60.0).contains(seconds))
         .map(Duration::from_secs_f64)
-        .ok_or_else(|| format!("{text} is not a time from 0s to 60s, such as 500ms or 6s"))
+        .ok_or_else(|| "it is not a time from 0s to 60s, such as 500ms or 6s".to_owned())
 }

@@ -14,41 +14,17 @@ mod stage;
 mod stories;
 mod wording;
 
+use clap::Parser as _;
 use options::Options;
-use rulekeeper_bench::Failure;
 use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::screen::seconds;
+use rulekeeper_bench::{Failure, exit_code};
 use stage::Stage;
 use stories::Show;
 
-fn main() -> ExitCode {
-    let options = match Options::read(std::env::args().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            return match Screen::stdout().line(options::HELP.trim_end()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
-            };
-        }
-        Err(problem) => {
-            eprint!("demo: {problem}\n\n{}", options::HELP);
-            return ExitCode::from(2);
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let played = match runtime {
-        Ok(runtime) => runtime.block_on(demo(&options)),
-        Err(error) => Err(error.into()),
-    };
-    match played {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("\nFAILED: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    exit_code(demo(&Options::parse()).await)
 }
 
 async fn demo(options: &Options) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use rulekeeper_local::{Ec2, Stack};
 use crate::controller::Controller;
 use crate::options::Options;
 use rulekeeper_bench::screen::Screen;
-use rulekeeper_bench::{Failure, binaries, cloud};
+use rulekeeper_bench::{Failure, cloud};
 
 /// Who and what plays.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn set_up(options: &Options) -> Result<Self, Failure> {
-        let function = binaries::function(options.function.as_deref())?;
+        let function = options.function.program()?;
         let stack = cloud::start(Some(function))?;
         let delay_ms = u64::try_from(options.delay.as_millis())?;
         stack

@@ -26,9 +26,10 @@ mod tally;
 mod told;
 mod watch;
 
-use options::{Options, Wish};
+use clap::Parser as _;
+use options::Options;
 use rulekeeper_bench::screen::Screen;
-use rulekeeper_bench::{Failure, binaries};
+use rulekeeper_bench::{Failure, exit_code};
 use run::Outcome;
 use stage::{Keeper, Stage};
 use stories::Incident;
@@ -37,40 +38,31 @@ use stories::Incident;
 type Replay = (Incident, Keeper);
 
 fn main() -> ExitCode {
+    let options = Options::parse();
     let screen = Screen::stdout();
-    let done = match Options::read(std::env::args().skip(1)) {
-        Ok(Wish::Help) => screen.line(options::HELP.trim_end()).map_err(Failure::from),
-        Ok(Wish::List) => told::list(&screen),
-        Ok(Wish::Replay(options)) => replay(&screen, &options),
-        Err(problem) => {
-            eprint!("outages: {problem}\n\n{}", options::HELP);
-            return ExitCode::from(2);
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("\nFAILED: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(if options.list {
+        told::list(&screen)
+    } else {
+        replay(&screen, &options)
+    })
 }
 
 fn replay(screen: &Screen, options: &Options) -> Result<(), Failure> {
-    let function = binaries::function(options.function.as_deref())?;
+    let function = options.function.program()?;
     if let Some(file) = &options.update {
         // A file without the marks is better known before the replays than after them.
         table::update(file, None)?;
     }
     told::introduction(screen, &options.delays)?;
-    let (outcomes, failures) = play_all(options, &function);
-    for incident in &options.incidents {
+    let incidents = options.incidents();
+    let (outcomes, failures) = play_all(&options.delays, &incidents, &function);
+    for incident in &incidents {
         told::story(screen, *incident, &outcomes)?;
     }
     if !failures.is_empty() {
         return Err(failures.join("\n        ").into());
     }
-    let table = table::markdown(&options.incidents, &options.delays, &outcomes);
+    let table = table::markdown(&incidents, &options.delays, &outcomes);
     screen.heading("The table")?;
     screen.gap()?;
     screen.line(table.trim_end())?;
@@ -89,11 +81,11 @@ const APART: Duration = Duration::from_secs(1);
 type Played = (Vec<(Replay, Outcome)>, Vec<String>);
 
 /// All replays at once, those that take longest first.
-fn play_all(options: &Options, function: &Path) -> Played {
-    let mut delays = options.delays.clone();
+fn play_all(delays: &[Duration], incidents: &[Incident], function: &Path) -> Played {
+    let mut delays = delays.to_vec();
     delays.sort_by(|one, other| other.cmp(one));
     let keepers = delays.into_iter().map(Keeper::Rulekeeper);
-    let mut incidents = options.incidents.clone();
+    let mut incidents = incidents.to_vec();
     incidents.sort_by_key(|incident| !incident.is_long());
     let replays: Vec<Replay> = keepers
         .chain([Keeper::Nobody])

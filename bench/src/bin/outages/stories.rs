@@ -1,5 +1,7 @@
 //! The outages: what is known of each, and how it is replayed.
 
+use std::str::FromStr;
+
 use crate::run::Outcome;
 use crate::stage::Stage;
 use rulekeeper_bench::Failure;
@@ -86,5 +88,14 @@ impl Incident {
             Self::ConsoleNarrows => console::narrows(stage).await,
             Self::ConsoleWidens => console::widens(stage).await,
         }
+    }
+}
+
+impl FromStr for Incident {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|it| it.story().name == name);
+        found.ok_or_else(|| "there is no such story; --list names them".to_owned())
     }
 }

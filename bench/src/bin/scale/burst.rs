@@ -9,6 +9,7 @@ use rulekeeper_local::{Delivery, Stack};
 
 use crate::PATIENCE;
 use crate::measure::Cost;
+use crate::options::Burst;
 use crate::stage;
 use rulekeeper_bench::Failure;
 
@@ -34,8 +35,10 @@ pub(crate) fn heading(out: &mut impl Write) -> Result<(), Failure> {
 pub(crate) async fn run(
     out: &mut impl Write,
     function: &Path,
-    revokes: usize,
-    count: usize,
+    Burst {
+        revokes,
+        groups: count,
+    }: Burst,
 ) -> Result<(), Failure> {
     let rules = (revokes / count).max(1);
     let quota = u32::try_from(rules.max(60))?;
