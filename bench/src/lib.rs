@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 pub mod client;
-pub mod cloud;
 pub mod journal;
 pub mod probe;
 pub mod programs;
 pub mod screen;
+pub mod stack;
 pub mod times;
 
 /// Why a program stops, as text for the user.

@@ -7,7 +7,7 @@ use rulekeeper_local::{Ec2, Stack};
 use crate::controller::Controller;
 use crate::options::Options;
 use rulekeeper_bench::screen::Screen;
-use rulekeeper_bench::{Failure, cloud};
+use rulekeeper_bench::{Failure, stack};
 
 /// Who and what plays.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn set_up(options: &Options) -> Result<Self, Failure> {
         let function = options.function.program()?;
-        let stack = cloud::start(Some(function))?;
+        let stack = stack::start_without_events(Some(function))?;
         let delay_ms = u64::try_from(options.delay.as_millis())?;
         stack
             .bridge()
@@ -75,15 +75,13 @@ impl Stage {
         arguments: &[&str],
         code: i32,
     ) -> Result<(), Failure> {
-        let mut command = cloud::command(&self.stack, arguments)?;
-        command.args(["--output", "table"]);
-        let output = command.output()?;
-        let typed = format!("rulekeeper {}", arguments.join(" "));
-        screen.command(&typed, &String::from_utf8_lossy(&output.stdout))?;
-        if output.status.code() != Some(code) {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("`{typed}` ended with {}: {}", output.status, said.trim()).into());
-        }
+        let printed = stack::run_cli(
+            &self.stack,
+            &[arguments, &["--output", "table"]].concat(),
+            "",
+            code,
+        )?;
+        screen.command(&format!("rulekeeper {}", arguments.join(" ")), &printed)?;
         Ok(())
     }
 }

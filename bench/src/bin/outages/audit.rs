@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::rules::{Rule, list, tcp};
 use rulekeeper_bench::Failure;
 use rulekeeper_bench::client::refusal;
-use rulekeeper_bench::cloud::TABLE;
 use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::stack::TABLE;
 
 /// What rulekeeper may ask EC2 for.
 const MAY: [&str; 3] = [

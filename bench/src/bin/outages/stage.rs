@@ -1,15 +1,13 @@
 //! The stage of one replay: a cloud of its own, and the groups in it.
 
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rulekeeper_local::{Ec2, Latency, Stack};
 use serde_json::{Value, json};
 
 use crate::rules::Described;
-use rulekeeper_bench::{Failure, cloud};
+use rulekeeper_bench::{Failure, stack};
 
 /// How long each EC2 call takes, whoever makes it: a number of ours. On loopback they would take a few milliseconds, and
 /// figures would look better than they are.
@@ -37,7 +35,7 @@ pub(crate) type Principal = (&'static str, &'static str);
 impl Stage {
     /// A cloud with nothing in it but a VPC.
     pub(crate) fn set_up(keeper: Keeper, function: PathBuf) -> Result<Self, Failure> {
-        let stack = cloud::start((keeper != Keeper::Nobody).then_some(function))?;
+        let stack = stack::start_without_events((keeper != Keeper::Nobody).then_some(function))?;
         let vpc = stack.cloud().ec2().quietly().create_vpc("10.0.0.0/16")?;
         Ok(Self { stack, keeper, vpc })
     }
@@ -69,15 +67,19 @@ impl Stage {
     /// the rules at all. From here on calls count, and take their time.
     pub(crate) fn open(&self, group: &str, principals: &[Principal]) -> Result<(), Failure> {
         if let Keeper::Rulekeeper(delay) = self.keeper {
-            self.rulekeeper(&["pin", group], None)?;
-            let exported = self.rulekeeper(&["export", group, "--format", "json"], None)?;
+            let rulekeeper = |arguments: &[&str], input: &str| {
+                let arguments = [arguments, &["--output", "json"]].concat();
+                stack::run_cli(&self.stack, &arguments, input, 0)
+            };
+            rulekeeper(&["pin", group], "")?;
+            let exported = rulekeeper(&["export", group, "--format", "json"], "")?;
             let mut record: Value = serde_json::from_str(&exported)?;
             let account = self.stack.cloud().account();
             let principals = principals.iter().map(|(role, policy)| {
                 json!({ "arn": format!("arn:aws:iam::{account}:role/{role}"), "policy": policy })
             });
             record["principals"] = principals.collect();
-            self.rulekeeper(&["apply", "-f", "-"], Some(&record.to_string()))?;
+            rulekeeper(&["apply", "-f", "-"], &record.to_string())?;
             let delay_ms = u64::try_from(delay.as_millis())?;
             self.stack.bridge().adjust(|delivery| {
                 // What the event rule of template.yaml lets through, refused calls included: nobody here is refused a
@@ -111,29 +113,5 @@ impl Stage {
         });
         self.stack.cloud().clear_calls();
         Ok(())
-    }
-
-    /// Runs the CLI and returns what it prints; it has to end with 0.
-    fn rulekeeper(&self, arguments: &[&str], input: Option<&str>) -> Result<String, Failure> {
-        let mut command = cloud::command(&self.stack, arguments)?;
-        command
-            .args(["--output", "json"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            stdin.write_all(input.as_bytes())?;
-        }
-        let output = child.wait_with_output()?;
-        let printed = String::from_utf8(output.stdout)?;
-        if !output.status.success() {
-            let typed = arguments.join(" ");
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(
-                format!("`rulekeeper {typed}` ended with {}: {said}", output.status).into(),
-            );
-        }
-        Ok(printed)
     }
 }

@@ -7,13 +7,11 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use rulekeeper_local::{
-    Bucket, Delivery, EventSource, LambdaConfig, QueueConfig, Stack, StackConfig,
-};
+use rulekeeper_local::{Bucket, Delivery, EventSource, QueueConfig, Stack, StackConfig};
 
 use rulekeeper_bench::Failure;
+use rulekeeper_bench::stack::{self, TABLE};
 
-const TABLE: &str = "rulekeeper";
 const QUEUE: &str = "sweeps";
 pub(crate) const DEAD_SWEEPS: &str = "sweeps-dead-letters";
 
@@ -40,15 +38,17 @@ const LIMITS: [(&str, Bucket); 2] = [
 
 /// A cloud at EC2's limits, with the function as `template.yaml` has it.
 pub(crate) fn start(function: &Path, delivery: Delivery, quota: u32) -> Result<Stack, Failure> {
-    let mut lambda = LambdaConfig::program(function);
-    let queue = format!("https://sqs.us-east-1.amazonaws.com/111122223333/{QUEUE}");
+    let mut config = stack::config(Some(function.to_path_buf()));
+    let queue = format!(
+        "https://sqs.{}.amazonaws.com/{}/{QUEUE}",
+        config.region, config.account
+    );
     for (name, value) in [
-        ("RULEKEEPER_TABLE", TABLE),
-        ("RULEKEEPER_SWEEP_QUEUE", &queue),
+        ("RULEKEEPER_SWEEP_QUEUE", queue.as_str()),
         ("RULEKEEPER_RULES_PER_GROUP", &quota.to_string()),
         ("RULEKEEPER_LOG", "warn"),
     ] {
-        lambda.env.insert(name.to_owned(), value.to_owned());
+        config.lambda.env.insert(name.to_owned(), value.to_owned());
     }
     let source = EventSource {
         batch_size: 1,
@@ -61,11 +61,9 @@ pub(crate) fn start(function: &Path, delivery: Delivery, quota: u32) -> Result<S
         ..QueueConfig::named(QUEUE)
     };
     let stack = Stack::start(StackConfig {
-        table: Some(TABLE.to_owned()),
-        lambda,
         delivery,
         queues: vec![QueueConfig::named(DEAD_SWEEPS), sweeps],
-        ..StackConfig::default()
+        ..config
     })?;
     stack.cloud().adjust(|dials| {
         dials.quota = quota;
@@ -106,11 +104,16 @@ pub(crate) async fn record(
     rules: &[String],
 ) -> Result<(), Failure> {
     let table = table(stack);
+    let scope = format!(
+        "desired#{}#{}",
+        stack.cloud().account(),
+        stack.cloud().region()
+    );
     let rules = AttributeValue::L(rules.iter().map(|rule| recorded(rule)).collect());
     for groups in groups.chunks(ITEMS_PER_CALL) {
         let writes = groups.iter().map(|group| {
             let item = HashMap::from([
-                ("pk".to_owned(), text("desired#111122223333#us-east-1")),
+                ("pk".to_owned(), text(&scope)),
                 ("sk".to_owned(), text(group)),
                 ("schema".to_owned(), number("1")),
                 ("generation".to_owned(), number("1")),
