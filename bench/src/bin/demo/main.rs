@@ -7,9 +7,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-mod controller;
 mod observer;
 mod options;
+mod permission;
 mod stage;
 mod stories;
 mod wording;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rulekeeper_local::{Ec2, Stack};
 
-use crate::controller::Controller;
 use crate::options::Options;
+use rulekeeper_bench::client::Client;
 use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::{Failure, stack};
 
@@ -15,7 +15,7 @@ pub(crate) struct Stage {
     /// The cloud.
     pub(crate) stack: Stack,
     /// The one who revokes.
-    pub(crate) controller: Controller,
+    pub(crate) controller: Client,
     /// The cluster's VPC.
     pub(crate) vpc: String,
     /// The group that all load balancers share.
@@ -36,9 +36,9 @@ impl Stage {
         let vpc = ec2.create_vpc("10.0.0.0/16")?;
         let load_balancers = ec2.create_group("k8s-traffic-demo", &vpc)?;
         let control_plane = ec2.create_group("eks-control-plane", &vpc)?;
-        let controller = Controller::new(&stack);
+        let controller = Client::service_account(&stack, "LoadBalancerController");
         // Connects, so that its first call is not slower than the others.
-        controller.rules(&load_balancers).await?;
+        controller.ingress_rules(&load_balancers).await?;
         Ok(Self {
             stack,
             controller,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::observer::Observer;
 use crate::stage::Stage;
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Refusal;
+use rulekeeper_bench::client::ApiError;
 use rulekeeper_bench::screen::Screen;
 
 mod everything;
@@ -78,7 +78,7 @@ impl<'a> Show<'a> {
 }
 
 /// The refusal that the story is about.
-fn refused(result: Result<(), Refusal>) -> Result<Refusal, Failure> {
+fn refused(result: Result<(), ApiError>) -> Result<ApiError, Failure> {
     match result {
         Err(refusal) if refusal.code == "InvalidGroup.NotFound" => Ok(refusal),
         Err(other) => Err(other.into()),

@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
 use rulekeeper_local::{Cloud, Stack};
 use serde_json::Value;
 
 use crate::rules::{Rule, list, tcp};
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::refusal;
+use rulekeeper_bench::client::dynamodb;
 use rulekeeper_bench::journal::is_function;
 use rulekeeper_bench::stack::TABLE;
 
@@ -76,14 +74,7 @@ fn recorded(entry: &AttributeValue) -> Option<Rule> {
 /// When the table cannot be read, or holds something that is not a record of such rules.
 pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Generation>, Failure> {
     let cloud = stack.cloud();
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(cloud.region().to_owned()))
-        .endpoint_url(stack.endpoint())
-        .credentials_provider(Credentials::new("audit", "local", None, None, "local"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let client = dynamodb(stack);
     let scope = format!("{}#{}", cloud.account(), cloud.region());
     let mut generations = Vec::new();
     for (pk, sk) in [
@@ -96,7 +87,7 @@ pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Genera
             .expression_attribute_values(":pk", AttributeValue::S(pk))
             // An empty key is none, and everything comes after a space.
             .expression_attribute_values(":sk", AttributeValue::S(format!("{sk:1}")));
-        let items = call.send().await.map_err(refusal)?.items;
+        let items = call.send().await?.items;
         for item in items.unwrap_or_default() {
             let generation = Generation::read(&item);
             generations.push(generation.ok_or("the table holds a record that cannot be read")?);

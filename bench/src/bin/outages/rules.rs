@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, UserIdGroupPair};
+use aws_sdk_ec2::types::IpPermission;
 use ipnet::Ipv4Net;
+use rulekeeper_bench::client;
 use serde_json::Value;
 
 /// Ports of TCP from one source.
@@ -61,23 +62,6 @@ impl Rule {
         let source = source.iter().find_map(|source| source.as_str())?;
         Some(tcp(port("fromPort")?, port("toPort")?, source))
     }
-
-    /// As the APIs take it.
-    pub(crate) fn permission(&self, description: &str) -> IpPermission {
-        let permission = IpPermission::builder()
-            .ip_protocol("tcp")
-            .from_port(self.from.into())
-            .to_port(self.to.into());
-        if self.source.starts_with("sg-") {
-            let pair = UserIdGroupPair::builder().group_id(&self.source);
-            let pair = pair.description(description).build();
-            permission.user_id_group_pairs(pair).build()
-        } else {
-            let range = IpRange::builder().cidr_ip(&self.source);
-            let range = range.description(description).build();
-            permission.ip_ranges(range).build()
-        }
-    }
 }
 
 /// Rules in one line.
@@ -86,8 +70,23 @@ pub(crate) fn list<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> String {
     names.join(", ")
 }
 
-/// The rules in what DescribeSecurityGroups groups by protocol and ports.
-pub(crate) fn taken_apart(permissions: &[IpPermission]) -> Described {
+/// The rules as the EC2 API takes them.
+pub(crate) fn permissions(rules: &Described) -> Vec<IpPermission> {
+    let permission = |(rule, description): (&Rule, &String)| {
+        client::tcp(rule.from, rule.to, &rule.source, description)
+    };
+    rules.iter().map(permission).collect()
+}
+
+/// The rules that `there` lacks: another description makes no other rule.
+pub(crate) fn missing(rules: &Described, there: &Described) -> Described {
+    let mut missing = rules.clone();
+    missing.retain(|rule, _| !there.contains_key(rule));
+    missing
+}
+
+/// The rules in permissions, which have one protocol and port range and many sources.
+pub(crate) fn rules_in(permissions: &[IpPermission]) -> Described {
     let mut rules = Described::new();
     for permission in permissions {
         let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());

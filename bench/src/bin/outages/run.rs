@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::api::GroupClient;
 use crate::audit;
 use crate::rules::{Rule, Traffic, list};
 use crate::stage::{Keeper, Principal, Stage};
 use crate::tally::Tally;
 use crate::watch::{Needed, Watch};
 use rulekeeper_bench::Failure;
+use rulekeeper_bench::client::Client;
 use rulekeeper_bench::probe::{micros, now};
 
 /// How much later than its event a rule may be back before the replay counts it as lost: settling takes three seconds,
@@ -70,23 +72,24 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Begins to look on: from here everything counts. The principals are those of the record.
+    /// Starts to measure. The client is of the principal that revokes; the other principals are those of the record.
     pub(crate) fn begin(
         stage: Stage,
         group: &str,
-        actor: &str,
+        client: Client,
         principals: &[Principal],
         needed: Vec<Traffic>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, GroupClient), Failure> {
         stage.open(group, principals)?;
         let watch = Watch::start(&stage.stack, group, needed)?;
-        Ok(Self {
+        let run = Self {
             stage,
             group: group.to_owned(),
-            actor: actor.to_owned(),
+            actor: client.arn().to_owned(),
             watch,
             skips: Vec::new(),
-        })
+        };
+        Ok((run, GroupClient::new(client, group)))
     }
 
     /// Who keeps the rules.

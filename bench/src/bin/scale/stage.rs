@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use rulekeeper_local::{Bucket, Delivery, EventSource, QueueConfig, Stack, StackConfig};
 
 use rulekeeper_bench::Failure;
+use rulekeeper_bench::client::dynamodb;
 use rulekeeper_bench::stack::{self, TABLE};
 
 const QUEUE: &str = "sweeps";
@@ -103,7 +102,7 @@ pub(crate) async fn record(
     groups: &[String],
     rules: &[String],
 ) -> Result<(), Failure> {
-    let table = table(stack);
+    let table = dynamodb(stack);
     let scope = format!(
         "desired#{}#{}",
         stack.cloud().account(),
@@ -136,23 +135,6 @@ pub(crate) async fn record(
         }
     }
     Ok(())
-}
-
-fn table(stack: &Stack) -> aws_sdk_dynamodb::Client {
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(stack.cloud().region().to_owned()))
-        .endpoint_url(stack.endpoint())
-        .credentials_provider(Credentials::new(
-            "AKIALOCALOPERATOR000",
-            "local",
-            None,
-            None,
-            "local",
-        ))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    aws_sdk_dynamodb::Client::from_conf(config)
 }
 
 /// A rule `tcp PORT from CIDR` as a record holds it.

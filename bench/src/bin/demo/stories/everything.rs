@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_ec2::types::SecurityGroupRule;
 
 use super::{DESCRIPTION, Row, Show, refused};
-use crate::controller::as_permission;
+use crate::permission::as_permission;
 use rulekeeper_bench::Failure;
 use rulekeeper_bench::screen::seconds;
 
@@ -44,8 +44,8 @@ pub(crate) async fn everything_is_revoked(show: Show<'_>) -> Result<Row, Failure
 
     screen
         .paragraph("While all is well, a script backs up one group, and we pin the other one:")?;
-    let backup = stage.controller.rules(&cast.scripted).await?;
-    let kept = stage.controller.rules(&cast.pinned).await?;
+    let backup = stage.controller.ingress_rules(&cast.scripted).await?;
+    let kept = stage.controller.ingress_rules(&cast.pinned).await?;
     stage.rulekeeper(screen, &["pin", &cast.pinned], 0)?;
     stage.ec2().delete_group(&cast.reporting)?;
     screen.paragraph(&format!("Then {} is deleted.", cast.reporting))?;
@@ -105,7 +105,7 @@ async fn without(
         "controller",
         format!("revokes all {count} rules in one call"),
     );
-    controller.revoke_all(&cast.scripted, backup).await?;
+    controller.revoke_by_id(&cast.scripted, backup).await?;
     observer.say(
         "script",
         format!("authorizes all {count} rules in one call"),
@@ -133,7 +133,7 @@ async fn with(show: Show<'_>, cast: &Cast, kept: &[SecurityGroupRule]) -> Result
         "controller",
         format!("revokes all {count} rules in one call"),
     );
-    controller.revoke_all(&cast.pinned, kept).await?;
+    controller.revoke_by_id(&cast.pinned, kept).await?;
     show.see_restored(&mut observer, count, &[&lost]).await?;
     show.stage.deliver_events(false);
 
@@ -149,7 +149,7 @@ async fn with(show: Show<'_>, cast: &Cast, kept: &[SecurityGroupRule]) -> Result
     if !told {
         return Err(format!("no report says why {lost} is missing").into());
     }
-    let live = controller.rules(&cast.pinned).await?;
+    let live = controller.ingress_rules(&cast.pinned).await?;
     let live: Vec<_> = live.iter().map(as_permission).collect();
     let mut kept = kept
         .iter()

@@ -5,9 +5,10 @@ use std::time::Duration;
 use aws_sdk_ec2::types::SecurityGroupRule;
 
 use super::{DESCRIPTION, Row, Show, refused};
-use crate::controller::{as_permission, tcp};
 use crate::observer::Observer;
+use crate::permission::as_permission;
 use rulekeeper_bench::Failure;
+use rulekeeper_bench::client::tcp;
 use rulekeeper_bench::screen::seconds;
 
 const TITLE: &str = "1. The replacement of a rule is refused";
@@ -128,7 +129,7 @@ async fn replace(
     let controller = &show.stage.controller;
     let old = tcp(80, 9093, cast.load_balancers, DESCRIPTION);
     observer.say("controller", format!("revokes {}", cast.rule));
-    controller.revoke(&cast.nodes, old).await?;
+    controller.revoke(&cast.nodes, vec![old]).await?;
     observer.say_with(
         "controller",
         "authorizes, in one call".to_owned(),
@@ -149,7 +150,7 @@ async fn replace(
 
 /// The load balancers' rule as EC2 shows it.
 async fn the_rule(show: Show<'_>, cast: &Cast<'_>) -> Result<SecurityGroupRule, Failure> {
-    let rules = show.stage.controller.rules(&cast.nodes).await?;
+    let rules = show.stage.controller.ingress_rules(&cast.nodes).await?;
     let theirs = |rule: &SecurityGroupRule| rule.description.as_deref() == Some(DESCRIPTION);
     let rule = rules.into_iter().find(theirs);
     rule.ok_or_else(|| format!("no rule has the description {DESCRIPTION:?}").into())

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use crate::api::Api;
+use crate::api::GroupClient;
 use crate::rules::Described;
 use crate::run::Run;
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Refusal;
+use rulekeeper_bench::client::ApiError;
 use rulekeeper_bench::probe::{micros, now};
 
 /// The role of its service account.
@@ -29,19 +29,19 @@ const OTHERS_EVERY_MS: std::ops::Range<u64> = 50..300;
 /// The controller's process.
 #[derive(Debug)]
 pub(crate) struct AckController {
-    api: Api,
-    others: Api,
+    api: GroupClient,
+    others: GroupClient,
 }
 
 impl AckController {
     /// `others` stands for all the other groups that it keeps.
-    pub(crate) fn new(api: Api, others: &str) -> Self {
+    pub(crate) fn new(api: GroupClient, others: &str) -> Self {
         let others = api.at(others);
         Self { api, others }
     }
 
     /// Its turn at the group: revokes what differs and authorizes it anew.
-    pub(crate) async fn sync(&self, wanted: &Described) -> Result<(), Refusal> {
+    pub(crate) async fn sync(&self, wanted: &Described) -> Result<(), ApiError> {
         let there = self.api.read().await?;
         let changed = |rules: &Described, other: &Described| -> Described {
             let mut changed = rules.clone();
@@ -58,7 +58,7 @@ impl AckController {
         Ok(())
     }
 
-    async fn authorize(&self, rules: &Described) -> Result<(), Refusal> {
+    async fn authorize(&self, rules: &Described) -> Result<(), ApiError> {
         for wait in ATTEMPT_WAITS {
             match self.api.authorize(rules).await {
                 Err(refusal) if refusal.code == THROTTLED => tokio::time::sleep(wait).await,

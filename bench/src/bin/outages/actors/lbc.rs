@@ -11,12 +11,12 @@
 
 use std::time::Duration;
 
-use crate::api::{Api, lacking};
-use crate::rules::{Described, Rule};
+use crate::api::GroupClient;
+use crate::rules::{Described, Rule, missing};
 use crate::run::Run;
 use crate::watch::Watch;
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Refusal;
+use rulekeeper_bench::client::ApiError;
 use rulekeeper_bench::probe::{Moment, micros, now};
 
 /// The role of its service account.
@@ -47,7 +47,7 @@ pub(crate) enum Order {
 /// The controller's process.
 #[derive(Debug)]
 pub(crate) struct LoadBalancerController {
-    api: Api,
+    api: GroupClient,
     order: Order,
     view: Option<Described>,
     failures: u32,
@@ -57,7 +57,7 @@ pub(crate) struct LoadBalancerController {
 
 impl LoadBalancerController {
     /// Has not looked at the group yet.
-    pub(crate) fn new(api: Api, order: Order) -> Self {
+    pub(crate) fn new(api: GroupClient, order: Order) -> Self {
         Self {
             api,
             order,
@@ -79,7 +79,7 @@ impl LoadBalancerController {
     }
 
     /// Brings its rules in line with what it wants.
-    pub(crate) async fn reconcile(&mut self, wanted: &[Rule]) -> Result<(), Refusal> {
+    pub(crate) async fn reconcile(&mut self, wanted: &[Rule]) -> Result<(), ApiError> {
         let wanted = marked(wanted);
         match self.change(&wanted).await {
             Err(refusal) if is_surprise(&refusal) => {
@@ -90,13 +90,13 @@ impl LoadBalancerController {
         }
     }
 
-    async fn change(&mut self, wanted: &Described) -> Result<(), Refusal> {
+    async fn change(&mut self, wanted: &Described) -> Result<(), ApiError> {
         let there = self.look().await?;
         let mut ours = there.clone();
         ours.retain(|_, description| description == DESCRIPTION);
-        let (extra, missing) = (lacking(&ours, wanted), lacking(wanted, &there));
+        let (extra, wanted) = (missing(&ours, wanted), missing(wanted, &there));
         if self.order == Order::AuthorizeFirst {
-            match self.authorize(&missing).await {
+            match self.authorize(&wanted).await {
                 Ok(()) => return self.revoke(&extra).await,
                 Err(refusal) if refusal.code != "RulesPerSecurityGroupLimitExceeded" => {
                     return Err(refusal);
@@ -105,23 +105,23 @@ impl LoadBalancerController {
             }
         }
         self.revoke(&extra).await?;
-        self.authorize(&missing).await
+        self.authorize(&wanted).await
     }
 
     /// Adds what it wants and does not see, as long as it does not know yet what all its bindings want.
-    pub(crate) async fn authorize_only(&mut self, wanted: &[Rule]) -> Result<(), Refusal> {
+    pub(crate) async fn authorize_only(&mut self, wanted: &[Rule]) -> Result<(), ApiError> {
         let there = self.look().await?;
-        self.authorize(&lacking(&marked(wanted), &there)).await
+        self.authorize(&missing(&marked(wanted), &there)).await
     }
 
-    async fn look(&mut self) -> Result<Described, Refusal> {
+    async fn look(&mut self) -> Result<Described, ApiError> {
         if self.view.is_none() {
             self.view = Some(self.api.read().await?);
         }
         Ok(self.view.clone().unwrap_or_default())
     }
 
-    async fn revoke(&mut self, rules: &Described) -> Result<(), Refusal> {
+    async fn revoke(&mut self, rules: &Described) -> Result<(), ApiError> {
         if !rules.is_empty() {
             self.api.revoke(rules).await?;
             self.view = None;
@@ -129,7 +129,7 @@ impl LoadBalancerController {
         Ok(())
     }
 
-    async fn authorize(&mut self, rules: &Described) -> Result<(), Refusal> {
+    async fn authorize(&mut self, rules: &Described) -> Result<(), ApiError> {
         if !rules.is_empty() {
             self.api.authorize(rules).await?;
             self.view = None;
@@ -233,6 +233,6 @@ pub(crate) fn marked(rules: &[Rule]) -> Described {
 }
 
 /// Codes that tell it that its view is stale.
-fn is_surprise(refusal: &Refusal) -> bool {
+fn is_surprise(refusal: &ApiError) -> bool {
     ["InvalidPermission.Duplicate", "InvalidPermission.NotFound"].contains(&refusal.code.as_str())
 }

@@ -6,12 +6,11 @@ use rulekeeper_local::{Bucket, Fault};
 
 use super::Story;
 use crate::actors::ack::{AckController, ROLE, THROTTLED};
-use crate::api::Api;
 use crate::rules::{Described, Rule, Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Stage};
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::service_account;
+use rulekeeper_bench::client::Client;
 use rulekeeper_bench::probe::now;
 
 pub(crate) const STORY: Story = Story {
@@ -55,14 +54,14 @@ pub(super) async fn play(stage: Stage) -> Result<Outcome, Failure> {
     let wanted = described(&rules, "probes (managed by ack)");
     let group = stage.group("service", &described(&rules, "probes"))?;
     let others = stage.group("another-service", &Described::new())?;
-    let api = Api::new(&stage.stack, &group, service_account(&stage.stack, ROLE));
+    let client = Client::service_account(&stage.stack, ROLE);
     let needed = vec![
         Traffic::from_address(8443, [10, 0, 4, 7]),
         Traffic::from_group(443, &balancers),
         Traffic::from_address(9402, [10, 1, 4, 7]),
     ];
     let follow = ("ack-ec2-controller*", "follow");
-    let mut run = Run::begin(stage, &group, &api.arn, &[follow], needed)?;
+    let (mut run, api) = Run::begin(stage, &group, client, &[follow], needed)?;
     let ack = AckController::new(api, &others);
 
     let cloud = run.stage().stack.cloud().clone();

@@ -5,11 +5,12 @@ use std::time::Duration;
 use rulekeeper_local::Identity;
 
 use super::Story;
-use crate::api::Api;
+use crate::api::GroupClient;
 use crate::rules::{Described, Rule, Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Stage};
 use rulekeeper_bench::Failure;
+use rulekeeper_bench::client::Client;
 
 pub(crate) const NARROWS: Story = Story {
     name: "console",
@@ -38,19 +39,18 @@ fn one(rule: &Rule) -> Described {
 }
 
 /// The person, and a group with the rule that is about to be edited.
-fn begin(stage: Stage, old: &Rule) -> Result<(Run, Api), Failure> {
+fn begin(stage: Stage, old: &Rule) -> Result<(Run, GroupClient), Failure> {
     let group = stage.group("api", &one(old))?;
     let account = stage.stack.cloud().account();
     let role = "AWSReservedSSO_PlatformEngineer_0123456789abcdef";
     let identity = Identity::assumed_role(account, role, "alex@example.com");
-    let api = Api::new(&stage.stack, &group, identity);
-    let needed = vec![Traffic::from_address(443, client(old))];
-    let run = Run::begin(stage, &group, &api.arn, &[], needed)?;
-    Ok((run, api))
+    let client = Client::new(&stage.stack, identity);
+    let needed = vec![Traffic::from_address(443, address(old))];
+    Run::begin(stage, &group, client, &[], needed)
 }
 
 /// An address that the old rule lets through; of the wide one, an address that the narrow one does not.
-fn client(old: &Rule) -> [u8; 4] {
+fn address(old: &Rule) -> [u8; 4] {
     if *old == wide() {
         [10, 200, 0, 9]
     } else {

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::Story;
 use crate::actors::lbc::{LoadBalancerController, Order, ROLE, marked};
-use crate::api::Api;
 use crate::rules::{Described, Rule, Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Principal, Stage};
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::service_account;
+use rulekeeper_bench::client::Client;
 
 const NOT_FOUND: &str = "InvalidGroup.NotFound";
 const FULL: &str = "RulesPerSecurityGroupLimitExceeded";
@@ -104,13 +103,9 @@ fn begin(
     order: Order,
     port: u16,
 ) -> Result<(Run, LoadBalancerController), Failure> {
-    let api = Api::new(
-        &stage.stack,
-        &cast.nodes,
-        service_account(&stage.stack, ROLE),
-    );
+    let client = Client::service_account(&stage.stack, ROLE);
     let needed = vec![Traffic::from_group(port, &cast.balancers)];
-    let run = Run::begin(stage, &cast.nodes, &api.arn, &[FOLLOW], needed)?;
+    let (run, api) = Run::begin(stage, &cast.nodes, client, &[FOLLOW], needed)?;
     Ok((run, LoadBalancerController::new(api, order)))
 }
 

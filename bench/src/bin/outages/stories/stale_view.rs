@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::Story;
 use super::lbc::FOLLOW;
 use crate::actors::lbc::{LoadBalancerController, Order, ROLE, marked};
-use crate::api::Api;
 use crate::rules::{Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Stage};
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::service_account;
+use rulekeeper_bench::client::Client;
 use rulekeeper_bench::probe::now;
 
 pub(crate) const STORY: Story = Story {
@@ -62,9 +61,9 @@ pub(super) async fn play(stage: Stage) -> Result<Outcome, Failure> {
     let mut rules = marked(slice::from_ref(&narrow));
     rules.insert(office.clone(), "office".to_owned());
     let cluster = stage.group("eks-cluster", &rules)?;
-    let api = Api::new(&stage.stack, &cluster, service_account(&stage.stack, ROLE));
+    let client = Client::service_account(&stage.stack, ROLE);
     let needed = [3008].map(|port| Traffic::from_group(port, &balancers));
-    let mut run = Run::begin(stage, &cluster, &api.arn, &[FOLLOW], needed.into())?;
+    let (mut run, api) = Run::begin(stage, &cluster, client, &[FOLLOW], needed.into())?;
     let mut lbc = LoadBalancerController::new(api, Order::AuthorizeFirst);
 
     run.new_second().await?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use rulekeeper_local::Identity;
 
 use super::Story;
-use crate::api::{Api, lacking};
-use crate::rules::{Described, Rule, Traffic, tcp};
+use crate::rules::{Described, Rule, Traffic, missing, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Principal, Stage};
 use rulekeeper_bench::Failure;
+use rulekeeper_bench::client::Client;
 
 pub(crate) const UNLISTED: Story = Story {
     name: "terraform",
@@ -51,15 +51,14 @@ pub(super) async fn play(stage: Stage, principals: &[Principal]) -> Result<Outco
     rules.insert(unknown.clone(), "monitoring".to_owned());
     let group = stage.group("api", &rules)?;
     let identity = Identity::assumed_role(stage.stack.cloud().account(), ROLE, "apply-4711");
-    let api = Api::new(&stage.stack, &group, identity);
+    let client = Client::new(&stage.stack, identity);
     let needed = vec![Traffic::from_address(9100, [10, 20, 1, 5])];
-    let mut run = Run::begin(stage, &group, &api.arn, principals, needed)?;
+    let (mut run, api) = Run::begin(stage, &group, client, principals, needed)?;
 
     run.new_second().await?;
     let there = api.read().await?;
-    api.revoke(&lacking(&there, &configured)).await?;
-    let missing = lacking(&configured, &there);
-    if !missing.is_empty() {
+    api.revoke(&missing(&there, &configured)).await?;
+    if !missing(&configured, &there).is_empty() {
         return Err("Terraform's own rules should be there".into());
     }
     run.pass(LOOK).await?;
