@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::wording;
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::journal::{is_function, sent_events};
 use rulekeeper_bench::probe::{Moment, Probe, Sighting, delivered, micros, now};
 use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::screen::seconds;
@@ -196,14 +196,11 @@ impl<'a> Observer<'a> {
         self.add(at, "group", vec![text]);
     }
 
-    /// The bridge's log and the trail's records are in the same order, one for one.
     fn hand_over(&mut self, at: Moment, count: usize) {
-        let (log, records) = (self.cloud.bridge().log(), self.cloud.records());
-        let pairs = log.iter().zip(&records);
-        let sent = pairs.filter(|(event, _)| event.fate == "sent");
+        let sent = sent_events(self.cloud).into_iter();
         for (event, record) in sent.take(count).skip(self.delivered) {
-            self.handed_over.insert(event.id.clone(), at);
-            self.add(at, "event", wording::event(record));
+            self.handed_over.insert(event, at);
+            self.add(at, "event", wording::event(&record));
         }
         self.delivered = count;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rulekeeper_local::{Call, Cloud, Invocation, Outcome};
 use serde_json::Value;
 
-use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::journal::{api_calls, is_by_function};
 use rulekeeper_bench::screen::millis;
 
 /// An event that reaches the function, from CloudTrail's record.
@@ -81,15 +81,13 @@ fn figures(invocation: &Invocation, start: Duration) -> Vec<String> {
     };
     let restored = timing["restored_ms"].as_u64();
     let restored = restored.map(|ms| format!(", restored {ms} ms later"));
-    let calls = report["calls"].as_object().into_iter().flatten();
-    let calls: u64 = calls.filter_map(|(_, number)| number.as_u64()).sum();
     let mut lines = vec![
         format!(
             "{start}{}, done after {} ms",
             restored.unwrap_or_default(),
             timing["total_ms"]
         ),
-        format!("{calls} API calls"),
+        format!("{} API calls", api_calls(report)),
     ];
     if let Some(age) = timing["event_age_ms"].as_u64() {
         lines.push(format!(
@@ -103,8 +101,7 @@ fn figures(invocation: &Invocation, start: Duration) -> Vec<String> {
 pub(crate) fn authorizes_of_function(cloud: &Cloud) -> Vec<usize> {
     let records = cloud.records();
     let theirs = records.iter().filter(|record| {
-        let principal = record.pointer("/userIdentity/arn").and_then(Value::as_str);
-        record["eventName"] == "AuthorizeSecurityGroupIngress" && principal.is_some_and(is_function)
+        record["eventName"] == "AuthorizeSecurityGroupIngress" && is_by_function(record)
     });
     theirs.map(rules_in).collect()
 }

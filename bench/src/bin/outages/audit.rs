@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::rules::{Rule, list, tcp};
 use rulekeeper_bench::Failure;
 use rulekeeper_bench::client::dynamodb;
-use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::journal::{is_by_function, is_function};
 use rulekeeper_bench::stack::TABLE;
 
 /// What rulekeeper may ask EC2 for.
@@ -106,7 +106,7 @@ pub(crate) fn findings(
 ) -> Vec<String> {
     let mut findings = unaccounted(generations, live, reports);
     let ever: BTreeSet<&Rule> = generations.iter().flat_map(|it| &it.rules).collect();
-    for record in cloud.records().iter().filter(|it| by_function(it)) {
+    for record in cloud.records().iter().filter(|it| is_by_function(it)) {
         let authorized = Rule::of_set(record, "securityGroupRuleSet");
         let foreign: Vec<&Rule> = authorized.iter().filter(|it| !ever.contains(it)).collect();
         if !foreign.is_empty() {
@@ -123,12 +123,6 @@ pub(crate) fn findings(
     let wrong = ours.filter(|call| !MAY.contains(&call.action.as_str()));
     findings.extend(wrong.map(|call| format!("rulekeeper called {}", call.action)));
     findings
-}
-
-fn by_function(record: &Value) -> bool {
-    record["userIdentity"]["arn"]
-        .as_str()
-        .is_some_and(is_function)
 }
 
 /// Rules of any generation that are neither live nor accounted for.

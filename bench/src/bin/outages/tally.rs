@@ -6,7 +6,7 @@ use rulekeeper_local::Cloud;
 use serde_json::Value;
 
 use crate::rules::Rule;
-use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::journal::{api_calls, is_by_function, is_function};
 
 /// What a replay cost, and whether it became a fight.
 #[derive(Debug, Clone, Default)]
@@ -41,10 +41,10 @@ impl Tally {
         }
         for report in reports {
             if report["group"]["id"].is_string() && report["group"]["id"] != *group {
-                let calls = report["calls"].as_object().into_iter().flatten();
-                let calls: u64 = calls.filter_map(|(_, count)| count.as_u64()).sum();
                 // Of a group that it does not keep, rulekeeper reads nothing but the table.
-                tally.table -= usize::try_from(calls).unwrap_or(0).min(tally.table);
+                tally.table -= usize::try_from(api_calls(report))
+                    .unwrap_or(0)
+                    .min(tally.table);
             }
             let rules = report["rules"].as_array().into_iter().flatten();
             let contested = rules.filter(|rule| rule["outcome"] == "contested");
@@ -77,7 +77,7 @@ fn restores(records: &[Value], group: &str) -> BTreeMap<(String, Rule), usize> {
             revoked_by.insert(rule, by.to_owned());
         }
         for rule in Rule::of_set(record, "securityGroupRuleSet") {
-            if let Some(revoker) = revoked_by.remove(&rule).filter(|_| is_function(by)) {
+            if let Some(revoker) = revoked_by.remove(&rule).filter(|_| is_by_function(record)) {
                 *restores.entry((revoker, rule)).or_default() += 1;
             }
         }

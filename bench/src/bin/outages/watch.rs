@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::rules::{Rule, Traffic};
 use rulekeeper_bench::Failure;
-use rulekeeper_bench::journal::is_function;
+use rulekeeper_bench::journal::{is_by_function, sent_events};
 use rulekeeper_bench::probe::{Moment, Probe, Sighting, micros, now};
 
 /// Some thirty replays share the machine, and nothing is told finer than a tenth of a second.
@@ -169,15 +169,9 @@ impl Watch {
     /// How many events have to be handed over until all calls so far of others than the function have been: its own ask
     /// for nothing.
     pub(crate) fn events_of_others(&self) -> usize {
-        let (log, records) = (self.cloud.bridge().log(), self.cloud.records());
-        // The bridge's log and the trail's records are in the same order, one for one.
-        let pairs = log.iter().zip(&records);
-        let sent = (1..).zip(pairs.filter(|(event, _)| event.fate == "sent"));
-        let theirs = sent.filter(|(_, (_, record))| {
-            let by = record["userIdentity"]["arn"].as_str();
-            !by.is_some_and(is_function)
-        });
-        theirs.map(|(number, _)| number).last().unwrap_or(0)
+        let sent = sent_events(&self.cloud);
+        let last = sent.iter().rposition(|(_, record)| !is_by_function(record));
+        last.map_or(0, |index| index + 1)
     }
 
     /// Whether so many events have been handed to the function, and all of them are handled.
