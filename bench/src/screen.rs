@@ -113,6 +113,17 @@ impl Screen {
         Ok(())
     }
 
+    /// The head of a Markdown table of numbers.
+    pub fn markdown_head(&self, names: &[&str]) -> Result<()> {
+        self.line(&format!("| {} |", names.join(" | ")))?;
+        self.line(&format!("| {} |", vec!["--:"; names.len()].join(" | ")))
+    }
+
+    /// A row of a Markdown table.
+    pub fn markdown_row(&self, cells: &[String]) -> Result<()> {
+        self.line(&format!("| {} |", cells.join(" | ")))
+    }
+
     /// In bold, if the terminal has it.
     pub fn emphasised(&self, text: &str) -> String {
         if self.bold {

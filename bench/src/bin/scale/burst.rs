@@ -1,123 +1,107 @@
 //! Many revokes in a few seconds, each event delivered twice.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::screen::Screen;
 use rulekeeper_local::{Delivery, Stack};
 
-use crate::PATIENCE;
-use crate::measure::Cost;
+use crate::TIMEOUT;
+use crate::cost::{AUTHORIZE, Cost, READ};
 use crate::options::Burst;
-use crate::stage;
-use rulekeeper_bench::Failure;
+use crate::setup::Setup;
 
-const READ: &str = "DescribeSecurityGroupRules";
-const AUTHORIZE: &str = "AuthorizeSecurityGroupIngress";
-
-/// How long the revokes take altogether.
+/// How long all revokes take together.
 const DURATION: Duration = Duration::from_secs(3);
 
-pub(crate) fn heading(out: &mut impl Write) -> Result<(), Failure> {
-    writeln!(
-        out,
-        "\n| revokes | groups | deliveries | all back after | invocations | failed | reads, most of a group | authorizes, most of a group | throttled | peak memory |"
-    )?;
-    writeln!(
-        out,
-        "| --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
-    )?;
-    Ok(())
+/// How often each event is delivered.
+const COPIES: u32 = 2;
+
+pub(crate) fn heading(screen: &Screen) -> Result<(), Failure> {
+    screen.gap()?;
+    Ok(screen.markdown_head(&[
+        "revokes",
+        "groups",
+        "deliveries",
+        "all back after",
+        "invocations",
+        "failed",
+        "reads, most of a group",
+        "authorizes, most of a group",
+        "throttled",
+        "peak memory",
+    ])?)
 }
 
-/// One revoke for each rule of each group.
-pub(crate) async fn run(
-    out: &mut impl Write,
-    function: &Path,
-    Burst {
-        revokes,
-        groups: count,
-    }: Burst,
-) -> Result<(), Failure> {
-    let rules = (revokes / count).max(1);
-    let quota = u32::try_from(rules.max(60))?;
+/// Revokes each rule of each group, one by one.
+pub(crate) async fn run(screen: &Screen, function: &Path, burst: Burst) -> Result<(), Failure> {
+    let rules = (burst.revokes / burst.groups).max(1);
     let delivery = Delivery {
         delay_ms: 2_000,
         jitter_ms: 2_000,
-        duplicates: 1,
+        duplicates: COPIES - 1,
         ..Delivery::default()
     };
-    let stack = stage::start(function, delivery, quota)?;
-    let rules = stage::rules(rules);
-    let groups = stage::groups(&stack, count, &rules)?;
-    stage::record(&stack, &groups, &rules).await?;
+    let setup = Setup::start(function, delivery, burst.groups, rules).await?;
+    let stack = &setup.stack;
     stack.cloud().clear_calls();
 
     let began = Instant::now();
-    let revokes = groups.len() * rules.len();
-    let pause = DURATION / u32::try_from(revokes)?;
+    let revokes = u32::try_from(setup.groups.len() * setup.rules.len())?;
+    let pause = DURATION / revokes;
     let ec2 = stack.cloud().ec2();
     let mut number = 0;
-    for rule in &rules {
-        for group in &groups {
+    for rule in &setup.rules {
+        for group in &setup.groups {
             ec2.revoke(group, &[rule])?;
             number += 1;
             tokio::time::sleep_until((began + pause * number).into()).await;
         }
     }
-    let back = all_back(&stack, &groups, rules.len(), began).await?;
-    stack.lambda().wait_idle(PATIENCE).await?;
-    let letters = stack.lambda().dead_letters().len();
-    if letters > 0 {
-        return Err(format!("{letters} events were given up").into());
+    let took = wait_restored(&setup, began).await?;
+    setup.wait_idle().await?;
+    let dead_letters = setup.dead_letters();
+    if dead_letters > 0 {
+        return Err(format!("there are {dead_letters} dead letters").into());
     }
-    // Nobody may take away by a late event what is back.
-    all_back(&stack, &groups, rules.len(), began).await?;
+    // A late event must not have removed a rule.
+    wait_restored(&setup, began).await?;
 
-    let cost = Cost::of(&stack)?;
-    let told = stack.bridge().log();
-    let told = told.iter().filter(|event| event.name.starts_with("Revoke"));
-    let deliveries = 2 * told.count();
-    writeln!(
-        out,
-        "| {revokes} | {count} | {deliveries} | {:.1} s | {} | {} | {}, {} | {}, {} | {} | {:.0} MiB |",
-        back.as_secs_f64(),
-        cost.invocations,
-        cost.failed,
-        cost.count(READ),
-        most_of_a_group(&stack, READ),
-        cost.count(AUTHORIZE),
-        most_of_a_group(&stack, AUTHORIZE),
-        cost.throttled,
-        cost.peak_mib,
-    )?;
-    out.flush()?;
-    stack.shutdown().await;
+    let cost = Cost::of(stack)?;
+    let events = stack.bridge().log();
+    let events = events.iter().filter(|it| it.name.starts_with("Revoke"));
+    let most_of_a_group = |action| format!("{}, {}", cost.count(action), most(stack, action));
+    screen.markdown_row(&[
+        revokes.to_string(),
+        burst.groups.to_string(),
+        (COPIES as usize * events.count()).to_string(),
+        format!("{:.1} s", took.as_secs_f64()),
+        cost.invocations.to_string(),
+        cost.failed.to_string(),
+        most_of_a_group(READ),
+        most_of_a_group(AUTHORIZE),
+        cost.throttled.to_string(),
+        format!("{:.0} MiB", cost.peak_mib),
+    ])?;
+    setup.stack.shutdown().await;
     Ok(())
 }
 
-/// Waits until every rule is back; says how long that was from the first revoke.
-async fn all_back(
-    stack: &Stack,
-    groups: &[String],
-    rules: usize,
-    began: Instant,
-) -> Result<Duration, Failure> {
-    let ec2 = stack.cloud().ec2();
-    loop {
-        if groups.iter().all(|group| ec2.rules(group).len() == rules) {
-            return Ok(began.elapsed());
-        }
-        if began.elapsed() > PATIENCE {
+/// Waits until every rule is back, and returns the time since the first revoke.
+async fn wait_restored(setup: &Setup, began: Instant) -> Result<Duration, Failure> {
+    while setup.drifted() > 0 {
+        if began.elapsed() > TIMEOUT {
             return Err("rules are still missing".into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    Ok(began.elapsed())
 }
 
 /// The most calls of an action for one group.
-fn most_of_a_group(stack: &Stack, action: &str) -> usize {
+fn most(stack: &Stack, action: &str) -> usize {
     let mut of_groups: BTreeMap<String, usize> = BTreeMap::new();
     for call in stack.cloud().calls() {
         if call.action == action

@@ -1,24 +1,28 @@
-//! Sweeps of fleets and bursts of revokes (`make scale`): how many API calls they make, how long they take and how much
-//! memory the function needs, at EC2's published limits.
+//! Sweeps of many groups and bursts of revokes (`make scale`): how many API calls they make, how long they take and how
+//! much memory the function needs, at EC2's published limits.
 //!
-//! The function is the real one, over the Lambda Runtime API and real HTTP; `rulekeeper-local` is the cloud, with
-//! token buckets as EC2 documents them, and its DynamoDB is embedded. Calls and memory are those of a real deployment;
-//! times are not, because loopback answers sooner than AWS and a debug build works slower than a release. After each run,
-//! every rule must be back, every group accounted for and no letter dead; one that is not, and the run fails.
+//! The function is the real one and runs under the Lambda Runtime API; `rulekeeper-local` stands in for AWS over HTTP, with
+//! the token buckets that EC2 documents and an embedded DynamoDB. API calls and memory are those of a real deployment.
+//! Times are not: loopback answers sooner than AWS, and a debug build is slower than a release. A run fails unless at its
+//! end every rule is back, every group is in a report and there are no dead letters.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::{Failure, exit_code};
 
 mod burst;
-mod measure;
+mod cost;
 mod options;
-mod stage;
+mod setup;
 mod sweep;
 
 use options::Options;
+
+/// The longest that a sweep or a burst may take: 50,000 groups take some minutes, a debug build on a busy machine more.
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,22 +30,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
+    let screen = Screen::stdout();
     let function = options.function.program()?;
     if !options.sweeps().is_empty() {
-        sweep::heading(&mut out)?;
+        sweep::heading(&screen)?;
     }
     for groups in options.sweeps() {
-        sweep::run(&mut out, &function, *groups, options.drifted, options.rules).await?;
+        sweep::run(&screen, &function, *groups, options).await?;
     }
     if !options.bursts().is_empty() {
-        burst::heading(&mut out)?;
+        burst::heading(&screen)?;
     }
     for burst in options.bursts() {
-        burst::run(&mut out, &function, *burst).await?;
+        burst::run(&screen, &function, *burst).await?;
     }
     Ok(())
 }
-
-/// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);

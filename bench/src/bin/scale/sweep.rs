@@ -1,121 +1,101 @@
-//! One scheduled sweep of a fleet, to its end.
+//! One scheduled sweep of many groups, until the last part of it is done.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use rulekeeper_local::{Delivery, Stack};
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::screen::Screen;
+use rulekeeper_local::{Delivery, Lambda};
 use serde_json::Value;
 
-use crate::PATIENCE;
-use crate::measure::Cost;
-use crate::stage::{self, DEAD_SWEEPS};
-use rulekeeper_bench::Failure;
+use crate::cost::{AUTHORIZE, Cost, QUERY, READ};
+use crate::options::Options;
+use crate::setup::Setup;
 
-const QUERY: &str = "Query";
-const READ: &str = "DescribeSecurityGroupRules";
-const AUTHORIZE: &str = "AuthorizeSecurityGroupIngress";
-
-pub(crate) fn heading(out: &mut impl Write) -> Result<(), Failure> {
-    writeln!(
-        out,
-        "| groups | lost a rule | all back after | invocations | `Query` | `{READ}` | `{AUTHORIZE}` | other calls | throttled | peak memory |"
-    )?;
-    writeln!(
-        out,
-        "| --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
-    )?;
-    Ok(())
+pub(crate) fn heading(screen: &Screen) -> Result<(), Failure> {
+    Ok(screen.markdown_head(&[
+        "groups",
+        "lost a rule",
+        "all back after",
+        "invocations",
+        &format!("`{QUERY}`"),
+        &format!("`{READ}`"),
+        &format!("`{AUTHORIZE}`"),
+        "other calls",
+        "throttled",
+        "peak memory",
+    ])?)
 }
 
+/// Revokes a rule of some groups, and sweeps all of them.
 pub(crate) async fn run(
-    out: &mut impl Write,
+    screen: &Screen,
     function: &Path,
-    count: usize,
-    drifted_percent: f64,
-    rules: usize,
+    groups: usize,
+    options: &Options,
 ) -> Result<(), Failure> {
-    let stack = stage::start(function, Delivery::default(), 60)?;
-    let rules = stage::rules(rules);
-    let groups = stage::groups(&stack, count, &rules)?;
-    stage::record(&stack, &groups, &rules).await?;
-    let drifted = spread(&groups, drifted_percent);
-    let ec2 = stack.cloud().ec2().quietly();
+    let setup = Setup::start(function, Delivery::default(), groups, options.rules).await?;
+    let drifted = spread(&setup.groups, options.drifted);
+    let ec2 = setup.stack.cloud().ec2().quietly();
     for group in &drifted {
-        ec2.revoke(group, &[&rules[0]])?;
+        ec2.revoke(group, &[&setup.rules[0]])?;
     }
-    stack.cloud().clear_calls();
+    setup.stack.cloud().clear_calls();
 
     let began = Instant::now();
-    stack.bridge().schedule("sweep");
-    stack.lambda().wait_idle(PATIENCE).await?;
+    setup.stack.bridge().schedule("sweep");
+    setup.wait_idle().await?;
     let took = began.elapsed();
 
-    accounted(&stack, &groups, &drifted, rules.len())?;
-    let cost = Cost::of(&stack)?;
-    writeln!(
-        out,
-        "| {count} | {} | {:.1} s | {} | {} | {} | {} | {} | {} | {:.0} MiB |",
-        drifted.len(),
-        took.as_secs_f64(),
-        cost.invocations,
-        cost.count(QUERY),
-        cost.count(READ),
-        cost.count(AUTHORIZE),
-        cost.others(&[QUERY, READ, AUTHORIZE]),
-        cost.throttled,
-        cost.peak_mib,
-    )?;
-    out.flush()?;
-    stack.shutdown().await;
+    check(&setup, drifted.len())?;
+    let cost = Cost::of(&setup.stack)?;
+    screen.markdown_row(&[
+        groups.to_string(),
+        drifted.len().to_string(),
+        format!("{:.1} s", took.as_secs_f64()),
+        cost.invocations.to_string(),
+        cost.count(QUERY).to_string(),
+        cost.count(READ).to_string(),
+        cost.count(AUTHORIZE).to_string(),
+        cost.others(&[QUERY, READ, AUTHORIZE]).to_string(),
+        cost.throttled.to_string(),
+        format!("{:.0} MiB", cost.peak_mib),
+    ])?;
+    setup.stack.shutdown().await;
     Ok(())
 }
 
-/// So many of them, spread evenly.
-fn spread(groups: &[String], percent: f64) -> Vec<String> {
+/// This percentage of the groups, spread evenly.
+fn spread(groups: &[String], percent: f64) -> Vec<&String> {
     let wanted = (groups.len() as f64 * percent / 100.0).round() as usize;
     let chosen = groups.iter().enumerate().filter(|(place, _)| {
         wanted > 0 && place * wanted / groups.len() != (place + 1) * wanted / groups.len()
     });
-    chosen.map(|(_, group)| group.clone()).collect()
+    chosen.map(|(_, group)| group).collect()
 }
 
-/// Fails unless every rule is back and every group is in the answers.
-fn accounted(
-    stack: &Stack,
-    groups: &[String],
-    drifted: &[String],
-    rules: usize,
-) -> Result<(), Failure> {
-    let ec2 = stack.cloud().ec2();
-    let open = drifted
-        .iter()
-        .filter(|group| ec2.rules(group).len() != rules)
-        .count();
-    let letters = stack.lambda().dead_letters().len() + stack.queues().bodies(DEAD_SWEEPS).len();
-    let (mut looked_at, mut restored) = (0, 0);
-    for report in reports(stack) {
-        looked_at += report["sweep"]["groups"].as_u64().unwrap_or(0);
+/// Fails unless every rule is back and every group is in a report.
+fn check(setup: &Setup, drifted: usize) -> Result<(), Failure> {
+    let (mut seen, mut restored) = (0, 0);
+    for report in reports(setup.stack.lambda()) {
+        seen += report["sweep"]["groups"].as_u64().unwrap_or(0);
         restored += report["sweep"]["restored"].as_u64().unwrap_or(0);
     }
-    let all_well = open == 0
-        && letters == 0
-        && looked_at == groups.len() as u64
-        && restored == drifted.len() as u64;
-    match all_well {
-        true => Ok(()),
-        false => Err(format!(
-            "of {} groups {looked_at} were looked at and {restored} of {} restored; {open} are open, {letters} letters are dead",
-            groups.len(),
-            drifted.len()
-        )
-        .into()),
+    let (open, dead_letters) = (setup.drifted(), setup.dead_letters());
+    let groups = setup.groups.len();
+    if open + dead_letters == 0 && seen == groups as u64 && restored == drifted as u64 {
+        return Ok(());
     }
+    Err(format!(
+        "of {groups} groups {seen} were looked at, and of {drifted} that lost a rule {restored} were restored; {open} \
+         still lack rules; there are {dead_letters} dead letters"
+    )
+    .into())
 }
 
-/// Every sweep's answer, off the log: that to a queue is no more than which messages failed.
-fn reports(stack: &Stack) -> Vec<Value> {
-    let lines = stack.lambda().logs().into_iter();
+/// The reports of all sweeps, from the log: the answer to a queue says only which messages failed.
+fn reports(lambda: &Lambda) -> Vec<Value> {
+    let lines = lambda.logs().into_iter();
     let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
     let reports = lines.filter(|line| line["message"] == "report");
     reports.map(|line| line["report"].clone()).collect()

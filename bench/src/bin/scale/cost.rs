@@ -1,26 +1,26 @@
-//! What is measured: calls off the endpoint's journal, invocations, memory of the function's processes.
+//! What a run cost: API calls, invocations, and memory of the function's processes.
 
 use std::collections::BTreeMap;
 use std::fs;
 
+use rulekeeper_bench::Failure;
+use rulekeeper_bench::journal::is_function;
 use rulekeeper_local::{Outcome, Stack};
 
-use rulekeeper_bench::Failure;
+pub(crate) const QUERY: &str = "Query";
+pub(crate) const READ: &str = "DescribeSecurityGroupRules";
+pub(crate) const AUTHORIZE: &str = "AuthorizeSecurityGroupIngress";
 
-/// The role that the function's calls are made with.
-const FUNCTION: &str = "rulekeeper-function";
-
-/// What a run cost.
 #[derive(Debug)]
 pub(crate) struct Cost {
     pub(crate) invocations: usize,
-    /// Invocations that ended in an error, and are tried again.
+    /// Invocations that ended with an error; Lambda retries them.
     pub(crate) failed: usize,
     /// The function's calls by action.
-    pub(crate) calls: BTreeMap<String, usize>,
-    /// Those of them that EC2 refused for being too many.
+    calls: BTreeMap<String, usize>,
+    /// Calls that EC2 throttled.
     pub(crate) throttled: usize,
-    /// The largest of its processes, in MiB.
+    /// The most memory that one process of the function used, in MiB.
     pub(crate) peak_mib: f64,
 }
 
@@ -28,20 +28,17 @@ impl Cost {
     pub(crate) fn of(stack: &Stack) -> Result<Self, Failure> {
         let mut calls = BTreeMap::new();
         let mut throttled = 0;
-        for call in stack.cloud().calls() {
-            if !call.principal.contains(FUNCTION) {
-                continue;
-            }
+        let journal = stack.cloud().calls().into_iter();
+        for call in journal.filter(|call| is_function(&call.principal)) {
             throttled += usize::from(call.outcome.as_deref() == Some("RequestLimitExceeded"));
             *calls.entry(call.action).or_default() += 1;
         }
         let invocations = stack.lambda().invocations();
-        let ended_well = |outcome| outcome == Outcome::Success;
+        let failed = invocations
+            .iter()
+            .filter(|it| it.outcome != Outcome::Success);
         Ok(Self {
-            failed: invocations
-                .iter()
-                .filter(|one| !ended_well(one.outcome))
-                .count(),
+            failed: failed.count(),
             invocations: invocations.len(),
             calls,
             throttled,
@@ -54,28 +51,26 @@ impl Cost {
     }
 
     /// The calls of all other actions.
-    pub(crate) fn others(&self, named: &[&str]) -> usize {
-        let others = self
-            .calls
-            .iter()
-            .filter(|(action, _)| !named.contains(&action.as_str()));
+    pub(crate) fn others(&self, actions: &[&str]) -> usize {
+        let calls = self.calls.iter();
+        let others = calls.filter(|(action, _)| !actions.contains(&action.as_str()));
         others.map(|(_, count)| count).sum()
     }
 }
 
-/// The most memory that any process of ours held at once, as Linux counts it (`VmHWM` in `/proc/PID/status`); 0 elsewhere.
+/// The most memory that a child process used, as Linux counts it (`VmHWM` in `/proc/PID/status`); 0 on other systems.
 fn peak_kib() -> Result<u64, Failure> {
-    let ours = format!("PPid:\t{}\n", std::process::id());
+    let parent = format!("PPid:\t{}\n", std::process::id());
     let mut peak = 0;
     let Ok(processes) = fs::read_dir("/proc") else {
         return Ok(0);
     };
     for process in processes {
-        // A process may end while we look.
+        // A process may have exited since the folder was read.
         let Ok(status) = fs::read_to_string(process?.path().join("status")) else {
             continue;
         };
-        if !status.contains(&ours) {
+        if !status.contains(&parent) {
             continue;
         }
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
