@@ -1,53 +1,40 @@
-//! A thread that looks at a group every few milliseconds, whatever anybody claims about it, and counts the events that
-//! have reached the function.
+//! A thread that reads a group's rules every few milliseconds, and counts the events that the function got.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rulekeeper_local::{Cloud, Ec2, Lambda, Stack};
 
-/// Microseconds since the Unix epoch, so that our clock and the journal's can be compared.
-pub type Moment = u64;
+use crate::time::{Moment, now};
 
-/// The present.
-pub fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    micros(since.unwrap_or_default())
-}
-
-/// A duration as a difference of moments.
-pub fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// What the thread sees.
+/// A change that the thread saw.
 #[derive(Debug)]
-pub enum Sighting {
-    /// Rules that the group had at the last look.
+pub enum Change {
+    /// Rules that the group no longer has.
     Gone(Vec<String>),
-    /// Rules that it had not.
+    /// Rules that the group did not have before.
     Back(Vec<String>),
-    /// So many events have been handed to the function since the stack was started.
+    /// The number of events that the function has got since the stack started.
     Delivered(usize),
 }
 
-/// The thread, which ends when this is dropped.
+/// The thread; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Probe {
-    sightings: mpsc::Receiver<(Moment, Sighting)>,
-    enough: Arc<AtomicBool>,
+    changes: mpsc::Receiver<(Moment, Change)>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Probe {
-    /// Starts to look; what is there at this moment is not told.
-    pub fn start(stack: &Stack, group: &str, look_every: Duration) -> Self {
-        let (tell, sightings) = mpsc::channel();
+    /// Starts the thread. It reports changes from now on, and not what the group has already.
+    pub fn start(stack: &Stack, group: &str, interval: Duration) -> Self {
+        let (sender, changes) = mpsc::channel();
         let ec2 = stack.cloud().ec2();
-        let mut look = Look {
+        let mut poll = Poll {
             cloud: stack.cloud().clone(),
             lambda: stack.lambda().clone(),
             group: group.to_owned(),
@@ -55,41 +42,41 @@ impl Probe {
             ec2,
             delivered: delivered(stack.cloud(), stack.lambda()),
             last: now(),
-            tell,
+            sender,
         };
-        let enough = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&enough);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                look.once();
-                std::thread::sleep(look_every);
+            while !stopped.load(Ordering::Relaxed) {
+                poll.once();
+                std::thread::sleep(interval);
             }
         });
         Self {
-            sightings,
-            enough,
+            changes,
+            stop,
             thread: Some(thread),
         }
     }
 
-    /// What has been seen since the last call.
-    pub fn sightings(&self) -> Vec<(Moment, Sighting)> {
-        self.sightings.try_iter().collect()
+    /// The changes since the last call.
+    pub fn changes(&self) -> Vec<(Moment, Change)> {
+        self.changes.try_iter().collect()
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.enough.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // An error means that the thread panicked, which it has told by itself.
+            // An error means that the thread panicked, and it has printed why.
             let _ = thread.join();
         }
     }
 }
 
-/// The thread's side.
-struct Look {
+/// The state of the thread.
+struct Poll {
     cloud: Cloud,
     ec2: Ec2,
     lambda: Lambda,
@@ -97,39 +84,40 @@ struct Look {
     rules: BTreeSet<String>,
     delivered: usize,
     last: Moment,
-    tell: mpsc::Sender<(Moment, Sighting)>,
+    sender: mpsc::Sender<(Moment, Change)>,
 }
 
-impl Look {
+impl Poll {
     fn once(&mut self) {
         let rules: BTreeSet<String> = self.ec2.rules(&self.group).into_iter().collect();
         let delivered = delivered(&self.cloud, &self.lambda);
-        // A rule is told of no earlier than the call that made it; an event no later than what came of it.
+        // A rule gets the time after the call that changed it; an event gets the time before the function acts on it.
         let (before, at) = (self.last, now());
         self.last = at;
         let gone: Vec<String> = self.rules.difference(&rules).cloned().collect();
         let back: Vec<String> = rules.difference(&self.rules).cloned().collect();
         self.rules = rules;
-        // In this order, because no gap was seen.
+        // Rules that came back are first: the group was never seen without both.
         if !back.is_empty() {
-            self.tell(at, Sighting::Back(back));
+            self.send(at, Change::Back(back));
         }
         if !gone.is_empty() {
-            self.tell(at, Sighting::Gone(gone));
+            self.send(at, Change::Gone(gone));
         }
         if delivered > self.delivered {
             self.delivered = delivered;
-            self.tell(before, Sighting::Delivered(delivered));
+            self.send(before, Change::Delivered(delivered));
         }
     }
 
-    fn tell(&self, at: Moment, sighting: Sighting) {
-        // An error means that nobody looks on any more.
-        let _ = self.tell.send((at, sighting));
+    fn send(&self, at: Moment, change: Change) {
+        // An error means that the probe is being dropped.
+        let _ = self.sender.send((at, change));
     }
 }
 
-/// How many events have left the bridge. Once an event shows in the log it is counted as under way, until it arrives.
+/// How many events the function has got. The bridge's log has an event from the call on; until it arrives, the event is
+/// under way.
 pub fn delivered(cloud: &Cloud, lambda: &Lambda) -> usize {
     let log = cloud.bridge().log();
     let sent = log.iter().filter(|event| event.fate == "sent").count();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::Failure;
+use crate::Result;
 
 /// The argument that names the function's program.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ impl FunctionArgument {
     ///
     /// # Errors
     /// When there is no such file.
-    pub fn program(&self) -> Result<PathBuf, Failure> {
+    pub fn program(&self) -> Result<PathBuf> {
         let Some(file) = &self.file else {
             return of_this_build("rulekeeper-function");
         };
@@ -34,11 +34,11 @@ impl FunctionArgument {
 ///
 /// # Errors
 /// When it is not built.
-pub fn cli() -> Result<PathBuf, Failure> {
+pub fn cli() -> Result<PathBuf> {
     of_this_build("rulekeeper")
 }
 
-fn of_this_build(name: &str) -> Result<PathBuf, Failure> {
+fn of_this_build(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let file = this.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if file.is_file() {

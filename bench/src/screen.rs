@@ -1,13 +1,15 @@
-//! What is written on the terminal, and how wide.
+//! Text on standard output, at most 80 columns wide.
 
 use std::cell::Cell;
 use std::io::{IsTerminal as _, Result, Write as _};
-use std::time::Duration;
 
-/// Fits the narrowest terminal that people keep.
+/// The width of the narrowest common terminal.
 const WIDTH: usize = 80;
 
-/// Standard output, with bold headings if it is a terminal that wants them.
+/// Keeps a number and its unit on one line; printed as a space.
+pub const NBSP: char = '\u{a0}';
+
+/// Standard output, with bold headings on a terminal that supports them.
 #[derive(Debug)]
 pub struct Screen {
     bold: bool,
@@ -15,7 +17,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Nothing is written yet.
+    /// Follows `NO_COLOR` and `TERM`.
     pub fn stdout() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -33,7 +35,7 @@ impl Screen {
         out.flush()
     }
 
-    /// An empty line, unless there is one already.
+    /// An empty line, unless the last line is empty.
     pub fn gap(&self) -> Result<()> {
         if self.blank.get() {
             return Ok(());
@@ -41,45 +43,43 @@ impl Screen {
         self.line("")
     }
 
-    /// The title of a part.
+    /// An underlined heading.
     pub fn heading(&self, text: &str) -> Result<()> {
-        let rule = "=".repeat(text.chars().count());
         self.gap()?;
         self.line(&self.emphasised(text))?;
-        self.line(&rule)
+        self.line(&"=".repeat(text.chars().count()))
     }
 
-    /// Sentences, broken into lines.
-    pub fn paragraph(&self, text: &str) -> Result<()> {
-        self.gap()?;
-        for line in wrapped(text, WIDTH) {
-            self.line(&line)?;
-        }
-        Ok(())
-    }
-
-    /// A head, and next to it text, broken into lines if it is too long. As long as it fits, spaces within it stay.
-    pub fn hanging(&self, head: &str, text: &str) -> Result<()> {
-        let indent = head.chars().count();
-        if indent + text.chars().count() <= WIDTH {
-            return self.line(&format!("{head}{}", text.replace(TIE, " ")));
-        }
-        let inner = text.len() - text.trim_start().len();
-        let mut head = format!("{head}{}", " ".repeat(inner));
-        for line in wrapped(text, WIDTH - indent - inner) {
-            self.line(&format!("{head}{line}"))?;
-            head = " ".repeat(indent + inner);
-        }
-        Ok(())
-    }
-
-    /// The title of a part of a part.
+    /// A heading of the second level.
     pub fn subheading(&self, text: &str) -> Result<()> {
         self.gap()?;
         self.line(&self.emphasised(&format!("--- {text}")))
     }
 
-    /// A command as typed, and what it printed.
+    /// A wrapped paragraph.
+    pub fn paragraph(&self, text: &str) -> Result<()> {
+        self.gap()?;
+        wrapped(text, WIDTH)
+            .iter()
+            .try_for_each(|line| self.line(line))
+    }
+
+    /// A label with text beside it. The text is wrapped if it is too long; if it fits, its spaces stay.
+    pub fn hanging(&self, label: &str, text: &str) -> Result<()> {
+        let indent = label.chars().count();
+        if indent + text.chars().count() <= WIDTH {
+            return self.line(&format!("{label}{}", text.replace(NBSP, " ")));
+        }
+        let inner = text.len() - text.trim_start().len();
+        let mut label = format!("{label}{}", " ".repeat(inner));
+        for line in wrapped(text, WIDTH - indent - inner) {
+            self.line(&format!("{label}{line}"))?;
+            label = " ".repeat(indent + inner);
+        }
+        Ok(())
+    }
+
+    /// A command as the user types it, and what it printed.
     pub fn command(&self, command: &str, output: &str) -> Result<()> {
         self.gap()?;
         self.line(&format!("    $ {command}"))?;
@@ -89,11 +89,11 @@ impl Screen {
         self.gap()
     }
 
-    /// Three columns whose cells may take several lines.
+    /// Three columns with a head; cells are wrapped.
     pub fn table(&self, rows: &[[String; 3]]) -> Result<()> {
         const WIDTHS: [usize; 3] = [24, 25, 27];
         for (number, row) in rows.iter().enumerate() {
-            let cells = [0, 1, 2].map(|at| wrapped(&row[at], WIDTHS[at]));
+            let cells = [0, 1, 2].map(|column| wrapped(&row[column], WIDTHS[column]));
             let height = cells.iter().map(Vec::len).max().unwrap_or(0);
             self.gap()?;
             for at in 0..height {
@@ -102,11 +102,9 @@ impl Screen {
                     format!("{text:width$}", width = WIDTHS[column])
                 });
                 let line = parts.join("  ");
-                let line = line.trim_end();
-                if number == 0 {
-                    self.line(&self.emphasised(line))?;
-                } else {
-                    self.line(line)?;
+                match number {
+                    0 => self.line(&self.emphasised(line.trim_end()))?,
+                    _ => self.line(line.trim_end())?,
                 }
             }
         }
@@ -115,17 +113,11 @@ impl Screen {
 
     /// The head of a Markdown table of numbers.
     pub fn markdown_head(&self, names: &[&str]) -> Result<()> {
-        self.line(&format!("| {} |", names.join(" | ")))?;
-        self.line(&format!("| {} |", vec!["--:"; names.len()].join(" | ")))
+        self.line(&markdown_row(names))?;
+        self.line(&markdown_row(&vec!["--:"; names.len()]))
     }
 
-    /// A row of a Markdown table.
-    pub fn markdown_row(&self, cells: &[String]) -> Result<()> {
-        self.line(&format!("| {} |", cells.join(" | ")))
-    }
-
-    /// In bold, if the terminal has it.
-    pub fn emphasised(&self, text: &str) -> String {
+    fn emphasised(&self, text: &str) -> String {
         if self.bold {
             format!("\x1b[1m{text}\x1b[0m")
         } else {
@@ -134,14 +126,17 @@ impl Screen {
     }
 }
 
-/// Keeps a number and its unit on one line; written as an ordinary space.
-pub const TIE: char = '\u{a0}';
+/// A row of a Markdown table.
+pub fn markdown_row<C: AsRef<str>>(cells: &[C]) -> String {
+    let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
+    format!("| {} |", cells.join(" | "))
+}
 
-/// Words in lines of at most so many characters; a longer word stands alone.
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// Lines of at most this many characters; a longer word is a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let word = word.replace(TIE, " ");
+        let word = word.replace(NBSP, " ");
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -151,14 +146,4 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `12.3 ms`, tied.
-pub fn millis(duration: Duration) -> String {
-    format!("{:.1}{TIE}ms", duration.as_secs_f64() * 1_000.0)
-}
-
-/// `2.31 s`, tied.
-pub fn seconds(duration: Duration) -> String {
-    format!("{:.2}{TIE}s", duration.as_secs_f64())
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rulekeeper_local::{Delivery, LambdaConfig, Stack, StackConfig};
 
-use crate::{Failure, programs};
+use crate::{Result, programs};
 
 /// The table with the records.
 pub const TABLE: &str = "rulekeeper";
@@ -29,7 +29,7 @@ pub fn config(function: Option<PathBuf>) -> StackConfig {
 ///
 /// # Errors
 /// When the stack does not start.
-pub fn start_without_events(function: Option<PathBuf>) -> Result<Stack, Failure> {
+pub fn start_without_events(function: Option<PathBuf>) -> Result<Stack> {
     let delivery = Delivery {
         event_names: BTreeSet::new(),
         ..Delivery::default()
@@ -46,12 +46,7 @@ pub fn start_without_events(function: Option<PathBuf>) -> Result<Stack, Failure>
 ///
 /// # Errors
 /// When it does not start, or exits with another code.
-pub fn run_cli(
-    stack: &Stack,
-    arguments: &[&str],
-    input: &str,
-    code: i32,
-) -> Result<String, Failure> {
+pub fn run_cli(stack: &Stack, arguments: &[&str], input: &str, code: i32) -> Result<String> {
     let mut child = Command::new(programs::cli()?)
         .args(arguments)
         .env_clear()

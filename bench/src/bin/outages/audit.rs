@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::dynamodb;
+use rulekeeper_bench::journal::{is_by_function, is_function};
+use rulekeeper_bench::stack::TABLE;
 use rulekeeper_local::{Cloud, Stack};
 use serde_json::Value;
 
 use crate::rules::{Rule, list, tcp};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::dynamodb;
-use rulekeeper_bench::journal::{is_by_function, is_function};
-use rulekeeper_bench::stack::TABLE;
 
 /// What rulekeeper may ask EC2 for.
 const MAY: [&str; 3] = [
@@ -72,7 +72,7 @@ fn recorded(entry: &AttributeValue) -> Option<Rule> {
 ///
 /// # Errors
 /// When the table cannot be read, or holds something that is not a record of such rules.
-pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Generation>, Failure> {
+pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Generation>> {
     let cloud = stack.cloud();
     let client = dynamodb(stack);
     let scope = format!("{}#{}", cloud.account(), cloud.region());

@@ -13,6 +13,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Parser as _;
+use rulekeeper_bench::screen::Screen;
+use rulekeeper_bench::{Result, exit_code};
+
 mod actors;
 mod api;
 mod audit;
@@ -26,10 +30,7 @@ mod tally;
 mod told;
 mod watch;
 
-use clap::Parser as _;
 use options::Options;
-use rulekeeper_bench::screen::Screen;
-use rulekeeper_bench::{Failure, exit_code};
 use run::Outcome;
 use stage::{Keeper, Stage};
 use stories::Incident;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn replay(screen: &Screen, options: &Options) -> Result<(), Failure> {
+fn replay(screen: &Screen, options: &Options) -> Result<()> {
     let function = options.function.program()?;
     if let Some(file) = &options.update {
         // A file without the marks is better known before the replays than after them.
@@ -122,7 +123,7 @@ fn play_all(delays: &[Duration], incidents: &[Incident], function: &Path) -> Pla
     (outcomes, failures)
 }
 
-fn play((incident, keeper): Replay, function: &Path) -> Result<Outcome, Failure> {
+fn play((incident, keeper): Replay, function: &Path) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use rulekeeper_bench::programs::FunctionArgument;
-use rulekeeper_bench::times;
+use rulekeeper_bench::time;
 
 use crate::stories::Incident;
 
@@ -18,7 +18,7 @@ use crate::stories::Incident;
 )]
 pub(crate) struct Options {
     /// How long CloudTrail's events take to the function; each story is replayed once for each delay.
-    #[arg(long, value_name = "TIME,…", value_delimiter = ',', default_value = "2s,6s,60s", value_parser = times::read)]
+    #[arg(long, value_name = "TIME,…", value_delimiter = ',', default_value = "2s,6s,60s", value_parser = time::parse)]
     pub(crate) delays: Vec<Duration>,
     /// Only these stories; --list names them.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]

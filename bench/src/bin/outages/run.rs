@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rulekeeper_bench::client::Client;
+use rulekeeper_bench::time::{micros, now};
+use rulekeeper_bench::{Error, Result};
+
 use crate::api::GroupClient;
 use crate::audit;
 use crate::rules::{Rule, Traffic, list};
 use crate::stage::{Keeper, Principal, Stage};
 use crate::tally::Tally;
 use crate::watch::{Needed, Watch};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Client;
-use rulekeeper_bench::probe::{micros, now};
 
 /// How much later than its event a rule may be back before the replay counts it as lost: settling takes three seconds,
 /// `eventTime` has whole seconds, and a throttled authorize is repeated for up to the function's half minute.
@@ -79,7 +80,7 @@ impl Run {
         client: Client,
         principals: &[Principal],
         needed: Vec<Traffic>,
-    ) -> Result<(Self, GroupClient), Failure> {
+    ) -> Result<(Self, GroupClient)> {
         stage.open(group, principals)?;
         let watch = Watch::start(&stage.stack, group, needed)?;
         let run = Self {
@@ -103,19 +104,19 @@ impl Run {
     }
 
     /// More traffic that has to get through from now on.
-    pub(crate) async fn need(&mut self, traffic: Traffic) -> Result<(), Failure> {
+    pub(crate) async fn need(&mut self, traffic: Traffic) -> Result<()> {
         self.pass(STEP * 5).await?;
         self.watch.need(traffic)
     }
 
     /// Waits.
-    pub(crate) async fn pass(&mut self, time: Duration) -> Result<(), Failure> {
+    pub(crate) async fn pass(&mut self, time: Duration) -> Result<()> {
         self.wait(time, |_| false).await.map(drop)
     }
 
     /// Waits for a new second. CloudTrail tells times in whole seconds, and a followed principal's revoke is judged three
     /// seconds after the time that is told: right after a second has begun, that is longest.
-    pub(crate) async fn new_second(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn new_second(&mut self) -> Result<()> {
         let rest = 1_000_000 - now() % 1_000_000;
         self.pass(Duration::from_micros(rest)).await
     }
@@ -125,7 +126,7 @@ impl Run {
         &mut self,
         most: Duration,
         until: impl Fn(&Watch) -> bool,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool> {
         let deadline = now() + micros(most);
         loop {
             if self.look(&until)? {
@@ -139,7 +140,7 @@ impl Run {
     }
 
     /// Takes in what happened, and says whether something is so.
-    pub(crate) fn look(&mut self, so: &impl Fn(&Watch) -> bool) -> Result<bool, Failure> {
+    pub(crate) fn look(&mut self, so: &impl Fn(&Watch) -> bool) -> Result<bool> {
         self.watch.look()?;
         Ok(so(&self.watch))
     }
@@ -153,7 +154,7 @@ impl Run {
     }
 
     /// Waits until all traffic gets through again.
-    pub(crate) async fn restored(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn restored(&mut self) -> Result<()> {
         if self.wait(self.patience(), |seen| !seen.is_cut()).await? {
             return Ok(());
         }
@@ -161,7 +162,7 @@ impl Run {
     }
 
     /// The failure of a replay whose traffic stayed cut.
-    pub(crate) fn lost(&self) -> Failure {
+    pub(crate) fn lost(&self) -> Error {
         let last = self.watch.reports().last().map(ToString::to_string);
         format!(
             "traffic is still cut {} s after it should have been back; the last report is {}",
@@ -175,7 +176,7 @@ impl Run {
     ///
     /// # Errors
     /// When one of them begins or ends a cut, which would be measured wrong.
-    pub(crate) async fn skip(&mut self, time: Duration, why: &'static str) -> Result<(), Failure> {
+    pub(crate) async fn skip(&mut self, time: Duration, why: &'static str) -> Result<()> {
         // What was done just before belongs before it.
         self.pass(STEP * 5).await?;
         if self.stage.keeper != Keeper::Nobody {
@@ -192,7 +193,7 @@ impl Run {
     }
 
     /// Waits until every event of others than the function so far is handled.
-    pub(crate) async fn rest(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn rest(&mut self) -> Result<()> {
         let most = self.patience() + LAMBDA_RETRIES;
         let events = self.watch.events_of_others();
         if !self.wait(most, |seen| seen.is_quiet_after(events)).await? {
@@ -202,7 +203,7 @@ impl Run {
     }
 
     /// Waits until every event is handled, and checks what has to hold.
-    pub(crate) async fn finish(mut self, end: End, expected: Expected) -> Result<Outcome, Failure> {
+    pub(crate) async fn finish(mut self, end: End, expected: Expected) -> Result<Outcome> {
         self.pass(STEP * 5).await?;
         let cloud = self.stage.stack.cloud().clone();
         if self.stage.keeper != Keeper::Nobody {
@@ -227,7 +228,7 @@ impl Run {
         })
     }
 
-    fn check(&self, end: End, expected: &Expected) -> Result<(), Failure> {
+    fn check(&self, end: End, expected: &Expected) -> Result<()> {
         let live = self.watch.live();
         let cut = self.watch.is_cut();
         if cut != (end != End::Flows) {

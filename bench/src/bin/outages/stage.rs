@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rulekeeper_bench::{Result, stack};
 use rulekeeper_local::{Ec2, Latency, Stack};
 use serde_json::{Value, json};
 
 use crate::rules::Described;
-use rulekeeper_bench::{Failure, stack};
 
 /// How long each EC2 call takes, whoever makes it: a number of ours. On loopback they would take a few milliseconds, and
 /// figures would look better than they are.
@@ -34,7 +34,7 @@ pub(crate) type Principal = (&'static str, &'static str);
 
 impl Stage {
     /// A cloud with nothing in it but a VPC.
-    pub(crate) fn set_up(keeper: Keeper, function: PathBuf) -> Result<Self, Failure> {
+    pub(crate) fn set_up(keeper: Keeper, function: PathBuf) -> Result<Self> {
         let stack = stack::start_without_events((keeper != Keeper::Nobody).then_some(function))?;
         let vpc = stack.cloud().ec2().quietly().create_vpc("10.0.0.0/16")?;
         Ok(Self { stack, keeper, vpc })
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     /// Makes a group with rules in it, and returns its id.
-    pub(crate) fn group(&self, name: &str, rules: &Described) -> Result<String, Failure> {
+    pub(crate) fn group(&self, name: &str, rules: &Described) -> Result<String> {
         let group = self.ec2().create_group(name, &self.vpc)?;
         for (rule, description) in rules {
             let rule = rule.to_string();
@@ -57,7 +57,7 @@ impl Stage {
     }
 
     /// The id of a group that was deleted.
-    pub(crate) fn deleted_group(&self) -> Result<String, Failure> {
+    pub(crate) fn deleted_group(&self) -> Result<String> {
         let group = self.group("deleted", &Described::new())?;
         self.ec2().delete_group(&group)?;
         Ok(group)
@@ -65,7 +65,7 @@ impl Stage {
 
     /// Makes the live rules of a group its record, with principals, and lets events travel from now on, if somebody keeps
     /// the rules at all. From here on calls count, and take their time.
-    pub(crate) fn open(&self, group: &str, principals: &[Principal]) -> Result<(), Failure> {
+    pub(crate) fn open(&self, group: &str, principals: &[Principal]) -> Result<()> {
         if let Keeper::Rulekeeper(delay) = self.keeper {
             let rulekeeper = |arguments: &[&str], input: &str| {
                 let arguments = [arguments, &["--output", "json"]].concat();

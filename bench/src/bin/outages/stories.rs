@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
+use rulekeeper_bench::Result;
+
 use crate::run::Outcome;
 use crate::stage::Stage;
-use rulekeeper_bench::Failure;
 
 mod ack;
 mod console;
@@ -76,7 +77,7 @@ impl Incident {
     }
 
     /// Replays it once.
-    pub(crate) async fn play(self, stage: Stage) -> Result<Outcome, Failure> {
+    pub(crate) async fn play(self, stage: Stage) -> Result<Outcome> {
         match self {
             Self::BadReference => lbc::bad_reference(stage).await,
             Self::NarrowedRange => lbc::narrowed_range(stage).await,

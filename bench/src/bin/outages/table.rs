@@ -4,13 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::screen::NBSP;
+use rulekeeper_bench::time::short;
+
 use crate::Replay;
 use crate::run::{End, Outcome};
 use crate::stage::Keeper;
 use crate::stories::{Incident, Story};
-use crate::told::{is_never_cut, short, spans};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::screen::TIE;
+use crate::told::{is_never_cut, spans};
 
 const BEGIN: &str = "<!-- outages:begin -->";
 const END: &str = "<!-- outages:end -->";
@@ -43,7 +45,7 @@ pub(crate) fn markdown(
         .iter()
         .map(|cells| format!("| {} |\n", cells.join(" | ")));
     // Markdown keeps no ordinary spaces together, and needs none to be kept.
-    lines.collect::<String>().replace(TIE, " ")
+    lines.collect::<String>().replace(NBSP, " ")
 }
 
 fn row(incident: Incident, delays: &[Duration], outcomes: &[(Replay, Outcome)]) -> Vec<String> {
@@ -98,7 +100,7 @@ fn cut(outcome: &Outcome) -> String {
 ///
 /// # Errors
 /// When the file cannot be read or written, or has not one pair of marks.
-pub(crate) fn update(file: &Path, table: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn update(file: &Path, table: Option<&str>) -> Result<()> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
     let parts = text.split_once(BEGIN).and_then(|(before, rest)| {

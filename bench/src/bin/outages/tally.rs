@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rulekeeper_bench::journal::{api_calls, is_by_function, is_function};
 use rulekeeper_local::Cloud;
 use serde_json::Value;
 
 use crate::rules::Rule;
-use rulekeeper_bench::journal::{api_calls, is_by_function, is_function};
 
 /// What a replay cost, and whether it became a fight.
 #[derive(Debug, Clone, Default)]

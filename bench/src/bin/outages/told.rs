@@ -4,16 +4,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::screen::Screen;
+use rulekeeper_bench::time::{length, short};
+
 use crate::Replay;
 use crate::run::{End, Outcome, Skip};
 use crate::stage::{EC2_CALL, Keeper};
 use crate::stories::Incident;
 use crate::watch::{Cut, Needed};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::screen::{Screen, TIE};
 
 /// The names that `--only` takes.
-pub(crate) fn list(screen: &Screen) -> Result<(), Failure> {
+pub(crate) fn list(screen: &Screen) -> Result<()> {
     for incident in Incident::ALL {
         let story = incident.story();
         screen.hanging(&format!("{:21}", story.name), story.title)?;
@@ -21,7 +23,7 @@ pub(crate) fn list(screen: &Screen) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) fn introduction(screen: &Screen, delays: &[Duration]) -> Result<(), Failure> {
+pub(crate) fn introduction(screen: &Screen, delays: &[Duration]) -> Result<()> {
     let delays: Vec<String> = delays.iter().map(|delay| short(*delay)).collect();
     screen.heading("Public outages, replayed on this machine")?;
     screen.paragraph(&format!(
@@ -45,7 +47,7 @@ pub(crate) fn story(
     screen: &Screen,
     incident: Incident,
     outcomes: &[(Replay, Outcome)],
-) -> Result<(), Failure> {
+) -> Result<()> {
     let story = incident.story();
     screen.heading(story.title)?;
     screen.paragraph(story.text)?;
@@ -157,23 +159,4 @@ fn calls(keeper: Keeper, outcome: &Outcome) -> String {
         tally.table,
         tally.fight()
     )
-}
-
-/// `2 s`, `500 ms`.
-pub(crate) fn short(time: Duration) -> String {
-    if time.subsec_millis() == 0 {
-        format!("{}{TIE}s", time.as_secs())
-    } else {
-        format!("{}{TIE}ms", time.as_millis())
-    }
-}
-
-/// `2.1 s`; from two minutes on `2 min 30 s`; from ten on, which are reported no finer, `45 min`.
-pub(crate) fn length(time: Duration) -> String {
-    let seconds = time.as_secs_f64().round() as u64;
-    match (seconds / 60, seconds % 60) {
-        (0 | 1, _) => format!("{:.1}{TIE}s", time.as_secs_f64()),
-        (minutes @ 2..10, rest @ 1..) => format!("{minutes}{TIE}min{TIE}{rest}{TIE}s"),
-        (minutes, rest) => format!("{}{TIE}min", minutes + rest / 30),
-    }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::journal::{is_by_function, sent_events};
+use rulekeeper_bench::probe::{Change, Probe};
+use rulekeeper_bench::time::{Moment, micros, now};
 use rulekeeper_local::{Cloud, Lambda, Outcome, Stack};
 use serde_json::Value;
 
 use crate::rules::{Rule, Traffic};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::journal::{is_by_function, sent_events};
-use rulekeeper_bench::probe::{Moment, Probe, Sighting, micros, now};
 
 /// Some thirty replays share the machine, and nothing is told finer than a tenth of a second.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -74,7 +75,7 @@ impl Watch {
     ///
     /// # Errors
     /// When some of the traffic does not get through to begin with.
-    pub(crate) fn start(stack: &Stack, group: &str, needed: Vec<Traffic>) -> Result<Self, Failure> {
+    pub(crate) fn start(stack: &Stack, group: &str, needed: Vec<Traffic>) -> Result<Self> {
         let live = stack.cloud().ec2().rules(group);
         let mut watch = Self {
             probe: Probe::start(stack, group, LOOK_EVERY),
@@ -97,7 +98,7 @@ impl Watch {
     ///
     /// # Errors
     /// When it does not get through already.
-    pub(crate) fn need(&mut self, traffic: Traffic) -> Result<(), Failure> {
+    pub(crate) fn need(&mut self, traffic: Traffic) -> Result<()> {
         if !self.live.iter().any(|rule| traffic.passes(rule)) {
             return Err(format!("the story begins with {traffic} cut").into());
         }
@@ -113,15 +114,15 @@ impl Watch {
     ///
     /// # Errors
     /// When an invocation of the function failed for good.
-    pub(crate) fn look(&mut self) -> Result<(), Failure> {
-        for (at, sighting) in self.probe.sightings() {
-            match sighting {
-                Sighting::Gone(rules) => {
+    pub(crate) fn look(&mut self) -> Result<()> {
+        for (at, change) in self.probe.changes() {
+            match change {
+                Change::Gone(rules) => {
                     let gone: BTreeSet<_> = read(&rules).collect();
                     self.live.retain(|rule| !gone.contains(rule));
                 }
-                Sighting::Back(rules) => self.live.extend(read(&rules)),
-                Sighting::Delivered(count) => self.events = count,
+                Change::Back(rules) => self.live.extend(read(&rules)),
+                Change::Delivered(count) => self.events = count,
             }
             for needed in &mut self.needed {
                 needed.judge(&self.live, at);
@@ -134,7 +135,7 @@ impl Watch {
         Ok(())
     }
 
-    fn read_answers(&mut self) -> Result<(), Failure> {
+    fn read_answers(&mut self) -> Result<()> {
         let invocations = self.lambda.invocations();
         for invocation in invocations.iter().skip(self.invocations) {
             let answer = &invocation.response;

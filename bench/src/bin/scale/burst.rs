@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::screen::Screen;
+use rulekeeper_bench::Result;
+use rulekeeper_bench::screen::{Screen, markdown_row};
 use rulekeeper_local::{Delivery, Stack};
 
 use crate::TIMEOUT;
@@ -19,7 +19,7 @@ const DURATION: Duration = Duration::from_secs(3);
 /// How often each event is delivered.
 const COPIES: u32 = 2;
 
-pub(crate) fn heading(screen: &Screen) -> Result<(), Failure> {
+pub(crate) fn heading(screen: &Screen) -> Result<()> {
     screen.gap()?;
     Ok(screen.markdown_head(&[
         "revokes",
@@ -36,7 +36,7 @@ pub(crate) fn heading(screen: &Screen) -> Result<(), Failure> {
 }
 
 /// Revokes each rule of each group, one by one.
-pub(crate) async fn run(screen: &Screen, function: &Path, burst: Burst) -> Result<(), Failure> {
+pub(crate) async fn run(screen: &Screen, function: &Path, burst: Burst) -> Result<()> {
     let rules = (burst.revokes / burst.groups).max(1);
     let delivery = Delivery {
         delay_ms: 2_000,
@@ -73,7 +73,7 @@ pub(crate) async fn run(screen: &Screen, function: &Path, burst: Burst) -> Resul
     let events = stack.bridge().log();
     let events = events.iter().filter(|it| it.name.starts_with("Revoke"));
     let most_of_a_group = |action| format!("{}, {}", cost.count(action), most(stack, action));
-    screen.markdown_row(&[
+    screen.line(&markdown_row(&[
         revokes.to_string(),
         burst.groups.to_string(),
         (COPIES as usize * events.count()).to_string(),
@@ -84,13 +84,13 @@ pub(crate) async fn run(screen: &Screen, function: &Path, burst: Burst) -> Resul
         most_of_a_group(AUTHORIZE),
         cost.throttled.to_string(),
         format!("{:.0} MiB", cost.peak_mib),
-    ])?;
+    ]))?;
     setup.stack.shutdown().await;
     Ok(())
 }
 
 /// Waits until every rule is back, and returns the time since the first revoke.
-async fn wait_restored(setup: &Setup, began: Instant) -> Result<Duration, Failure> {
+async fn wait_restored(setup: &Setup, began: Instant) -> Result<Duration> {
     while setup.drifted() > 0 {
         if began.elapsed() > TIMEOUT {
             return Err("rules are still missing".into());

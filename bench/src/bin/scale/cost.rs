@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rulekeeper_bench::Failure;
+use rulekeeper_bench::Result;
 use rulekeeper_bench::journal::is_function;
 use rulekeeper_local::{Outcome, Stack};
 
@@ -25,7 +25,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    pub(crate) fn of(stack: &Stack) -> Result<Self, Failure> {
+    pub(crate) fn of(stack: &Stack) -> Result<Self> {
         let mut calls = BTreeMap::new();
         let mut throttled = 0;
         let journal = stack.cloud().calls().into_iter();
@@ -59,7 +59,7 @@ impl Cost {
 }
 
 /// The most memory that a child process used, as Linux counts it (`VmHWM` in `/proc/PID/status`); 0 on other systems.
-fn peak_kib() -> Result<u64, Failure> {
+fn peak_kib() -> Result<u64> {
     let parent = format!("PPid:\t{}\n", std::process::id());
     let mut peak = 0;
     let Ok(processes) = fs::read_dir("/proc") else {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use rulekeeper_bench::screen::Screen;
-use rulekeeper_bench::{Failure, exit_code};
+use rulekeeper_bench::{Result, exit_code};
 
 mod burst;
 mod cost;
@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     exit_code(run(&Options::parse()).await)
 }
 
-async fn run(options: &Options) -> Result<(), Failure> {
+async fn run(options: &Options) -> Result<()> {
     let screen = Screen::stdout();
     let function = options.function.program()?;
     if !options.sweeps().is_empty() {

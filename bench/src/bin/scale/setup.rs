@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use rulekeeper_bench::Failure;
+use rulekeeper_bench::Result;
 use rulekeeper_bench::client::dynamodb;
 use rulekeeper_bench::stack::{self, TABLE};
 use rulekeeper_local::{Bucket, Delivery, Ec2, EventSource, QueueConfig, Stack, StackConfig};
@@ -55,7 +55,7 @@ impl Setup {
         delivery: Delivery,
         groups: usize,
         rules: usize,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self> {
         let stack = start_stack(function, delivery, rules.max(RULES_PER_GROUP))?;
         let rule = |number| format!("tcp {} from 10.0.0.0/8", 1_000 + number);
         let rules: Vec<String> = (0..rules).map(rule).collect();
@@ -83,12 +83,12 @@ impl Setup {
     }
 
     /// Waits until no event is on its way and no invocation runs.
-    pub(crate) async fn wait_idle(&self) -> Result<(), Failure> {
+    pub(crate) async fn wait_idle(&self) -> Result<()> {
         Ok(self.stack.lambda().wait_idle(TIMEOUT).await?)
     }
 
     /// Writes the record of every group.
-    async fn write_records(&self) -> Result<(), Failure> {
+    async fn write_records(&self) -> Result<()> {
         let table = dynamodb(&self.stack);
         let cloud = self.stack.cloud();
         let scope = format!("desired#{}#{}", cloud.account(), cloud.region());
@@ -106,7 +106,7 @@ impl Setup {
                 let put = PutRequest::builder().set_item(Some(item)).build()?;
                 Ok(WriteRequest::builder().put_request(put).build())
             });
-            let writes = writes.collect::<Result<Vec<_>, Failure>>()?;
+            let writes = writes.collect::<Result<Vec<_>>>()?;
             let call = table.batch_write_item().request_items(TABLE, writes);
             let unprocessed = call.send().await?.unprocessed_items;
             if unprocessed.is_some_and(|items| !items.is_empty()) {
@@ -117,7 +117,7 @@ impl Setup {
     }
 }
 
-fn start_stack(function: &Path, delivery: Delivery, quota: usize) -> Result<Stack, Failure> {
+fn start_stack(function: &Path, delivery: Delivery, quota: usize) -> Result<Stack> {
     let mut config = stack::config(Some(function.to_path_buf()));
     let queue = format!(
         "https://sqs.{}.amazonaws.com/{}/{QUEUE}",
@@ -154,7 +154,7 @@ fn start_stack(function: &Path, delivery: Delivery, quota: usize) -> Result<Stac
     Ok(stack)
 }
 
-fn create_groups(ec2: &Ec2, count: usize, rules: &[String]) -> Result<Vec<String>, Failure> {
+fn create_groups(ec2: &Ec2, count: usize, rules: &[String]) -> Result<Vec<String>> {
     let vpc = ec2.create_vpc("10.0.0.0/16")?;
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let create = |number| {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::screen::Screen;
+use rulekeeper_bench::Result;
+use rulekeeper_bench::screen::{Screen, markdown_row};
 use rulekeeper_local::{Delivery, Lambda};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::cost::{AUTHORIZE, Cost, QUERY, READ};
 use crate::options::Options;
 use crate::setup::Setup;
 
-pub(crate) fn heading(screen: &Screen) -> Result<(), Failure> {
+pub(crate) fn heading(screen: &Screen) -> Result<()> {
     Ok(screen.markdown_head(&[
         "groups",
         "lost a rule",
@@ -33,7 +33,7 @@ pub(crate) async fn run(
     function: &Path,
     groups: usize,
     options: &Options,
-) -> Result<(), Failure> {
+) -> Result<()> {
     let setup = Setup::start(function, Delivery::default(), groups, options.rules).await?;
     let drifted = spread(&setup.groups, options.drifted);
     let ec2 = setup.stack.cloud().ec2().quietly();
@@ -49,7 +49,7 @@ pub(crate) async fn run(
 
     check(&setup, drifted.len())?;
     let cost = Cost::of(&setup.stack)?;
-    screen.markdown_row(&[
+    screen.line(&markdown_row(&[
         groups.to_string(),
         drifted.len().to_string(),
         format!("{:.1} s", took.as_secs_f64()),
@@ -60,7 +60,7 @@ pub(crate) async fn run(
         cost.others(&[QUERY, READ, AUTHORIZE]).to_string(),
         cost.throttled.to_string(),
         format!("{:.0} MiB", cost.peak_mib),
-    ])?;
+    ]))?;
     setup.stack.shutdown().await;
     Ok(())
 }
@@ -75,7 +75,7 @@ fn spread(groups: &[String], percent: f64) -> Vec<&String> {
 }
 
 /// Fails unless every rule is back and every group is in a report.
-fn check(setup: &Setup, drifted: usize) -> Result<(), Failure> {
+fn check(setup: &Setup, drifted: usize) -> Result<()> {
     let (mut seen, mut restored) = (0, 0);
     for report in reports(setup.stack.lambda()) {
         seen += report["sweep"]["groups"].as_u64().unwrap_or(0);

@@ -1,69 +1,72 @@
-//! A controller with a stale cache revokes every rule of a group; the group that one of them names is gone.
+//! A controller with a stale cache revokes every rule of a group; the group that one rule refers to is deleted.
 
 use std::time::Duration;
 
 use aws_sdk_ec2::types::SecurityGroupRule;
+use rulekeeper_bench::Result;
+use rulekeeper_bench::time::seconds;
 
-use super::{DESCRIPTION, Row, Show, refused};
-use crate::permission::as_permission;
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::screen::seconds;
+use super::{DESCRIPTION, Row, refused};
+use crate::backup::as_permission;
+use crate::setup::Setup;
 
 const TITLE: &str = "2. Every rule is revoked, and one cannot come back";
 
 /// The description of the rule that cannot come back.
 const PEERED: &str = "reporting, in the peered VPC";
 
-/// Who plays in it.
-struct Cast {
-    /// The group that a script keeps.
+/// The groups of the story.
+struct Groups {
+    /// A script has a backup of this one.
     scripted: String,
-    /// The group that rulekeeper keeps.
+    /// rulekeeper keeps this one.
     pinned: String,
-    /// A group of a peered VPC: while one of the same VPC refers to it, EC2 would not let it go.
+    /// A group of a peered VPC: EC2 does not delete a group that another group of its VPC refers to.
     reporting: String,
-    /// How many rules each of the two has.
+    /// How many rules each of the first two has.
     count: usize,
 }
 
-pub(crate) async fn everything_is_revoked(show: Show<'_>) -> Result<Row, Failure> {
-    let Show { screen, stage, .. } = show;
-    let cast = set_up(show)?;
-    screen.heading(TITLE)?;
-    screen.paragraph(&format!(
+pub(crate) async fn everything_is_revoked(setup: &Setup) -> Result<Row> {
+    let groups = create_groups(setup)?;
+    setup.screen.heading(TITLE)?;
+    setup.screen.paragraph(&format!(
         "A controller with a stale cache revokes all {} rules of a node group. (In aws-load-balancer-controller \
-         #4889, August 2026, that kept a cluster dark for about 45 minutes.) One rule names a group in a peered VPC \
-         that has been deleted since, and a batch with one bad rule is refused.",
-        cast.count
+         #4889, August 2026, that cut a cluster off for about 45 minutes.) One rule refers to a group in a peered VPC \
+         that has been deleted since, and EC2 refuses a call with one bad rule.",
+        groups.count
     ))?;
-    show.cast(&[
-        (&cast.scripted, "eks-nodes-blue, without rulekeeper"),
-        (&cast.pinned, "eks-nodes-green, with rulekeeper"),
-        (&cast.reporting, "reporting, in the peered VPC"),
+    setup.list_groups(&[
+        (&groups.scripted, "eks-nodes-blue, without rulekeeper"),
+        (&groups.pinned, "eks-nodes-green, with rulekeeper"),
+        (&groups.reporting, "reporting, in the peered VPC"),
     ])?;
 
-    screen
-        .paragraph("While all is well, a script backs up one group, and we pin the other one:")?;
-    let backup = stage.controller.ingress_rules(&cast.scripted).await?;
-    let kept = stage.controller.ingress_rules(&cast.pinned).await?;
-    stage.rulekeeper(screen, &["pin", &cast.pinned], 0)?;
-    stage.ec2().delete_group(&cast.reporting)?;
-    screen.paragraph(&format!("Then {} is deleted.", cast.reporting))?;
+    setup
+        .screen
+        .paragraph("Before that, a script backs up one group, and we pin the other one:")?;
+    let backup = setup.controller.ingress_rules(&groups.scripted).await?;
+    let pinned = setup.controller.ingress_rules(&groups.pinned).await?;
+    setup.rulekeeper(&["pin", &groups.pinned], 0)?;
+    setup.ec2().delete_group(&groups.reporting)?;
+    setup
+        .screen
+        .paragraph(&format!("Then {} is deleted.", groups.reporting))?;
 
-    let without = without(show, &cast, &backup).await?;
-    let with = with(show, &cast, &kept).await?;
+    let without = without(setup, &groups, &backup).await?;
+    let with = with(setup, &groups, &pinned).await?;
     Ok([TITLE.to_owned(), without, with])
 }
 
-fn set_up(show: Show<'_>) -> Result<Cast, Failure> {
-    let (ec2, stage) = (show.stage.ec2(), show.stage);
+fn create_groups(setup: &Setup) -> Result<Groups> {
+    let ec2 = setup.ec2();
     let peered_vpc = ec2.create_vpc("10.1.0.0/16")?;
-    stage.stack.cloud().peer(&stage.vpc, &peered_vpc);
+    setup.stack.cloud().peer(&setup.vpc, &peered_vpc);
     let reporting = ec2.create_group("reporting", &peered_vpc)?;
     let list = ec2.create_prefix_list("monitoring", 5)?;
-    let (load_balancers, control_plane) = (&stage.load_balancers, &stage.control_plane);
-    let node_group = |name: &str| -> Result<String, Failure> {
-        let group = ec2.create_group(name, &stage.vpc)?;
+    let (load_balancers, control_plane) = (&setup.load_balancers, &setup.control_plane);
+    let node_group = |name: &str| -> Result<String> {
+        let group = ec2.create_group(name, &setup.vpc)?;
         for (rule, description) in [
             (format!("tcp 80-9093 from {load_balancers}"), DESCRIPTION),
             (format!("tcp 10250 from {control_plane}"), "kubelet"),
@@ -80,11 +83,9 @@ fn set_up(show: Show<'_>) -> Result<Cast, Failure> {
         }
         Ok(group)
     };
-    let (scripted, pinned) = (
-        node_group("eks-nodes-blue")?,
-        node_group("eks-nodes-green")?,
-    );
-    Ok(Cast {
+    let scripted = node_group("eks-nodes-blue")?;
+    let pinned = node_group("eks-nodes-green")?;
+    Ok(Groups {
         count: ec2.rules(&pinned).len(),
         scripted,
         pinned,
@@ -92,79 +93,74 @@ fn set_up(show: Show<'_>) -> Result<Cast, Failure> {
     })
 }
 
-async fn without(
-    show: Show<'_>,
-    cast: &Cast,
-    backup: &[SecurityGroupRule],
-) -> Result<String, Failure> {
-    let (controller, count) = (&show.stage.controller, cast.count);
-    show.screen
+async fn without(setup: &Setup, groups: &Groups, backup: &[SecurityGroupRule]) -> Result<String> {
+    let (group, count) = (&groups.scripted, groups.count);
+    setup
+        .screen
         .subheading("without rulekeeper, but with a backup")?;
-    let mut observer = show.observe(&cast.scripted)?;
+    let mut observer = setup.observe(group)?;
     observer.say(
         "controller",
         format!("revokes all {count} rules in one call"),
     );
-    controller.revoke_by_id(&cast.scripted, backup).await?;
+    setup.controller.revoke_by_id(group, backup).await?;
     observer.say(
         "script",
         format!("authorizes all {count} rules in one call"),
     );
     let again = backup.iter().map(as_permission).collect();
-    let refusal = refused(controller.authorize(&cast.scripted, again).await)?;
-    let code = format!("is refused with {}:", refusal.code);
-    observer.say_with("script", code, &[refusal.message]);
+    let error = refused(setup.controller.authorize(group, again).await)?;
+    let code = format!("is refused with {}:", error.code);
+    observer.say_with("script", code, &[error.message]);
     observer
         .watch(Duration::from_millis(500), |_| false)
         .await?;
     let back = format!("{} of {count} rules back", observer.restored());
     observer.say("group", back.clone());
     observer.catch_up().await?;
-    Ok(format!("{back}: EC2 refused the batch"))
+    Ok(format!("{back}: EC2 refused the call"))
 }
 
-async fn with(show: Show<'_>, cast: &Cast, kept: &[SecurityGroupRule]) -> Result<String, Failure> {
-    let (controller, count) = (&show.stage.controller, cast.count);
-    let lost = format!("tcp 5432 from {}", cast.reporting);
-    show.screen.subheading("with rulekeeper")?;
-    show.stage.deliver_events(true);
-    let mut observer = show.observe(&cast.pinned)?;
+async fn with(setup: &Setup, groups: &Groups, pinned: &[SecurityGroupRule]) -> Result<String> {
+    let (group, count) = (&groups.pinned, groups.count);
+    let lost = format!("tcp 5432 from {}", groups.reporting);
+    setup.screen.subheading("with rulekeeper")?;
+    setup.deliver_events(true);
+    let mut observer = setup.observe(group)?;
     observer.say(
         "controller",
         format!("revokes all {count} rules in one call"),
     );
-    controller.revoke_by_id(&cast.pinned, kept).await?;
-    show.see_restored(&mut observer, count, &[&lost]).await?;
-    show.stage.deliver_events(false);
+    setup.controller.revoke_by_id(group, pinned).await?;
+    setup.wait_restored(&mut observer, count, &[&lost]).await?;
+    setup.deliver_events(false);
 
     let reports = observer.reports().iter();
-    let mut rules = reports
-        .filter_map(|report| report["rules"].as_array())
-        .flatten();
-    let told = rules.any(|rule| {
+    let rules = reports.filter_map(|report| report["rules"].as_array());
+    let reported = rules.flatten().any(|rule| {
         rule["rule"] == *lost
             && rule["outcome"] == "failed"
             && rule["error_code"] == "InvalidGroup.NotFound"
     });
-    if !told {
+    if !reported {
         return Err(format!("no report says why {lost} is missing").into());
     }
-    let live = controller.ingress_rules(&cast.pinned).await?;
+    let live = setup.controller.ingress_rules(group).await?;
     let live: Vec<_> = live.iter().map(as_permission).collect();
-    let mut kept = kept
+    let mut expected = pinned
         .iter()
         .filter(|rule| rule.description.as_deref() != Some(PEERED));
-    if let Some(changed) = kept.find(|rule| !live.contains(&as_permission(rule))) {
+    if let Some(changed) = expected.find(|rule| !live.contains(&as_permission(rule))) {
         return Err(format!("a rule is not back as it was: {changed:?}").into());
     }
 
     let back = format!("{} of {count} rules back", observer.restored());
     let cut = seconds(observer.cut());
-    show.screen.paragraph(&format!(
-        "{back}, with their descriptions; traffic was cut for {cut}. The other one stays in the record, and is \
-         reported, until somebody takes it out."
+    setup.screen.paragraph(&format!(
+        "{back}, with their descriptions; traffic was cut for {cut}. The other rule stays in the record and is reported \
+         until somebody removes it from the record."
     ))?;
     Ok(format!(
-        "{back}; traffic cut for {cut}; the other one reported, with EC2's reason"
+        "{back}; traffic cut for {cut}; the other rule reported, with EC2's reason"
     ))
 }

@@ -1,116 +1,113 @@
-//! A controller replaces a rule by a wider one; the authorize is refused because of a reference to a group that is gone.
+//! A controller replaces a rule by a wider one; the authorize is refused because it refers to a deleted group.
 
 use std::time::Duration;
 
 use aws_sdk_ec2::types::SecurityGroupRule;
-
-use super::{DESCRIPTION, Row, Show, refused};
-use crate::observer::Observer;
-use crate::permission::as_permission;
-use rulekeeper_bench::Failure;
+use rulekeeper_bench::Result;
 use rulekeeper_bench::client::tcp;
-use rulekeeper_bench::screen::seconds;
+use rulekeeper_bench::time::seconds;
+
+use super::{DESCRIPTION, Row, refused};
+use crate::backup::as_permission;
+use crate::observer::Observer;
+use crate::setup::Setup;
 
 const TITLE: &str = "1. The replacement of a rule is refused";
 const TAG: (&str, &str) = ("owner", "platform-team");
 
-/// Who plays in it.
-struct Cast<'a> {
+/// The groups of the story, and the rule to replace.
+struct Groups<'a> {
     nodes: String,
     load_balancers: &'a str,
-    gone: String,
-    /// The rule that is to be replaced.
+    deleted: String,
     rule: String,
 }
 
-pub(crate) async fn replacement_is_refused(show: Show<'_>) -> Result<Row, Failure> {
-    let cast = set_up(show)?;
-    show.screen.heading(TITLE)?;
-    show.screen.paragraph(
+pub(crate) async fn replacement_is_refused(setup: &Setup) -> Result<Row> {
+    let groups = create_groups(setup)?;
+    setup.screen.heading(TITLE)?;
+    setup.screen.paragraph(
         "A load balancer controller widens its rule on the nodes of a cluster. The same call asks for a rule from a \
          group that was deleted, and is refused as a whole (aws-load-balancer-controller #3809).",
     )?;
-    show.cast(&[
-        (&cast.nodes, "eks-nodes, with 3 rules"),
+    setup.list_groups(&[
+        (&groups.nodes, "eks-nodes, with 3 rules"),
         (
-            cast.load_balancers,
+            groups.load_balancers,
             "k8s-traffic-demo, of all load balancers",
         ),
-        (&show.stage.control_plane, "eks-control-plane"),
-        (&cast.gone, "old-load-balancer, deleted"),
+        (&setup.control_plane, "eks-control-plane"),
+        (&groups.deleted, "old-load-balancer, deleted"),
     ])?;
-    let without = without(show, &cast).await?;
-    let with = with(show, &cast).await?;
+    let without = without(setup, &groups).await?;
+    let with = with(setup, &groups).await?;
     Ok([TITLE.to_owned(), without, with])
 }
 
-fn set_up(show: Show<'_>) -> Result<Cast<'_>, Failure> {
-    let (ec2, vpc) = (show.stage.ec2(), &show.stage.vpc);
-    let nodes = ec2.create_group("eks-nodes", vpc)?;
-    let gone = ec2.create_group("old-load-balancer", vpc)?;
-    ec2.delete_group(&gone)?;
-    let kubelet = format!("tcp 10250 from {}", show.stage.control_plane);
+fn create_groups(setup: &Setup) -> Result<Groups<'_>> {
+    let ec2 = setup.ec2();
+    let nodes = ec2.create_group("eks-nodes", &setup.vpc)?;
+    let deleted = ec2.create_group("old-load-balancer", &setup.vpc)?;
+    ec2.delete_group(&deleted)?;
+    let kubelet = format!("tcp 10250 from {}", setup.control_plane);
     ec2.authorize_described(&nodes, &kubelet, "kubelet", &[])?;
     ec2.authorize_described(&nodes, &format!("all from {nodes}"), "among nodes", &[])?;
-    let load_balancers = &show.stage.load_balancers;
+    let load_balancers = &setup.load_balancers;
     let rule = format!("tcp 80-9093 from {load_balancers}");
     ec2.authorize_described(&nodes, &rule, DESCRIPTION, &[TAG])?;
-    Ok(Cast {
+    Ok(Groups {
         nodes,
         load_balancers,
-        gone,
+        deleted,
         rule,
     })
 }
 
-async fn without(show: Show<'_>, cast: &Cast<'_>) -> Result<String, Failure> {
-    show.screen.subheading("without rulekeeper")?;
-    let watched_for = show.delay + Duration::from_secs(3);
-    let mut observer = show.observe(&cast.nodes)?;
-    replace(show, &mut observer, cast).await?;
-    if observer
-        .watch(watched_for, |seen| seen.restored() > 0)
-        .await?
-    {
-        return Err("nobody should have restored the rule".into());
+async fn without(setup: &Setup, groups: &Groups<'_>) -> Result<String> {
+    setup.screen.subheading("without rulekeeper")?;
+    let observed_for = setup.delay + Duration::from_secs(3);
+    let mut observer = setup.observe(&groups.nodes)?;
+    replace(setup, &mut observer, groups).await?;
+    let restored = |seen: &Observer<'_>| seen.restored() > 0;
+    if observer.watch(observed_for, restored).await? {
+        return Err("the rule came back without rulekeeper".into());
     }
-    observer.say("group", format!("{}: missing", cast.rule));
+    observer.say("group", format!("{}: missing", groups.rule));
     observer.catch_up().await?;
     drop(observer);
-    show.screen.paragraph(
-        "So it stays until somebody notices. We do now, and put the rule back by hand.",
+    setup.screen.paragraph(
+        "The rule stays missing until somebody notices. We put it back by hand, for the second part.",
     )?;
-    let ec2 = show.stage.ec2();
-    ec2.authorize_described(&cast.nodes, &cast.rule, DESCRIPTION, &[TAG])?;
+    let ec2 = setup.ec2();
+    ec2.authorize_described(&groups.nodes, &groups.rule, DESCRIPTION, &[TAG])?;
     Ok(format!(
         "missing when we stop looking, after {}",
-        seconds(watched_for)
+        seconds(observed_for)
     ))
 }
 
-async fn with(show: Show<'_>, cast: &Cast<'_>) -> Result<String, Failure> {
-    let Show { screen, stage, .. } = show;
-    screen.subheading("with rulekeeper")?;
-    stage.rulekeeper(screen, &["pin", &cast.nodes], 0)?;
-    let before = the_rule(show, cast).await?;
-    stage.deliver_events(true);
-    let mut observer = show.observe(&cast.nodes)?;
-    replace(show, &mut observer, cast).await?;
-    // There is time for it while the event is on its way.
-    if show.delay >= Duration::from_secs(1) {
+async fn with(setup: &Setup, groups: &Groups<'_>) -> Result<String> {
+    setup.screen.subheading("with rulekeeper")?;
+    setup.rulekeeper(&["pin", &groups.nodes], 0)?;
+    let before = shared_rule(setup, groups).await?;
+    setup.deliver_events(true);
+    let mut observer = setup.observe(&groups.nodes)?;
+    replace(setup, &mut observer, groups).await?;
+    // The CLI has time to run before the event arrives.
+    if setup.delay >= Duration::from_secs(1) {
         observer.catch_up().await?;
-        stage.rulekeeper(screen, &["plan", &cast.nodes], 3)?;
+        setup.rulekeeper(&["plan", &groups.nodes], 3)?;
     }
-    show.see_restored(&mut observer, 1, &[]).await?;
+    setup.wait_restored(&mut observer, 1, &[]).await?;
     let cut = seconds(observer.cut());
     drop(observer);
-    stage.deliver_events(false);
+    setup.deliver_events(false);
 
-    let after = the_rule(show, cast).await?;
+    let after = shared_rule(setup, groups).await?;
     if (as_permission(&before), &before.tags) != (as_permission(&after), &after.tags) {
         return Err(format!("the rule is not as it was: {after:?}").into());
     }
-    screen.paragraph(&format!(
+    setup.screen.paragraph(&format!(
         "Traffic was cut for {cut}. The rule is back as {}, with the description {DESCRIPTION:?}, by which the \
          controller knows it, and the tag {}={}.",
         after.security_group_rule_id.unwrap_or_default(),
@@ -120,38 +117,33 @@ async fn with(show: Show<'_>, cast: &Cast<'_>) -> Result<String, Failure> {
     Ok(format!("back; traffic cut for {cut}"))
 }
 
-/// RevokeSecurityGroupIngress, AuthorizeSecurityGroupIngress: there is no one call for both.
-async fn replace(
-    show: Show<'_>,
-    observer: &mut Observer<'_>,
-    cast: &Cast<'_>,
-) -> Result<(), Failure> {
-    let controller = &show.stage.controller;
-    let old = tcp(80, 9093, cast.load_balancers, DESCRIPTION);
-    observer.say("controller", format!("revokes {}", cast.rule));
-    controller.revoke(&cast.nodes, vec![old]).await?;
+/// Revokes the rule and asks for two others, as a controller has to: EC2 has no call that does both.
+async fn replace(setup: &Setup, observer: &mut Observer<'_>, groups: &Groups<'_>) -> Result<()> {
+    let old = tcp(80, 9093, groups.load_balancers, DESCRIPTION);
+    observer.say("controller", format!("revokes {}", groups.rule));
+    setup.controller.revoke(&groups.nodes, vec![old]).await?;
     observer.say_with(
         "controller",
         "authorizes, in one call".to_owned(),
         &[
-            format!("tcp 80-9100 from {}", cast.load_balancers),
-            format!("tcp 9443 from {}", cast.gone),
+            format!("tcp 80-9100 from {}", groups.load_balancers),
+            format!("tcp 9443 from {}", groups.deleted),
         ],
     );
     let new = vec![
-        tcp(80, 9100, cast.load_balancers, DESCRIPTION),
-        tcp(9443, 9443, &cast.gone, DESCRIPTION),
+        tcp(80, 9100, groups.load_balancers, DESCRIPTION),
+        tcp(9443, 9443, &groups.deleted, DESCRIPTION),
     ];
-    let refusal = refused(controller.authorize(&cast.nodes, new).await)?;
-    let code = format!("is refused with {}:", refusal.code);
-    observer.say_with("controller", code, &[refusal.message]);
+    let error = refused(setup.controller.authorize(&groups.nodes, new).await)?;
+    let code = format!("is refused with {}:", error.code);
+    observer.say_with("controller", code, &[error.message]);
     Ok(())
 }
 
-/// The load balancers' rule as EC2 shows it.
-async fn the_rule(show: Show<'_>, cast: &Cast<'_>) -> Result<SecurityGroupRule, Failure> {
-    let rules = show.stage.controller.ingress_rules(&cast.nodes).await?;
-    let theirs = |rule: &SecurityGroupRule| rule.description.as_deref() == Some(DESCRIPTION);
-    let rule = rules.into_iter().find(theirs);
+/// The load balancers' rule as EC2 describes it.
+async fn shared_rule(setup: &Setup, groups: &Groups<'_>) -> Result<SecurityGroupRule> {
+    let rules = setup.controller.ingress_rules(&groups.nodes).await?;
+    let shared = |rule: &SecurityGroupRule| rule.description.as_deref() == Some(DESCRIPTION);
+    let rule = rules.into_iter().find(shared);
     rule.ok_or_else(|| format!("no rule has the description {DESCRIPTION:?}").into())
 }

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::ApiError;
+use rulekeeper_bench::time::{micros, now};
+
 use crate::api::GroupClient;
 use crate::rules::Described;
 use crate::run::Run;
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::ApiError;
-use rulekeeper_bench::probe::{micros, now};
 
 /// The role of its service account.
 pub(crate) const ROLE: &str = "ack-ec2-controller";
@@ -69,11 +70,7 @@ impl AckController {
     }
 
     /// Goes on with its other groups until traffic flows again.
-    pub(crate) async fn serve_others(
-        &self,
-        run: &mut Run,
-        rules: &Described,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn serve_others(&self, run: &mut Run, rules: &Described) -> Result<()> {
         let deadline = now() + micros(run.patience());
         while run.look(&|seen| seen.is_cut())? {
             if now() > deadline {

@@ -11,13 +11,14 @@
 
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::ApiError;
+use rulekeeper_bench::time::{Moment, micros, now};
+
 use crate::api::GroupClient;
 use crate::rules::{Described, Rule, missing};
 use crate::run::Run;
 use crate::watch::Watch;
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::ApiError;
-use rulekeeper_bench::probe::{Moment, micros, now};
 
 /// The role of its service account.
 pub(crate) const ROLE: &str = "LoadBalancerController";
@@ -138,7 +139,7 @@ impl LoadBalancerController {
     }
 
     /// A reconcile that EC2 refuses with this code, as the story has it.
-    pub(crate) async fn fail(&mut self, wanted: &[Rule], code: &str) -> Result<(), Failure> {
+    pub(crate) async fn fail(&mut self, wanted: &[Rule], code: &str) -> Result<()> {
         match self.reconcile(wanted).await {
             Err(refusal) if refusal.code == code => {}
             Err(other) => return Err(other.into()),
@@ -160,7 +161,7 @@ impl LoadBalancerController {
         code: &str,
         most: Duration,
         until: impl Fn(&Watch) -> bool,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool> {
         let deadline = now() + micros(most);
         loop {
             if run.look(&until)? {
@@ -186,7 +187,7 @@ impl LoadBalancerController {
         run: &mut Run,
         wanted: &[Rule],
         code: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.skip_to(run, wanted, code, VIEW_KEPT_FOR, UNTIL_NEXT_LOOK)
             .await?;
         self.view = None;
@@ -202,7 +203,7 @@ impl LoadBalancerController {
         code: &str,
         time: Duration,
         why: &'static str,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         while due(self.failures) < time {
             self.fail(wanted, code).await?;
             run.pass(PACE).await?;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::Client;
+use rulekeeper_bench::time::now;
 use rulekeeper_local::{Bucket, Fault};
 
 use super::Story;
@@ -9,9 +12,6 @@ use crate::actors::ack::{AckController, ROLE, THROTTLED};
 use crate::rules::{Described, Rule, Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Stage};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Client;
-use rulekeeper_bench::probe::now;
 
 pub(crate) const STORY: Story = Story {
     name: "ack-2951",
@@ -44,7 +44,7 @@ fn described(rules: &[Rule], description: &str) -> Described {
         .collect()
 }
 
-pub(super) async fn play(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn play(stage: Stage) -> Result<Outcome> {
     let balancers = stage.group("balancers", &Described::new())?;
     let rules = [
         tcp(8443, 8443, "10.0.0.0/16"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::Client;
 use rulekeeper_local::Identity;
 
 use super::Story;
@@ -9,8 +11,6 @@ use crate::api::GroupClient;
 use crate::rules::{Described, Rule, Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Stage};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Client;
 
 pub(crate) const NARROWS: Story = Story {
     name: "console",
@@ -39,7 +39,7 @@ fn one(rule: &Rule) -> Described {
 }
 
 /// The person, and a group with the rule that is about to be edited.
-fn begin(stage: Stage, old: &Rule) -> Result<(Run, GroupClient), Failure> {
+fn begin(stage: Stage, old: &Rule) -> Result<(Run, GroupClient)> {
     let group = stage.group("api", &one(old))?;
     let account = stage.stack.cloud().account();
     let role = "AWSReservedSSO_PlatformEngineer_0123456789abcdef";
@@ -66,7 +66,7 @@ fn narrow() -> Rule {
     tcp(443, 443, "10.1.0.0/16")
 }
 
-pub(super) async fn narrows(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn narrows(stage: Stage) -> Result<Outcome> {
     let (mut run, api) = begin(stage, &wide())?;
     run.new_second().await?;
     api.revoke(&one(&wide())).await?;
@@ -87,7 +87,7 @@ pub(super) async fn narrows(stage: Stage) -> Result<Outcome, Failure> {
     run.finish(End::Flows, expected).await
 }
 
-pub(super) async fn widens(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn widens(stage: Stage) -> Result<Outcome> {
     let (mut run, api) = begin(stage, &narrow())?;
     run.new_second().await?;
     api.authorize(&one(&wide())).await?;

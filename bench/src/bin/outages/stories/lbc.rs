@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::Client;
+
 use super::Story;
 use crate::actors::lbc::{LoadBalancerController, Order, ROLE, marked};
 use crate::rules::{Described, Rule, Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Principal, Stage};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Client;
 
 const NOT_FOUND: &str = "InvalidGroup.NotFound";
 const FULL: &str = "RulesPerSecurityGroupLimitExceeded";
@@ -79,7 +80,7 @@ struct Cast {
 }
 
 /// The nodes' group with a rule of the controller's and others that are not.
-fn cast(stage: &Stage, shared: (u16, u16), others: Described) -> Result<Cast, Failure> {
+fn cast(stage: &Stage, shared: (u16, u16), others: Described) -> Result<Cast> {
     let balancers = stage.group("k8s-traffic", &Described::new())?;
     let mut rules = marked(&[tcp(shared.0, shared.1, &balancers)]);
     rules.extend(others.clone());
@@ -102,7 +103,7 @@ fn begin(
     cast: &Cast,
     order: Order,
     port: u16,
-) -> Result<(Run, LoadBalancerController), Failure> {
+) -> Result<(Run, LoadBalancerController)> {
     let client = Client::service_account(&stage.stack, ROLE);
     let needed = vec![Traffic::from_group(port, &cast.balancers)];
     let (run, api) = Run::begin(stage, &cast.nodes, client, &[FOLLOW], needed)?;
@@ -115,7 +116,7 @@ async fn refused(
     lbc: &mut LoadBalancerController,
     wanted: &[Rule],
     code: &str,
-) -> Result<(), Failure> {
+) -> Result<()> {
     run.new_second().await?;
     lbc.fail(wanted, code).await?;
     if run.keeper() == Keeper::Nobody {
@@ -139,7 +140,7 @@ async fn next_look(
     lbc: &mut LoadBalancerController,
     wanted: &[Rule],
     code: &str,
-) -> Result<(), Failure> {
+) -> Result<()> {
     lbc.outlive_view(run, wanted, code).await?;
     run.new_second().await?;
     lbc.fail(wanted, code).await?;
@@ -166,7 +167,7 @@ fn nothing_but(cast: &Cast, gone: Rule) -> Expected {
     }
 }
 
-pub(super) async fn bad_reference(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn bad_reference(stage: Stage) -> Result<Outcome> {
     let cast = cast(&stage, (80, 9093), ordinary())?;
     let (old, new) = (
         tcp(80, 9093, &cast.balancers),
@@ -190,7 +191,7 @@ pub(super) async fn bad_reference(stage: Stage) -> Result<Outcome, Failure> {
     run.finish(End::Flows, everything(&cast, new)).await
 }
 
-pub(super) async fn narrowed_range(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn narrowed_range(stage: Stage) -> Result<Outcome> {
     let cast = cast(&stage, (80, 9000), ordinary())?;
     let (old, new) = (tcp(80, 9000, &cast.balancers), tcp(80, 80, &cast.balancers));
     let bad = tcp(9003, 9003, &stage.deleted_group()?);
@@ -205,7 +206,7 @@ pub(super) async fn narrowed_range(stage: Stage) -> Result<Outcome, Failure> {
     run.finish(End::Flows, everything(&cast, old)).await
 }
 
-pub(super) async fn full_group(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn full_group(stage: Stage) -> Result<Outcome> {
     let others = (1..60).map(|number: u16| {
         let source = format!("10.1.{number}.0/24");
         (tcp(5432, 5432, &source), format!("team {number}"))

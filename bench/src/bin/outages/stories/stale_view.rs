@@ -3,15 +3,16 @@
 use std::slice;
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::Client;
+use rulekeeper_bench::time::now;
+
 use super::Story;
 use super::lbc::FOLLOW;
 use crate::actors::lbc::{LoadBalancerController, Order, ROLE, marked};
 use crate::rules::{Traffic, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Stage};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Client;
-use rulekeeper_bench::probe::now;
 
 pub(crate) const STORY: Story = Story {
     name: "lbc-4889",
@@ -50,7 +51,7 @@ const BETWEEN: &str = "between the new leader's bindings, by the times in the re
 /// What is left of each step, so that its events have times of their own.
 const BREATH: Duration = Duration::from_secs(1);
 
-pub(super) async fn play(stage: Stage) -> Result<Outcome, Failure> {
+pub(super) async fn play(stage: Stage) -> Result<Outcome> {
     let balancers = stage.group("k8s-traffic", &Default::default())?;
     let office = tcp(443, 443, "10.8.0.0/16");
     let (lowest, narrow, wide) = (

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use rulekeeper_bench::Result;
+use rulekeeper_bench::client::Client;
 use rulekeeper_local::Identity;
 
 use super::Story;
 use crate::rules::{Described, Rule, Traffic, missing, tcp};
 use crate::run::{End, Expected, Outcome, Run};
 use crate::stage::{Keeper, Principal, Stage};
-use rulekeeper_bench::Failure;
-use rulekeeper_bench::client::Client;
 
 pub(crate) const UNLISTED: Story = Story {
     name: "terraform",
@@ -40,7 +40,7 @@ const ROLE: &str = "terraform";
 /// Long enough that whoever wanted to restore at once has done it.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) async fn play(stage: Stage, principals: &[Principal]) -> Result<Outcome, Failure> {
+pub(super) async fn play(stage: Stage, principals: &[Principal]) -> Result<Outcome> {
     let configured: Described = [
         (tcp(443, 443, "10.0.0.0/8"), "clients".to_owned()),
         (tcp(22, 22, "10.0.9.0/24"), "bastion".to_owned()),

@@ -1,14 +1,13 @@
-//! What happens, in words: events, calls and reports as lines.
+//! Events, calls and reports as lines of text.
 
 use std::time::Duration;
 
+use rulekeeper_bench::journal::{api_calls, is_by_function};
+use rulekeeper_bench::time::millis;
 use rulekeeper_local::{Call, Cloud, Invocation, Outcome};
 use serde_json::Value;
 
-use rulekeeper_bench::journal::{api_calls, is_by_function};
-use rulekeeper_bench::screen::millis;
-
-/// An event that reaches the function, from CloudTrail's record.
+/// An event that reaches the function; the record is CloudTrail's.
 pub(crate) fn event(record: &Value) -> Vec<String> {
     let by = record.pointer("/userIdentity/sessionContext/sessionIssuer/userName");
     let (name, by) = (text(&record["eventName"]), by.map(text).unwrap_or_default());
@@ -21,7 +20,7 @@ pub(crate) fn event(record: &Value) -> Vec<String> {
     }
 }
 
-/// A call of the function that ended; an authorize with the number of its rules.
+/// A call that the function made; for an authorize, `rules` is the number of its rules.
 pub(crate) fn call(call: &Call, rules: Option<usize>) -> Vec<String> {
     let about = match (call.action.as_str(), rules) {
         (_, Some(1)) => "1 rule".to_owned(),
@@ -41,16 +40,16 @@ pub(crate) fn call(call: &Call, rules: Option<usize>) -> Vec<String> {
     }
 }
 
-/// What the function answered: outcomes, reasons and figures, in its own words. `start` is how long the event waited
-/// for the instance.
+/// The function's report: outcomes, reasons and figures, in its own words. `start` is how long the event waited for the
+/// instance.
 ///
 /// # Errors
-/// What the function said if it failed.
-pub(crate) fn answer(invocation: &Invocation, start: Duration) -> Result<Vec<String>, String> {
+/// The error that the function answered.
+pub(crate) fn report(invocation: &Invocation, start: Duration) -> Result<Vec<String>, String> {
     let answer = &invocation.response;
     if invocation.outcome != Outcome::Success {
-        let said = [&answer["errorType"], &answer["errorMessage"]].map(text);
-        return Err(format!("the function failed: {}", said.join(": ")));
+        let error = [&answer["errorType"], &answer["errorMessage"]].map(text);
+        return Err(format!("the function failed: {}", error.join(": ")));
     }
     let (outcome, reason) = (text(&answer["outcome"]), text(&answer["reason"]));
     if outcome == "ignored" {
@@ -97,13 +96,13 @@ fn figures(invocation: &Invocation, start: Duration) -> Vec<String> {
     lines
 }
 
-/// The numbers of rules in the function's authorize calls, oldest first, as CloudTrail recorded them.
-pub(crate) fn authorizes_of_function(cloud: &Cloud) -> Vec<usize> {
+/// How many rules each of the function's authorizes has, oldest first, from CloudTrail's records.
+pub(crate) fn rules_authorized(cloud: &Cloud) -> Vec<usize> {
     let records = cloud.records();
-    let theirs = records.iter().filter(|record| {
+    let authorizes = records.iter().filter(|record| {
         record["eventName"] == "AuthorizeSecurityGroupIngress" && is_by_function(record)
     });
-    theirs.map(rules_in).collect()
+    authorizes.map(rules_in).collect()
 }
 
 fn rules_in(record: &Value) -> usize {

@@ -1,10 +1,10 @@
-//! Rules that EC2 described, as EC2 takes them.
+//! Described rules in the form that authorizes them again, as a backup script keeps them.
 
 use aws_sdk_ec2::types::{
     IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroupRule, UserIdGroupPair,
 };
 
-/// A described rule in the form that authorizes it again, as a backup script keeps it.
+/// The permission that authorizes a described rule again.
 pub(crate) fn as_permission(rule: &SecurityGroupRule) -> IpPermission {
     let description = rule.description.clone();
     let group = rule.referenced_group_info.as_ref().map(|referenced| {
