@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::rules::{Rule, list, tcp};
 
 /// What rulekeeper may ask EC2 for.
-const MAY: [&str; 3] = [
+const ALLOWED_CALLS: [&str; 3] = [
     "AuthorizeSecurityGroupIngress",
     "DescribeSecurityGroupRules",
     "DescribeSecurityGroups",
@@ -104,7 +104,7 @@ pub(crate) fn findings(
     live: &BTreeSet<Rule>,
     reports: &[Value],
 ) -> Vec<String> {
-    let mut findings = unaccounted(generations, live, reports);
+    let mut findings = lost_rules(generations, live, reports);
     let ever: BTreeSet<&Rule> = generations.iter().flat_map(|it| &it.rules).collect();
     for record in cloud.records().iter().filter(|it| is_by_function(it)) {
         let authorized = Rule::of_set(record, "securityGroupRuleSet");
@@ -120,17 +120,13 @@ pub(crate) fn findings(
     let ours = calls
         .iter()
         .filter(|call| call.service == "ec2" && is_function(&call.principal));
-    let wrong = ours.filter(|call| !MAY.contains(&call.action.as_str()));
+    let wrong = ours.filter(|call| !ALLOWED_CALLS.contains(&call.action.as_str()));
     findings.extend(wrong.map(|call| format!("rulekeeper called {}", call.action)));
     findings
 }
 
 /// Rules of any generation that are neither live nor accounted for.
-fn unaccounted(
-    generations: &[Generation],
-    live: &BTreeSet<Rule>,
-    reports: &[Value],
-) -> Vec<String> {
+fn lost_rules(generations: &[Generation], live: &BTreeSet<Rule>, reports: &[Value]) -> Vec<String> {
     let mut findings = Vec::new();
     for pair in generations.windows(2) {
         let [before, after] = pair else { continue };
@@ -146,7 +142,7 @@ fn unaccounted(
     let Some(present) = generations.last() else {
         return vec!["there is no record any more".to_owned()];
     };
-    let said = last_words(reports);
+    let said = last_outcomes(reports);
     for rule in present.rules.difference(live) {
         let told = match said.get(rule) {
             Some((outcome, reason)) => {
@@ -166,12 +162,12 @@ fn unaccounted(
 }
 
 /// What the last report that mentions a rule says of it, and why.
-fn last_words(reports: &[Value]) -> BTreeMap<Rule, (String, String)> {
+fn last_outcomes(reports: &[Value]) -> BTreeMap<Rule, (String, String)> {
     let rules = reports.iter().filter_map(|it| it["rules"].as_array());
     let said = rules.flatten().filter_map(|line| {
         let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
         Some((
-            Rule::read(line["rule"].as_str()?)?,
+            Rule::parse(line["rule"].as_str()?)?,
             (text("outcome"), text("reason")),
         ))
     });

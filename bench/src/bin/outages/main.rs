@@ -17,32 +17,32 @@ use clap::Parser as _;
 use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::{Result, exit_code};
 
-mod actors;
-mod api;
 mod audit;
+mod controllers;
+mod counts;
+mod group_client;
 mod options;
+mod replay;
 mod rules;
-mod run;
-mod stage;
+mod setup;
 mod stories;
 mod table;
-mod tally;
-mod told;
+mod text;
 mod watch;
 
 use options::Options;
-use run::Outcome;
-use stage::{Keeper, Stage};
+use replay::Outcome;
+use setup::{Mode, Setup};
 use stories::Incident;
 
 /// One replay: of which story, and who keeps the rules.
-type Replay = (Incident, Keeper);
+type Case = (Incident, Mode);
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let screen = Screen::stdout();
     exit_code(if options.list {
-        told::list(&screen)
+        text::list(&screen)
     } else {
         replay(&screen, &options)
     })
@@ -54,11 +54,11 @@ fn replay(screen: &Screen, options: &Options) -> Result<()> {
         // A file without the marks is better known before the replays than after them.
         table::update(file, None)?;
     }
-    told::introduction(screen, &options.delays)?;
+    text::introduction(screen, &options.delays)?;
     let incidents = options.incidents();
     let (outcomes, failures) = play_all(&options.delays, &incidents, &function);
     for incident in &incidents {
-        told::story(screen, *incident, &outcomes)?;
+        text::story(screen, *incident, &outcomes)?;
     }
     if !failures.is_empty() {
         return Err(failures.join("\n        ").into());
@@ -76,21 +76,21 @@ fn replay(screen: &Screen, options: &Options) -> Result<()> {
 
 /// Between the beginnings of two replays, so that their functions do not all start at the same moment. At a quarter of a
 /// second, two cores are busy enough to add half a second to what is measured.
-const APART: Duration = Duration::from_secs(1);
+const START_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What came of the replays, and what went wrong with them.
-type Played = (Vec<(Replay, Outcome)>, Vec<String>);
+type Played = (Vec<(Case, Outcome)>, Vec<String>);
 
 /// All replays at once, those that take longest first.
 fn play_all(delays: &[Duration], incidents: &[Incident], function: &Path) -> Played {
     let mut delays = delays.to_vec();
     delays.sort_by(|one, other| other.cmp(one));
-    let keepers = delays.into_iter().map(Keeper::Rulekeeper);
+    let modes = delays.into_iter().map(Mode::With);
     let mut incidents = incidents.to_vec();
     incidents.sort_by_key(|incident| !incident.is_long());
-    let replays: Vec<Replay> = keepers
-        .chain([Keeper::Nobody])
-        .flat_map(|keeper| incidents.iter().map(move |it| (*it, keeper)))
+    let replays: Vec<Case> = modes
+        .chain([Mode::Without])
+        .flat_map(|mode| incidents.iter().map(move |it| (*it, mode)))
         .collect();
     let began = Instant::now();
     let (tell, told) = mpsc::channel();
@@ -99,17 +99,17 @@ fn play_all(delays: &[Duration], incidents: &[Incident], function: &Path) -> Pla
         for (number, replay) in (0..).zip(replays.iter().copied()) {
             let tell = tell.clone();
             scope.spawn(move || {
-                thread::sleep(APART * number);
+                thread::sleep(START_INTERVAL * number);
                 // An error means that nobody listens any more.
                 let _ = tell.send((replay, play(replay, function)));
             });
         }
         drop(tell);
         for (number, (replay, result)) in (1..).zip(told) {
-            let name = told::name(replay);
+            let name = text::name(replay);
             let result = result.map_err(|failure| format!("{name}: {failure}"));
             let line = match &result {
-                Ok(outcome) => format!("{name}: {}", told::cut(outcome)),
+                Ok(outcome) => format!("{name}: {}", text::cut(outcome)),
                 Err(failure) => failure.clone(),
             };
             let at = began.elapsed().as_secs();
@@ -123,10 +123,10 @@ fn play_all(delays: &[Duration], incidents: &[Incident], function: &Path) -> Pla
     (outcomes, failures)
 }
 
-fn play((incident, keeper): Replay, function: &Path) -> Result<Outcome> {
+fn play((incident, mode): Case, function: &Path) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let stage = Stage::set_up(keeper, function.to_path_buf())?;
-    runtime.block_on(incident.play(stage))
+    let setup = Setup::start(mode, function.to_path_buf())?;
+    runtime.block_on(incident.play(setup))
 }

@@ -39,7 +39,7 @@ pub(crate) fn tcp(from: u16, to: u16, source: &str) -> Rule {
 
 impl Rule {
     /// Reads the notation; `None` if it is not a rule of TCP.
-    pub(crate) fn read(notation: &str) -> Option<Self> {
+    pub(crate) fn parse(notation: &str) -> Option<Self> {
         let (ports, source) = notation.strip_prefix("tcp ")?.split_once(" from ")?;
         let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
         Some(tcp(from.parse().ok()?, to.parse().ok()?, source))

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use rulekeeper_bench::Result;
 
-use crate::run::Outcome;
-use crate::stage::Stage;
+use crate::replay::Outcome;
+use crate::setup::Setup;
 
 mod ack;
 mod console;
@@ -77,17 +77,17 @@ impl Incident {
     }
 
     /// Replays it once.
-    pub(crate) async fn play(self, stage: Stage) -> Result<Outcome> {
+    pub(crate) async fn play(self, setup: Setup) -> Result<Outcome> {
         match self {
-            Self::BadReference => lbc::bad_reference(stage).await,
-            Self::NarrowedRange => lbc::narrowed_range(stage).await,
-            Self::FullGroup => lbc::full_group(stage).await,
-            Self::StaleView => stale_view::play(stage).await,
-            Self::Throttled => ack::play(stage).await,
-            Self::TerraformUnlisted => terraform::play(stage, &[]).await,
-            Self::TerraformAccepted => terraform::play(stage, &[terraform::ACCEPT]).await,
-            Self::ConsoleNarrows => console::narrows(stage).await,
-            Self::ConsoleWidens => console::widens(stage).await,
+            Self::BadReference => lbc::bad_reference(setup).await,
+            Self::NarrowedRange => lbc::narrowed_range(setup).await,
+            Self::FullGroup => lbc::full_group(setup).await,
+            Self::StaleView => stale_view::play(setup).await,
+            Self::Throttled => ack::play(setup).await,
+            Self::TerraformUnlisted => terraform::play(setup, &[]).await,
+            Self::TerraformAccepted => terraform::play(setup, &[terraform::ACCEPT]).await,
+            Self::ConsoleNarrows => console::narrows(setup).await,
+            Self::ConsoleWidens => console::widens(setup).await,
         }
     }
 }

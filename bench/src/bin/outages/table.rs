@@ -8,11 +8,11 @@ use rulekeeper_bench::Result;
 use rulekeeper_bench::screen::NBSP;
 use rulekeeper_bench::time::short;
 
-use crate::Replay;
-use crate::run::{End, Outcome};
-use crate::stage::Keeper;
+use crate::Case;
+use crate::replay::{End, Outcome};
+use crate::setup::Mode;
 use crate::stories::{Incident, Story};
-use crate::told::{is_never_cut, spans};
+use crate::text::{is_never_cut, spans};
 
 const BEGIN: &str = "<!-- outages:begin -->";
 const END: &str = "<!-- outages:end -->";
@@ -21,7 +21,7 @@ const END: &str = "<!-- outages:end -->";
 pub(crate) fn markdown(
     incidents: &[Incident],
     delays: &[Duration],
-    outcomes: &[(Replay, Outcome)],
+    outcomes: &[(Case, Outcome)],
 ) -> String {
     let mut head = vec![
         "outage".to_owned(),
@@ -48,22 +48,22 @@ pub(crate) fn markdown(
     lines.collect::<String>().replace(NBSP, " ")
 }
 
-fn row(incident: Incident, delays: &[Duration], outcomes: &[(Replay, Outcome)]) -> Vec<String> {
-    let find = |keeper: Keeper| {
+fn row(incident: Incident, delays: &[Duration], outcomes: &[(Case, Outcome)]) -> Vec<String> {
+    let find = |mode: Mode| {
         let found = outcomes
             .iter()
-            .find(|(replay, _)| *replay == (incident, keeper));
+            .find(|(replay, _)| *replay == (incident, mode));
         found.map(|(_, outcome)| outcome)
     };
-    let without = find(Keeper::Nobody);
+    let without = find(Mode::Without);
     let with: Vec<&Outcome> = delays
         .iter()
-        .filter_map(|delay| find(Keeper::Rulekeeper(*delay)))
+        .filter_map(|delay| find(Mode::With(*delay)))
         .collect();
     let story = incident.story();
     let mut cells = vec![linked(&story), story.policy.to_owned()];
     cells.extend(without.into_iter().chain(with.iter().copied()).map(cut));
-    let own = without.map_or(0, |outcome| outcome.tally.actor);
+    let own = without.map_or(0, |outcome| outcome.counts.principal);
     let range = |count: fn(&Outcome) -> usize| {
         let counts = with.iter().map(|outcome| count(outcome));
         match (counts.clone().min(), counts.max()) {
@@ -71,10 +71,10 @@ fn row(incident: Incident, delays: &[Duration], outcomes: &[(Replay, Outcome)]) 
             (least, _) => least.unwrap_or(0).to_string(),
         }
     };
-    cells.push(format!("{own} → {}", range(|it| it.tally.actor)));
-    let (ec2, table) = (range(|it| it.tally.ec2), range(|it| it.tally.table));
+    cells.push(format!("{own} → {}", range(|it| it.counts.principal)));
+    let (ec2, table) = (range(|it| it.counts.ec2), range(|it| it.counts.table));
     cells.push(format!("{ec2} EC2, {table} table"));
-    let mut fights: Vec<String> = with.iter().map(|outcome| outcome.tally.fight()).collect();
+    let mut fights: Vec<String> = with.iter().map(|outcome| outcome.counts.fight()).collect();
     fights.dedup();
     cells.push(fights.join(" / "));
     cells
@@ -92,7 +92,7 @@ fn cut(outcome: &Outcome) -> String {
         End::Decided => "as decided".to_owned(),
         End::Cut => "until mended".to_owned(),
         End::Flows if is_never_cut(outcome) => "none".to_owned(),
-        End::Flows => spans(&outcome.needed),
+        End::Flows => spans(&outcome.traffic),
     }
 }
 

@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::rules::{Rule, Traffic};
 
 /// Some thirty replays share the machine, and nothing is told finer than a tenth of a second.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const PROBE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The answers of the function are copied to be read, so they are not read all the time.
-const READ_EVERY: Duration = Duration::from_millis(200);
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A time in which traffic did not get through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,15 +28,15 @@ pub(crate) struct Cut {
 
 /// Traffic that has to get through, and when it did not.
 #[derive(Debug, Clone)]
-pub(crate) struct Needed {
+pub(crate) struct Measured {
     pub(crate) traffic: Traffic,
     pub(crate) cuts: Vec<Cut>,
     /// Since when it is cut, and what was skipped since.
     open: Option<(Moment, Duration)>,
 }
 
-impl Needed {
-    fn judge(&mut self, live: &BTreeSet<Rule>, at: Moment) {
+impl Measured {
+    fn update(&mut self, live: &BTreeSet<Rule>, at: Moment) {
         let passes = live.iter().any(|rule| self.traffic.passes(rule));
         match self.open {
             None if !passes => self.open = Some((at, Duration::ZERO)),
@@ -63,7 +63,7 @@ pub(crate) struct Watch {
     cloud: Cloud,
     lambda: Lambda,
     live: BTreeSet<Rule>,
-    needed: Vec<Needed>,
+    traffic: Vec<Measured>,
     events: usize,
     invocations: usize,
     reports: Vec<Value>,
@@ -78,18 +78,18 @@ impl Watch {
     pub(crate) fn start(stack: &Stack, group: &str, needed: Vec<Traffic>) -> Result<Self> {
         let live = stack.cloud().ec2().rules(group);
         let mut watch = Self {
-            probe: Probe::start(stack, group, LOOK_EVERY),
+            probe: Probe::start(stack, group, PROBE_INTERVAL),
             cloud: stack.cloud().clone(),
             lambda: stack.lambda().clone(),
-            live: live.iter().filter_map(|rule| Rule::read(rule)).collect(),
-            needed: Vec::new(),
+            live: live.iter().filter_map(|rule| Rule::parse(rule)).collect(),
+            traffic: Vec::new(),
             events: 0,
             invocations: 0,
             reports: Vec::new(),
             next_read: 0,
         };
         for traffic in needed {
-            watch.need(traffic)?;
+            watch.add(traffic)?;
         }
         Ok(watch)
     }
@@ -98,11 +98,11 @@ impl Watch {
     ///
     /// # Errors
     /// When it does not get through already.
-    pub(crate) fn need(&mut self, traffic: Traffic) -> Result<()> {
+    pub(crate) fn add(&mut self, traffic: Traffic) -> Result<()> {
         if !self.live.iter().any(|rule| traffic.passes(rule)) {
             return Err(format!("the story begins with {traffic} cut").into());
         }
-        self.needed.push(Needed {
+        self.traffic.push(Measured {
             traffic,
             cuts: Vec::new(),
             open: None,
@@ -114,7 +114,7 @@ impl Watch {
     ///
     /// # Errors
     /// When an invocation of the function failed for good.
-    pub(crate) fn look(&mut self) -> Result<()> {
+    pub(crate) fn update(&mut self) -> Result<()> {
         for (at, change) in self.probe.changes() {
             match change {
                 Change::Gone(rules) => {
@@ -124,18 +124,18 @@ impl Watch {
                 Change::Back(rules) => self.live.extend(read(&rules)),
                 Change::Delivered(count) => self.events = count,
             }
-            for needed in &mut self.needed {
-                needed.judge(&self.live, at);
+            for needed in &mut self.traffic {
+                needed.update(&self.live, at);
             }
         }
         if now() >= self.next_read {
-            self.next_read = now() + micros(READ_EVERY);
-            self.read_answers()?;
+            self.next_read = now() + micros(REPORT_INTERVAL);
+            self.read_reports()?;
         }
         Ok(())
     }
 
-    fn read_answers(&mut self) -> Result<()> {
+    fn read_reports(&mut self) -> Result<()> {
         let invocations = self.lambda.invocations();
         for invocation in invocations.iter().skip(self.invocations) {
             let answer = &invocation.response;
@@ -151,39 +151,39 @@ impl Watch {
 
     /// Adds waiting that is not waited.
     pub(crate) fn skip(&mut self, time: Duration) {
-        for (_, skipped) in self.needed.iter_mut().filter_map(|it| it.open.as_mut()) {
+        for (_, skipped) in self.traffic.iter_mut().filter_map(|it| it.open.as_mut()) {
             *skipped += time;
         }
     }
 
     /// Whether some traffic does not get through.
     pub(crate) fn is_cut(&self) -> bool {
-        self.needed.iter().any(|needed| needed.open.is_some())
+        self.traffic.iter().any(|needed| needed.open.is_some())
     }
 
     /// Since when each traffic is cut, if it is.
     pub(crate) fn open_cuts(&self) -> Vec<Option<Moment>> {
-        let open = self.needed.iter().map(|needed| needed.open);
+        let open = self.traffic.iter().map(|needed| needed.open);
         open.map(|open| open.map(|(since, _)| since)).collect()
     }
 
     /// How many events have to be handed over until all calls so far of others than the function have been: its own ask
     /// for nothing.
-    pub(crate) fn events_of_others(&self) -> usize {
+    pub(crate) fn events_to_come(&self) -> usize {
         let sent = sent_events(&self.cloud);
         let last = sent.iter().rposition(|(_, record)| !is_by_function(record));
         last.map_or(0, |index| index + 1)
     }
 
     /// Whether so many events have been handed to the function, and all of them are handled.
-    pub(crate) fn is_quiet_after(&self, events: usize) -> bool {
+    pub(crate) fn is_idle_after(&self, events: usize) -> bool {
         let load = self.lambda.load();
         self.events >= events && load.queued + load.running + load.waiting == 0
     }
 
     /// What was needed, with the times in which it was cut, the present one included.
-    pub(crate) fn needed(&self) -> Vec<Needed> {
-        let mut needed = self.needed.clone();
+    pub(crate) fn traffic(&self) -> Vec<Measured> {
+        let mut needed = self.traffic.clone();
         for it in &mut needed {
             it.close(now());
         }
@@ -207,5 +207,5 @@ impl Watch {
 }
 
 fn read(rules: &[String]) -> impl Iterator<Item = Rule> {
-    rules.iter().filter_map(|rule| Rule::read(rule))
+    rules.iter().filter_map(|rule| Rule::parse(rule))
 }

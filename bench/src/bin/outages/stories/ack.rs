@@ -8,10 +8,10 @@ use rulekeeper_bench::time::now;
 use rulekeeper_local::{Bucket, Fault};
 
 use super::Story;
-use crate::actors::ack::{AckController, ROLE, THROTTLED};
+use crate::controllers::ack::{AckController, ROLE, THROTTLED};
+use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, tcp};
-use crate::run::{End, Expected, Outcome, Run};
-use crate::stage::{Keeper, Stage};
+use crate::setup::{Mode, Setup};
 
 pub(crate) const STORY: Story = Story {
     name: "ack-2951",
@@ -44,27 +44,27 @@ fn described(rules: &[Rule], description: &str) -> Described {
         .collect()
 }
 
-pub(super) async fn play(stage: Stage) -> Result<Outcome> {
-    let balancers = stage.group("balancers", &Described::new())?;
+pub(super) async fn play(setup: Setup) -> Result<Outcome> {
+    let balancers = setup.group("balancers", &Described::new())?;
     let rules = [
         tcp(8443, 8443, "10.0.0.0/16"),
         tcp(443, 443, &balancers),
         tcp(9402, 9402, "10.1.0.0/16"),
     ];
     let wanted = described(&rules, "probes (managed by ack)");
-    let group = stage.group("service", &described(&rules, "probes"))?;
-    let others = stage.group("another-service", &Described::new())?;
-    let client = Client::service_account(&stage.stack, ROLE);
+    let group = setup.group("service", &described(&rules, "probes"))?;
+    let others = setup.group("another-service", &Described::new())?;
+    let client = Client::service_account(&setup.stack, ROLE);
     let needed = vec![
         Traffic::from_address(8443, [10, 0, 4, 7]),
         Traffic::from_group(443, &balancers),
         Traffic::from_address(9402, [10, 1, 4, 7]),
     ];
     let follow = ("ack-ec2-controller*", "follow");
-    let (mut run, api) = Run::begin(stage, &group, client, &[follow], needed)?;
+    let (mut replay, api) = Replay::begin(setup, &group, client, &[follow], needed)?;
     let ack = AckController::new(api, &others);
 
-    let cloud = run.stage().stack.cloud().clone();
+    let cloud = replay.setup().stack.cloud().clone();
     cloud.adjust(|dials| {
         let bucket = Bucket {
             burst: 1.0,
@@ -77,20 +77,21 @@ pub(super) async fn play(stage: Stage) -> Result<Outcome> {
             .mentioning(&group);
         dials.faults.push(fault.times(3));
     });
-    run.new_second().await?;
+    replay.wait_for_new_second().await?;
     let began = now();
     match ack.sync(&wanted).await {
         Err(refusal) if refusal.code == THROTTLED => {}
         Err(other) => return Err(other.into()),
         Ok(()) => return Err("EC2 should have throttled".into()),
     }
-    if run.keeper() != Keeper::Nobody {
+    if replay.mode() != Mode::Without {
         let other = described(&rules[..1], "probes");
-        ack.serve_others(&mut run, &other).await?;
+        ack.sync_others(&mut replay, &other).await?;
     }
 
     let elapsed = Duration::from_micros(now() - began);
-    run.skip(NEXT_TURN.saturating_sub(elapsed), UNTIL_TURN)
+    replay
+        .skip(NEXT_TURN.saturating_sub(elapsed), UNTIL_TURN)
         .await?;
     cloud.adjust(|dials| {
         dials.throttles.clear();
@@ -101,5 +102,5 @@ pub(super) async fn play(stage: Stage) -> Result<Outcome> {
         live: rules.into(),
         ..Expected::default()
     };
-    run.finish(End::Flows, expected).await
+    replay.finish(End::Flows, expected).await
 }

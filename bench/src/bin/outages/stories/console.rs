@@ -7,10 +7,10 @@ use rulekeeper_bench::client::Client;
 use rulekeeper_local::Identity;
 
 use super::Story;
-use crate::api::GroupClient;
+use crate::group_client::GroupClient;
+use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, tcp};
-use crate::run::{End, Expected, Outcome, Run};
-use crate::stage::{Keeper, Stage};
+use crate::setup::{Mode, Setup};
 
 pub(crate) const NARROWS: Story = Story {
     name: "console",
@@ -39,14 +39,14 @@ fn one(rule: &Rule) -> Described {
 }
 
 /// The person, and a group with the rule that is about to be edited.
-fn begin(stage: Stage, old: &Rule) -> Result<(Run, GroupClient)> {
-    let group = stage.group("api", &one(old))?;
-    let account = stage.stack.cloud().account();
+fn begin(setup: Setup, old: &Rule) -> Result<(Replay, GroupClient)> {
+    let group = setup.group("api", &one(old))?;
+    let account = setup.stack.cloud().account();
     let role = "AWSReservedSSO_PlatformEngineer_0123456789abcdef";
     let identity = Identity::assumed_role(account, role, "alex@example.com");
-    let client = Client::new(&stage.stack, identity);
+    let client = Client::new(&setup.stack, identity);
     let needed = vec![Traffic::from_address(443, address(old))];
-    Run::begin(stage, &group, client, &[], needed)
+    Replay::begin(setup, &group, client, &[], needed)
 }
 
 /// An address that the old rule lets through; of the wide one, an address that the narrow one does not.
@@ -66,36 +66,36 @@ fn narrow() -> Rule {
     tcp(443, 443, "10.1.0.0/16")
 }
 
-pub(super) async fn narrows(stage: Stage) -> Result<Outcome> {
-    let (mut run, api) = begin(stage, &wide())?;
-    run.new_second().await?;
+pub(super) async fn narrows(setup: Setup) -> Result<Outcome> {
+    let (mut replay, api) = begin(setup, &wide())?;
+    replay.wait_for_new_second().await?;
     api.revoke(&one(&wide())).await?;
     api.authorize(&one(&narrow())).await?;
-    run.pass(LOOK).await?;
-    if run.keeper() == Keeper::Nobody {
+    replay.wait(LOOK).await?;
+    if replay.mode() == Mode::Without {
         let expected = Expected {
             live: vec![narrow()],
             gone: vec![wide()],
         };
-        return run.finish(End::Cut, expected).await;
+        return replay.finish(End::Cut, expected).await;
     }
-    run.restored().await?;
+    replay.wait_restored().await?;
     let expected = Expected {
         live: vec![wide(), narrow()],
         ..Expected::default()
     };
-    run.finish(End::Flows, expected).await
+    replay.finish(End::Flows, expected).await
 }
 
-pub(super) async fn widens(stage: Stage) -> Result<Outcome> {
-    let (mut run, api) = begin(stage, &narrow())?;
-    run.new_second().await?;
+pub(super) async fn widens(setup: Setup) -> Result<Outcome> {
+    let (mut replay, api) = begin(setup, &narrow())?;
+    replay.wait_for_new_second().await?;
     api.authorize(&one(&wide())).await?;
     api.revoke(&one(&narrow())).await?;
-    run.pass(LOOK).await?;
+    replay.wait(LOOK).await?;
     let expected = Expected {
         live: vec![wide()],
         gone: vec![narrow()],
     };
-    run.finish(End::Flows, expected).await
+    replay.finish(End::Flows, expected).await
 }

@@ -6,10 +6,10 @@ use rulekeeper_bench::Result;
 use rulekeeper_bench::client::Client;
 
 use super::Story;
-use crate::actors::lbc::{LoadBalancerController, Order, ROLE, marked};
+use crate::controllers::lbc::{LoadBalancerController, Order, ROLE, marked};
+use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, tcp};
-use crate::run::{End, Expected, Outcome, Run};
-use crate::stage::{Keeper, Principal, Stage};
+use crate::setup::{Mode, Principal, Setup};
 
 const NOT_FOUND: &str = "InvalidGroup.NotFound";
 const FULL: &str = "RulesPerSecurityGroupLimitExceeded";
@@ -80,11 +80,11 @@ struct Cast {
 }
 
 /// The nodes' group with a rule of the controller's and others that are not.
-fn cast(stage: &Stage, shared: (u16, u16), others: Described) -> Result<Cast> {
-    let balancers = stage.group("k8s-traffic", &Described::new())?;
+fn cast(setup: &Setup, shared: (u16, u16), others: Described) -> Result<Cast> {
+    let balancers = setup.group("k8s-traffic", &Described::new())?;
     let mut rules = marked(&[tcp(shared.0, shared.1, &balancers)]);
     rules.extend(others.clone());
-    let nodes = stage.group("eks-nodes", &rules)?;
+    let nodes = setup.group("eks-nodes", &rules)?;
     Ok(Cast {
         nodes,
         balancers,
@@ -99,57 +99,58 @@ fn ordinary() -> Described {
 }
 
 fn begin(
-    stage: Stage,
+    setup: Setup,
     cast: &Cast,
     order: Order,
     port: u16,
-) -> Result<(Run, LoadBalancerController)> {
-    let client = Client::service_account(&stage.stack, ROLE);
+) -> Result<(Replay, LoadBalancerController)> {
+    let client = Client::service_account(&setup.stack, ROLE);
     let needed = vec![Traffic::from_group(port, &cast.balancers)];
-    let (run, api) = Run::begin(stage, &cast.nodes, client, &[FOLLOW], needed)?;
-    Ok((run, LoadBalancerController::new(api, order)))
+    let (replay, api) = Replay::begin(setup, &cast.nodes, client, &[FOLLOW], needed)?;
+    Ok((replay, LoadBalancerController::new(api, order)))
 }
 
 /// The refused change, and the tries after it: until the traffic flows again, or as long as we look.
 async fn refused(
-    run: &mut Run,
+    replay: &mut Replay,
     lbc: &mut LoadBalancerController,
     wanted: &[Rule],
     code: &str,
 ) -> Result<()> {
-    run.new_second().await?;
+    replay.wait_for_new_second().await?;
     lbc.fail(wanted, code).await?;
-    if run.keeper() == Keeper::Nobody {
-        lbc.keep_failing(run, wanted, code, LOOK, |_| false).await?;
+    if replay.mode() == Mode::Without {
+        lbc.retry_until(replay, wanted, code, LOOK, |_| false)
+            .await?;
         return Ok(());
     }
-    let most = run.patience();
+    let most = replay.restore_timeout();
     let back = |seen: &crate::watch::Watch| !seen.is_cut();
     // The change is seen a moment after it is made.
-    lbc.keep_failing(run, wanted, code, LOOK / 100, |_| false)
+    lbc.retry_until(replay, wanted, code, LOOK / 100, |_| false)
         .await?;
-    if lbc.keep_failing(run, wanted, code, most, back).await? {
+    if lbc.retry_until(replay, wanted, code, most, back).await? {
         return Ok(());
     }
-    Err(run.lost())
+    Err(replay.not_restored())
 }
 
 /// The first try with a fresh view: whatever came back is extra, and is revoked again.
 async fn next_look(
-    run: &mut Run,
+    replay: &mut Replay,
     lbc: &mut LoadBalancerController,
     wanted: &[Rule],
     code: &str,
 ) -> Result<()> {
-    lbc.outlive_view(run, wanted, code).await?;
-    run.new_second().await?;
+    lbc.skip_until_view_expires(replay, wanted, code).await?;
+    replay.wait_for_new_second().await?;
     lbc.fail(wanted, code).await?;
-    run.pass(LOOK / 100).await?;
-    if run.keeper() == Keeper::Nobody {
+    replay.wait(LOOK / 100).await?;
+    if replay.mode() == Mode::Without {
         return Ok(());
     }
     // The next try is due ten minutes later.
-    run.restored().await
+    replay.wait_restored().await
 }
 
 /// Every rule that was there in the beginning.
@@ -167,60 +168,60 @@ fn nothing_but(cast: &Cast, gone: Rule) -> Expected {
     }
 }
 
-pub(super) async fn bad_reference(stage: Stage) -> Result<Outcome> {
-    let cast = cast(&stage, (80, 9093), ordinary())?;
+pub(super) async fn bad_reference(setup: Setup) -> Result<Outcome> {
+    let cast = cast(&setup, (80, 9093), ordinary())?;
     let (old, new) = (
         tcp(80, 9093, &cast.balancers),
         tcp(80, 9100, &cast.balancers),
     );
-    let bad = tcp(8443, 8443, &stage.deleted_group()?);
-    let (mut run, mut lbc) = begin(stage, &cast, Order::RevokeFirst, 8080)?;
+    let bad = tcp(8443, 8443, &setup.deleted_group()?);
+    let (mut replay, mut lbc) = begin(setup, &cast, Order::RevokeFirst, 8080)?;
 
     let wanted = [new.clone(), bad];
-    refused(&mut run, &mut lbc, &wanted, NOT_FOUND).await?;
-    if run.keeper() == Keeper::Nobody {
-        next_look(&mut run, &mut lbc, &wanted, NOT_FOUND).await?;
-        return run.finish(End::Cut, nothing_but(&cast, old)).await;
+    refused(&mut replay, &mut lbc, &wanted, NOT_FOUND).await?;
+    if replay.mode() == Mode::Without {
+        next_look(&mut replay, &mut lbc, &wanted, NOT_FOUND).await?;
+        return replay.finish(End::Cut, nothing_but(&cast, old)).await;
     }
-    lbc.skip_to(&mut run, &wanted, NOT_FOUND, MENDED_AFTER, UNTIL_MENDED)
+    lbc.skip_retries(&mut replay, &wanted, NOT_FOUND, MENDED_AFTER, UNTIL_MENDED)
         .await?;
     let mended = [new.clone()];
     lbc.reconcile(&mended).await?;
-    run.pass(BREATH).await?;
+    replay.wait(BREATH).await?;
     lbc.reconcile(&mended).await?;
-    run.finish(End::Flows, everything(&cast, new)).await
+    replay.finish(End::Flows, everything(&cast, new)).await
 }
 
-pub(super) async fn narrowed_range(stage: Stage) -> Result<Outcome> {
-    let cast = cast(&stage, (80, 9000), ordinary())?;
+pub(super) async fn narrowed_range(setup: Setup) -> Result<Outcome> {
+    let cast = cast(&setup, (80, 9000), ordinary())?;
     let (old, new) = (tcp(80, 9000, &cast.balancers), tcp(80, 80, &cast.balancers));
-    let bad = tcp(9003, 9003, &stage.deleted_group()?);
-    let (mut run, mut lbc) = begin(stage, &cast, Order::RevokeFirst, 80)?;
+    let bad = tcp(9003, 9003, &setup.deleted_group()?);
+    let (mut replay, mut lbc) = begin(setup, &cast, Order::RevokeFirst, 80)?;
 
     let wanted = [new, bad];
-    refused(&mut run, &mut lbc, &wanted, NOT_FOUND).await?;
-    next_look(&mut run, &mut lbc, &wanted, NOT_FOUND).await?;
-    if run.keeper() == Keeper::Nobody {
-        return run.finish(End::Cut, nothing_but(&cast, old)).await;
+    refused(&mut replay, &mut lbc, &wanted, NOT_FOUND).await?;
+    next_look(&mut replay, &mut lbc, &wanted, NOT_FOUND).await?;
+    if replay.mode() == Mode::Without {
+        return replay.finish(End::Cut, nothing_but(&cast, old)).await;
     }
-    run.finish(End::Flows, everything(&cast, old)).await
+    replay.finish(End::Flows, everything(&cast, old)).await
 }
 
-pub(super) async fn full_group(stage: Stage) -> Result<Outcome> {
+pub(super) async fn full_group(setup: Setup) -> Result<Outcome> {
     let others = (1..60).map(|number: u16| {
         let source = format!("10.1.{number}.0/24");
         (tcp(5432, 5432, &source), format!("team {number}"))
     });
-    let cast = cast(&stage, (80, 9093), others.collect())?;
-    let second = stage.group("k8s-traffic-2", &Described::new())?;
+    let cast = cast(&setup, (80, 9093), others.collect())?;
+    let second = setup.group("k8s-traffic-2", &Described::new())?;
     let old = tcp(80, 9093, &cast.balancers);
     let wanted = [tcp(80, 9100, &cast.balancers), tcp(80, 9100, &second)];
-    let (mut run, mut lbc) = begin(stage, &cast, Order::AuthorizeFirst, 8080)?;
+    let (mut replay, mut lbc) = begin(setup, &cast, Order::AuthorizeFirst, 8080)?;
 
-    refused(&mut run, &mut lbc, &wanted, FULL).await?;
-    next_look(&mut run, &mut lbc, &wanted, FULL).await?;
-    if run.keeper() == Keeper::Nobody {
-        return run.finish(End::Cut, nothing_but(&cast, old)).await;
+    refused(&mut replay, &mut lbc, &wanted, FULL).await?;
+    next_look(&mut replay, &mut lbc, &wanted, FULL).await?;
+    if replay.mode() == Mode::Without {
+        return replay.finish(End::Cut, nothing_but(&cast, old)).await;
     }
-    run.finish(End::Flows, everything(&cast, old)).await
+    replay.finish(End::Flows, everything(&cast, old)).await
 }

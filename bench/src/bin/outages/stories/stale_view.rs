@@ -9,10 +9,10 @@ use rulekeeper_bench::time::now;
 
 use super::Story;
 use super::lbc::FOLLOW;
-use crate::actors::lbc::{LoadBalancerController, Order, ROLE, marked};
+use crate::controllers::lbc::{LoadBalancerController, Order, ROLE, marked};
+use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Traffic, tcp};
-use crate::run::{End, Expected, Outcome, Run};
-use crate::stage::{Keeper, Stage};
+use crate::setup::{Mode, Setup};
 
 pub(crate) const STORY: Story = Story {
     name: "lbc-4889",
@@ -51,8 +51,8 @@ const BETWEEN: &str = "between the new leader's bindings, by the times in the re
 /// What is left of each step, so that its events have times of their own.
 const BREATH: Duration = Duration::from_secs(1);
 
-pub(super) async fn play(stage: Stage) -> Result<Outcome> {
-    let balancers = stage.group("k8s-traffic", &Default::default())?;
+pub(super) async fn play(setup: Setup) -> Result<Outcome> {
+    let balancers = setup.group("k8s-traffic", &Default::default())?;
     let office = tcp(443, 443, "10.8.0.0/16");
     let (lowest, narrow, wide) = (
         tcp(3000, 3000, &balancers),
@@ -61,33 +61,37 @@ pub(super) async fn play(stage: Stage) -> Result<Outcome> {
     );
     let mut rules = marked(slice::from_ref(&narrow));
     rules.insert(office.clone(), "office".to_owned());
-    let cluster = stage.group("eks-cluster", &rules)?;
-    let client = Client::service_account(&stage.stack, ROLE);
+    let cluster = setup.group("eks-cluster", &rules)?;
+    let client = Client::service_account(&setup.stack, ROLE);
     let needed = [3008].map(|port| Traffic::from_group(port, &balancers));
-    let (mut run, api) = Run::begin(stage, &cluster, client, &[FOLLOW], needed.into())?;
+    let (mut replay, api) = Replay::begin(setup, &cluster, client, &[FOLLOW], needed.into())?;
     let mut lbc = LoadBalancerController::new(api, Order::AuthorizeFirst);
 
-    run.new_second().await?;
+    replay.wait_for_new_second().await?;
     lbc.reconcile(slice::from_ref(&wide)).await?;
-    run.need(Traffic::from_group(8025, &balancers)).await?;
-    run.pass(STALE_AFTER).await?;
-    lbc.believe(&[narrow.clone(), wide.clone()]);
-    run.new_second().await?;
+    replay
+        .add_traffic(Traffic::from_group(8025, &balancers))
+        .await?;
+    replay.wait(STALE_AFTER).await?;
+    lbc.set_view(&[narrow.clone(), wide.clone()]);
+    replay.wait_for_new_second().await?;
     let revoked = now();
     lbc.reconcile(slice::from_ref(&narrow)).await?;
-    run.pass(BREATH).await?;
-    if run.keeper() != Keeper::Nobody {
-        run.rest().await?;
+    replay.wait(BREATH).await?;
+    if replay.mode() != Mode::Without {
+        replay.wait_idle().await?;
     }
 
     let mending: Duration = STEPS[..2].iter().sum();
     let waited = Duration::from_micros(now() - revoked);
-    run.skip(OUTAGE - mending - waited, UNTIL_MENDING).await?;
-    let mut leader = lbc.successor();
+    replay
+        .skip(OUTAGE - mending - waited, UNTIL_MENDING)
+        .await?;
+    let mut leader = lbc.new_leader();
     for (wanted, step) in [&lowest, &narrow, &wide].into_iter().zip(STEPS) {
         leader.authorize_only(slice::from_ref(wanted)).await?;
-        run.pass(BREATH).await?;
-        run.skip(step - BREATH, BETWEEN).await?;
+        replay.wait(BREATH).await?;
+        replay.skip(step - BREATH, BETWEEN).await?;
     }
     leader.reconcile(slice::from_ref(&wide)).await?;
 
@@ -95,5 +99,5 @@ pub(super) async fn play(stage: Stage) -> Result<Outcome> {
         live: vec![office, wide],
         gone: vec![lowest, narrow],
     };
-    run.finish(End::Flows, expected).await
+    replay.finish(End::Flows, expected).await
 }

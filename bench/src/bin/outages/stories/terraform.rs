@@ -7,9 +7,9 @@ use rulekeeper_bench::client::Client;
 use rulekeeper_local::Identity;
 
 use super::Story;
+use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, missing, tcp};
-use crate::run::{End, Expected, Outcome, Run};
-use crate::stage::{Keeper, Principal, Stage};
+use crate::setup::{Mode, Principal, Setup};
 
 pub(crate) const UNLISTED: Story = Story {
     name: "terraform",
@@ -28,7 +28,7 @@ pub(crate) const ACCEPTED: Story = Story {
     name: "terraform-accept",
     title: "The same, with Terraform's revokes accepted",
     source: UNLISTED.source,
-    text: "The same run, where the record takes the changes of Terraform's role as decisions: the rule stays away and leaves \
+    text: "The same replay, where the record takes the changes of Terraform's role as decisions: the rule stays away and leaves \
            the record.",
     policy: "accept",
 };
@@ -40,7 +40,7 @@ const ROLE: &str = "terraform";
 /// Long enough that whoever wanted to restore at once has done it.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) async fn play(stage: Stage, principals: &[Principal]) -> Result<Outcome> {
+pub(super) async fn play(setup: Setup, principals: &[Principal]) -> Result<Outcome> {
     let configured: Described = [
         (tcp(443, 443, "10.0.0.0/8"), "clients".to_owned()),
         (tcp(22, 22, "10.0.9.0/24"), "bastion".to_owned()),
@@ -49,31 +49,31 @@ pub(super) async fn play(stage: Stage, principals: &[Principal]) -> Result<Outco
     let unknown = tcp(9100, 9100, "10.20.0.0/16");
     let mut rules = configured.clone();
     rules.insert(unknown.clone(), "monitoring".to_owned());
-    let group = stage.group("api", &rules)?;
-    let identity = Identity::assumed_role(stage.stack.cloud().account(), ROLE, "apply-4711");
-    let client = Client::new(&stage.stack, identity);
+    let group = setup.group("api", &rules)?;
+    let identity = Identity::assumed_role(setup.stack.cloud().account(), ROLE, "apply-4711");
+    let client = Client::new(&setup.stack, identity);
     let needed = vec![Traffic::from_address(9100, [10, 20, 1, 5])];
-    let (mut run, api) = Run::begin(stage, &group, client, principals, needed)?;
+    let (mut replay, api) = Replay::begin(setup, &group, client, principals, needed)?;
 
-    run.new_second().await?;
+    replay.wait_for_new_second().await?;
     let there = api.read().await?;
     api.revoke(&missing(&there, &configured)).await?;
     if !missing(&configured, &there).is_empty() {
         return Err("Terraform's own rules should be there".into());
     }
-    run.pass(LOOK).await?;
+    replay.wait(LOOK).await?;
 
     let mut live: Vec<Rule> = configured.into_keys().collect();
-    if run.keeper() != Keeper::Nobody && principals.is_empty() {
-        run.restored().await?;
+    if replay.mode() != Mode::Without && principals.is_empty() {
+        replay.wait_restored().await?;
         live.push(unknown);
         let gone = Vec::new();
-        return run.finish(End::Flows, Expected { live, gone }).await;
+        return replay.finish(End::Flows, Expected { live, gone }).await;
     }
     let end = match principals {
         [] => End::Cut,
         _ => End::Decided,
     };
     let gone = vec![unknown];
-    run.finish(end, Expected { live, gone }).await
+    replay.finish(end, Expected { live, gone }).await
 }

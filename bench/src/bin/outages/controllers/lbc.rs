@@ -15,9 +15,9 @@ use rulekeeper_bench::Result;
 use rulekeeper_bench::client::ApiError;
 use rulekeeper_bench::time::{Moment, micros, now};
 
-use crate::api::GroupClient;
+use crate::group_client::GroupClient;
+use crate::replay::Replay;
 use crate::rules::{Described, Rule, missing};
-use crate::run::Run;
 use crate::watch::Watch;
 
 /// The role of its service account.
@@ -26,12 +26,12 @@ pub(crate) const ROLE: &str = "LoadBalancerController";
 /// How it marks its rules.
 pub(crate) const DESCRIPTION: &str = "elbv2.k8s.aws/targetGroupBinding=shared";
 
-const VIEW_KEPT_FOR: Duration = Duration::from_secs(600);
-const FIRST_WAIT: Duration = Duration::from_millis(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(1_000);
+const VIEW_TTL: Duration = Duration::from_secs(600);
+const FIRST_BACKOFF: Duration = Duration::from_millis(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(1_000);
 
 /// Between tries whose waits are skipped.
-const PACE: Duration = Duration::from_millis(50);
+const SKIPPED_BACKOFF: Duration = Duration::from_millis(50);
 
 /// What is skipped between two looks at the group.
 const UNTIL_NEXT_LOOK: &str = "until the controller's view of the group is ten minutes old, and a try with a fresh one is due";
@@ -53,7 +53,7 @@ pub(crate) struct LoadBalancerController {
     view: Option<Described>,
     failures: u32,
     first_failure: Moment,
-    next_try: Moment,
+    next_retry: Moment,
 }
 
 impl LoadBalancerController {
@@ -65,17 +65,17 @@ impl LoadBalancerController {
             view: None,
             failures: 0,
             first_failure: 0,
-            next_try: 0,
+            next_retry: 0,
         }
     }
 
     /// The leader after this one: another process of the same deployment.
-    pub(crate) fn successor(self) -> Self {
+    pub(crate) fn new_leader(self) -> Self {
         Self::new(self.api, self.order)
     }
 
     /// Takes rules for what the group holds, whether it does or not.
-    pub(crate) fn believe(&mut self, rules: &[Rule]) {
+    pub(crate) fn set_view(&mut self, rules: &[Rule]) {
         self.view = Some(marked(rules));
     }
 
@@ -83,7 +83,7 @@ impl LoadBalancerController {
     pub(crate) async fn reconcile(&mut self, wanted: &[Rule]) -> Result<(), ApiError> {
         let wanted = marked(wanted);
         match self.change(&wanted).await {
-            Err(refusal) if is_surprise(&refusal) => {
+            Err(refusal) if is_stale_view(&refusal) => {
                 self.view = None;
                 self.change(&wanted).await
             }
@@ -92,7 +92,7 @@ impl LoadBalancerController {
     }
 
     async fn change(&mut self, wanted: &Described) -> Result<(), ApiError> {
-        let there = self.look().await?;
+        let there = self.read().await?;
         let mut ours = there.clone();
         ours.retain(|_, description| description == DESCRIPTION);
         let (extra, wanted) = (missing(&ours, wanted), missing(wanted, &there));
@@ -111,11 +111,11 @@ impl LoadBalancerController {
 
     /// Adds what it wants and does not see, as long as it does not know yet what all its bindings want.
     pub(crate) async fn authorize_only(&mut self, wanted: &[Rule]) -> Result<(), ApiError> {
-        let there = self.look().await?;
+        let there = self.read().await?;
         self.authorize(&missing(&marked(wanted), &there)).await
     }
 
-    async fn look(&mut self) -> Result<Described, ApiError> {
+    async fn read(&mut self) -> Result<Described, ApiError> {
         if self.view.is_none() {
             self.view = Some(self.api.read().await?);
         }
@@ -148,15 +148,15 @@ impl LoadBalancerController {
         if self.failures == 0 {
             self.first_failure = now();
         }
-        self.next_try = now() + micros(wait_after(self.failures));
+        self.next_retry = now() + micros(backoff(self.failures));
         self.failures += 1;
         Ok(())
     }
 
     /// Tries again and again, as the work queue has it, until something is so; says whether it became so.
-    pub(crate) async fn keep_failing(
+    pub(crate) async fn retry_until(
         &mut self,
-        run: &mut Run,
+        replay: &mut Replay,
         wanted: &[Rule],
         code: &str,
         most: Duration,
@@ -164,31 +164,34 @@ impl LoadBalancerController {
     ) -> Result<bool> {
         let deadline = now() + micros(most);
         loop {
-            if run.look(&until)? {
+            if replay.holds(&until)? {
                 return Ok(true);
             }
-            let next = self.next_try.min(deadline);
+            let next = self.next_retry.min(deadline);
             let wait = next.saturating_sub(now());
-            if run.wait(Duration::from_micros(wait), &until).await? {
+            if replay
+                .wait_until(Duration::from_micros(wait), &until)
+                .await?
+            {
                 return Ok(true);
             }
             if now() >= deadline {
                 return Ok(false);
             }
-            if now() >= self.next_try {
+            if now() >= self.next_retry {
                 self.fail(wanted, code).await?;
             }
         }
     }
 
     /// Goes on to the first try after the view is ten minutes old.
-    pub(crate) async fn outlive_view(
+    pub(crate) async fn skip_until_view_expires(
         &mut self,
-        run: &mut Run,
+        replay: &mut Replay,
         wanted: &[Rule],
         code: &str,
     ) -> Result<()> {
-        self.skip_to(run, wanted, code, VIEW_KEPT_FOR, UNTIL_NEXT_LOOK)
+        self.skip_retries(replay, wanted, code, VIEW_TTL, UNTIL_NEXT_LOOK)
             .await?;
         self.view = None;
         Ok(())
@@ -196,9 +199,9 @@ impl LoadBalancerController {
 
     /// Makes the tries that are due within so long from the first failure on, without the waits between them. The next
     /// one is due then.
-    pub(crate) async fn skip_to(
+    pub(crate) async fn skip_retries(
         &mut self,
-        run: &mut Run,
+        replay: &mut Replay,
         wanted: &[Rule],
         code: &str,
         time: Duration,
@@ -206,23 +209,24 @@ impl LoadBalancerController {
     ) -> Result<()> {
         while due(self.failures) < time {
             self.fail(wanted, code).await?;
-            run.pass(PACE).await?;
+            replay.wait(SKIPPED_BACKOFF).await?;
         }
         let since = Duration::from_micros(now().saturating_sub(self.first_failure));
-        run.skip(due(self.failures).saturating_sub(since), why)
+        replay
+            .skip(due(self.failures).saturating_sub(since), why)
             .await
     }
 }
 
 /// How long the work queue waits after a failure, the first being number 0.
-fn wait_after(failure: u32) -> Duration {
+fn backoff(failure: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failure).unwrap_or(u32::MAX);
-    FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT)
+    FIRST_BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF)
 }
 
 /// When the try after so many failures is due, from the first failure on.
 fn due(failures: u32) -> Duration {
-    (0..failures).map(wait_after).sum()
+    (0..failures).map(backoff).sum()
 }
 
 /// Rules with the controller's mark.
@@ -234,6 +238,6 @@ pub(crate) fn marked(rules: &[Rule]) -> Described {
 }
 
 /// Codes that tell it that its view is stale.
-fn is_surprise(refusal: &ApiError) -> bool {
+fn is_stale_view(refusal: &ApiError) -> bool {
     ["InvalidPermission.Duplicate", "InvalidPermission.NotFound"].contains(&refusal.code.as_str())
 }

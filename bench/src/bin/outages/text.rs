@@ -8,11 +8,11 @@ use rulekeeper_bench::Result;
 use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::time::{length, short};
 
-use crate::Replay;
-use crate::run::{End, Outcome, Skip};
-use crate::stage::{EC2_CALL, Keeper};
+use crate::Case;
+use crate::replay::{End, Outcome, Skip};
+use crate::setup::{EC2_CALL, Mode};
 use crate::stories::Incident;
-use crate::watch::{Cut, Needed};
+use crate::watch::{Cut, Measured};
 
 /// The names that `--only` takes.
 pub(crate) fn list(screen: &Screen) -> Result<()> {
@@ -46,7 +46,7 @@ pub(crate) fn introduction(screen: &Screen, delays: &[Duration]) -> Result<()> {
 pub(crate) fn story(
     screen: &Screen,
     incident: Incident,
-    outcomes: &[(Replay, Outcome)],
+    outcomes: &[(Case, Outcome)],
 ) -> Result<()> {
     let story = incident.story();
     screen.heading(story.title)?;
@@ -59,14 +59,14 @@ pub(crate) fn story(
         .iter()
         .filter(|((it, _), _)| *it == incident)
         .collect();
-    ours.sort_by_key(|((_, keeper), _)| match keeper {
-        Keeper::Nobody => Duration::ZERO,
-        Keeper::Rulekeeper(delay) => *delay,
+    ours.sort_by_key(|((_, mode), _)| match mode {
+        Mode::Without => Duration::ZERO,
+        Mode::With(delay) => *delay,
     });
-    for ((_, keeper), outcome) in &ours {
-        let head = format!("{:20}", keeper_name(*keeper));
+    for ((_, mode), outcome) in &ours {
+        let head = format!("{:20}", mode_name(*mode));
         screen.hanging(&head, &cut(outcome))?;
-        screen.hanging(&" ".repeat(20), &calls(*keeper, outcome))?;
+        screen.hanging(&" ".repeat(20), &calls(*mode, outcome))?;
     }
     // All replays of a story skip for the same reasons, and differ by the moments that they took up to there.
     let mut skips: BTreeMap<&str, Duration> = BTreeMap::new();
@@ -84,15 +84,15 @@ pub(crate) fn story(
     Ok(())
 }
 
-/// The story and the keeper.
-pub(crate) fn name((incident, keeper): Replay) -> String {
-    format!("{}, {}", incident.story().name, keeper_name(keeper))
+/// The story and the mode.
+pub(crate) fn name((incident, mode): Case) -> String {
+    format!("{}, {}", incident.story().name, mode_name(mode))
 }
 
-fn keeper_name(keeper: Keeper) -> String {
-    match keeper {
-        Keeper::Nobody => "without rulekeeper".to_owned(),
-        Keeper::Rulekeeper(delay) => format!("events after {}", short(delay)),
+fn mode_name(mode: Mode) -> String {
+    match mode {
+        Mode::Without => "without rulekeeper".to_owned(),
+        Mode::With(delay) => format!("events after {}", short(delay)),
     }
 }
 
@@ -102,22 +102,22 @@ pub(crate) fn cut(outcome: &Outcome) -> String {
         End::Decided => "cut, as was decided".to_owned(),
         End::Cut => format!(
             "cut until somebody mends it; looked at for {}",
-            spans(&outcome.needed)
+            spans(&outcome.traffic)
         ),
         End::Flows if is_never_cut(outcome) => "not cut".to_owned(),
-        End::Flows => format!("cut for {}", spans(&outcome.needed)),
+        End::Flows => format!("cut for {}", spans(&outcome.traffic)),
     }
 }
 
 /// Whether all traffic got through all the time.
 pub(crate) fn is_never_cut(outcome: &Outcome) -> bool {
-    outcome.needed.iter().all(|needed| needed.cuts.is_empty())
+    outcome.traffic.iter().all(|needed| needed.cuts.is_empty())
 }
 
 /// The times in which traffic was cut, one after the other; for each port if they differ.
-pub(crate) fn spans(needed: &[Needed]) -> String {
+pub(crate) fn spans(needed: &[Measured]) -> String {
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
-    let mut needed: Vec<&Needed> = needed.iter().collect();
+    let mut needed: Vec<&Measured> = needed.iter().collect();
     needed.sort_by_key(|it| Reverse(it.cuts.iter().max().copied()));
     for it in needed {
         let spans: Vec<String> = it.cuts.iter().map(span).collect();
@@ -146,17 +146,17 @@ fn span(cut: &Cut) -> String {
     format!("{}{mark}", length(cut.length))
 }
 
-fn calls(keeper: Keeper, outcome: &Outcome) -> String {
-    let tally = &outcome.tally;
-    let own = format!("{} EC2 calls of its own", tally.actor);
-    if keeper == Keeper::Nobody {
+fn calls(mode: Mode, outcome: &Outcome) -> String {
+    let counts = &outcome.counts;
+    let own = format!("{} EC2 calls of its own", counts.principal);
+    if mode == Mode::Without {
         return own;
     }
     format!(
         "{own}; rulekeeper: {} events, {} EC2 calls, {} table calls; fight: {}",
         outcome.events,
-        tally.ec2,
-        tally.table,
-        tally.fight()
+        counts.ec2,
+        counts.table,
+        counts.fight()
     )
 }

@@ -10,9 +10,9 @@ use rulekeeper_bench::Result;
 use rulekeeper_bench::client::ApiError;
 use rulekeeper_bench::time::{micros, now};
 
-use crate::api::GroupClient;
+use crate::group_client::GroupClient;
+use crate::replay::Replay;
 use crate::rules::Described;
-use crate::run::Run;
 
 /// The role of its service account.
 pub(crate) const ROLE: &str = "ack-ec2-controller";
@@ -21,11 +21,11 @@ pub(crate) const ROLE: &str = "ack-ec2-controller";
 pub(crate) const THROTTLED: &str = "RequestLimitExceeded";
 
 /// The SDK waits a random part of one second and of two; this is the middle.
-const ATTEMPT_WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
+const RETRY_WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 
 /// Between two authorizes for other groups, in milliseconds: many workers' retries with jitter, somewhat more in all than
 /// the bucket gains. A steady beat would meet each token as it comes, or none.
-const OTHERS_EVERY_MS: std::ops::Range<u64> = 50..300;
+const OTHERS_INTERVAL_MS: std::ops::Range<u64> = 50..300;
 
 /// The controller's process.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl AckController {
     }
 
     async fn authorize(&self, rules: &Described) -> Result<(), ApiError> {
-        for wait in ATTEMPT_WAITS {
+        for wait in RETRY_WAITS {
             match self.api.authorize(rules).await {
                 Err(refusal) if refusal.code == THROTTLED => tokio::time::sleep(wait).await,
                 result => return result,
@@ -70,15 +70,15 @@ impl AckController {
     }
 
     /// Goes on with its other groups until traffic flows again.
-    pub(crate) async fn serve_others(&self, run: &mut Run, rules: &Described) -> Result<()> {
-        let deadline = now() + micros(run.patience());
-        while run.look(&|seen| seen.is_cut())? {
+    pub(crate) async fn sync_others(&self, replay: &mut Replay, rules: &Described) -> Result<()> {
+        let deadline = now() + micros(replay.restore_timeout());
+        while replay.holds(&|seen| seen.is_cut())? {
             if now() > deadline {
-                return Err(run.lost());
+                return Err(replay.not_restored());
             }
             // Whatever comes of it: it costs the account a token, if there is one.
-            let wait = Duration::from_millis(fastrand::u64(OTHERS_EVERY_MS));
-            let (_, passed) = tokio::join!(self.others.authorize(rules), run.pass(wait));
+            let wait = Duration::from_millis(fastrand::u64(OTHERS_INTERVAL_MS));
+            let (_, passed) = tokio::join!(self.others.authorize(rules), replay.wait(wait));
             passed?;
         }
         Ok(())

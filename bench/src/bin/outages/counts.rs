@@ -10,9 +10,9 @@ use crate::rules::Rule;
 
 /// What a replay cost, and whether it became a fight.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     /// EC2 calls of the controller, or whoever it is, about the group.
-    pub(crate) actor: usize,
+    pub(crate) principal: usize,
     /// EC2 calls of rulekeeper about the group.
     pub(crate) ec2: usize,
     /// DynamoDB calls of rulekeeper, without those for events of other groups.
@@ -23,35 +23,35 @@ pub(crate) struct Tally {
     contested: BTreeSet<String>,
 }
 
-impl Tally {
+impl Counts {
     /// Counts from the stack's journal, from CloudTrail's records and from the function's reports.
     pub(crate) fn of(cloud: &Cloud, group: &str, actor: &str, reports: &[Value]) -> Self {
-        let mut tally = Self {
+        let mut counts = Self {
             restores: restores(&cloud.records(), group),
             ..Self::default()
         };
         for call in cloud.calls() {
             let here = call.group.as_deref() == Some(group);
             match (call.service.as_str(), is_function(&call.principal)) {
-                ("ec2", true) => tally.ec2 += 1,
-                ("dynamodb", true) => tally.table += 1,
-                ("ec2", false) if call.principal == actor && here => tally.actor += 1,
+                ("ec2", true) => counts.ec2 += 1,
+                ("dynamodb", true) => counts.table += 1,
+                ("ec2", false) if call.principal == actor && here => counts.principal += 1,
                 _ => {}
             }
         }
         for report in reports {
             if report["group"]["id"].is_string() && report["group"]["id"] != *group {
                 // Of a group that it does not keep, rulekeeper reads nothing but the table.
-                tally.table -= usize::try_from(api_calls(report))
+                counts.table -= usize::try_from(api_calls(report))
                     .unwrap_or(0)
-                    .min(tally.table);
+                    .min(counts.table);
             }
             let rules = report["rules"].as_array().into_iter().flatten();
             let contested = rules.filter(|rule| rule["outcome"] == "contested");
             let names = contested.filter_map(|rule| rule["rule"].as_str());
-            tally.contested.extend(names.map(str::to_owned));
+            counts.contested.extend(names.map(str::to_owned));
         }
-        tally
+        counts
     }
 
     /// `no`, or what makes it a fight: rules that are contested, or more than one restore of a rule against the same

@@ -1,4 +1,4 @@
-//! The stage of one replay: a cloud of its own, and the groups in it.
+//! The setup of one replay: a cloud of its own, and the groups in it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,29 +15,29 @@ pub(crate) const EC2_CALL: Duration = Duration::from_millis(100);
 
 /// Who keeps the rules in a replay of a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keeper {
-    Nobody,
+pub(crate) enum Mode {
+    Without,
     /// rulekeeper does, and is told after so long.
-    Rulekeeper(Duration),
+    With(Duration),
 }
 
 /// Where a replay takes place.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Setup {
     pub(crate) stack: Stack,
-    pub(crate) keeper: Keeper,
+    pub(crate) mode: Mode,
     vpc: String,
 }
 
 /// A principal of the record: the pattern of its role's name, and the policy.
 pub(crate) type Principal = (&'static str, &'static str);
 
-impl Stage {
+impl Setup {
     /// A cloud with nothing in it but a VPC.
-    pub(crate) fn set_up(keeper: Keeper, function: PathBuf) -> Result<Self> {
-        let stack = stack::start_without_events((keeper != Keeper::Nobody).then_some(function))?;
+    pub(crate) fn start(mode: Mode, function: PathBuf) -> Result<Self> {
+        let stack = stack::start_without_events((mode != Mode::Without).then_some(function))?;
         let vpc = stack.cloud().ec2().quietly().create_vpc("10.0.0.0/16")?;
-        Ok(Self { stack, keeper, vpc })
+        Ok(Self { stack, mode, vpc })
     }
 
     /// EC2 in process, for what is not part of the story; without events.
@@ -66,7 +66,7 @@ impl Stage {
     /// Makes the live rules of a group its record, with principals, and lets events travel from now on, if somebody keeps
     /// the rules at all. From here on calls count, and take their time.
     pub(crate) fn open(&self, group: &str, principals: &[Principal]) -> Result<()> {
-        if let Keeper::Rulekeeper(delay) = self.keeper {
+        if let Mode::With(delay) = self.mode {
             let rulekeeper = |arguments: &[&str], input: &str| {
                 let arguments = [arguments, &["--output", "json"]].concat();
                 stack::run_cli(&self.stack, &arguments, input, 0)
