@@ -1,8 +1,8 @@
-# make demo       the story on this machine: a rule is dropped and comes back; needs only Rust
+# make demo       the demo on this machine: rules are revoked and restored; needs only Rust
 # make test       every test; needs Rust and Python 3.10 or later, and installs moto into .venv
 # make check      what CI runs (.ci/run)
-# make scale      sweeps of many groups and bursts of revokes at EC2's limits: calls, time and memory; some ten minutes
-# make outages    public outages, replayed without rulekeeper and with it; a few minutes; writes the table in docs/outages.md
+# make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
+# make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv

@@ -1,5 +1,5 @@
-//! What has to hold after every replay, whatever its story: no rule is lost without a word, and rulekeeper did nothing that
-//! it may not do. Read from the table, from the live group, from CloudTrail's records and from the journal of calls.
+//! Checks that hold for every story: each rule of the record is live or reported, and rulekeeper made no call that it may
+//! not make. They read the table, the live group, CloudTrail's records and the journal of calls.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::rules::{Rule, list, tcp};
 
-/// What rulekeeper may ask EC2 for.
+/// The EC2 calls that rulekeeper may make.
 const ALLOWED_CALLS: [&str; 3] = [
     "AuthorizeSecurityGroupIngress",
     "DescribeSecurityGroupRules",
     "DescribeSecurityGroups",
 ];
 
-/// One generation of the record.
+/// A generation of the record.
 #[derive(Debug)]
 pub(crate) struct Generation {
     number: u64,
@@ -39,7 +39,7 @@ impl Generation {
         Some(Self {
             number: number(item, "generation")?,
             author: text("updated_by"),
-            // Whoever writes through the CLI leaves a note instead.
+            // The CLI writes a note and not a reason.
             reason: text("reason") + &text("note"),
             rules: rules.map(recorded).collect::<Option<_>>()?,
         })
@@ -68,10 +68,10 @@ fn recorded(entry: &AttributeValue) -> Option<Rule> {
     ))
 }
 
-/// All generations of a group's record, the present one last.
+/// All generations of a group's record, the newest last.
 ///
 /// # Errors
-/// When the table cannot be read, or holds something that is not a record of such rules.
+/// When the table cannot be read, or an item is not a record of TCP rules.
 pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Generation>> {
     let cloud = stack.cloud();
     let client = dynamodb(stack);
@@ -85,19 +85,20 @@ pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Genera
         let call = call
             .key_condition_expression("pk = :pk AND sk >= :sk")
             .expression_attribute_values(":pk", AttributeValue::S(pk))
-            // An empty key is none, and everything comes after a space.
+            // A key must not be empty; a space sorts before all keys.
             .expression_attribute_values(":sk", AttributeValue::S(format!("{sk:1}")));
         let items = call.send().await?.items;
         for item in items.unwrap_or_default() {
             let generation = Generation::read(&item);
-            generations.push(generation.ok_or("the table holds a record that cannot be read")?);
+            generations
+                .push(generation.ok_or("the table holds a record that is not of TCP rules")?);
         }
     }
     generations.sort_by_key(|generation| generation.number);
     Ok(generations)
 }
 
-/// Everything that went wrong with the rules of the record and with what rulekeeper did.
+/// Everything that is wrong with the rules of the record and with the calls of rulekeeper.
 pub(crate) fn findings(
     cloud: &Cloud,
     generations: &[Generation],
@@ -105,14 +106,17 @@ pub(crate) fn findings(
     reports: &[Value],
 ) -> Vec<String> {
     let mut findings = lost_rules(generations, live, reports);
-    let ever: BTreeSet<&Rule> = generations.iter().flat_map(|it| &it.rules).collect();
+    let recorded: BTreeSet<&Rule> = generations.iter().flat_map(|it| &it.rules).collect();
     for record in cloud.records().iter().filter(|it| is_by_function(it)) {
         let authorized = Rule::of_set(record, "securityGroupRuleSet");
-        let foreign: Vec<&Rule> = authorized.iter().filter(|it| !ever.contains(it)).collect();
+        let foreign: Vec<&Rule> = authorized
+            .iter()
+            .filter(|it| !recorded.contains(it))
+            .collect();
         if !foreign.is_empty() {
             let rules = list(foreign);
             findings.push(format!(
-                "rulekeeper authorized what no generation held: {rules}"
+                "rulekeeper authorized rules that no generation has: {rules}"
             ));
         }
     }
@@ -125,51 +129,52 @@ pub(crate) fn findings(
     findings
 }
 
-/// Rules of any generation that are neither live nor accounted for.
+/// Rules that left the record without an author and a reason, and rules of the newest generation that are neither live nor
+/// reported.
 fn lost_rules(generations: &[Generation], live: &BTreeSet<Rule>, reports: &[Value]) -> Vec<String> {
     let mut findings = Vec::new();
     for pair in generations.windows(2) {
         let [before, after] = pair else { continue };
-        let left: Vec<&Rule> = before.rules.difference(&after.rules).collect();
-        if !left.is_empty() && (after.author.is_empty() || after.reason.is_empty()) {
+        let removed: Vec<&Rule> = before.rules.difference(&after.rules).collect();
+        if !removed.is_empty() && (after.author.is_empty() || after.reason.is_empty()) {
             findings.push(format!(
-                "{} left in generation {} without an author or a reason",
-                list(left),
+                "{} removed in generation {} without an author or a reason",
+                list(removed),
                 after.number
             ));
         }
     }
-    let Some(present) = generations.last() else {
-        return vec!["there is no record any more".to_owned()];
+    let Some(newest) = generations.last() else {
+        return vec!["there is no record".to_owned()];
     };
-    let said = last_outcomes(reports);
-    for rule in present.rules.difference(live) {
-        let told = match said.get(rule) {
+    let last = last_outcomes(reports);
+    for rule in newest.rules.difference(live) {
+        let accounted = match last.get(rule) {
             Some((outcome, reason)) => {
                 let open = ["superseded", "held", "contested", "failed"];
                 open.contains(&outcome.as_str()) && !reason.is_empty()
             }
             None => false,
         };
-        if !told {
-            let said = said.get(rule);
+        if !accounted {
+            let last = last.get(rule);
             findings.push(format!(
-                "{rule} is in the record and not live, and the last report says {said:?}"
+                "{rule} is in the record and not live; the last report of it is {last:?}"
             ));
         }
     }
     findings
 }
 
-/// What the last report that mentions a rule says of it, and why.
+/// The outcome and the reason of each rule in the last report that has it.
 fn last_outcomes(reports: &[Value]) -> BTreeMap<Rule, (String, String)> {
     let rules = reports.iter().filter_map(|it| it["rules"].as_array());
-    let said = rules.flatten().filter_map(|line| {
+    let outcomes = rules.flatten().filter_map(|line| {
         let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
         Some((
             Rule::parse(line["rule"].as_str()?)?,
             (text("outcome"), text("reason")),
         ))
     });
-    said.collect()
+    outcomes.collect()
 }

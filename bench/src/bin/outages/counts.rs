@@ -1,4 +1,4 @@
-//! Counts: calls by side, and how often rulekeeper restored a rule against the same principal.
+//! Counts API calls by caller, and how often rulekeeper restored a rule that the same principal had revoked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,40 +8,42 @@ use serde_json::Value;
 
 use crate::rules::Rule;
 
-/// What a replay cost, and whether it became a fight.
+/// The counts of a replay.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
-    /// EC2 calls of the controller, or whoever it is, about the group.
+    /// EC2 calls of the principal that revokes, about the group.
     pub(crate) principal: usize,
     /// EC2 calls of rulekeeper about the group.
     pub(crate) ec2: usize,
-    /// DynamoDB calls of rulekeeper, without those for events of other groups.
+    /// DynamoDB calls of rulekeeper; those for events of other groups are left out.
     pub(crate) table: usize,
-    /// How often rulekeeper restored a rule that a principal had revoked.
+    /// How often rulekeeper restored a rule after a principal had revoked it.
     restores: BTreeMap<(String, Rule), usize>,
     /// Rules that rulekeeper reported as contested.
     contested: BTreeSet<String>,
 }
 
 impl Counts {
-    /// Counts from the stack's journal, from CloudTrail's records and from the function's reports.
-    pub(crate) fn of(cloud: &Cloud, group: &str, actor: &str, reports: &[Value]) -> Self {
+    /// Counts in the stack's journal, in CloudTrail's records and in the function's reports.
+    pub(crate) fn of(cloud: &Cloud, group: &str, principal: &str, reports: &[Value]) -> Self {
         let mut counts = Self {
             restores: restores(&cloud.records(), group),
             ..Self::default()
         };
         for call in cloud.calls() {
-            let here = call.group.as_deref() == Some(group);
+            let about_group = call.group.as_deref() == Some(group);
             match (call.service.as_str(), is_function(&call.principal)) {
                 ("ec2", true) => counts.ec2 += 1,
                 ("dynamodb", true) => counts.table += 1,
-                ("ec2", false) if call.principal == actor && here => counts.principal += 1,
+                ("ec2", false) if call.principal == principal && about_group => {
+                    counts.principal += 1
+                }
                 _ => {}
             }
         }
         for report in reports {
             if report["group"]["id"].is_string() && report["group"]["id"] != *group {
-                // Of a group that it does not keep, rulekeeper reads nothing but the table.
+                // For a group without a record, rulekeeper calls the table only.
                 counts.table -= usize::try_from(api_calls(report))
                     .unwrap_or(0)
                     .min(counts.table);
@@ -54,8 +56,8 @@ impl Counts {
         counts
     }
 
-    /// `no`, or what makes it a fight: rules that are contested, or more than one restore of a rule against the same
-    /// principal.
+    /// `no`, or why it is a fight: rules are contested, or a rule was restored more than once after the same principal had
+    /// revoked it.
     pub(crate) fn fight(&self) -> String {
         let most = self.restores.values().copied().max().unwrap_or(0);
         match (self.contested.len(), most) {
@@ -68,10 +70,10 @@ impl Counts {
 
 fn restores(records: &[Value], group: &str) -> BTreeMap<(String, Rule), usize> {
     let (mut revoked_by, mut restores) = (BTreeMap::new(), BTreeMap::new());
-    let here = records.iter().filter(|record| {
+    let successful = records.iter().filter(|record| {
         record["errorCode"].is_null() && record["requestParameters"]["groupId"] == *group
     });
-    for record in here {
+    for record in successful {
         let by = record["userIdentity"]["arn"].as_str().unwrap_or_default();
         for rule in Rule::of_set(record, "revokedSecurityGroupRuleSet") {
             revoked_by.insert(rule, by.to_owned());
