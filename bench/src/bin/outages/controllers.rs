@@ -1,4 +1,4 @@
-//! The scripted sides: they do what the public ones are documented or reported to do, and nothing more clever.
+//! Scripted controllers. Each does what its public source or the reports say, and no more.
 
 pub(crate) mod ack;
 pub(crate) mod lbc;

@@ -1,10 +1,10 @@
-//! One group, as one principal reads and changes it.
+//! The calls of one principal about one group.
 
 use rulekeeper_bench::client::{ApiError, Client};
 
 use crate::rules::{Described, permissions, rules_in};
 
-/// The calls that the controllers make.
+/// A client for one group.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupClient {
     client: Client,
@@ -12,14 +12,13 @@ pub(crate) struct GroupClient {
 }
 
 impl GroupClient {
-    /// Nothing is called yet.
     pub(crate) fn new(client: Client, group: &str) -> Self {
         let group = group.to_owned();
         Self { client, group }
     }
 
-    /// The same principal at another group.
-    pub(crate) fn at(&self, group: &str) -> Self {
+    /// The same principal's client for another group.
+    pub(crate) fn of_group(&self, group: &str) -> Self {
         Self::new(self.client.clone(), group)
     }
 

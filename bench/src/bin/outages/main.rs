@@ -1,11 +1,11 @@
-//! Public outages, replayed (`make outages`): how long traffic was cut without rulekeeper and with it, how many API calls
-//! each side made, and whether they fought.
+//! Replays of public outages (`make outages`): how long traffic was cut without rulekeeper and with it, how many API calls
+//! each side made, and whether they fought over a rule.
 //!
-//! The function is the real one, over the Lambda Runtime API, real HTTP and real seconds; `rulekeeper-local` is the cloud.
-//! The controllers are scripts after public reports and sources. Each story is replayed once without rulekeeper and once
-//! for each delay of events, all side by side, each in a cloud of its own. Everything is measured but the waits that are
-//! skipped, which are printed. After each replay, `audit` looks for lost rules and for calls that rulekeeper may not
-//! make; one finding, and there is no table.
+//! The function is the real one and runs under the Lambda Runtime API; `rulekeeper-local` stands in for AWS over HTTP. The
+//! controllers are scripts that follow public reports and sources. Each story is replayed once without rulekeeper and once
+//! for each delay of events. All replays run at the same time, each on a stack of its own. Times are measured; long waits
+//! of the outage itself are skipped, and printed. After each replay, `audit` looks for lost rules and for calls that
+//! rulekeeper may not make; with one finding the program fails and writes no table.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,10 +33,33 @@ mod watch;
 use options::Options;
 use replay::Outcome;
 use setup::{Mode, Setup};
-use stories::Incident;
+use stories::Story;
 
-/// One replay: of which story, and who keeps the rules.
-type Case = (Incident, Mode);
+/// Time between the starts of two replays, so that their functions do not all start at once. With a quarter of a second,
+/// two cores are so busy that measured times are half a second longer.
+const START_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One replay to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) story: &'static Story,
+    pub(crate) mode: Mode,
+}
+
+impl Case {
+    /// Whether this is the replay of a story in a mode.
+    pub(crate) fn is(&self, story: &Story, mode: Mode) -> bool {
+        self.story.name == story.name && self.mode == mode
+    }
+
+    fn run(&self, function: &Path) -> Result<Outcome> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let setup = Setup::start(self.mode, function)?;
+        runtime.block_on((self.story.replay)(setup))
+    }
+}
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -44,89 +67,77 @@ fn main() -> ExitCode {
     exit_code(if options.list {
         text::list(&screen)
     } else {
-        replay(&screen, &options)
+        run(&screen, &options)
     })
 }
 
-fn replay(screen: &Screen, options: &Options) -> Result<()> {
+fn run(screen: &Screen, options: &Options) -> Result<()> {
     let function = options.function.program()?;
     if let Some(file) = &options.update {
-        // A file without the marks is better known before the replays than after them.
+        // A file without the markers fails now, and not after the replays.
         table::update(file, None)?;
     }
     text::introduction(screen, &options.delays)?;
-    let incidents = options.incidents();
-    let (outcomes, failures) = play_all(&options.delays, &incidents, &function);
-    for incident in &incidents {
-        text::story(screen, *incident, &outcomes)?;
+    let stories = options.stories();
+    let (outcomes, errors) = run_all(&options.delays, &stories, &function);
+    for story in &stories {
+        text::story(screen, story, &outcomes)?;
     }
-    if !failures.is_empty() {
-        return Err(failures.join("\n        ").into());
+    if !errors.is_empty() {
+        return Err(errors.join("\n        ").into());
     }
-    let table = table::markdown(&incidents, &options.delays, &outcomes);
+    let table = table::markdown(&stories, &options.delays, &outcomes);
     screen.heading("The table")?;
     screen.gap()?;
     screen.line(table.trim_end())?;
     if let Some(file) = &options.update {
         table::update(file, Some(&table))?;
-        screen.paragraph(&format!("{} has it now.", file.display()))?;
+        screen.paragraph(&format!("It is in {} now.", file.display()))?;
     }
     Ok(())
 }
 
-/// Between the beginnings of two replays, so that their functions do not all start at the same moment. At a quarter of a
-/// second, two cores are busy enough to add half a second to what is measured.
-const START_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What came of the replays, and what went wrong with them.
-type Played = (Vec<(Case, Outcome)>, Vec<String>);
-
-/// All replays at once, those that take longest first.
-fn play_all(delays: &[Duration], incidents: &[Incident], function: &Path) -> Played {
+/// Runs all replays, those with the longest delays first. Returns the outcomes, and the errors of replays that failed.
+fn run_all(
+    delays: &[Duration],
+    stories: &[&'static Story],
+    function: &Path,
+) -> (Vec<(Case, Outcome)>, Vec<String>) {
     let mut delays = delays.to_vec();
     delays.sort_by(|one, other| other.cmp(one));
-    let modes = delays.into_iter().map(Mode::With);
-    let mut incidents = incidents.to_vec();
-    incidents.sort_by_key(|incident| !incident.is_long());
-    let replays: Vec<Case> = modes
-        .chain([Mode::Without])
-        .flat_map(|mode| incidents.iter().map(move |it| (*it, mode)))
+    let modes = delays.into_iter().map(Mode::With).chain([Mode::Without]);
+    let cases: Vec<Case> = modes
+        .flat_map(|mode| stories.iter().map(move |story| Case { story, mode }))
         .collect();
     let began = Instant::now();
-    let (tell, told) = mpsc::channel();
-    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    let (sender, results) = mpsc::channel();
+    let (mut outcomes, mut errors) = (Vec::new(), Vec::new());
     thread::scope(|scope| {
-        for (number, replay) in (0..).zip(replays.iter().copied()) {
-            let tell = tell.clone();
+        for (number, case) in (0..).zip(cases.iter().copied()) {
+            let sender = sender.clone();
             scope.spawn(move || {
                 thread::sleep(START_INTERVAL * number);
-                // An error means that nobody listens any more.
-                let _ = tell.send((replay, play(replay, function)));
+                // The receiver exists as long as the scope.
+                let _ = sender.send((case, case.run(function)));
             });
         }
-        drop(tell);
-        for (number, (replay, result)) in (1..).zip(told) {
-            let name = text::name(replay);
-            let result = result.map_err(|failure| format!("{name}: {failure}"));
-            let line = match &result {
-                Ok(outcome) => format!("{name}: {}", text::cut(outcome)),
-                Err(failure) => failure.clone(),
+        drop(sender);
+        for (number, (case, result)) in (1..).zip(results) {
+            let name = text::name(&case);
+            let line = match result {
+                Ok(outcome) => {
+                    let line = format!("{name}: {}", text::cut(&outcome));
+                    outcomes.push((case, outcome));
+                    line
+                }
+                Err(error) => {
+                    errors.push(format!("{name}: {error}"));
+                    format!("{name}: {error}")
+                }
             };
             let at = began.elapsed().as_secs();
-            eprintln!("[{at:>3} s, {number} of {}] {line}", replays.len());
-            match result {
-                Ok(outcome) => outcomes.push((replay, outcome)),
-                Err(failure) => failures.push(failure),
-            }
+            eprintln!("[{at:>3} s, {number} of {}] {line}", cases.len());
         }
     });
-    (outcomes, failures)
-}
-
-fn play((incident, mode): Case, function: &Path) -> Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let setup = Setup::start(mode, function.to_path_buf())?;
-    runtime.block_on(incident.play(setup))
+    (outcomes, errors)
 }

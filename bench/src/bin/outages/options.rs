@@ -7,7 +7,7 @@ use clap::Parser;
 use rulekeeper_bench::programs::FunctionArgument;
 use rulekeeper_bench::time;
 
-use crate::stories::Incident;
+use crate::stories::{self, STORIES, Story};
 
 /// Replays public outages without rulekeeper and with it.
 #[derive(Debug, Parser)]
@@ -21,10 +21,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME,…", value_delimiter = ',', default_value = "2s,6s,60s", value_parser = time::parse)]
     pub(crate) delays: Vec<Duration>,
     /// Only these stories; --list names them.
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    only: Vec<Incident>,
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = stories::named)]
+    only: Vec<&'static Story>,
     /// Write the table between the lines <!-- outages:begin --> and <!-- outages:end --> of a file.
-    // It is a table of all stories.
+    // The table in a file has all stories.
     #[arg(long, value_name = "FILE", conflicts_with = "only")]
     pub(crate) update: Option<PathBuf>,
     /// Name the stories, and exit.
@@ -36,9 +36,9 @@ pub(crate) struct Options {
 
 impl Options {
     /// The stories to replay.
-    pub(crate) fn incidents(&self) -> Vec<Incident> {
+    pub(crate) fn stories(&self) -> Vec<&'static Story> {
         if self.only.is_empty() {
-            Incident::ALL.to_vec()
+            STORIES.iter().collect()
         } else {
             self.only.clone()
         }

@@ -1,4 +1,4 @@
-//! One replay of one story: its clock, its waits, and what has to hold in the end.
+//! One replay of one story: its clock, its waits, and what must hold at the end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use rulekeeper_bench::client::Client;
 use rulekeeper_bench::time::{micros, now};
 use rulekeeper_bench::{Error, Result};
+use rulekeeper_local::Stack;
 
 use crate::audit;
 use crate::counts::Counts;
@@ -14,38 +15,42 @@ use crate::rules::{Rule, Traffic, list};
 use crate::setup::{Mode, Principal, Setup};
 use crate::watch::{Measured, Watch};
 
-/// How much later than its event a rule may be back before the replay counts it as lost: settling takes three seconds,
-/// `eventTime` has whole seconds, and a throttled authorize is repeated for up to the function's half minute.
+/// How long after its event a rule may come back before the replay fails: the function waits three seconds for a change to
+/// end, `eventTime` has whole seconds, and a throttled authorize is retried within the function's half minute.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// How much longer the function may need if an invocation fails and Lambda repeats it.
+/// How much longer the function may need if an invocation fails and Lambda retries it.
 const LAMBDA_RETRIES: Duration = Duration::from_secs(60);
 
-/// Until everything has been read.
+/// How long the probe and the function's reports take to arrive here.
 const READ_DELAY: Duration = Duration::from_millis(300);
 
-/// How often a story that waits looks up.
+/// How long the probe alone takes.
+const PROBE_DELAY: Duration = Duration::from_millis(20);
+
+/// How often a condition is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
 
-/// Waiting that was not waited.
+/// A wait that was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Skip {
     pub(crate) time: Duration,
-    pub(crate) why: &'static str,
+    /// What the outage waited for.
+    pub(crate) text: &'static str,
 }
 
-/// What became of the traffic in the end.
+/// The traffic at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// All of it gets through.
+    /// All of it passes.
     Flows,
     /// Some is cut, and nothing in the story will change that.
     Cut,
-    /// Some is cut because somebody who may decided so.
+    /// Some is cut, as a principal with policy `accept` decided.
     Decided,
 }
 
-/// What has to hold in the end, besides what [`audit`] asks of every replay.
+/// Which rules must be live at the end and which must not, besides what [`audit`] checks after every replay.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) live: Vec<Rule>,
@@ -62,50 +67,51 @@ pub(crate) struct Outcome {
     pub(crate) skips: Vec<Skip>,
 }
 
-/// A replay under way.
+/// A running replay.
 #[derive(Debug)]
 pub(crate) struct Replay {
     setup: Setup,
     group: String,
-    actor: String,
+    /// The ARN of the principal that revokes.
+    principal: String,
     watch: Watch,
     skips: Vec<Skip>,
 }
 
 impl Replay {
-    /// Starts to measure. The client is of the principal that revokes; the other principals are those of the record.
+    /// Starts to measure. The client is of the principal that revokes; `principals` are those of the record.
     pub(crate) fn begin(
         setup: Setup,
         group: &str,
         client: Client,
         principals: &[Principal],
-        needed: Vec<Traffic>,
+        traffic: Vec<Traffic>,
     ) -> Result<(Self, GroupClient)> {
-        setup.open(group, principals)?;
-        let watch = Watch::start(&setup.stack, group, needed)?;
+        setup.begin(group, principals)?;
+        let watch = Watch::start(&setup.stack, group, traffic)?;
         let replay = Self {
             setup,
             group: group.to_owned(),
-            actor: client.arn().to_owned(),
+            principal: client.arn().to_owned(),
             watch,
             skips: Vec::new(),
         };
         Ok((replay, GroupClient::new(client, group)))
     }
 
-    /// Who keeps the rules.
-    pub(crate) fn mode(&self) -> Mode {
-        self.setup.mode
+    /// Whether rulekeeper runs.
+    pub(crate) fn has_rulekeeper(&self) -> bool {
+        self.setup.mode != Mode::Without
     }
 
-    /// Where it takes place.
-    pub(crate) fn setup(&self) -> &Setup {
-        &self.setup
+    /// The stack.
+    pub(crate) fn stack(&self) -> &Stack {
+        &self.setup.stack
     }
 
-    /// More traffic that has to get through from now on.
+    /// Measures more traffic from now on.
     pub(crate) async fn add_traffic(&mut self, traffic: Traffic) -> Result<()> {
-        self.wait(POLL_INTERVAL * 5).await?;
+        self.wait(PROBE_DELAY).await?;
         self.watch.add(traffic)
     }
 
@@ -114,22 +120,22 @@ impl Replay {
         self.wait_until(time, |_| false).await.map(drop)
     }
 
-    /// Waits for a new second. CloudTrail tells times in whole seconds, and a followed principal's revoke is judged three
-    /// seconds after the time that is told: right after a second has begun, that is longest.
+    /// Waits for a new second. CloudTrail's times have whole seconds, and the function waits until three seconds after that
+    /// time before it judges a change of a principal with policy `follow`. That wait is longest at the start of a second.
     pub(crate) async fn wait_for_new_second(&mut self) -> Result<()> {
         let rest = 1_000_000 - now() % 1_000_000;
         self.wait(Duration::from_micros(rest)).await
     }
 
-    /// Waits until something is so, but only for so long; says whether it became so.
+    /// Waits until a condition holds, and returns true; false if it does not hold in time.
     pub(crate) async fn wait_until(
         &mut self,
-        most: Duration,
-        until: impl Fn(&Watch) -> bool,
+        timeout: Duration,
+        condition: impl Fn(&Watch) -> bool,
     ) -> Result<bool> {
-        let deadline = now() + micros(most);
+        let deadline = now() + micros(timeout);
         loop {
-            if self.holds(&until)? {
+            if self.holds(&condition)? {
                 return Ok(true);
             }
             if now() > deadline {
@@ -139,10 +145,10 @@ impl Replay {
         }
     }
 
-    /// Takes in what happened, and says whether something is so.
-    pub(crate) fn holds(&mut self, so: &impl Fn(&Watch) -> bool) -> Result<bool> {
+    /// Whether a condition holds now.
+    pub(crate) fn holds(&mut self, condition: &impl Fn(&Watch) -> bool) -> Result<bool> {
         self.watch.update()?;
-        Ok(so(&self.watch))
+        Ok(condition(&self.watch))
     }
 
     /// The longest that restoring may take.
@@ -153,85 +159,87 @@ impl Replay {
         }
     }
 
-    /// Waits until all traffic gets through again.
+    /// Waits until no traffic is cut.
     pub(crate) async fn wait_restored(&mut self) -> Result<()> {
-        if self
-            .wait_until(self.restore_timeout(), |seen| !seen.is_cut())
-            .await?
-        {
+        let timeout = self.restore_timeout();
+        if self.wait_until(timeout, |seen| !seen.is_cut()).await? {
             return Ok(());
         }
         Err(self.not_restored())
     }
 
-    /// The failure of a replay whose traffic stayed cut.
+    /// The error of a replay whose traffic stayed cut.
     pub(crate) fn not_restored(&self) -> Error {
         let last = self.watch.reports().last().map(ToString::to_string);
         format!(
-            "traffic is still cut {} s after it should have been back; the last report is {}",
+            "traffic is still cut {} s after the event arrived; the last report is {}",
             RESTORE_TIMEOUT.as_secs(),
             last.unwrap_or_default()
         )
         .into()
     }
 
-    /// Goes on as if so much time had passed: events that are on their way arrive.
+    /// Continues as if this time had passed: events that are on their way arrive.
     ///
     /// # Errors
-    /// When one of them begins or ends a cut, which would be measured wrong.
-    pub(crate) async fn skip(&mut self, time: Duration, why: &'static str) -> Result<()> {
-        // What was done just before belongs before it.
-        self.wait(POLL_INTERVAL * 5).await?;
-        if self.setup.mode != Mode::Without {
+    /// When one of them starts or ends a cut, which would be measured wrong.
+    pub(crate) async fn skip(&mut self, time: Duration, text: &'static str) -> Result<()> {
+        // The last change is from before the skipped time.
+        self.wait(PROBE_DELAY).await?;
+        if self.has_rulekeeper() {
             let before = self.watch.open_cuts();
             self.setup.stack.bridge().hurry();
             self.wait_idle().await?;
             if self.watch.open_cuts() != before {
-                return Err("an event that was hurried along changed what is cut".into());
+                return Err("an event that arrived early changed what is cut".into());
             }
         }
         self.watch.skip(time);
-        self.skips.push(Skip { time, why });
+        self.skips.push(Skip { time, text });
         Ok(())
     }
 
-    /// Waits until every event of others than the function so far is handled.
+    /// Waits until the function has handled the events of all calls so far but its own.
     pub(crate) async fn wait_idle(&mut self) -> Result<()> {
-        let most = self.restore_timeout() + LAMBDA_RETRIES;
+        let timeout = self.restore_timeout() + LAMBDA_RETRIES;
         let events = self.watch.events_to_come();
-        if !self
-            .wait_until(most, |seen| seen.is_idle_after(events))
-            .await?
-        {
-            return Err("the function does not come to rest".into());
+        let idle = |seen: &Watch| seen.is_idle_after(events);
+        if !self.wait_until(timeout, idle).await? {
+            return Err("the function is still busy".into());
         }
         self.wait(READ_DELAY).await
     }
 
-    /// Waits until every event is handled, and checks what has to hold.
+    /// Waits until every event is handled, and checks what must hold.
     pub(crate) async fn finish(mut self, end: End, expected: Expected) -> Result<Outcome> {
-        self.wait(POLL_INTERVAL * 5).await?;
-        let cloud = self.setup.stack.cloud().clone();
-        if self.setup.mode != Mode::Without {
+        self.wait(PROBE_DELAY).await?;
+        if self.has_rulekeeper() {
             self.wait_idle().await?;
-            let generations = audit::generations(&self.setup.stack, &self.group).await?;
-            let (live, reports) = (self.watch.live(), self.watch.reports());
-            let mut findings = audit::findings(&cloud, &generations, live, reports);
-            let given_up = self.setup.stack.lambda().dead_letters();
-            findings.extend(given_up.iter().map(|it| format!("given up: {it:?}")));
+            let findings = self.audit().await?;
             if !findings.is_empty() {
                 return Err(findings.join("; ").into());
             }
         }
         self.check(end, &expected)?;
         let watch = &self.watch;
+        let cloud = self.setup.stack.cloud();
         Ok(Outcome {
             traffic: watch.traffic(),
             end,
-            counts: Counts::of(&cloud, &self.group, &self.actor, watch.reports()),
+            counts: Counts::of(cloud, &self.group, &self.principal, watch.reports()),
             events: watch.events(),
             skips: self.skips,
         })
+    }
+
+    async fn audit(&self) -> Result<Vec<String>> {
+        let stack = &self.setup.stack;
+        let generations = audit::generations(stack, &self.group).await?;
+        let (live, reports) = (self.watch.live(), self.watch.reports());
+        let mut findings = audit::findings(stack.cloud(), &generations, live, reports);
+        let dead_letters = stack.lambda().dead_letters();
+        findings.extend(dead_letters.iter().map(|it| format!("dead letter: {it:?}")));
+        Ok(findings)
     }
 
     fn check(&self, end: End, expected: &Expected) -> Result<()> {
@@ -239,17 +247,17 @@ impl Replay {
         let cut = self.watch.is_cut();
         if cut != (end != End::Flows) {
             let is = if cut { "cut" } else { "not cut" };
-            return Err(format!("in the end traffic is {is}; live are {}", list(live)).into());
+            return Err(format!("at the end traffic is {is}; live are {}", list(live)).into());
         }
         let wanted = expected.live.iter();
         let missing: BTreeSet<_> = wanted.filter(|rule| !live.contains(rule)).collect();
         if !missing.is_empty() {
-            return Err(format!("in the end these rules are missing: {}", list(missing)).into());
+            return Err(format!("at the end these rules are missing: {}", list(missing)).into());
         }
         let gone = expected.gone.iter();
         let left: BTreeSet<_> = gone.filter(|rule| live.contains(rule)).collect();
         if !left.is_empty() {
-            return Err(format!("in the end these rules are still there: {}", list(left)).into());
+            return Err(format!("at the end these rules are still live: {}", list(left)).into());
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The rules of the replays: TCP only, from one source; and the traffic that they let through.
+//! The rules of the replays, which are TCP only, and the traffic that passes them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use rulekeeper_bench::client;
 use serde_json::Value;
 
-/// Ports of TCP from one source.
+/// TCP ports from one source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rule {
     from: u16,
@@ -31,40 +31,40 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Ports from a group or a range of addresses.
+/// A rule for a group or for a range of IPv4 addresses.
 pub(crate) fn tcp(from: u16, to: u16, source: &str) -> Rule {
     let source = source.to_owned();
     Rule { from, to, source }
 }
 
 impl Rule {
-    /// Reads the notation; `None` if it is not a rule of TCP.
+    /// Parses the notation; `None` if the rule is not TCP.
     pub(crate) fn parse(notation: &str) -> Option<Self> {
         let (ports, source) = notation.strip_prefix("tcp ")?.split_once(" from ")?;
         let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
         Some(tcp(from.parse().ok()?, to.parse().ok()?, source))
     }
 
-    /// The rules of a set in the `responseElements` of one of CloudTrail's records.
+    /// The rules of a set in the `responseElements` of a CloudTrail record.
     pub(crate) fn of_set(record: &Value, set: &str) -> Vec<Self> {
         let items = record["responseElements"][set]["items"].as_array();
         let items = items.into_iter().flatten();
-        items.filter_map(Self::of_entry).collect()
+        items.filter_map(Self::of_item).collect()
     }
 
-    fn of_entry(entry: &Value) -> Option<Self> {
-        let port = |name: &str| entry[name].as_u64().and_then(|port| port.try_into().ok());
+    fn of_item(item: &Value) -> Option<Self> {
+        let port = |name: &str| item[name].as_u64().and_then(|port| port.try_into().ok());
         let source = [
-            &entry["cidrIpv4"],
-            &entry["referencedGroupId"],
-            &entry["referencedGroupInfo"]["groupId"],
+            &item["cidrIpv4"],
+            &item["referencedGroupId"],
+            &item["referencedGroupInfo"]["groupId"],
         ];
         let source = source.iter().find_map(|source| source.as_str())?;
         Some(tcp(port("fromPort")?, port("toPort")?, source))
     }
 }
 
-/// Rules in one line.
+/// Rules on one line.
 pub(crate) fn list<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> String {
     let names: Vec<String> = rules.into_iter().map(ToString::to_string).collect();
     names.join(", ")
@@ -78,14 +78,20 @@ pub(crate) fn permissions(rules: &Described) -> Vec<IpPermission> {
     rules.iter().map(permission).collect()
 }
 
-/// The rules that `there` lacks: another description makes no other rule.
-pub(crate) fn missing(rules: &Described, there: &Described) -> Described {
+/// Rules with the same description.
+pub(crate) fn described(rules: &[Rule], description: &str) -> Described {
+    let rules = rules.iter().cloned();
+    rules.map(|rule| (rule, description.to_owned())).collect()
+}
+
+/// The rules that are not in `others`. Descriptions are not compared.
+pub(crate) fn missing(rules: &Described, others: &Described) -> Described {
     let mut missing = rules.clone();
-    missing.retain(|rule, _| !there.contains_key(rule));
+    missing.retain(|rule, _| !others.contains_key(rule));
     missing
 }
 
-/// The rules in permissions, which have one protocol and port range and many sources.
+/// The rules in permissions, each of which has one port range and many sources.
 pub(crate) fn rules_in(permissions: &[IpPermission]) -> Described {
     let mut rules = Described::new();
     for permission in permissions {
@@ -105,19 +111,19 @@ pub(crate) fn rules_in(permissions: &[IpPermission]) -> Described {
     rules
 }
 
-/// New connections that have to get through.
+/// New connections that must pass.
 #[derive(Debug, Clone)]
 pub(crate) struct Traffic {
-    /// To which port.
+    /// The port that they go to.
     pub(crate) port: u16,
-    /// From where.
+    /// Where they come from.
     pub(crate) from: Origin,
 }
 
 /// Where connections come from.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
-    /// Members of a group.
+    /// The members of a group.
     Group(String),
     /// One address.
     Address(Ipv4Addr),
@@ -133,19 +139,19 @@ impl fmt::Display for Traffic {
 }
 
 impl Traffic {
-    /// From the members of a group.
+    /// Connections from the members of a group.
     pub(crate) fn from_group(port: u16, group: &str) -> Self {
         let from = Origin::Group(group.to_owned());
         Self { port, from }
     }
 
-    /// From an address.
+    /// Connections from an address.
     pub(crate) fn from_address(port: u16, address: [u8; 4]) -> Self {
         let from = Origin::Address(address.into());
         Self { port, from }
     }
 
-    /// Whether a rule lets it through.
+    /// Whether it passes a rule.
     pub(crate) fn passes(&self, rule: &Rule) -> bool {
         let source = match &self.from {
             Origin::Group(id) => *id == rule.source,

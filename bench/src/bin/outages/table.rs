@@ -1,17 +1,17 @@
-//! The Markdown table, and where it goes.
+//! The Markdown table, and the file that it is written to.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use rulekeeper_bench::Result;
-use rulekeeper_bench::screen::NBSP;
+use rulekeeper_bench::screen::{NBSP, markdown_row};
 use rulekeeper_bench::time::short;
 
 use crate::Case;
 use crate::replay::{End, Outcome};
 use crate::setup::Mode;
-use crate::stories::{Incident, Story};
+use crate::stories::Story;
 use crate::text::{is_never_cut, spans};
 
 const BEGIN: &str = "<!-- outages:begin -->";
@@ -19,15 +19,11 @@ const END: &str = "<!-- outages:end -->";
 
 /// One row for each story.
 pub(crate) fn markdown(
-    incidents: &[Incident],
+    stories: &[&Story],
     delays: &[Duration],
     outcomes: &[(Case, Outcome)],
 ) -> String {
-    let mut head = vec![
-        "outage".to_owned(),
-        "policy".to_owned(),
-        "without".to_owned(),
-    ];
+    let mut head = ["outage", "policy", "without"].map(str::to_owned).to_vec();
     head.extend(
         delays
             .iter()
@@ -35,35 +31,20 @@ pub(crate) fn markdown(
     );
     head.extend(["its calls, without → with", "rulekeeper's calls", "fight"].map(str::to_owned));
     let rule = vec!["---".to_owned(); head.len()];
-    let mut rows = vec![head, rule];
-    rows.extend(
-        incidents
-            .iter()
-            .map(|incident| row(*incident, delays, outcomes)),
-    );
-    let lines = rows
-        .iter()
-        .map(|cells| format!("| {} |\n", cells.join(" | ")));
-    // Markdown keeps no ordinary spaces together, and needs none to be kept.
+    let rows = stories.iter().map(|story| row(story, delays, outcomes));
+    let rows = [head, rule].into_iter().chain(rows);
+    let lines = rows.map(|cells| markdown_row(&cells) + "\n");
     lines.collect::<String>().replace(NBSP, " ")
 }
 
-fn row(incident: Incident, delays: &[Duration], outcomes: &[(Case, Outcome)]) -> Vec<String> {
+fn row(story: &Story, delays: &[Duration], outcomes: &[(Case, Outcome)]) -> Vec<String> {
     let find = |mode: Mode| {
-        let found = outcomes
-            .iter()
-            .find(|(replay, _)| *replay == (incident, mode));
+        let found = outcomes.iter().find(|(case, _)| case.is(story, mode));
         found.map(|(_, outcome)| outcome)
     };
     let without = find(Mode::Without);
-    let with: Vec<&Outcome> = delays
-        .iter()
-        .filter_map(|delay| find(Mode::With(*delay)))
-        .collect();
-    let story = incident.story();
-    let mut cells = vec![linked(&story), story.policy.to_owned()];
-    cells.extend(without.into_iter().chain(with.iter().copied()).map(cut));
-    let own = without.map_or(0, |outcome| outcome.counts.principal);
+    let with = delays.iter().filter_map(|delay| find(Mode::With(*delay)));
+    let with: Vec<&Outcome> = with.collect();
     let range = |count: fn(&Outcome) -> usize| {
         let counts = with.iter().map(|outcome| count(outcome));
         match (counts.clone().min(), counts.max()) {
@@ -71,6 +52,9 @@ fn row(incident: Incident, delays: &[Duration], outcomes: &[(Case, Outcome)]) ->
             (least, _) => least.unwrap_or(0).to_string(),
         }
     };
+    let mut cells = vec![linked(story), story.policy.to_owned()];
+    cells.extend(without.into_iter().chain(with.iter().copied()).map(cut));
+    let own = without.map_or(0, |outcome| outcome.counts.principal);
     cells.push(format!("{own} → {}", range(|it| it.counts.principal)));
     let (ec2, table) = (range(|it| it.counts.ec2), range(|it| it.counts.table));
     cells.push(format!("{ec2} EC2, {table} table"));
@@ -90,16 +74,16 @@ fn linked(story: &Story) -> String {
 fn cut(outcome: &Outcome) -> String {
     match outcome.end {
         End::Decided => "as decided".to_owned(),
-        End::Cut => "until mended".to_owned(),
+        End::Cut => "until fixed".to_owned(),
         End::Flows if is_never_cut(outcome) => "none".to_owned(),
         End::Flows => spans(&outcome.traffic),
     }
 }
 
-/// Puts the table between the marks of a file; without one, looks whether there are marks.
+/// Writes the table between the markers of a file; without a table, checks that the file has them.
 ///
 /// # Errors
-/// When the file cannot be read or written, or has not one pair of marks.
+/// When the file cannot be read or written, or does not have both markers.
 pub(crate) fn update(file: &Path, table: Option<&str>) -> Result<()> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;

@@ -1,4 +1,4 @@
-//! The replays in words.
+//! The results as text.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,13 +11,12 @@ use rulekeeper_bench::time::{length, short};
 use crate::Case;
 use crate::replay::{End, Outcome, Skip};
 use crate::setup::{EC2_CALL, Mode};
-use crate::stories::Incident;
+use crate::stories::{STORIES, Story};
 use crate::watch::{Cut, Measured};
 
 /// The names that `--only` takes.
 pub(crate) fn list(screen: &Screen) -> Result<()> {
-    for incident in Incident::ALL {
-        let story = incident.story();
+    for story in &STORIES {
         screen.hanging(&format!("{:21}", story.name), story.title)?;
     }
     Ok(())
@@ -27,66 +26,56 @@ pub(crate) fn introduction(screen: &Screen, delays: &[Duration]) -> Result<()> {
     let delays: Vec<String> = delays.iter().map(|delay| short(*delay)).collect();
     screen.heading("Public outages, replayed on this machine")?;
     screen.paragraph(&format!(
-        "The function and the CLI are the real ones; EC2, CloudTrail, EventBridge and Lambda are rulekeeper-local. The \
-         controllers are scripts after public reports and sources. Each story is replayed once without rulekeeper and \
-         once for each delay of CloudTrail's events ({}), all side by side.",
+        "The function and the CLI are real; EC2, CloudTrail, EventBridge and Lambda are rulekeeper-local. The controllers \
+         are scripts that follow public reports and sources. Each story is replayed once without rulekeeper and once \
+         for each delay of CloudTrail's events ({}), all at the same time.",
         delays.join(", ")
     ))?;
     screen.paragraph(&format!(
-        "Traffic counts as cut while a connection that the story names would find no rule; a thread looks every 5 ms. An \
-         EC2 call takes {}, whoever makes it. Waits of the outage itself that are too long to wait are skipped, added to \
-         the clock, and printed; times that contain such waits are marked †. The function's own clock does not \
-         skip: what it remembers for ten or fifteen minutes, it still knows.",
+        "Traffic is cut while no rule lets the connections of the story pass; a thread reads the rules every 5 ms. Every \
+         EC2 call takes {}. Long waits of the outage itself are skipped, added to the measured times, and printed; \
+         times that contain a skipped wait are marked †. The function's clock does not skip: what it remembers \
+         for ten or fifteen minutes, it remembers after a skipped wait too.",
         short(EC2_CALL)
     ))?;
     Ok(())
 }
 
-/// One story with the figures of all its replays.
-pub(crate) fn story(
-    screen: &Screen,
-    incident: Incident,
-    outcomes: &[(Case, Outcome)],
-) -> Result<()> {
-    let story = incident.story();
+/// A story and the results of its replays.
+pub(crate) fn story(screen: &Screen, story: &Story, outcomes: &[(Case, Outcome)]) -> Result<()> {
     screen.heading(story.title)?;
     screen.paragraph(story.text)?;
     if let Some((name, link)) = story.source {
         screen.paragraph(&format!("{name}: {link}"))?;
     }
     screen.gap()?;
-    let mut ours: Vec<_> = outcomes
-        .iter()
-        .filter(|((it, _), _)| *it == incident)
-        .collect();
-    ours.sort_by_key(|((_, mode), _)| match mode {
-        Mode::Without => Duration::ZERO,
-        Mode::With(delay) => *delay,
-    });
-    for ((_, mode), outcome) in &ours {
-        let head = format!("{:20}", mode_name(*mode));
-        screen.hanging(&head, &cut(outcome))?;
+    let results = outcomes.iter();
+    let results = results.filter(|(case, _)| case.story.name == story.name);
+    let mut results: Vec<(Mode, &Outcome)> = results.map(|(case, it)| (case.mode, it)).collect();
+    results.sort_by_key(|(mode, _)| *mode);
+    for (mode, outcome) in &results {
+        screen.hanging(&format!("{:20}", mode_name(*mode)), &cut(outcome))?;
         screen.hanging(&" ".repeat(20), &calls(*mode, outcome))?;
     }
-    // All replays of a story skip for the same reasons, and differ by the moments that they took up to there.
+    // The replays of a story skip the same waits; the skipped times differ by fractions of a second.
     let mut skips: BTreeMap<&str, Duration> = BTreeMap::new();
-    for (_, outcome) in ours {
+    for (_, outcome) in results {
         let mut own: BTreeMap<&str, Duration> = BTreeMap::new();
-        for Skip { time, why } in &outcome.skips {
-            *own.entry(why).or_default() += *time;
+        for Skip { time, text } in &outcome.skips {
+            *own.entry(text).or_default() += *time;
         }
         skips.extend(own);
     }
-    for (why, time) in skips {
-        let text = format!("{}: {why}", length(time));
+    for (text, time) in skips {
+        let text = format!("{}: {text}", length(time));
         screen.hanging(&format!("{:20}", "skipped"), &text)?;
     }
     Ok(())
 }
 
-/// The story and the mode.
-pub(crate) fn name((incident, mode): Case) -> String {
-    format!("{}, {}", incident.story().name, mode_name(mode))
+/// The name of a replay.
+pub(crate) fn name(case: &Case) -> String {
+    format!("{}, {}", case.story.name, mode_name(case.mode))
 }
 
 fn mode_name(mode: Mode) -> String {
@@ -99,9 +88,9 @@ fn mode_name(mode: Mode) -> String {
 /// How long traffic was cut, and how it ended.
 pub(crate) fn cut(outcome: &Outcome) -> String {
     match outcome.end {
-        End::Decided => "cut, as was decided".to_owned(),
+        End::Decided => "cut, as decided".to_owned(),
         End::Cut => format!(
-            "cut until somebody mends it; looked at for {}",
+            "cut until somebody fixes it; observed for {}",
             spans(&outcome.traffic)
         ),
         End::Flows if is_never_cut(outcome) => "not cut".to_owned(),
@@ -109,36 +98,36 @@ pub(crate) fn cut(outcome: &Outcome) -> String {
     }
 }
 
-/// Whether all traffic got through all the time.
+/// Whether all traffic passed all the time.
 pub(crate) fn is_never_cut(outcome: &Outcome) -> bool {
-    outcome.traffic.iter().all(|needed| needed.cuts.is_empty())
+    outcome.traffic.iter().all(|it| it.cuts.is_empty())
 }
 
-/// The times in which traffic was cut, one after the other; for each port if they differ.
-pub(crate) fn spans(needed: &[Measured]) -> String {
-    let mut told: Vec<(String, Vec<String>)> = Vec::new();
-    let mut needed: Vec<&Measured> = needed.iter().collect();
-    needed.sort_by_key(|it| Reverse(it.cuts.iter().max().copied()));
-    for it in needed {
+/// How long each cut was, in order; for each port if the ports differ.
+pub(crate) fn spans(traffic: &[Measured]) -> String {
+    let mut spans_of_ports: Vec<(String, Vec<String>)> = Vec::new();
+    let mut traffic: Vec<&Measured> = traffic.iter().collect();
+    traffic.sort_by_key(|it| Reverse(it.cuts.iter().max().copied()));
+    for it in traffic {
         let spans: Vec<String> = it.cuts.iter().map(span).collect();
         let spans = match spans.as_slice() {
             [] => "none".to_owned(),
             spans => spans.join(" + "),
         };
         let port = it.traffic.port.to_string();
-        match told.iter_mut().find(|(known, _)| *known == spans) {
+        match spans_of_ports.iter_mut().find(|(known, _)| *known == spans) {
             Some((_, ports)) => ports.push(port),
-            None => told.push((spans, vec![port])),
+            None => spans_of_ports.push((spans, vec![port])),
         }
     }
-    if let [(spans, _)] = told.as_slice() {
+    if let [(spans, _)] = spans_of_ports.as_slice() {
         return spans.clone();
     }
-    let told = told.iter().map(|(spans, ports)| {
+    let texts = spans_of_ports.iter().map(|(spans, ports)| {
         let word = if ports.len() == 1 { "port" } else { "ports" };
         format!("{spans} ({word} {})", ports.join(", "))
     });
-    told.collect::<Vec<_>>().join(", ")
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn span(cut: &Cut) -> String {

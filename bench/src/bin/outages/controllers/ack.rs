@@ -1,9 +1,10 @@
 //! The EC2 controller of AWS Controllers for Kubernetes.
 //!
-//! From its source (`pkg/resource/security_group/hooks.go`): rules that differ in anything, their description included, are
-//! revoked in one call and authorized anew in another. One worker serves all groups in turn. The AWS SDK for Go makes three
-//! attempts of a throttled call, as long as its retry quota lasts.
+//! From its source (`pkg/resource/security_group/hooks.go`): it revokes all rules that differ in anything, such as the
+//! description, in one call, and authorizes them again in another. One worker handles one group after the other. The AWS
+//! SDK for Go makes three attempts for a throttled call, as long as its retry quota lasts.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rulekeeper_bench::Result;
@@ -17,41 +18,41 @@ use crate::rules::Described;
 /// The role of its service account.
 pub(crate) const ROLE: &str = "ack-ec2-controller";
 
-/// What EC2 refuses with while an account calls too often.
+/// EC2's error while an account makes too many calls.
 pub(crate) const THROTTLED: &str = "RequestLimitExceeded";
 
-/// The SDK waits a random part of one second and of two; this is the middle.
+/// The SDK waits a random part of one second and then of two seconds; these are the averages.
 const RETRY_WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 
-/// Between two authorizes for other groups, in milliseconds: many workers' retries with jitter, somewhat more in all than
-/// the bucket gains. A steady beat would meet each token as it comes, or none.
-const OTHERS_INTERVAL_MS: std::ops::Range<u64> = 50..300;
+/// Milliseconds between two authorizes for other groups: the retries of many workers with jitter. They use up somewhat more
+/// than the bucket gains. With a fixed interval, every call or none would find a token.
+const OTHERS_INTERVAL_MS: Range<u64> = 50..300;
 
 /// The controller's process.
 #[derive(Debug)]
 pub(crate) struct AckController {
-    api: GroupClient,
+    client: GroupClient,
     others: GroupClient,
 }
 
 impl AckController {
-    /// `others` stands for all the other groups that it keeps.
-    pub(crate) fn new(api: GroupClient, others: &str) -> Self {
-        let others = api.at(others);
-        Self { api, others }
+    /// `other_group` stands for all other groups that it keeps.
+    pub(crate) fn new(client: GroupClient, other_group: &str) -> Self {
+        let others = client.of_group(other_group);
+        Self { client, others }
     }
 
-    /// Its turn at the group: revokes what differs and authorizes it anew.
+    /// Revokes what differs in the group, and authorizes it again.
     pub(crate) async fn sync(&self, wanted: &Described) -> Result<(), ApiError> {
-        let there = self.api.read().await?;
-        let changed = |rules: &Described, other: &Described| -> Described {
-            let mut changed = rules.clone();
-            changed.retain(|rule, text| other.get(rule) != Some(text));
-            changed
+        let live = self.client.read().await?;
+        let different = |rules: &Described, others: &Described| -> Described {
+            let mut different = rules.clone();
+            different.retain(|rule, text| others.get(rule) != Some(text));
+            different
         };
-        let (extra, missing) = (changed(&there, wanted), changed(wanted, &there));
+        let (extra, missing) = (different(&live, wanted), different(wanted, &live));
         if !extra.is_empty() {
-            self.api.revoke(&extra).await?;
+            self.client.revoke(&extra).await?;
         }
         if !missing.is_empty() {
             self.authorize(&missing).await?;
@@ -61,25 +62,25 @@ impl AckController {
 
     async fn authorize(&self, rules: &Described) -> Result<(), ApiError> {
         for wait in RETRY_WAITS {
-            match self.api.authorize(rules).await {
-                Err(refusal) if refusal.code == THROTTLED => tokio::time::sleep(wait).await,
+            match self.client.authorize(rules).await {
+                Err(error) if error.code == THROTTLED => tokio::time::sleep(wait).await,
                 result => return result,
             }
         }
-        self.api.authorize(rules).await
+        self.client.authorize(rules).await
     }
 
-    /// Goes on with its other groups until traffic flows again.
+    /// Handles its other groups until no traffic of the group is cut.
     pub(crate) async fn sync_others(&self, replay: &mut Replay, rules: &Described) -> Result<()> {
         let deadline = now() + micros(replay.restore_timeout());
         while replay.holds(&|seen| seen.is_cut())? {
             if now() > deadline {
                 return Err(replay.not_restored());
             }
-            // Whatever comes of it: it costs the account a token, if there is one.
+            // The result does not matter: the call takes a token from the bucket if there is one.
             let wait = Duration::from_millis(fastrand::u64(OTHERS_INTERVAL_MS));
-            let (_, passed) = tokio::join!(self.others.authorize(rules), replay.wait(wait));
-            passed?;
+            let (_, waited) = tokio::join!(self.others.authorize(rules), replay.wait(wait));
+            waited?;
         }
         Ok(())
     }

@@ -1,40 +1,40 @@
-//! The AWS Load Balancer Controller's part that keeps rules on the nodes' group.
+//! The part of the AWS Load Balancer Controller that keeps rules on the group of the nodes.
 //!
 //! From its source (`pkg/networking/security_group_reconciler.go`, `networking_manager.go`) and the reports:
-//! - it takes as its own the rules with its description, and sends all that it wants in one call;
-//! - up to 2.9 it revokes first; from 2.10 (pull request 3952) it authorizes first, and revokes first only after a refusal
-//!   for want of room;
-//! - it works from a view of the group that it keeps for ten minutes (issue 4889), and drops it after a change of its own
-//!   or a duplicate or missing rule;
-//! - a change that fails is tried again after 5 ms, 10 ms, 20 ms … 1,000 s (`client-go`'s default; the flag
+//! - its rules are those with its description, and it authorizes all that it wants in one call;
+//! - up to 2.9 it revokes first; from 2.10 (pull request 3952) it authorizes first, and revokes first only after EC2 refused
+//!   the authorize because the group is full;
+//! - it caches its view of the group for ten minutes (issue 4889), and drops the view after a change that it made and after
+//!   an error about a duplicate or missing rule;
+//! - it retries a failed change after 5 ms, 10 ms, 20 ms … 1,000 s (`client-go`'s default; the flag
 //!   `--targetgroupbinding-max-exponential-backoff-delay`).
 
 use std::time::Duration;
 
 use rulekeeper_bench::Result;
 use rulekeeper_bench::client::ApiError;
-use rulekeeper_bench::time::{Moment, micros, now};
+use rulekeeper_bench::time::{Moment, between, micros, now};
 
 use crate::group_client::GroupClient;
 use crate::replay::Replay;
-use crate::rules::{Described, Rule, missing};
+use crate::rules::{Described, Rule, described, missing};
 use crate::watch::Watch;
 
 /// The role of its service account.
 pub(crate) const ROLE: &str = "LoadBalancerController";
 
-/// How it marks its rules.
+/// The description of its rules.
 pub(crate) const DESCRIPTION: &str = "elbv2.k8s.aws/targetGroupBinding=shared";
 
 const VIEW_TTL: Duration = Duration::from_secs(600);
 const FIRST_BACKOFF: Duration = Duration::from_millis(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(1_000);
 
-/// Between tries whose waits are skipped.
+/// Between retries whose backoff is skipped.
 const SKIPPED_BACKOFF: Duration = Duration::from_millis(50);
 
-/// What is skipped between two looks at the group.
-const UNTIL_NEXT_LOOK: &str = "until the controller's view of the group is ten minutes old, and a try with a fresh one is due";
+const UNTIL_VIEW_EXPIRES: &str =
+    "until the controller's view of the group is ten minutes old, and it retries with a new one";
 
 /// Which call comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) enum Order {
 /// The controller's process.
 #[derive(Debug)]
 pub(crate) struct LoadBalancerController {
-    api: GroupClient,
+    client: GroupClient,
     order: Order,
     view: Option<Described>,
     failures: u32,
@@ -57,10 +57,10 @@ pub(crate) struct LoadBalancerController {
 }
 
 impl LoadBalancerController {
-    /// Has not looked at the group yet.
-    pub(crate) fn new(api: GroupClient, order: Order) -> Self {
+    /// A new process, without a view of the group.
+    pub(crate) fn new(client: GroupClient, order: Order) -> Self {
         Self {
-            api,
+            client,
             order,
             view: None,
             failures: 0,
@@ -69,21 +69,21 @@ impl LoadBalancerController {
         }
     }
 
-    /// The leader after this one: another process of the same deployment.
+    /// The next leader: another process of the same deployment.
     pub(crate) fn new_leader(self) -> Self {
-        Self::new(self.api, self.order)
+        Self::new(self.client, self.order)
     }
 
-    /// Takes rules for what the group holds, whether it does or not.
+    /// Makes the controller work from this view of the group, even if it is wrong.
     pub(crate) fn set_view(&mut self, rules: &[Rule]) {
-        self.view = Some(marked(rules));
+        self.view = Some(described(rules, DESCRIPTION));
     }
 
-    /// Brings its rules in line with what it wants.
+    /// Changes its rules to those that it wants.
     pub(crate) async fn reconcile(&mut self, wanted: &[Rule]) -> Result<(), ApiError> {
-        let wanted = marked(wanted);
+        let wanted = described(wanted, DESCRIPTION);
         match self.change(&wanted).await {
-            Err(refusal) if is_stale_view(&refusal) => {
+            Err(error) if is_stale_view(&error) => {
                 self.view = None;
                 self.change(&wanted).await
             }
@@ -92,39 +92,40 @@ impl LoadBalancerController {
     }
 
     async fn change(&mut self, wanted: &Described) -> Result<(), ApiError> {
-        let there = self.read().await?;
-        let mut ours = there.clone();
-        ours.retain(|_, description| description == DESCRIPTION);
-        let (extra, wanted) = (missing(&ours, wanted), missing(wanted, &there));
+        let live = self.read().await?;
+        let mut own = live.clone();
+        own.retain(|_, description| description == DESCRIPTION);
+        let (extra, missing) = (missing(&own, wanted), missing(wanted, &live));
         if self.order == Order::AuthorizeFirst {
-            match self.authorize(&wanted).await {
+            match self.authorize(&missing).await {
                 Ok(()) => return self.revoke(&extra).await,
-                Err(refusal) if refusal.code != "RulesPerSecurityGroupLimitExceeded" => {
-                    return Err(refusal);
+                Err(error) if error.code != "RulesPerSecurityGroupLimitExceeded" => {
+                    return Err(error);
                 }
                 Err(_) => {}
             }
         }
         self.revoke(&extra).await?;
-        self.authorize(&wanted).await
+        self.authorize(&missing).await
     }
 
-    /// Adds what it wants and does not see, as long as it does not know yet what all its bindings want.
+    /// Authorizes what is missing and revokes nothing: a new leader does not know all its bindings yet.
     pub(crate) async fn authorize_only(&mut self, wanted: &[Rule]) -> Result<(), ApiError> {
-        let there = self.read().await?;
-        self.authorize(&missing(&marked(wanted), &there)).await
+        let live = self.read().await?;
+        let wanted = described(wanted, DESCRIPTION);
+        self.authorize(&missing(&wanted, &live)).await
     }
 
     async fn read(&mut self) -> Result<Described, ApiError> {
         if self.view.is_none() {
-            self.view = Some(self.api.read().await?);
+            self.view = Some(self.client.read().await?);
         }
         Ok(self.view.clone().unwrap_or_default())
     }
 
     async fn revoke(&mut self, rules: &Described) -> Result<(), ApiError> {
         if !rules.is_empty() {
-            self.api.revoke(rules).await?;
+            self.client.revoke(rules).await?;
             self.view = None;
         }
         Ok(())
@@ -132,18 +133,18 @@ impl LoadBalancerController {
 
     async fn authorize(&mut self, rules: &Described) -> Result<(), ApiError> {
         if !rules.is_empty() {
-            self.api.authorize(rules).await?;
+            self.client.authorize(rules).await?;
             self.view = None;
         }
         Ok(())
     }
 
-    /// A reconcile that EC2 refuses with this code, as the story has it.
+    /// Reconciles; EC2 must refuse it with this code, and a retry is scheduled.
     pub(crate) async fn fail(&mut self, wanted: &[Rule], code: &str) -> Result<()> {
         match self.reconcile(wanted).await {
-            Err(refusal) if refusal.code == code => {}
+            Err(error) if error.code == code => {}
             Err(other) => return Err(other.into()),
-            Ok(()) => return Err(format!("EC2 should have refused with {code}").into()),
+            Ok(()) => return Err(format!("EC2 did not refuse with {code}").into()),
         }
         if self.failures == 0 {
             self.first_failure = now();
@@ -153,26 +154,19 @@ impl LoadBalancerController {
         Ok(())
     }
 
-    /// Tries again and again, as the work queue has it, until something is so; says whether it became so.
+    /// Retries whenever a retry is due until a condition holds, and returns true; false if it does not hold in time.
     pub(crate) async fn retry_until(
         &mut self,
         replay: &mut Replay,
         wanted: &[Rule],
         code: &str,
-        most: Duration,
-        until: impl Fn(&Watch) -> bool,
+        timeout: Duration,
+        condition: impl Fn(&Watch) -> bool,
     ) -> Result<bool> {
-        let deadline = now() + micros(most);
+        let deadline = now() + micros(timeout);
         loop {
-            if replay.holds(&until)? {
-                return Ok(true);
-            }
-            let next = self.next_retry.min(deadline);
-            let wait = next.saturating_sub(now());
-            if replay
-                .wait_until(Duration::from_micros(wait), &until)
-                .await?
-            {
+            let wait = between(now(), self.next_retry.min(deadline));
+            if replay.wait_until(wait, &condition).await? {
                 return Ok(true);
             }
             if now() >= deadline {
@@ -184,60 +178,50 @@ impl LoadBalancerController {
         }
     }
 
-    /// Goes on to the first try after the view is ten minutes old.
+    /// Skips to the first retry after the view has expired.
     pub(crate) async fn skip_until_view_expires(
         &mut self,
         replay: &mut Replay,
         wanted: &[Rule],
         code: &str,
     ) -> Result<()> {
-        self.skip_retries(replay, wanted, code, VIEW_TTL, UNTIL_NEXT_LOOK)
+        self.skip_retries(replay, wanted, code, VIEW_TTL, UNTIL_VIEW_EXPIRES)
             .await?;
         self.view = None;
         Ok(())
     }
 
-    /// Makes the tries that are due within so long from the first failure on, without the waits between them. The next
-    /// one is due then.
+    /// Makes all retries within a time from the first failure, without the backoff between them, and skips to the next one.
     pub(crate) async fn skip_retries(
         &mut self,
         replay: &mut Replay,
         wanted: &[Rule],
         code: &str,
         time: Duration,
-        why: &'static str,
+        text: &'static str,
     ) -> Result<()> {
         while due(self.failures) < time {
             self.fail(wanted, code).await?;
             replay.wait(SKIPPED_BACKOFF).await?;
         }
-        let since = Duration::from_micros(now().saturating_sub(self.first_failure));
-        replay
-            .skip(due(self.failures).saturating_sub(since), why)
-            .await
+        let since = between(self.first_failure, now());
+        let rest = due(self.failures).saturating_sub(since);
+        replay.skip(rest, text).await
     }
 }
 
-/// How long the work queue waits after a failure, the first being number 0.
+/// The backoff after a failure; the first failure is number 0.
 fn backoff(failure: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failure).unwrap_or(u32::MAX);
     FIRST_BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF)
 }
 
-/// When the try after so many failures is due, from the first failure on.
+/// When the retry after this many failures is due, from the first failure.
 fn due(failures: u32) -> Duration {
     (0..failures).map(backoff).sum()
 }
 
-/// Rules with the controller's mark.
-pub(crate) fn marked(rules: &[Rule]) -> Described {
-    let marked = rules
-        .iter()
-        .map(|rule| (rule.clone(), DESCRIPTION.to_owned()));
-    marked.collect()
-}
-
-/// Codes that tell it that its view is stale.
-fn is_stale_view(refusal: &ApiError) -> bool {
-    ["InvalidPermission.Duplicate", "InvalidPermission.NotFound"].contains(&refusal.code.as_str())
+/// Whether the error shows that the view is stale.
+fn is_stale_view(error: &ApiError) -> bool {
+    ["InvalidPermission.Duplicate", "InvalidPermission.NotFound"].contains(&error.code.as_str())
 }

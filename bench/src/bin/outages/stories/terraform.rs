@@ -1,4 +1,4 @@
-//! Terraform with in-line rules revokes a rule that it does not know.
+//! Terraform with in-line rules revokes a rule that is not in its configuration.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rulekeeper_local::Identity;
 use super::Story;
 use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, missing, tcp};
-use crate::setup::{Mode, Principal, Setup};
+use crate::setup::{Principal, Setup};
 
 pub(crate) const UNLISTED: Story = Story {
     name: "terraform",
@@ -18,29 +18,29 @@ pub(crate) const UNLISTED: Story = Story {
         "docs",
         "https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/security_group",
     )),
-    text: "A monitoring team added a rule to a group whose rules are written in-line in a Terraform configuration. The next \
-           apply revokes it, because in-line rules are all that a group may have. The record lists nobody: a drop is a \
-           drop.",
+    text: "A monitoring team added a rule to a group whose rules are in-line in a Terraform configuration. The next apply \
+           revokes it, because a group with in-line rules may have no others. The record lists no principal, so rulekeeper \
+           restores the rule.",
     policy: "not listed",
+    replay: |setup| Box::pin(replay(setup, &[])),
 };
 
 pub(crate) const ACCEPTED: Story = Story {
     name: "terraform-accept",
     title: "The same, with Terraform's revokes accepted",
     source: UNLISTED.source,
-    text: "The same replay, where the record takes the changes of Terraform's role as decisions: the rule stays away and leaves \
-           the record.",
+    text: "The same apply, with policy accept for Terraform's role: the rule stays revoked, and rulekeeper removes it from the \
+           record.",
     policy: "accept",
+    replay: |setup| Box::pin(replay(setup, &[(ROLE, "accept")])),
 };
-
-pub(super) const ACCEPT: Principal = (ROLE, "accept");
 
 const ROLE: &str = "terraform";
 
-/// Long enough that whoever wanted to restore at once has done it.
-const LOOK: Duration = Duration::from_secs(1);
+/// Long enough for a restore that does not wait.
+const OBSERVED: Duration = Duration::from_secs(1);
 
-pub(super) async fn play(setup: Setup, principals: &[Principal]) -> Result<Outcome> {
+async fn replay(setup: Setup, principals: &[Principal]) -> Result<Outcome> {
     let configured: Described = [
         (tcp(443, 443, "10.0.0.0/8"), "clients".to_owned()),
         (tcp(22, 22, "10.0.9.0/24"), "bastion".to_owned()),
@@ -50,21 +50,21 @@ pub(super) async fn play(setup: Setup, principals: &[Principal]) -> Result<Outco
     let mut rules = configured.clone();
     rules.insert(unknown.clone(), "monitoring".to_owned());
     let group = setup.group("api", &rules)?;
-    let identity = Identity::assumed_role(setup.stack.cloud().account(), ROLE, "apply-4711");
-    let client = Client::new(&setup.stack, identity);
-    let needed = vec![Traffic::from_address(9100, [10, 20, 1, 5])];
-    let (mut replay, api) = Replay::begin(setup, &group, client, principals, needed)?;
+    let terraform = Identity::assumed_role(setup.stack.cloud().account(), ROLE, "apply-4711");
+    let client = Client::new(&setup.stack, terraform);
+    let traffic = vec![Traffic::from_address(9100, [10, 20, 1, 5])];
+    let (mut replay, client) = Replay::begin(setup, &group, client, principals, traffic)?;
 
     replay.wait_for_new_second().await?;
-    let there = api.read().await?;
-    api.revoke(&missing(&there, &configured)).await?;
-    if !missing(&configured, &there).is_empty() {
-        return Err("Terraform's own rules should be there".into());
+    let live = client.read().await?;
+    client.revoke(&missing(&live, &configured)).await?;
+    if !missing(&configured, &live).is_empty() {
+        return Err("a rule of the Terraform configuration is missing".into());
     }
-    replay.wait(LOOK).await?;
+    replay.wait(OBSERVED).await?;
 
     let mut live: Vec<Rule> = configured.into_keys().collect();
-    if replay.mode() != Mode::Without && principals.is_empty() {
+    if replay.has_rulekeeper() && principals.is_empty() {
         replay.wait_restored().await?;
         live.push(unknown);
         let gone = Vec::new();
