@@ -1,33 +1,33 @@
-# make demo       the story on this machine: a rule is dropped and comes back; needs only Rust
+# make demo       the demo on this machine: rules are revoked and restored; needs only Rust
 # make test       every test; needs Rust and Python 3.10 or later, and installs moto into .venv
 # make check      what CI runs (.ci/run)
-# make fleet      sweeps of large fleets and bursts of revokes at EC2's limits: calls, time and memory; some ten minutes
-# make incidents  public outages, replayed without rulekeeper and with it; a few minutes; writes the table into README.md
+# make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
+# make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo fleet incidents test check
+.PHONY: help programs demo scale outages test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-# The whole workspace with its examples, as `make test` builds it: asked for package by package, cargo would choose other
-# features for shared dependencies and compile the EC2 SDK, most of the work, a second time. For the same reason the demo
-# is started by its path and not by `cargo run`.
-demo:
+# The whole workspace, as `make test` builds it: asked for package by package, cargo would choose other features for shared
+# dependencies and compile the EC2 SDK, most of the work, a second time. `cargo run` would do the same. There are no
+# examples to build; --examples makes cargo choose the features that tests need.
+programs:
 	cargo build --locked --workspace --bins --examples
-	"$(TARGET)/debug/examples/demo"
+
+demo: programs
+	"$(TARGET)/debug/demo"
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
-fleet:
-	cargo build --locked --workspace --bins --examples
-	"$(TARGET)/debug/examples/fleet" $(if $(FUNCTION),--function "$(FUNCTION)")
+scale: programs
+	"$(TARGET)/debug/scale" $(if $(FUNCTION),--function "$(FUNCTION)")
 
-incidents:
-	cargo build --locked --workspace --bins --examples
-	"$(TARGET)/debug/examples/incidents" --update README.md
+outages: programs
+	"$(TARGET)/debug/outages" --update docs/outages.md
 
 # moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
 test: $(VENV)/installed

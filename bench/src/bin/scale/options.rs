@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::str::FromStr;
+
+use clap::Parser;
+use rulekeeper_bench::programs::FunctionArgument;
+
+/// Measures sweeps of many groups and bursts of revokes at EC2's limits.
+#[derive(Debug, Parser)]
+#[command(name = "scale")]
+pub(crate) struct Options {
+    /// Sweeps, by number of groups.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1000,10000,50000", value_parser = positive)]
+    groups: Vec<usize>,
+    /// How many groups in a hundred lost a rule.
+    #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = percent)]
+    pub(crate) drifted: f64,
+    /// Rules of each group that is swept.
+    #[arg(long, value_name = "N", default_value = "5", value_parser = positive)]
+    pub(crate) rules: usize,
+    /// Bursts, by number of revokes and number of groups that lose rules.
+    #[arg(
+        long,
+        value_name = "REVOKESxGROUPS,…",
+        value_delimiter = ',',
+        default_value = "1000x200,500x1"
+    )]
+    bursts: Vec<Burst>,
+    /// Leave out the bursts.
+    #[arg(long, conflicts_with = "only_bursts")]
+    only_sweeps: bool,
+    /// Leave out the sweeps.
+    #[arg(long)]
+    only_bursts: bool,
+    #[command(flatten)]
+    pub(crate) function: FunctionArgument,
+}
+
+impl Options {
+    /// The sweeps to run, by number of groups.
+    pub(crate) fn sweeps(&self) -> &[usize] {
+        if self.only_bursts { &[] } else { &self.groups }
+    }
+
+    /// The bursts to run.
+    pub(crate) fn bursts(&self) -> &[Burst] {
+        if self.only_sweeps { &[] } else { &self.bursts }
+    }
+}
+
+/// Revokes, and the groups that they are spread over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Burst {
+    pub(crate) revokes: usize,
+    pub(crate) groups: usize,
+}
+
+impl FromStr for Burst {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('x');
+        let (revokes, groups) = parts.ok_or("it is not REVOKESxGROUPS")?;
+        Ok(Self {
+            revokes: positive(revokes)?,
+            groups: positive(groups)?,
+        })
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{text:?} is not a number above 0"))
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| "it is not a number from 0 to 100".to_owned())
+}
