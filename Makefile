@@ -31,7 +31,7 @@ outages: programs
 
 # moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
 test: $(VENV)/installed
-	RULEKEEPER_MOTO="$(VENV)/bin/moto_server" cargo test --locked --workspace
+	RULEKEEPER_MOTO="$(VENV)/bin/moto_server" RULEKEEPER_MODEL_BOUNDS=all cargo test --locked --workspace
 
 check:
 	.ci/run

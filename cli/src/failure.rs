@@ -46,8 +46,8 @@ impl Status {
     pub(crate) fn of_answer(answer: &Answer) -> Self {
         let unfinished = match answer {
             Answer::Sweep(sweep) => sweep.reason.is_some(),
-            Answer::Batch(batch) => {
-                return Self::of_answers(batch.messages.iter().map(|(_, answer)| answer));
+            Answer::Queue(queue) => {
+                return Self::of_answers(queue.messages.iter().map(|(_, answer)| answer));
             }
             Answer::Group(_) | Answer::Doctor { .. } => false,
         };
@@ -202,11 +202,14 @@ mod tests {
     fn of_several_the_worst_decides() {
         let sweep = |reports, reason: Option<&str>| {
             let reason = reason.map(str::to_owned);
-            Answer::Sweep(Box::new(SweepReport {
-                reports,
-                reason,
-                ..SweepReport::default()
-            }))
+            Answer::Sweep(Box::new(
+                SweepReport {
+                    reports,
+                    reason,
+                    ..SweepReport::default()
+                }
+                .into(),
+            ))
         };
         let drift = || report(GroupOutcome::Observed, &[RuleOutcome::Held]);
         let failed = || report(GroupOutcome::Failed, &[]);

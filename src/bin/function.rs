@@ -10,7 +10,7 @@ use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use rulekeeper::aws::{Clients, load_sdk_config};
 use rulekeeper::config::Config;
-use rulekeeper_core::function::{Answer, Batch, Handler, Home, metrics};
+use rulekeeper_core::function::{Answer, Handler, Home, QueueAnswer, metrics};
 use rulekeeper_core::ports::Budget;
 use serde_json::{Value, json};
 
@@ -75,10 +75,10 @@ async fn answer(
         .handle(&event.payload, &home, remaining(&event.context))
         .await;
     write_log(&answer, &event.context.request_id, at, began.elapsed());
-    if let Answer::Batch(batch) = &answer {
-        tell(handler.clouds(), batch, &event.context).await;
+    if let Answer::Queue(queue) = &answer {
+        tell(handler.clouds(), queue, &event.context).await;
     }
-    match retryable(&answer) {
+    match answer.retry_reason() {
         Some(message) => Err(Diagnostic {
             error_type: "rulekeeper.Retryable".to_owned(),
             error_message: message,
@@ -88,10 +88,10 @@ async fn answer(
 }
 
 /// Tells the bus of results what came of a queue's messages: Lambda does so for asynchronous invocations only.
-async fn tell(clients: &Clients, batch: &Batch, context: &Context) {
+async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     let budget = Budget::of(remaining(context));
     // A message that comes again is told of when it is done with.
-    let done = batch.messages.iter();
+    let done = queue.messages.iter();
     let done = done.filter(|(_, answer)| !answer.is_retryable());
     for (_, answer) in done {
         let told = clients
@@ -105,43 +105,6 @@ async fn tell(clients: &Clients, batch: &Batch, context: &Context) {
     }
 }
 
-/// What makes Lambda call again, in a sentence.
-fn retryable(answer: &Answer) -> Option<String> {
-    if !answer.is_retryable() {
-        return None;
-    }
-    let of_sweep = match answer {
-        Answer::Sweep(sweep) => sweep.reason.clone(),
-        Answer::Group(_) | Answer::Batch(_) | Answer::Doctor { .. } => None,
-    };
-    let of_groups = answer
-        .reports()
-        .into_iter()
-        .filter(|report| report.retryable)
-        .map(|report| {
-            let group = report
-                .group
-                .as_ref()
-                .map_or_else(|| "no group".to_owned(), ToString::to_string);
-            let rules = report.rules.iter().filter(|rule| rule.retryable);
-            let rules = rules.map(|rule| {
-                format!(
-                    "; {}: {}",
-                    rule.rule,
-                    rule.reason.as_deref().unwrap_or_default()
-                )
-            });
-            format!("{group}: {}{}", report.reason, rules.collect::<String>())
-        });
-    Some(
-        of_sweep
-            .into_iter()
-            .chain(of_groups)
-            .collect::<Vec<_>>()
-            .join(" | "),
-    )
-}
-
 /// The report and the metrics, one JSON object a line. Writing to standard output cannot be allowed to fail the
 /// invocation: the rules are restored by now.
 fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
@@ -151,7 +114,7 @@ fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
         line.to_string()
     };
     let reports = match answer {
-        Answer::Batch(batch) => batch
+        Answer::Queue(queue) => queue
             .messages
             .iter()
             .map(|(_, answer)| report(answer))

@@ -30,8 +30,8 @@ pub(crate) fn answer(answer: &Answer, origin: Option<&str>, style: Style) -> Str
                 .map(|one| format!("\n{}", report(one, style)));
             origin + &summary(sweep, style) + &reports.collect::<String>()
         }
-        Answer::Batch(batch) => {
-            let answers = batch.messages.iter();
+        Answer::Queue(queue) => {
+            let answers = queue.messages.iter();
             let texts = answers.map(|(_, one)| origin.clone() + &self::answer(one, None, style));
             texts.collect::<Vec<_>>().join("\n")
         }
@@ -172,7 +172,7 @@ mod tests {
             )],
         );
         observed.unexpected.push("tcp 22 from 0.0.0.0/0".to_owned());
-        let planned = answer(&Answer::Group(Box::new(observed)), None, Style::Plan);
+        let planned = answer(&Answer::Group(Box::new(observed.into())), None, Style::Plan);
         let expected = "\
 111122223333/eu-west-1/sg-0a: drifted: 1 rule is missing
   missing     tcp 443 from 10.0.0.0/8
@@ -199,7 +199,6 @@ mod tests {
                 )],
             )],
             reason: Some("time ran out".to_owned()),
-            retryable: true,
             ..SweepReport::default()
         };
         let expected = "\
@@ -210,7 +209,11 @@ not finished: time ran out
   held  all from 10.0.0.0/8  paused until noon
 ";
         assert_eq!(
-            answer(&Answer::Sweep(Box::new(sweep)), Some("f.json"), Style::Done),
+            answer(
+                &Answer::Sweep(Box::new(sweep.into())),
+                Some("f.json"),
+                Style::Done
+            ),
             expected
         );
     }

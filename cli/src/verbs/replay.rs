@@ -102,7 +102,7 @@ impl<'a> Player<'a> {
                     "messages of a queue are for the function; replay what is in their bodies";
                 let reason = reason.to_owned();
                 let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
-                return Ok(Answer::Group(Box::new(report)));
+                return Ok(Answer::Group(Box::new(report.into())));
             }
             Intent::Reconcile(lookup) => {
                 let Lookup {
@@ -134,7 +134,7 @@ impl<'a> Player<'a> {
                               `rulekeeper doctor`";
                 let (trigger, outcome) = (Trigger::default(), GroupOutcome::Ignored);
                 let report = Report::bare(trigger, None, outcome, reason.to_owned());
-                return Ok(Answer::Group(Box::new(report)));
+                return Ok(Answer::Group(Box::new(report.into())));
             }
         };
         if let Some(account) = account
@@ -144,7 +144,7 @@ impl<'a> Player<'a> {
             // To restore with the wrong credentials would find every group gone and say so in the table.
             if self.execute {
                 let report = Report::bare(trigger, group, GroupOutcome::Failed, reason);
-                return Ok(Answer::Group(Box::new(report)));
+                return Ok(Answer::Group(Box::new(report.into())));
             }
             if self.warned.borrow_mut().insert(account) {
                 eprintln!("warning: {reason}, and what is recorded of them shows as missing");

@@ -6,11 +6,8 @@ use jiff::Timestamp;
 
 use crate::decide::cover::covering;
 use crate::desired::{DesiredRecord, Mode, Superseding};
-use crate::model::{ActualRules, IngressRule, RuleKey, Tags, settable_tags};
+use crate::model::{ActualRules, IngressRule, RuleKey, Tags};
 use crate::report::{RuleOutcome, RuleReport};
-
-/// The most rules of one authorize call. AWS names no limit; a feature request for ACK's EC2 controller says 1,000.
-const BATCH_RULES_MAX: usize = 1_000;
 
 /// What is to be done about a group, in full: executing it leaves nothing to choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,39 +144,6 @@ pub struct Batch {
     pub rules: Vec<IngressRule>,
     /// The tags of every rule of this call; EC2 tags per call, not per rule.
     pub tags: Tags,
-}
-
-/// What matters more when rules need several calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallOrder {
-    /// One call for each set of tags, begun by its first rule.
-    Fewest,
-    /// No rule before one that goes before it, for a group that may have too little room for all.
-    Strict,
-}
-
-/// Groups rules into calls: EC2 tags everything in a call alike, so rules with different tags go apart. Within a call
-/// the order is kept.
-pub fn batches(rules: &[IngressRule], order: CallOrder) -> Vec<Batch> {
-    let mut batches: Vec<Batch> = Vec::new();
-    for rule in rules {
-        let tags = settable_tags(&rule.tags);
-        let may_join = match order {
-            CallOrder::Fewest => 0,
-            CallOrder::Strict => batches.len().saturating_sub(1),
-        };
-        let open = batches[may_join..]
-            .iter_mut()
-            .find(|batch| batch.tags == tags && batch.rules.len() < BATCH_RULES_MAX);
-        match open {
-            Some(batch) => batch.rules.push(rule.clone()),
-            None => batches.push(Batch {
-                rules: vec![rule.clone()],
-                tags,
-            }),
-        }
-    }
-    batches
 }
 
 #[cfg(test)]

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::permissions::Findings;
-use crate::report::{Report, SweepReport};
+use crate::reconcile::GroupResult;
+use crate::report::Report;
+use crate::sweep::SweepResult;
 
-/// What became of the messages of a batch, which tells SQS which of them to bring again.
+/// What became of the messages of a delivery, which tells SQS which of them to bring again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct QueueAnswer {
     /// By message id.
     pub messages: Vec<(String, Answer)>,
 }
 
 /// The shape that Lambda asks for (Lambda Developer Guide, "Handling errors for an SQS event source"), and nothing else:
 /// what it does not know might count as a failure of the whole batch.
-impl Serialize for Batch {
+impl Serialize for QueueAnswer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let failed = self.messages.iter();
         let failed = failed.filter(|(_, answer)| answer.is_retryable());
@@ -28,16 +30,15 @@ impl Serialize for Batch {
 }
 
 /// What the function answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Answer {
     /// To an event.
-    Group(Box<Report>),
+    Group(Box<GroupResult>),
     /// To a schedule or a sweep request.
-    Sweep(Box<SweepReport>),
+    Sweep(Box<SweepResult>),
     /// To messages of a queue.
-    Batch(Batch),
+    Queue(QueueAnswer),
     /// To the doctor.
     Doctor {
         /// What was found.
@@ -45,27 +46,48 @@ pub enum Answer {
     },
 }
 
+/// The document that Lambda hands on.
+impl Serialize for Answer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Group(result) => result.report.serialize(serializer),
+            Self::Sweep(result) => result.report.serialize(serializer),
+            Self::Queue(queue) => queue.serialize(serializer),
+            Self::Doctor { doctor } => BTreeMap::from([("doctor", doctor)]).serialize(serializer),
+        }
+    }
+}
+
 impl Answer {
     /// Every report in the answer.
     pub fn reports(&self) -> Vec<&Report> {
         match self {
-            Self::Group(report) => vec![report],
+            Self::Group(result) => vec![&result.report],
             Self::Sweep(sweep) => sweep.reports.iter().chain(&sweep.remarks).collect(),
-            Self::Batch(batch) => {
-                let answers = batch.messages.iter();
+            Self::Queue(queue) => {
+                let answers = queue.messages.iter();
                 answers.flat_map(|(_, answer)| answer.reports()).collect()
             }
             Self::Doctor { .. } => Vec::new(),
         }
     }
 
-    /// Whether rules are missing for a reason that may pass by itself, so that another delivery could help. Of a batch
-    /// each message has its own answer to that.
-    pub fn is_retryable(&self) -> bool {
+    /// Why another delivery could help: rules are missing for a reason that may pass by itself. `None` when it could not.
+    /// Of a queue's messages each has its own answer to that.
+    pub fn retry_reason(&self) -> Option<String> {
         match self {
-            Self::Group(report) => report.retryable,
-            Self::Sweep(sweep) => sweep.is_retryable(),
-            Self::Batch(_) | Self::Doctor { .. } => false,
+            Self::Group(result) => result.retry_reason(),
+            Self::Sweep(result) if result.is_retryable() => {
+                let sweep = result.reason.iter().cloned();
+                let reasons = sweep.chain(result.group_retries.iter().cloned());
+                Some(reasons.collect::<Vec<_>>().join(" | "))
+            }
+            Self::Sweep(_) | Self::Queue(_) | Self::Doctor { .. } => None,
         }
+    }
+
+    /// Whether another delivery could help.
+    pub fn is_retryable(&self) -> bool {
+        self.retry_reason().is_some()
     }
 }

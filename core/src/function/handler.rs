@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::burst::Burst;
 use super::permissions::{self, TryClouds};
-use super::{Answer, Batch, Home};
+use super::{Answer, Home, QueueAnswer};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
 use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
-use crate::reconcile::{MissingReferences, Settings, World, reconcile};
+use crate::reconcile::{GroupResult, MissingReferences, Settings, World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport};
 use crate::sweep::parts::SweepRound;
-use crate::sweep::{Bounds, Progress, sweep};
+use crate::sweep::{Bounds, Progress, SweepResult, sweep};
 
 /// What stays from one payload to the next.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl<C: TryClouds> Handler<C> {
                     let answer = self.task(message.sweep, home, budget).await;
                     answers.push((message.id, answer));
                 }
-                Answer::Batch(Batch { messages: answers })
+                Answer::Queue(QueueAnswer { messages: answers })
             }
             Intent::Doctor(asked) => {
                 // Apart, so that what is asked once in a while takes no room in every event's work.
@@ -95,10 +95,13 @@ impl<C: TryClouds> Handler<C> {
                 let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
                 Answer::Group(Box::new(self.ignored(report)))
             }
-            Ok(_) if !budget.allows(Duration::ZERO) => Answer::Sweep(Box::new(SweepReport {
-                reason: Some("the invocation's time ran out before this message".to_owned()),
+            Ok(_) if !budget.allows(Duration::ZERO) => Answer::Sweep(Box::new(SweepResult {
+                report: SweepReport {
+                    reason: Some("the invocation's time ran out before this message".to_owned()),
+                    ..SweepReport::default()
+                },
                 retryable: true,
-                ..SweepReport::default()
+                ..SweepResult::default()
             })),
             Ok(sweep) => self.sweep_in_parts(&sweep, home, budget).await,
         }
@@ -214,8 +217,8 @@ impl<C: TryClouds> Handler<C> {
         }
     }
 
-    fn ignored(&self, mut report: Report) -> Report {
+    fn ignored(&self, mut report: Report) -> GroupResult {
         report.timing.event_age_ms = report.trigger.age_ms((self.now)());
-        report
+        report.into()
     }
 }

@@ -17,10 +17,10 @@ pub const NAMESPACE: &str = "rulekeeper";
 pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
     // What a sweep remarks on was dropped before, and is remarked on by each sweep.
     let reports = match answer {
-        Answer::Group(report) => std::slice::from_ref(&**report),
-        Answer::Sweep(sweep) => &sweep.reports,
-        Answer::Batch(batch) => {
-            let answers = batch.messages.iter();
+        Answer::Group(result) => std::slice::from_ref(&result.report),
+        Answer::Sweep(sweep) => &sweep.report.reports[..],
+        Answer::Queue(queue) => {
+            let answers = queue.messages.iter();
             return answers
                 .flat_map(|(_, answer)| lines(answer, at, handler_ms))
                 .collect();
@@ -55,7 +55,7 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
         (
             "RecordsUnreadable",
             "Count",
-            json!(reports.iter().filter(|report| report.unreadable).count()),
+            json!(records_unreadable(answer)),
         ),
         ("GroupsUnread", "Count", json!(groups_unread(answer))),
         ("HandlerMs", "Milliseconds", json!(handler_ms)),
@@ -72,12 +72,21 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
     std::iter::once(line(values, at)).chain(drift).collect()
 }
 
+fn records_unreadable(answer: &Answer) -> usize {
+    match answer {
+        Answer::Group(result) => usize::from(result.unreadable),
+        Answer::Sweep(result) => result.unreadable,
+        Answer::Queue(_) | Answer::Doctor { .. } => 0,
+    }
+}
+
 /// Groups of which nobody knows what is missing. A sweep that ended early counts as one more.
 fn groups_unread(answer: &Answer) -> usize {
-    let reports = answer.reports();
-    let unread = reports.iter().filter(|report| report.unread).count();
-    let ended_early = matches!(answer, Answer::Sweep(sweep) if sweep.reason.is_some());
-    unread + usize::from(ended_early)
+    match answer {
+        Answer::Group(result) => usize::from(result.unread),
+        Answer::Sweep(result) => result.unread + usize::from(result.reason.is_some()),
+        Answer::Queue(_) | Answer::Doctor { .. } => 0,
+    }
 }
 
 fn line(values: Vec<(&str, &str, Value)>, at: Timestamp) -> String {
@@ -128,12 +137,9 @@ mod tests {
     #[test]
     fn a_line_declares_what_it_holds() {
         use RuleOutcome::{AlreadyPresent, Failed, Restored};
-        let answer = Answer::Group(Box::new(report(&[
-            Restored,
-            Restored,
-            Failed,
-            AlreadyPresent,
-        ])));
+        let answer = Answer::Group(Box::new(
+            report(&[Restored, Restored, Failed, AlreadyPresent]).into(),
+        ));
         let [line] = &written(&answer)[..] else {
             panic!("one line")
         };
@@ -156,20 +162,21 @@ mod tests {
         let mut restored = report(&[RuleOutcome::Restored]);
         restored.timing.event_age_ms = Some(2_000);
         restored.timing.restored_ms = Some(61);
-        let lines = written(&Answer::Group(Box::new(restored.clone())));
+        let lines = written(&Answer::Group(Box::new(restored.clone().into())));
         assert_eq!(lines[1]["DriftOpenMs"], 2_061);
         restored.trigger.kind = TriggerKind::Sweep;
-        assert_eq!(written(&Answer::Group(Box::new(restored))).len(), 1);
+        assert_eq!(written(&Answer::Group(Box::new(restored.into()))).len(), 1);
     }
 
     #[test]
     fn a_sweep_that_ended_early_counts_as_unread() {
         let sweep = |reason: Option<&str>| {
-            Answer::Sweep(Box::new(SweepReport {
+            let report = SweepReport {
                 sweep: BTreeMap::from([("groups".to_owned(), 5)]),
                 reason: reason.map(str::to_owned),
                 ..SweepReport::default()
-            }))
+            };
+            Answer::Sweep(Box::new(report.into()))
         };
         let lines = written(&sweep(Some("the records could not be read")));
         assert_eq!(

@@ -8,6 +8,6 @@ mod home;
 pub mod metrics;
 pub mod permissions;
 
-pub use answer::{Answer, Batch};
+pub use answer::{Answer, QueueAnswer};
 pub use handler::Handler;
 pub use home::Home;

@@ -241,7 +241,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
                 &|_, _| {},
             )
             .await;
-            report.retryable || report.reports.iter().any(|report| report.retryable)
+            report.is_retryable()
         }
         Cause::Apply(rules) => {
             // Whoever lost a race repeats the command, as its message says.

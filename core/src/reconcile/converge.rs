@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::World;
 use super::snapshot::LiveRead;
+use super::{RuleResult, World};
 use crate::decide::plan::{Hold, Plan, plan};
 use crate::decide::staleness::{Staleness, staleness};
 use crate::desired::DesiredRecord;
@@ -51,7 +51,7 @@ pub(super) struct Convergence<'a, E, T> {
     pub(super) budget: Budget,
     pub(super) actual: ActualRules,
     pub(super) presumed_absent: BTreeSet<RuleKey>,
-    pub(super) lines: BTreeMap<RuleKey, RuleReport>,
+    pub(super) lines: BTreeMap<RuleKey, RuleResult>,
     pub(super) group_gone: bool,
     pub(super) last_restored: Option<Instant>,
 }
@@ -88,20 +88,20 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         for superseded in &plan.superseded {
             self.lines
                 .entry(superseded.rule.clone())
-                .or_insert_with(|| superseded.report());
+                .or_insert_with(|| superseded.report().into());
         }
         if let Some(hold) = self.hold {
             for rule in &plan.missing {
                 let line =
                     RuleReport::new(rule.key.clone(), RuleOutcome::Held).because(hold.reason());
-                self.lines.insert(rule.key.clone(), line);
+                self.lines.insert(rule.key.clone(), line.into());
             }
             return false;
         }
         let mut rules = plan.missing.clone();
         for rule in &rules {
             if let Some(line) = self.deferred.get(&rule.key) {
-                self.lines.insert(rule.key.clone(), line.clone());
+                self.lines.insert(rule.key.clone(), line.clone().into());
             }
         }
         rules.retain(|rule| !self.lines.contains_key(&rule.key));
@@ -142,8 +142,9 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         for line in self.lines.values_mut() {
             if line.outcome == RuleOutcome::Failed && !missing.contains(&line.rule) {
                 let id = actual.get(&line.rule).and_then(|live| live.id.clone());
-                *line =
-                    RuleReport::new(line.rule.clone(), RuleOutcome::RestoredElsewhere).with_id(id);
+                *line = RuleReport::new(line.rule.clone(), RuleOutcome::RestoredElsewhere)
+                    .with_id(id)
+                    .into();
             }
         }
     }
@@ -165,7 +166,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             if !self.read_after(wait).await {
                 return false;
             }
-            let shows = |line: &&mut RuleReport| self.actual.contains(&line.rule);
+            let shows = |line: &&mut RuleResult| self.actual.contains(&line.rule);
             let restored = self
                 .lines
                 .values_mut()
@@ -236,14 +237,16 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             let revoked = |id: &RuleId| self.evidence.revoked_ids.contains(id);
             let line = if live.id.as_ref().is_some_and(revoked) {
                 // A stale read, and no time was left for another.
-                let mut line = RuleReport::new(key.clone(), RuleOutcome::Failed)
+                let line = RuleReport::new(key.clone(), RuleOutcome::Failed)
                     .because("EC2 still shows the rule under the id that was revoked");
+                let mut line = RuleResult::from(line);
                 line.retryable = true;
                 line
             } else {
                 RuleReport::new(key.clone(), RuleOutcome::AlreadyPresent)
                     .with_id(live.id.clone())
                     .because("the rule was there when we looked")
+                    .into()
             };
             self.lines.entry(key.clone()).or_insert(line);
         }

@@ -19,6 +19,7 @@ pub mod execute;
 mod missing;
 mod passes;
 mod record_update;
+mod result;
 mod save_state;
 mod shortcuts;
 mod snapshot;
@@ -26,6 +27,7 @@ mod world;
 
 pub use decision::{STATE_TRIES_MAX, write_decision};
 pub use missing::MissingReferences;
+pub use result::{GroupResult, RuleResult};
 pub use world::{Settings, World};
 
 use passes::Passes;
@@ -37,7 +39,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     lookup: &Lookup,
     budget: Budget,
-) -> Report {
+) -> GroupResult {
     let started = Started::now(&world, &lookup.trigger);
     let group = match locate(&world, lookup).await {
         Ok(group) => group,
@@ -105,7 +107,7 @@ async fn converge<E: SecurityGroups, T: Table>(
     live: LiveRead,
     lookup: &Lookup,
     budget: Budget,
-) -> Report {
+) -> GroupResult {
     let mut passes = Passes::new(world, snapshot, live, lookup, budget);
     passes.run().await;
     let mut report = passes.report(&started);
@@ -114,7 +116,7 @@ async fn converge<E: SecurityGroups, T: Table>(
 }
 
 /// Writes what is to be saved. A failure is reported and changes nothing about the restored rules.
-async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report: &mut Report) {
+async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report: &mut GroupResult) {
     if !world.settings.writes {
         return;
     }
@@ -149,7 +151,7 @@ async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report:
 async fn locate<E: SecurityGroups, T>(
     world: &World<'_, E, T>,
     lookup: &Lookup,
-) -> Result<GroupAddress, Box<Report>> {
+) -> Result<GroupAddress, Box<GroupResult>> {
     let address = |id: GroupId| GroupAddress {
         scope: lookup.scope.clone(),
         id,
@@ -172,7 +174,8 @@ async fn locate<E: SecurityGroups, T>(
             (GroupOutcome::Failed, reason, error.is_retryable())
         }
     };
-    let mut report = Report::bare(lookup.trigger.clone(), None, outcome, reason);
+    let report = Report::bare(lookup.trigger.clone(), None, outcome, reason);
+    let mut report = GroupResult::from(report);
     report.retryable = retryable;
     Err(Box::new(report))
 }
@@ -194,17 +197,18 @@ impl Started {
         }
     }
 
-    fn report(&self, group: GroupAddress, outcome: GroupOutcome, reason: &str) -> Report {
+    fn report(&self, group: GroupAddress, outcome: GroupOutcome, reason: &str) -> GroupResult {
         Report::bare(
             self.trigger.clone(),
             Some(group),
             outcome,
             reason.to_owned(),
         )
+        .into()
     }
 
     /// Whether rules are missing is unknown then, so a retryable reason is worth another delivery.
-    fn unread(&self, group: GroupAddress, error: &ApiError, what: &str) -> Report {
+    fn unread(&self, group: GroupAddress, error: &ApiError, what: &str) -> GroupResult {
         let reason = format!("the {what} could not be read: {error}");
         let mut report = self.report(group, GroupOutcome::Failed, &reason);
         report.retryable = error.is_retryable();
@@ -212,12 +216,12 @@ impl Started {
         report
     }
 
-    fn finish<E, T>(&self, world: &World<'_, E, T>, mut report: Report) -> Report {
+    fn finish<E, T>(&self, world: &World<'_, E, T>, mut report: GroupResult) -> GroupResult {
         self.measure(world, &mut report);
         report
     }
 
-    fn measure<E, T>(&self, world: &World<'_, E, T>, report: &mut Report) {
+    fn measure<E, T>(&self, world: &World<'_, E, T>, report: &mut GroupResult) {
         report.timing.event_age_ms = report.trigger.age_ms(self.at);
         report.timing.total_ms = millis(self.instant.elapsed());
         report.calls = world.calls.counted();

@@ -11,14 +11,14 @@ use super::error::WorkError;
 use super::record_update::{RecordUpdate, read_until_fresh, update_record};
 use super::save_state::{Restores, save_state};
 use super::snapshot::{LiveRead, Snapshot};
-use super::{Started, World, millis};
+use super::{GroupResult, RuleResult, Started, World, millis};
 use crate::decide::changes::{GroupState, ObservedCall, dropped_by};
 use crate::decide::plan::{Hold, Plan};
 use crate::desired::Policy;
 use crate::event::Lookup;
 use crate::model::{ActualRules, GroupId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
-use crate::report::{GroupOutcome, RecordChange, Report, RuleOutcome, RuleReport, conclude};
+use crate::report::{GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
 
 /// How often a group is looked at anew when a change is to settle first, or when others write at the same time.
 const PASSES_MAX: usize = 6;
@@ -38,7 +38,7 @@ pub(super) struct Passes<'a, E, T> {
     /// The revokes of which nobody knew before.
     news: BTreeSet<RuleKey>,
     hold: Option<Hold>,
-    lines: BTreeMap<RuleKey, RuleReport>,
+    lines: BTreeMap<RuleKey, RuleResult>,
     changes: Vec<RecordChange>,
     notices: Vec<String>,
     warnings: Vec<String>,
@@ -231,8 +231,9 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         // A rule that left may have been taken back since.
         let left = std::mem::take(&mut update.lines).into_iter();
         let recorded = &self.snapshot.record.rules;
+        let left = left.filter(|(rule, _)| !recorded.contains_key(rule));
         self.lines
-            .extend(left.filter(|(rule, _)| !recorded.contains_key(rule)));
+            .extend(left.map(|(rule, line)| (rule, line.into())));
         self.changes.append(&mut update.changes);
         self.notices.append(&mut update.notices);
     }
@@ -280,22 +281,25 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         Ok(())
     }
 
-    pub(super) fn report(mut self, started: &Started) -> Report {
+    pub(super) fn report(mut self, started: &Started) -> GroupResult {
         self.note_what_did_not_enter();
         let mut lines = self.lines;
         let in_order = self.snapshot.record.rules_in_order().into_iter();
         let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
-        let mut rules: Vec<RuleReport> = in_record.collect();
+        let mut results: Vec<RuleResult> = in_record.collect();
         // What is left is about rules that are in the record no more.
-        rules.extend(lines.into_values());
+        results.extend(lines.into_values());
+        let is_retryable =
+            |rule: &&RuleResult| rule.outcome == RuleOutcome::Failed && rule.retryable;
+        let retryable = results.iter().filter(is_retryable);
+        let retryable_rules: Vec<RuleKey> = retryable.map(|rule| rule.rule.clone()).collect();
+        let rules: Vec<RuleReport> = results.into_iter().map(|rule| rule.report).collect();
         let group = self.snapshot.group;
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
         report.generation = Some(self.snapshot.record.generation);
-        report.retryable = self.retryable
-            || rules
-                .iter()
-                .any(|rule| rule.outcome == RuleOutcome::Failed && rule.retryable);
+        report.retryable = self.retryable || !retryable_rules.is_empty();
+        report.retryable_rules = retryable_rules;
         report.rules = rules;
         report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.snapshot.warnings;

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use tokio::time::Instant;
-
 use crate::event::{Trigger, TriggerKind};
 use crate::model::{GroupAddress, RuleId, RuleKey};
+use serde::Serialize;
 
 pub mod incident;
 mod sweep;
@@ -123,12 +121,6 @@ pub struct RuleReport {
     /// Why, or what else there is to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether another try could help; not part of the output.
-    #[serde(skip)]
-    pub retryable: bool,
-    /// When EC2 confirmed that we authorized it, where that is known for this rule by itself; not part of the output.
-    #[serde(skip)]
-    pub authorized_at: Option<Instant>,
 }
 
 impl RuleReport {
@@ -140,8 +132,6 @@ impl RuleReport {
             rule_id: None,
             error_code: None,
             reason: None,
-            retryable: false,
-            authorized_at: None,
         }
     }
 
@@ -221,16 +211,6 @@ pub struct Report {
     pub timing: Timing,
     /// API calls by operation, repeated attempts included.
     pub calls: BTreeMap<&'static str, u64>,
-    /// Whether another try could help; not part of the output.
-    #[serde(skip)]
-    pub retryable: bool,
-    /// Whether the record was there and could not be understood; not part of the output.
-    #[serde(skip)]
-    pub unreadable: bool,
-    /// Whether the record or the group's rules could not be had, so that nobody knows what is missing; not part of the
-    /// output.
-    #[serde(skip)]
-    pub unread: bool,
 }
 
 impl Report {
@@ -263,9 +243,6 @@ impl Report {
             notices: Vec::new(),
             timing: Timing::default(),
             calls: BTreeMap::new(),
-            retryable: false,
-            unreadable: false,
-            unread: false,
         }
     }
 

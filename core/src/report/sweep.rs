@@ -59,62 +59,8 @@ pub struct SweepReport {
     /// Why the sweep could not be finished, when it could not and nobody else was asked to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether another try could help; not part of the output.
-    #[serde(skip)]
-    pub retryable: bool,
-    /// What was not looked at; not part of the output.
-    #[serde(skip)]
-    pub rest: Option<GroupRange>,
-    /// Whether any group was looked at; not part of the output.
-    #[serde(skip)]
-    pub reached_any: bool,
 }
 
 fn is_everything(of: &Option<Swept>) -> bool {
     of.as_ref().is_none_or(|of| of.range.is_all())
-}
-
-impl SweepReport {
-    /// Whether rules are missing for a reason that may pass by itself, so that another try could help.
-    pub fn is_retryable(&self) -> bool {
-        self.retryable || self.any_retryable()
-    }
-
-    /// Whether any group failed for a reason that may pass by itself.
-    pub fn any_retryable(&self) -> bool {
-        let mut reports = self.reports.iter().chain(&self.remarks);
-        reports.any(|report| report.retryable)
-    }
-
-    /// Whoever called is not to call again: somebody else sees to it, or nobody can.
-    pub fn without_retry(&mut self) {
-        self.retryable = false;
-        let reports = self.reports.iter_mut().chain(&mut self.remarks);
-        reports.for_each(|report| report.retryable = false);
-    }
-
-    /// Two sweeps of one scope as one.
-    #[must_use]
-    pub fn and(mut self, next: Self) -> Self {
-        for (outcome, count) in next.sweep {
-            *self.sweep.entry(outcome).or_default() += count;
-        }
-        self.reports.extend(next.reports);
-        self.remarks.extend(next.remarks);
-        if let (Some(of), Some(next_of)) = (&mut self.of, next.of)
-            && (next.reached_any || next.rest.is_none())
-        {
-            of.range.until = next_of.range.until;
-            if of.range.after == of.range.until {
-                // Once around.
-                of.range = GroupRange::default();
-            }
-        }
-        self.reached_any |= next.reached_any;
-        self.handed_over = next.handed_over;
-        self.reason = next.reason;
-        self.retryable = next.retryable;
-        self.rest = next.rest;
-        self
-    }
 }

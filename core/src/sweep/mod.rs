@@ -14,12 +14,15 @@ use crate::desired::{DesiredRecord, Unreadable};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
 use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, Scope};
 use crate::ports::{ApiError, Budget, GROUPS_PER_READ, SecurityGroups, Table, Verdict};
-use crate::reconcile::{World, reconcile};
-use crate::report::{GroupOutcome, Report, SweepReport, Swept};
+use crate::reconcile::{GroupResult, World, reconcile};
+use crate::report::{GroupOutcome, Report, Swept};
 
 mod pages;
 pub(crate) mod parts;
+mod result;
 mod tally;
+
+pub use result::SweepResult;
 
 use pages::{Mark, Recorded, page};
 use tally::Tally;
@@ -68,7 +71,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
     bounds: &Bounds,
     budget: Budget,
     progress: Progress<'_>,
-) -> SweepReport {
+) -> SweepResult {
     let mut run = SweepRun {
         world,
         scope,
@@ -262,7 +265,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         Ok(())
     }
 
-    async fn reconcile(&self, id: GroupId) -> Report {
+    async fn reconcile(&self, id: GroupId) -> GroupResult {
         let lookup = Lookup {
             scope: self.scope.clone(),
             group: GroupLocator::Id(id),
@@ -290,11 +293,16 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         }
     }
 
-    fn bare(&self, group: Option<GroupAddress>, outcome: GroupOutcome, reason: String) -> Report {
-        Report::bare(self.trigger.clone(), group, outcome, reason)
+    fn bare(
+        &self,
+        group: Option<GroupAddress>,
+        outcome: GroupOutcome,
+        reason: String,
+    ) -> GroupResult {
+        Report::bare(self.trigger.clone(), group, outcome, reason).into()
     }
 
-    fn finish(self, stop: Option<Stop>) -> SweepReport {
+    fn finish(self, stop: Option<Stop>) -> SweepResult {
         let range = &self.bounds.range;
         let looked_at = match (&stop, &self.reached) {
             (Some(_), Some(reached)) => range.up_to(reached),
@@ -318,7 +326,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
             Stop::AnswerFull => format!("the answer was full {reached}"),
             Stop::Unread { what, error } => format!("the {what} could not be read: {error}"),
         });
-        SweepReport {
+        SweepResult {
             rest,
             reached_any: self.reached.is_some(),
             ..self

@@ -15,8 +15,8 @@ use crate::ports::{
     ApiError, Budget, KnownScopes, ScopeTable, SecurityGroups, SweepQueue, SweepTask, Table,
 };
 use crate::reconcile::World;
-use crate::report::{HandedOver, SweepReport};
-use crate::sweep::{Bounds, sweep};
+use crate::report::HandedOver;
+use crate::sweep::{Bounds, SweepResult, sweep};
 
 /// The reports of one answer, in bytes. With the request around it, an answer must fit into an event of 256 KiB (Amazon
 /// EventBridge User Guide, "PutEvents event entry size"); two sweeps may share one.
@@ -54,7 +54,7 @@ pub(crate) struct SweepRound<'a, E, T, Q> {
 
 /// What came of looking.
 struct Progressed {
-    report: SweepReport,
+    report: SweepResult,
     /// What was swept at.
     done: Vec<GroupRange>,
     /// What was not.
@@ -63,7 +63,7 @@ struct Progressed {
 
 impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, T, Q> {
     /// Sweeps as far as it goes, and hands over or remembers the rest.
-    pub(crate) async fn run(&self) -> SweepReport {
+    pub(crate) async fn run(&self) -> SweepResult {
         let scopes = match self.is_whole() {
             true => self.scope_table.known_scopes().await,
             false => Ok(KnownScopes::default()),
@@ -102,7 +102,7 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         };
         let trigger: &Trigger = &self.request.trigger;
         let mut done = Vec::new();
-        let mut swept: Option<SweepReport> = None;
+        let mut swept: Option<SweepResult> = None;
         while let Some(range) = remaining.pop_front() {
             let bounds = Bounds {
                 range,
@@ -178,7 +178,7 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
             remaining,
         } = swept;
         let stopped = !remaining.is_empty();
-        let failed = report.any_retryable();
+        let failed = !report.group_retries.is_empty();
         let is_ours = match stopped {
             true => report.retryable && report.reached_any,
             // The same message would sweep all of the range again, and the same event everything elsewhere.
@@ -269,7 +269,7 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         sent.map_err(|error| Unsent::Failed(error.to_string()))
     }
 
-    async fn save_cursor(&self, report: &mut SweepReport, group: Option<&str>) {
+    async fn save_cursor(&self, report: &mut SweepResult, group: Option<&str>) {
         if !self.world.settings.writes {
             return;
         }
@@ -302,7 +302,7 @@ impl Elsewhere {
         self.problems.push(problem);
     }
 
-    fn add_to(self, report: &mut SweepReport) {
+    fn add_to(self, report: &mut SweepResult) {
         if self.asked > 0 {
             let reason = "other accounts or Regions have records".to_owned();
             let handed_over = report.handed_over.take();
@@ -323,7 +323,7 @@ impl Elsewhere {
     }
 }
 
-fn add_reason(report: &mut SweepReport, problem: String) {
+fn add_reason(report: &mut SweepResult, problem: String) {
     report.reason = Some(match report.reason.take() {
         Some(reason) => format!("{reason}; {problem}"),
         None => problem,

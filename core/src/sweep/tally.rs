@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::SweepResult;
+use crate::reconcile::GroupResult;
 use crate::report::{GroupOutcome, Report, SweepReport, Swept};
 
 /// The groups so far, by outcome, and the reports that are worth telling.
@@ -10,6 +12,9 @@ pub(super) struct Tally {
     outcomes: BTreeMap<GroupOutcome, u64>,
     reports: Vec<Report>,
     remarks: Vec<Report>,
+    group_retries: Vec<String>,
+    unreadable: usize,
+    unread: usize,
     /// How long the reports are as JSON.
     pub(super) bytes: usize,
 }
@@ -19,7 +24,17 @@ impl Tally {
         *self.outcomes.entry(outcome).or_default() += 1;
     }
 
-    pub(super) fn add(&mut self, report: Report) {
+    pub(super) fn add(&mut self, result: impl Into<GroupResult>) {
+        let result = result.into();
+        self.group_retries.extend(result.retry_reason());
+        let GroupResult {
+            report,
+            unreadable,
+            unread,
+            ..
+        } = result;
+        self.unreadable += usize::from(unreadable);
+        self.unread += usize::from(unread);
         self.count(report.outcome);
         let kept = match report.outcome {
             GroupOutcome::Converged if report.tells() => &mut self.remarks,
@@ -34,7 +49,7 @@ impl Tally {
         usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn finish(self, of: Swept, reason: Option<String>, retryable: bool) -> SweepReport {
+    pub(super) fn finish(self, of: Swept, reason: Option<String>, retryable: bool) -> SweepResult {
         let mut sweep = BTreeMap::from([
             ("groups".to_owned(), self.outcomes.values().sum()),
             (GroupOutcome::Converged.name().to_owned(), 0),
@@ -44,14 +59,20 @@ impl Tally {
                 .iter()
                 .map(|(outcome, count)| (outcome.name().to_owned(), *count)),
         );
-        SweepReport {
-            sweep,
-            of: Some(of),
-            reports: self.reports,
-            remarks: self.remarks,
-            reason,
+        SweepResult {
+            report: SweepReport {
+                sweep,
+                of: Some(of),
+                reports: self.reports,
+                remarks: self.remarks,
+                reason,
+                handed_over: None,
+            },
             retryable,
-            ..SweepReport::default()
+            group_retries: self.group_retries,
+            unreadable: self.unreadable,
+            unread: self.unread,
+            ..SweepResult::default()
         }
     }
 }

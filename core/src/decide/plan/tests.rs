@@ -118,33 +118,6 @@ fn live_rules_outside_the_record_are_unexpected_and_so_are_those_that_cannot_be_
 }
 
 #[test]
-fn rules_with_different_tags_go_in_different_calls() {
-    let record = record(&[
-        "tcp 1 from 10.0.0.0/8 #a",
-        "tcp 2 from 10.0.0.0/8",
-        "tcp 3 from 10.0.0.0/8 #a,aws:x",
-    ]);
-    let rules: Vec<_> = record.rules_in_order().into_iter().cloned().collect();
-    let calls: Vec<Vec<String>> = batches(&rules, CallOrder::Fewest)
-        .iter()
-        .map(|batch| {
-            batch
-                .rules
-                .iter()
-                .map(|rule| rule.key.to_string())
-                .collect()
-        })
-        .collect();
-    assert_eq!(
-        calls,
-        [
-            vec!["tcp 1 from 10.0.0.0/8", "tcp 3 from 10.0.0.0/8"],
-            vec!["tcp 2 from 10.0.0.0/8"]
-        ]
-    );
-}
-
-#[test]
 fn a_pause_is_named_before_observing_and_ends_by_itself() {
     let mut record = record(&[]);
     record.mode = Mode::Observe;

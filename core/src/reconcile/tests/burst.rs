@@ -9,7 +9,7 @@ async fn in_a_burst(
     ec2: &FakeEc2,
     desired: &crate::desired::DesiredRecord,
     restored: &[(&str, i64)],
-) -> Report {
+) -> GroupResult {
     let table = FakeTable::with(desired);
     let mut state = GroupState::default();
     for (rule, seconds) in restored {

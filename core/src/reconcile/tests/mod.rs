@@ -18,7 +18,7 @@ use crate::ports::Failure;
 
 const SECONDS_30: Duration = Duration::from_secs(30);
 
-async fn handled(ec2: &FakeEc2, table: &FakeTable, event: &Value) -> Report {
+async fn handled(ec2: &FakeEc2, table: &FakeTable, event: &Value) -> GroupResult {
     handled_within(ec2, table, event, SECONDS_30).await
 }
 
@@ -27,7 +27,7 @@ async fn handled_within(
     table: &FakeTable,
     event: &Value,
     remaining: Duration,
-) -> Report {
+) -> GroupResult {
     let Intent::Reconcile(lookup) = intent(event) else {
         panic!("the event asks for a reconcile")
     };

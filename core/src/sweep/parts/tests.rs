@@ -107,7 +107,7 @@ impl Scene {
         }
     }
 
-    async fn run(&mut self, request: &Sweep) -> SweepReport {
+    async fn run(&mut self, request: &Sweep) -> SweepResult {
         let missing = MissingReferences::default();
         let scope = group().scope;
         let waiting = match (&self.queue, request.attempt) {
@@ -179,7 +179,7 @@ async fn what_one_invocation_cannot_do_is_cut_into_parts_and_each_group_looked_a
     let looked_at = first.sweep["groups"];
     assert!((100..1_000).contains(&looked_at), "{looked_at}");
     assert_eq!((first.reason.as_deref(), first.retryable), (None, false));
-    let handed_over = first.handed_over.expect("the rest");
+    let handed_over = first.report.handed_over.expect("the rest");
     let parts = 2_000_u64.div_ceil(looked_at);
     let sweeps = handed_over.sweeps as u64;
     assert!(
@@ -202,7 +202,7 @@ async fn without_a_queue_the_next_sweep_goes_on_and_ends_where_it_began() {
     let first = scene.run(&everything()).await;
     assert!(first.retryable, "Lambda calls again, and goes on");
     let reached = scene.cursor().expect("a place to go on at");
-    let reason = first.reason.expect("a reason");
+    let reason = first.report.reason.expect("a reason");
     assert!(reason.ends_with(&reached), "{reason}");
     let mut sweeps = 1;
     while scene.cursor().is_some() {
@@ -225,7 +225,7 @@ async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
         let report = scene.run(&everything()).await;
         assert_eq!(report.handed_over, None);
         assert!(!report.is_retryable(), "nobody is to call at once");
-        if let Some(reason) = report.reason {
+        if let Some(reason) = report.report.reason {
             assert!(
                 reason.contains("about 1 tasks of earlier sweeps"),
                 "{reason}"
@@ -248,7 +248,7 @@ async fn a_round_that_goes_on_where_another_stopped_is_handed_over_whole_and_beg
     noted.expect("noted");
     let first = scene.run(&everything()).await;
     assert!(first.handed_over.is_some(), "{:?}", first.reason);
-    let of = first.of.expect("a range of the groups");
+    let of = first.report.of.expect("a range of the groups");
     assert_eq!(of.range.after.as_deref(), Some(middle.as_str()));
     assert_eq!(
         scene.cursor(),
@@ -274,7 +274,7 @@ async fn a_round_that_comes_back_to_where_it_began_has_looked_at_everything() {
         (report.sweep["groups"], report.reason.as_deref()),
         (50, None)
     );
-    assert!(report.of.is_some_and(|of| of.range.is_all()));
+    assert!(report.report.of.is_some_and(|of| of.range.is_all()));
     assert_eq!(scene.cursor(), None);
 }
 
@@ -307,7 +307,12 @@ async fn a_part_with_groups_that_fail_for_a_retryable_reason_is_tried_three_time
 async fn what_is_not_known_of_the_fleet_is_told() {
     let mut scene = Scene::new(FakeTable::with(&record(&[])), Some(FakeQueue::default()));
     *lock(&scene.table.error) = Some(refused("AccessDeniedException"));
-    let reason = scene.run(&everything()).await.reason.unwrap_or_default();
+    let reason = scene
+        .run(&everything())
+        .await
+        .report
+        .reason
+        .unwrap_or_default();
     assert!(
         reason.contains("which accounts and Regions have records"),
         "{reason}"
@@ -324,6 +329,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
     assert!(
         report
             .reason
+            .as_ref()
             .is_some_and(|reason| reason.contains("AccessDeniedException"))
     );
     assert!(scene.cursor().is_some());
@@ -351,7 +357,10 @@ async fn other_accounts_with_records_get_an_errand_each() {
     let mut scene = Scene::new(table, Some(FakeQueue::default()));
     let report = scene.run(&everything()).await;
     assert_eq!(
-        report.handed_over.map(|handed_over| handed_over.sweeps),
+        report
+            .report
+            .handed_over
+            .map(|handed_over| handed_over.sweeps),
         Some(1)
     );
     assert_eq!(scene.take(), [whole(other)]);
@@ -366,6 +375,7 @@ async fn other_accounts_with_records_get_an_errand_each() {
     assert!(
         report
             .reason
+            .as_ref()
             .is_some_and(|reason| reason.contains("RULEKEEPER_ROLE_NAME"))
     );
     (scene.queue, scene.has_role) = (None, true);
@@ -373,6 +383,7 @@ async fn other_accounts_with_records_get_an_errand_each() {
     assert!(
         report
             .reason
+            .as_ref()
             .is_some_and(|reason| reason.contains("RULEKEEPER_SWEEP_QUEUE"))
     );
     assert_eq!(report.sweep["converged"], 1, "home is swept all the same");
@@ -424,7 +435,7 @@ async fn a_sweep_that_reached_no_group_hands_nothing_over() {
         .push_back(refused("RequestLimitExceeded"));
     let report = scene.run(&everything()).await;
     assert!(report.retryable, "Lambda calls again");
-    assert_eq!((report.handed_over, scene.cursor()), (None, None));
+    assert_eq!((report.report.handed_over, scene.cursor()), (None, None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,67 @@
+//! What follows when the group is at its quota.
+
+use std::collections::BTreeMap;
+
+use super::{Attempt, Executor};
+use crate::decide::quota::{Room, prefix_lists};
+use crate::model::IngressRule;
+use crate::ports::SecurityGroups;
+use crate::report::{RuleOutcome, RuleReport};
+
+impl<E: SecurityGroups> Executor<'_, E> {
+    /// The group has no room for the batch: count it, authorize what fits in order of priority, and ask EC2 about one
+    /// rule more, in case the account's quota is not the one we were told.
+    pub(super) async fn on_quota_full(&mut self, attempt: Attempt) {
+        if attempt.room_counted {
+            if let [rule] = &attempt.batch.rules[..] {
+                self.full.note_full(&rule.key);
+                return self.fail_for_room(rule);
+            }
+            return self.halve(attempt);
+        }
+        let actual = match self.read().await {
+            Ok(actual) => actual,
+            Err(read_error) => {
+                return self.fail_everything(attempt, &read_error, read_error.is_retryable());
+            }
+        };
+        let Some(mut attempt) =
+            self.resolve_with(&actual, attempt, RuleOutcome::RestoredElsewhere, None)
+        else {
+            return;
+        };
+        let named = actual
+            .iter()
+            .map(|rule| &rule.key)
+            .chain(attempt.batch.rules.iter().map(|rule| &rule.key));
+        let lists = prefix_lists(named);
+        let weights = match lists.is_empty() {
+            true => BTreeMap::new(),
+            false => self.ec2.prefix_lists(&lists).await.unwrap_or_default(),
+        };
+        let room = Room::count(&actual, self.context.quota, &weights);
+        attempt.room_counted = true;
+        let (fitting, mut over, room) = room.fill(attempt.batch.rules.clone(), &weights);
+        self.room = Some(room);
+        if over.is_empty() {
+            // By our count all of it fits, so the quota is smaller than we were told.
+            return self.halve(attempt);
+        }
+        let rest = over.split_off(1);
+        for rules in [rest, over, fitting] {
+            if !rules.is_empty() {
+                self.queue.push_front(attempt.with_rules(rules));
+            }
+        }
+    }
+
+    pub(super) fn fail_for_room(&mut self, rule: &IngressRule) {
+        let reason = match &self.room {
+            Some(room) => format!("no room: {room}"),
+            None => "no room in the group".to_owned(),
+        };
+        let mut line = RuleReport::new(rule.key.clone(), RuleOutcome::Failed).because(reason);
+        line.error_code = Some("RulesPerSecurityGroupLimitExceeded".to_owned());
+        self.execution.reports.insert(rule.key.clone(), line.into());
+    }
+}

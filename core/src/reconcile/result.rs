@@ -1,0 +1,104 @@
+//! What the code needs to know of an outcome beyond what it reports.
+
+use std::ops::{Deref, DerefMut};
+
+use tokio::time::Instant;
+
+use crate::model::RuleKey;
+use crate::report::{Report, RuleReport};
+
+/// What came of one group: its report, and what follows from it for this invocation and its metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct GroupResult {
+    /// The document: answer, log line, incident.
+    pub report: Report,
+    /// Whether another try could help.
+    pub retryable: bool,
+    /// The failed rules that another try could help.
+    pub retryable_rules: Vec<RuleKey>,
+    /// The record was there and could not be understood.
+    pub unreadable: bool,
+    /// The record or the group's rules could not be had, so that nobody knows what is missing.
+    pub unread: bool,
+}
+
+impl From<Report> for GroupResult {
+    fn from(report: Report) -> Self {
+        Self {
+            report,
+            retryable: false,
+            retryable_rules: Vec::new(),
+            unreadable: false,
+            unread: false,
+        }
+    }
+}
+
+impl GroupResult {
+    /// Why another try could help, in a sentence; `None` when it could not.
+    pub fn retry_reason(&self) -> Option<String> {
+        if !self.retryable {
+            return None;
+        }
+        let group = self.report.group.as_ref();
+        let group = group.map_or_else(|| "no group".to_owned(), ToString::to_string);
+        let rules = self.report.rules.iter();
+        let rules = rules.filter(|line| self.retryable_rules.contains(&line.rule));
+        let rules = rules.map(|line| {
+            let reason = line.reason.as_deref().unwrap_or_default();
+            format!("; {}: {reason}", line.rule)
+        });
+        let reason = &self.report.reason;
+        Some(format!("{group}: {reason}{}", rules.collect::<String>()))
+    }
+}
+
+impl Deref for GroupResult {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl DerefMut for GroupResult {
+    fn deref_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
+}
+
+/// What came of a rule: its line in the report, and what follows from it for the rest of the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleResult {
+    /// The line.
+    pub report: RuleReport,
+    /// Whether another try could help.
+    pub retryable: bool,
+    /// When EC2 confirmed that we authorized it, where that is known for this rule by itself.
+    pub authorized_at: Option<Instant>,
+}
+
+impl From<RuleReport> for RuleResult {
+    fn from(report: RuleReport) -> Self {
+        Self {
+            report,
+            retryable: false,
+            authorized_at: None,
+        }
+    }
+}
+
+impl Deref for RuleResult {
+    type Target = RuleReport;
+
+    fn deref(&self) -> &RuleReport {
+        &self.report
+    }
+}
+
+impl DerefMut for RuleResult {
+    fn deref_mut(&mut self) -> &mut RuleReport {
+        &mut self.report
+    }
+}

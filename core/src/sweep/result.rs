@@ -1,0 +1,89 @@
+//! What the code needs to know of a sweep beyond what it reports.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::model::GroupRange;
+use crate::report::SweepReport;
+
+/// What came of a sweep: its report, and what follows from it for this invocation and its metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepResult {
+    /// The document.
+    pub report: SweepReport,
+    /// Whether the sweep itself ended early for a reason that may pass by itself.
+    pub retryable: bool,
+    /// Of each group that failed for a reason that may pass by itself, that reason.
+    pub group_retries: Vec<String>,
+    /// How many records could not be understood.
+    pub unreadable: usize,
+    /// Of how many groups the record or the rules could not be had.
+    pub unread: usize,
+    /// What was not looked at.
+    pub rest: Option<GroupRange>,
+    /// Whether any group was looked at.
+    pub reached_any: bool,
+}
+
+impl SweepResult {
+    /// Whether another try could help.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable || !self.group_retries.is_empty()
+    }
+
+    /// The caller is not to call again: somebody else sees to it, or nobody can.
+    pub fn without_retry(&mut self) {
+        self.retryable = false;
+        self.group_retries.clear();
+    }
+
+    /// Two sweeps of one scope as one.
+    #[must_use]
+    pub fn and(mut self, next: Self) -> Self {
+        for (outcome, count) in next.report.sweep {
+            *self.report.sweep.entry(outcome).or_default() += count;
+        }
+        self.report.reports.extend(next.report.reports);
+        self.report.remarks.extend(next.report.remarks);
+        if let (Some(of), Some(next_of)) = (&mut self.report.of, next.report.of)
+            && (next.reached_any || next.rest.is_none())
+        {
+            of.range.until = next_of.range.until;
+            if of.range.after == of.range.until {
+                // Once around.
+                of.range = GroupRange::default();
+            }
+        }
+        self.report.handed_over = next.report.handed_over;
+        self.report.reason = next.report.reason;
+        self.retryable = next.retryable;
+        self.group_retries.extend(next.group_retries);
+        self.unreadable += next.unreadable;
+        self.unread += next.unread;
+        self.rest = next.rest;
+        self.reached_any |= next.reached_any;
+        self
+    }
+}
+
+impl From<SweepReport> for SweepResult {
+    fn from(report: SweepReport) -> Self {
+        Self {
+            report,
+            ..Self::default()
+        }
+    }
+}
+
+impl Deref for SweepResult {
+    type Target = SweepReport;
+
+    fn deref(&self) -> &SweepReport {
+        &self.report
+    }
+}
+
+impl DerefMut for SweepResult {
+    fn deref_mut(&mut self) -> &mut SweepReport {
+        &mut self.report
+    }
+}
