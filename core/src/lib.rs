@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Map
-//! Each room imports only rooms above it in this list; a test below reads their `use` lines.
+//! Each room imports only rooms above it in this list; `tests/rooms.rs` reads what they import.
 //!
 //! - [`model`]: identifiers, protocols, sources, rules, the live rules of a group. Pure.
 //! - [`desired`]: the desired-state record, its lint, and the principals whose changes count. Pure.
@@ -20,8 +20,8 @@
 //! - [`decide`]: what is missing, what it means, and what is to be done. Pure.
 //! - [`ports`]: the few verbs asked of EC2, of the table and of the queue; errors and time.
 //! - [`reconcile`]: the order of things for one group.
-//! - [`sweep`]: the same for all groups, in parts.
-//! - [`function`]: from a payload to an answer: configuration, metrics, permissions.
+//! - [`sweep`]: the same for all groups of an account and Region, handed over in ranges.
+//! - [`function`]: from a payload to an answer, and its metrics; what the role allows.
 //!
 //! Adapters to AWS and the function's binary are in the root package, the operator's command line in `cli/`.
 //!

@@ -16,23 +16,12 @@ pub(super) struct StateUpdate {
 }
 
 impl StateUpdate {
-    const ATTRIBUTES: [&'static str; 8] = [
-        "restored",
-        "contested",
-        "decided",
-        "ids",
-        "removed",
-        "calls",
-        "dropped_by",
-        "unapplied",
-    ];
-
     pub(super) fn of(state: &GroupState) -> Self {
         let mut written = state.to_json();
         written.insert("revision".to_owned(), (state.revision + 1).into());
         let expires_at = jiff::Timestamp::now() + REMEMBERED_FOR * 2;
         written.insert("expires_at".to_owned(), expires_at.as_second().into());
-        let absent = Self::ATTRIBUTES
+        let absent = GroupState::ATTRIBUTES
             .into_iter()
             .filter(|name| !written.contains_key(*name));
         let remove: Vec<String> = absent.map(|name| format!("#{name}")).collect();
@@ -44,7 +33,7 @@ impl StateUpdate {
         if !remove.is_empty() {
             update = format!("{update} REMOVE {}", remove.join(", "));
         }
-        let named = Self::ATTRIBUTES
+        let named = GroupState::ATTRIBUTES
             .into_iter()
             .chain(["revision", "expires_at"]);
         let mut values: HashMap<_, _> = from_json(&written)

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::attributes::{
+    PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES,
+};
 use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
 use crate::desired::{Principal, SETTLE_SECONDS_MAX};
 use crate::model::{AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scope, Source, Tags};
@@ -39,50 +42,6 @@ impl fmt::Display for Finding {
         write!(f, "{}: {}", self.path, self.message)
     }
 }
-
-/// Every attribute of a record.
-pub const RECORD_ATTRIBUTES: [&str; 15] = [
-    "pk",
-    "sk",
-    "schema",
-    "generation",
-    "mode",
-    "paused_until",
-    "pause_reason",
-    "superseding",
-    "principals",
-    "settle_seconds",
-    "rules",
-    "updated_at",
-    "updated_by",
-    "note",
-    "reason",
-];
-/// Every attribute of the settings item.
-pub const SETTINGS_ATTRIBUTES: [&str; 9] = [
-    "pk",
-    "sk",
-    "schema",
-    "generation",
-    "principals",
-    "settle_seconds",
-    "updated_at",
-    "updated_by",
-    "reason",
-];
-const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
-const RULE_ATTRIBUTES: [&str; 10] = [
-    "protocol",
-    "from_port",
-    "to_port",
-    "cidr_ipv4",
-    "cidr_ipv6",
-    "prefix_list_id",
-    "referenced_group",
-    "description",
-    "tags",
-    "priority",
-];
 
 /// Reads JSON and collects findings; a method answers `None` when it noted an error.
 #[derive(Default)]

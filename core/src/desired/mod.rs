@@ -12,12 +12,13 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{AccountId, GroupAddress, IngressRule, RuleKey, Scope, Source};
 
+mod attributes;
 mod lint;
 mod principals;
 
+pub use attributes::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 use lint::Reader;
 pub use lint::{Finding, Severity};
-pub use lint::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 pub use principals::{Policy, Principal, Principals, SETTLE_SECONDS, SETTLE_SECONDS_MAX};
 
 /// The version of the record's shape that this code reads and writes.

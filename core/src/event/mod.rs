@@ -14,8 +14,11 @@ use serde_json::Value;
 
 use crate::model::{AccountId, GroupAddress, GroupId, GroupRange, Region, RuleId, RuleKey, Scope};
 
+mod calls;
 mod rules;
 mod sweeps;
+
+pub use calls::{Call, WANTED_CALLS, WantedCall};
 
 /// What an arriving value asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,31 +48,6 @@ pub struct Lookup {
     pub call: Option<Call>,
     /// What the event says happened.
     pub evidence: Evidence,
-}
-
-/// A call that matters to a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// Rules were revoked.
-    Revoke,
-    /// Rules were changed in place.
-    Modify,
-    /// Rules were authorized.
-    Authorize,
-    /// EC2 refused to authorize rules.
-    RefusedAuthorize,
-    /// The group was deleted.
-    Delete,
-}
-
-impl Call {
-    /// Whether it can have taken rules away.
-    pub fn drops_rules(self) -> bool {
-        match self {
-            Self::Revoke | Self::Modify | Self::Delete => true,
-            Self::Authorize | Self::RefusedAuthorize => false,
-        }
-    }
 }
 
 /// How an event names its group.
@@ -348,7 +326,7 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
         return ignore(trigger, None, format!("{source} is not ec2.amazonaws.com"));
     }
     let name = trigger.event_name.clone().unwrap_or_default();
-    let call = match call(&name) {
+    let call = match Call::of_name(&name) {
         Ok(call) => call,
         Err(reason) => return ignore(trigger, None, reason),
     };
@@ -399,18 +377,6 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
             ..Sweep::default()
         }),
         None => ignore(trigger, None, "the record names no security group"),
-    }
-}
-
-/// The call of this name, or why it does not matter.
-fn call(name: &str) -> Result<Call, String> {
-    match name {
-        "RevokeSecurityGroupIngress" => Ok(Call::Revoke),
-        "ModifySecurityGroupRules" => Ok(Call::Modify),
-        "AuthorizeSecurityGroupIngress" => Ok(Call::Authorize),
-        "DeleteSecurityGroup" => Ok(Call::Delete),
-        "RevokeSecurityGroupEgress" => Err("egress rules are not kept".to_owned()),
-        other => Err(format!("{other} drops no ingress rule")),
     }
 }
 

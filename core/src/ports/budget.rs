@@ -61,6 +61,10 @@ impl Budget {
 
 /// How long to wait before try number `tries` (from 0): 100 ms, doubled each time, at most 3 s, of which a random half
 /// is left out so that several instances do not come back together.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where chance is wanted"
+)]
 pub fn retry_delay(tries: u32) -> Duration {
     let ceiling = Duration::from_millis(100)
         .saturating_mul(1 << tries.min(5))

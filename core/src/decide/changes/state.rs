@@ -105,6 +105,18 @@ pub struct Contest {
 }
 
 impl GroupState {
+    /// Every attribute of the item but its keys, `revision` and `expires_at`. One that is not written is removed.
+    pub const ATTRIBUTES: [&'static str; 8] = [
+        "restored",
+        "dropped_by",
+        "contested",
+        "decided",
+        "ids",
+        "removed",
+        "calls",
+        "unapplied",
+    ];
+
     /// Reads the item. Attributes of another kind are no concern of this.
     ///
     /// # Errors

@@ -379,3 +379,34 @@ fn a_fight_goes_on_however_late_the_try_after_a_wait_comes() {
             .is_empty()
     );
 }
+
+#[test]
+fn the_table_of_attributes_lists_what_is_written() {
+    let (mut state, rule) = (GroupState::default(), key(OLD));
+    state.note_restored([&rule], now());
+    state.dropped_by.insert(rule.clone(), LBC.to_owned());
+    let contest = Contest {
+        step: 1,
+        until: now(),
+        by: None,
+    };
+    state.contested.insert(rule.clone(), contest);
+    state.decided.insert(rule.clone(), now());
+    state
+        .ids
+        .insert("sgr-0a".parse().expect("an id"), rule.clone());
+    let removed = Removed {
+        at: now(),
+        by: LBC.to_owned(),
+        rule: IngressRule::bare(rule.clone()),
+    };
+    state.removed.insert(rule.clone(), removed);
+    state.note_authorized(LBC, [(&rule, None)], now());
+    let written = state.to_json();
+    let mut names: Vec<&str> = written.keys().map(String::as_str).collect();
+    names.retain(|name| *name != "revision");
+    let mut listed = GroupState::ATTRIBUTES;
+    names.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(names, listed);
+}
