@@ -141,7 +141,7 @@ pub(crate) enum Verb {
     Rollback(Rollback),
     /// Show what happened: who dropped which rules, what came back and when, and what did not
     Incidents(Incidents),
-    /// Look at everything that rulekeeper stands on, and say how to mend what is wrong; change nothing
+    /// Look at everything that rulekeeper stands on, and say how to fix what is wrong; change nothing
     Doctor(Doctor),
     /// Show and change whose changes are meant
     #[command(subcommand)]

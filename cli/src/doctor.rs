@@ -168,11 +168,11 @@ fn skipped(check: &str, subject: impl Into<String>, found: impl Into<String>) ->
 /// Something that could not be found out, because a call that needs this action failed.
 fn unknown(check: &str, subject: impl Into<String>, error: &ApiError, action: &str) -> Check {
     let found = format!("could not be found out: {error}");
-    failed(check, subject, found).mend(mend_of(error, action))
+    failed(check, subject, found).fix(fix_for(error, action))
 }
 
 /// What to do about a call that failed.
-fn mend_of(error: &ApiError, action: &str) -> String {
+fn fix_for(error: &ApiError, action: &str) -> String {
     match (error.verdict(), &error.failure) {
         (Verdict::Denied, _) => {
             format!("Allow {action} for these credentials, or use others (--profile).")

@@ -265,11 +265,11 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     scene
         .write_attribute(&group, "rules", AttributeValue::S("all".to_owned()))
         .await;
-    let mended = scene
+    let fixed = scene
         .rulekeeper(&["rollback", &group, "--to", "1"])
         .exits(0)
         .json();
-    assert_eq!(mended["generation"], 6);
+    assert_eq!(fixed["generation"], 6);
     let refused = scene
         .rulekeeper(&["rollback", &group, "--to", "5"])
         .exits(1);

@@ -5,14 +5,14 @@ use rulekeeper_core::model::{AccountId, Region, Scope};
 
 const DOCTOR_HELP: &str = "\
 Looks at the table, the records, the function and its role, the event rules, the trail, the dead-letter queues, the
-clocks and your own permissions, and says how to mend what is wrong. Nothing is changed: an authorize is tried as a dry
+clocks and your own permissions, and says how to fix what is wrong. Nothing is changed: an authorize is tried as a dry
 run, a write on a condition that cannot hold. What the role allows only the function can tell, so it is invoked.
 Exit code 1 says that something is broken or could not be found out; warnings end with 0.
 
 Examples:
   rulekeeper doctor
   rulekeeper doctor --function rulekeeper-Function-1A2B3C --scope 444455556666/eu-central-1
-  rulekeeper doctor --output json | jq -r '.checks[] | select(.outcome == \"failed\") | .subject, .mend'";
+  rulekeeper doctor --output json | jq -r '.checks[] | select(.outcome == \"failed\") | .subject, .fix'";
 
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_HELP)]

@@ -41,7 +41,7 @@ pub(super) fn without_credentials(reason: &str) -> Vec<Check> {
         "this machine",
         format!("there are no AWS credentials to use: {reason}"),
     )
-    .mend(
+    .fix(
         "Name a profile with --profile or AWS_PROFILE, log in to it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     );
     let others = [

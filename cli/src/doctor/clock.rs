@@ -75,7 +75,7 @@ pub(super) fn of_function(
     )
 }
 
-fn judge(subject: &str, ahead_ms: i64, mend: &str) -> Check {
+fn judge(subject: &str, ahead_ms: i64, fix: &str) -> Check {
     let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
     #[expect(
         clippy::cast_precision_loss,
@@ -87,11 +87,11 @@ fn judge(subject: &str, ahead_ms: i64, mend: &str) -> Check {
         0..DOUBTFUL_MS => ok("clock", subject, "agrees with AWS to a few seconds"),
         DOUBTFUL_MS..BROKEN_MS => {
             let found = format!("{found}: pauses end and incidents are told at the wrong time");
-            warning("clock", subject, found).mend(mend)
+            warning("clock", subject, found).fix(fix)
         }
         _ => {
             let found = format!("{found}: from five minutes on AWS may refuse every call");
-            failed("clock", subject, found).mend(mend)
+            failed("clock", subject, found).fix(fix)
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
         Found::One(function) => vec![state(function), its_table(function, table), mode(function)],
         Found::Absent(name) => vec![
             failed(check, name, "there is no such function in this account and Region")
-                .mend("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
+                .fix("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
         ],
         Found::Nowhere => vec![
             failed(
@@ -48,18 +48,18 @@ pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
                 "-",
                 format!("no function of this account and Region has RULEKEEPER_TABLE set to {table}"),
             )
-            .mend("Deploy the stack (docs/deploy.md), or name the function with --function (RULEKEEPER_FUNCTION)."),
+            .fix("Deploy the stack (docs/deploy.md), or name the function with --function (RULEKEEPER_FUNCTION)."),
         ],
         Found::Several(names) => vec![
             failed(check, names.join(", "), format!("several functions have RULEKEEPER_TABLE set to {table}"))
-                .mend("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table undo nothing, but count everything twice."),
+                .fix("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table undo nothing, but count everything twice."),
         ],
         Found::Unknown(action, error) => {
             let mut check = unknown(check, "-", error, action);
-            if let Some(mend) = &mut check.mend
+            if let Some(fix) = &mut check.fix
                 && (*action, error.verdict()) == ("lambda:ListFunctions", Verdict::Denied)
             {
-                mend.push_str(" Naming the function with --function needs lambda:GetFunctionConfiguration only.");
+                fix.push_str(" Naming the function with --function needs lambda:GetFunctionConfiguration only.");
             }
             vec![check]
         }
@@ -84,26 +84,26 @@ fn state(function: &FunctionFacts) -> Check {
     } = function;
     if !["Active", "Inactive", "Pending"].contains(&state.as_str()) {
         let found = format!("is {state}{}", because(&function.state_reason));
-        return failed(check, name, found).mend(again);
+        return failed(check, name, found).fix(again);
     }
     if last_update == "Failed" {
         let found = format!(
             "its last update failed{}",
             because(&function.last_update_reason)
         );
-        return failed(check, name, found).mend(again);
+        return failed(check, name, found).fix(again);
     }
     if state != "Active" || last_update == "InProgress" {
         let found = format!(
             "is {state}, its last update {last_update}{}",
             because(&function.state_reason)
         );
-        return warning(check, name, found).mend("Wait a minute and run doctor again.");
+        return warning(check, name, found).fix("Wait a minute and run doctor again.");
     }
     if !["provided.al2023", "provided.al2"].contains(&runtime.as_str()) {
         let found = format!("runs on {runtime}, where it has not been built for");
         return warning(check, name, found)
-            .mend("Deploy it on provided.al2023, as template.yaml does.");
+            .fix("Deploy it on provided.al2023, as template.yaml does.");
     }
     ok(
         check,
@@ -123,7 +123,7 @@ fn its_table(function: &FunctionFacts, table: &str) -> Check {
             name,
             format!("RULEKEEPER_TABLE is {its}, not {table}: records of {table} are not kept"),
         )
-        .mend(format!(
+        .fix(format!(
             "Run the command line with --table {its}, or deploy the function with {table}."
         )),
         None => failed(
@@ -131,7 +131,7 @@ fn its_table(function: &FunctionFacts, table: &str) -> Check {
             name,
             "RULEKEEPER_TABLE is not set, so it ends at its start",
         )
-        .mend(format!(
+        .fix(format!(
             "Set RULEKEEPER_TABLE to {table}, as template.yaml does. Is this rulekeeper's function?"
         )),
     }
@@ -152,9 +152,9 @@ fn mode(function: &FunctionFacts) -> Check {
     match function.mode.as_deref().map(str::trim) {
         None | Some("" | "enforce") => ok(check, name, "restores what is dropped"),
         Some("observe") => warning(check, name, "RULEKEEPER_MODE is observe: it reports what is dropped and restores nothing")
-            .mend("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
+            .fix("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
         Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so it ends at its start"))
-            .mend("Set it to enforce or observe."),
+            .fix("Set it to enforce or observe."),
     }
 }
 
@@ -165,7 +165,7 @@ pub(super) fn judge_concurrency(
     let check = "function_concurrency";
     vec![match reserved {
         Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, which stops it: events wait, and are put aside after an hour")
-            .mend(format!(
+            .fix(format!(
                 "aws lambda put-function-concurrency --function-name {name} --reserved-concurrent-executions 10 (the \
                  stack's parameter ReservedConcurrency), then `rulekeeper restore`"
             )),
@@ -204,17 +204,15 @@ pub(super) fn judge_invocations(
                 name,
                 "events that it fails on are lost; only the next sweep makes up for them",
             )
-            .mend(
-                "Give it an on-failure destination, as template.yaml does (FunctionDeadLetters).",
-            ),
+            .fix("Give it an on-failure destination, as template.yaml does (FunctionDeadLetters)."),
         },
     );
     if invocations.retries == Some(0) {
         let found = "Lambda does not try again when it fails, so throttling by EC2 leaves rules missing until the next sweep";
-        let mend = format!(
+        let fix = format!(
             "aws lambda update-function-event-invoke-config --function-name {name} --maximum-retry-attempts 2"
         );
-        checks.push(Check::new(check, Outcome::Warning, name, found).mend(mend));
+        checks.push(Check::new(check, Outcome::Warning, name, found).fix(fix));
     }
     checks
 }

@@ -92,6 +92,6 @@ pub(super) fn judge(ability: &str, tried: Vec<Check>) -> Check {
         parts
     };
     let found = list(|check| format!("{}: {}", check.subject, check.found)).join("; ");
-    let mend = list(|check| check.mend.clone().unwrap_or_default()).join(" ");
-    warning("operator", ability, found).mend(mend)
+    let fix = list(|check| check.fix.clone().unwrap_or_default()).join(" ");
+    warning("operator", ability, found).fix(fix)
 }

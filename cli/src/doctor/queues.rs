@@ -74,10 +74,10 @@ fn of_queue(arn: &str, waiting: Option<&Waiting>) -> Check {
     match waiting {
         None => skipped(check, arn, "not a queue of SQS; look there yourself"),
         Some(Ok(None)) => failed(check, arn, "there is no such queue, so what should go there is lost")
-            .mend("Deploy the stack again, or give the rule and the function another queue."),
+            .fix("Deploy the stack again, or give the rule and the function another queue."),
         Some(Ok(Some(0))) => ok(check, arn, "is there, and empty"),
         Some(Ok(Some(letters))) => warning(check, arn, format!("{} wait: events that came to nothing", count(*letters, "dead letter")))
-            .mend(
+            .fix(
                 "`rulekeeper restore` puts back what is missing now; README, \"Dead letters\", says how to read them, replay \
                  them and delete them.",
             ),

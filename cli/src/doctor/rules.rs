@@ -159,7 +159,7 @@ fn of_events(function: &str, rules: &[RuleFacts]) -> Vec<Check> {
                     ),
                     false => failed("event_rule", &rule.name, found),
                 };
-                checks.push(check.mend(enable(rule)));
+                checks.push(check.fix(enable(rule)));
             }
         }
     }
@@ -168,19 +168,19 @@ fn of_events(function: &str, rules: &[RuleFacts]) -> Vec<Check> {
         .map(|wanted| wanted.name)
         .filter(|name| !unclear && !enabled.contains(name) && !disabled.contains(name))
         .collect();
-    let mend = "Deploy template.yaml again: its rule IngressDropped has the pattern.";
+    let fix = "Deploy template.yaml again: its rule IngressDropped has the pattern.";
     if missing.contains(&WANTED[0].name) {
         let found = format!(
             "no rule of the default bus hands over {}",
             missing.join(", ")
         );
-        checks.push(failed("event_rule", function, found).mend(mend));
+        checks.push(failed("event_rule", function, found).fix(fix));
     } else if !missing.is_empty() {
         let found = format!(
             "no rule hands over {}: only sweeps see those, and a followed principal's changes are misjudged",
             missing.join(", ")
         );
-        checks.push(warning("event_rule", function, found).mend(mend));
+        checks.push(warning("event_rule", function, found).fix(fix));
     }
     checks
 }
@@ -198,21 +198,21 @@ fn of_schedules(function: &str, rules: &[RuleFacts]) -> Vec<Check> {
                 &rule.name,
                 "is disabled; another rule has sweeps made",
             )
-            .mend(enable(rule)),
+            .fix(enable(rule)),
             (false, false) => failed(
                 "schedule",
                 &rule.name,
                 "is disabled, so lost events are made up for by nobody",
             )
-            .mend(enable(rule)),
+            .fix(enable(rule)),
         })
         .collect();
     if checks.is_empty() {
         let found =
             "no rule of the default bus has sweeps made, so lost events are made up for by nobody";
-        let mend = "Deploy template.yaml again: its rule Sweep has the schedule. Schedules of EventBridge Scheduler are not \
+        let fix = "Deploy template.yaml again: its rule Sweep has the schedule. Schedules of EventBridge Scheduler are not \
                     looked at.";
-        checks.push(failed("schedule", function, found).mend(mend));
+        checks.push(failed("schedule", function, found).fix(fix));
     }
     checks
 }
@@ -227,7 +227,7 @@ fn dead_letters(rule: &RuleFacts) -> Option<Check> {
                 &rule.name,
                 "what EventBridge cannot hand over is lost: the target has no dead-letter queue",
             )
-            .mend("Deploy template.yaml again: it gives each rule the queue RuleDeadLetters."),
+            .fix("Deploy template.yaml again: it gives each rule the queue RuleDeadLetters."),
         ),
         Err(error) => Some(unknown(
             check,

@@ -44,9 +44,9 @@ pub(super) fn judge(name: &str, facts: &TableFacts) -> Vec<Check> {
         Ok(Some(description)) => description,
         Ok(None) => {
             let found = "there is no such table in this account and Region";
-            let mend = "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile. \
+            let fix = "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile. \
                         If it was deleted, restore it from a backup (aws dynamodb restore-table-to-point-in-time).";
-            let missing = failed("table", name, found).mend(mend);
+            let missing = failed("table", name, found).fix(fix);
             let others = [
                 "table_expiry",
                 "table_recovery",
@@ -80,8 +80,8 @@ fn keys(name: &str, table: &Description) -> Check {
     there.sort_unstable();
     if there != wanted {
         let found = format!("its keys are {there:?}, not pk (HASH) and sk (RANGE), both strings");
-        let mend = "This is not rulekeeper's table: give the stack's output TableName as --table (RULEKEEPER_TABLE).";
-        return failed("table", name, found).mend(mend);
+        let fix = "This is not rulekeeper's table: give the stack's output TableName as --table (RULEKEEPER_TABLE).";
+        return failed("table", name, found).fix(fix);
     }
     match table.status.as_str() {
         "ACTIVE" => ok("table", name, "is there, with the keys pk and sk"),
@@ -90,7 +90,7 @@ fn keys(name: &str, table: &Description) -> Check {
         status => {
             let found = format!("is {status}");
             failed("table", name, found)
-                .mend("Wait until it is ACTIVE; if it stays, look at it in the DynamoDB console.")
+                .fix("Wait until it is ACTIVE; if it stays, look at it in the DynamoDB console.")
         }
     }
 }
@@ -101,7 +101,7 @@ fn expiry(name: &str, facts: &TableFacts) -> Check {
         Ok(expiry) => expiry,
         Err(error) => return unknown(check, name, error, "dynamodb:DescribeTimeToLive"),
     };
-    let mend = format!(
+    let fix = format!(
         "aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
          Enabled=true,AttributeName=expires_at"
     );
@@ -113,16 +113,15 @@ fn expiry(name: &str, facts: &TableFacts) -> Check {
             let found = format!(
                 "items expire by {other}, not by expires_at, so old incidents and states stay"
             );
-            warning(check, name, found).mend(
-                "Turn it off for that attribute, wait an hour, and turn it on for expires_at.",
-            )
+            warning(check, name, found)
+                .fix("Turn it off for that attribute, wait an hour, and turn it on for expires_at.")
         }
         _ => warning(
             check,
             name,
             "time to live is off, so old incidents and states stay",
         )
-        .mend(mend),
+        .fix(fix),
     }
 }
 
@@ -135,7 +134,7 @@ fn recovery(name: &str, facts: &TableFacts) -> Check {
             name,
             "point-in-time recovery is off: records that are lost are lost for good",
         )
-        .mend(format!(
+        .fix(format!(
             "aws dynamodb update-continuous-backups --table-name {name} --point-in-time-recovery-specification \
              PointInTimeRecoveryEnabled=true"
         )),
@@ -156,7 +155,7 @@ fn encryption(name: &str, table: &Description) -> Check {
             name,
             format!("DynamoDB cannot use {}, so nothing can be read", table.encryption),
         )
-        .mend("Enable that key and let DynamoDB use it again; without it the table is archived after seven days."),
+        .fix("Enable that key and let DynamoDB use it again; without it the table is archived after seven days."),
     }
 }
 
@@ -169,7 +168,7 @@ fn protection(name: &str, table: &Description) -> Check {
             name,
             "deletion protection is off: one call deletes every record",
         )
-        .mend(format!(
+        .fix(format!(
             "aws dynamodb update-table --table-name {name} --deletion-protection-enabled"
         )),
     }

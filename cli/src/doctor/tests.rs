@@ -273,9 +273,9 @@ fn one_trail_that_logs_here_is_enough() {
     assert_eq!(outcomes(&both), [("trail", Outcome::Failed); 2]);
     assert!(
         both[1]
-            .mend
+            .fix
             .as_deref()
-            .is_some_and(|mend| mend.contains("cloudtrail:GetTrailStatus")),
+            .is_some_and(|fix| fix.contains("cloudtrail:GetTrailStatus")),
         "{both:?}"
     );
 }
@@ -352,9 +352,9 @@ fn rules_hand_over_what_is_wanted_between_them() {
     let refused = rules::judge("f", &Err(("events:DescribeRule", denied())));
     assert!(
         refused[0]
-            .mend
+            .fix
             .as_deref()
-            .is_some_and(|mend| mend.contains("events:DescribeRule")),
+            .is_some_and(|fix| fix.contains("events:DescribeRule")),
         "{refused:?}"
     );
 }
@@ -425,9 +425,9 @@ fn a_functions_state_table_and_mode() {
     assert!(
         several[0].subject == "a, b"
             && several[0]
-                .mend
+                .fix
                 .as_deref()
-                .is_some_and(|mend| mend.contains("--function"))
+                .is_some_and(|fix| fix.contains("--function"))
     );
     let none = Invocations {
         retries: Some(0),

@@ -139,9 +139,9 @@ pub(super) fn judge(trails: &Result<Vec<TrailFacts>, ApiError>, region: &Region)
         let found = format!(
             "no trail is there in {region}, so no call reaches EventBridge and only sweeps are left"
         );
-        let mend = "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail, then aws \
+        let fix = "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail, then aws \
                     cloudtrail start-logging --name management";
-        return vec![failed("trail", region.as_str(), found).mend(mend)];
+        return vec![failed("trail", region.as_str(), found).fix(fix)];
     }
     // One that logs is enough; what the others lack is their owners' business.
     let good: Vec<_> = checks
@@ -170,8 +170,8 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
     };
     if !status.logging {
         let found = "is not logging, so no call reaches EventBridge and only sweeps are left";
-        let mend = format!("aws cloudtrail start-logging --name {arn} {in_home}");
-        return (false, failed("trail", name, found).mend(mend));
+        let fix = format!("aws cloudtrail start-logging --name {arn} {in_home}");
+        return (false, failed("trail", name, found).fix(fix));
     }
     let logs = match &trail.selectors {
         Ok(selectors) => selectors.log_drops(),
@@ -191,18 +191,18 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
         (Logs::No, _) => {
             let found =
                 "does not log management write events of EC2, so no revoke reaches EventBridge";
-            (false, failed("trail", name, found).mend(add))
+            (false, failed("trail", name, found).fix(add))
         }
         (Logs::Perhaps, _) => {
             let found = "logs management write events of some callers only: revokes of the others are noticed by sweeps";
-            (true, warning("trail", name, found).mend(add))
+            (true, warning("trail", name, found).fix(add))
         }
         (Logs::Yes, Some(error)) => {
             let found =
                 format!("is logging, but its latest delivery to its bucket failed: {error}");
             (
                 true,
-                warning("trail", name, found).mend(
+                warning("trail", name, found).fix(
                     "Look at the bucket's policy and its key; events still go to EventBridge.",
                 ),
             )

@@ -26,7 +26,7 @@ pub enum OperatorError {
     #[error("{0} has no desired-state record; `rulekeeper pin {id}` makes one of its live rules", id = .0.id)]
     NoRecord(GroupAddress),
     /// The record in the table cannot be understood.
-    #[error("{group}: {unreadable}; mend it with `rulekeeper apply -f FILE`")]
+    #[error("{group}: {unreadable}; fix it with `rulekeeper apply -f FILE`")]
     Unreadable {
         /// The group.
         group: GroupAddress,
@@ -35,7 +35,7 @@ pub enum OperatorError {
     },
     /// The settings in the table cannot be understood.
     #[error(
-        "the settings cannot be understood: {}; mend the item `settings` in the table, or see it and start anew with `rulekeeper principal reset`",
+        "the settings cannot be understood: {}; fix the item `settings` in the table, or see it and start anew with `rulekeeper principal reset`",
         .0.errors()
     )]
     UnreadableSettings(Unreadable),

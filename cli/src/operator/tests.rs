@@ -372,7 +372,7 @@ async fn a_rollback_brings_everything_back_but_the_pause() {
 }
 
 #[tokio::test]
-async fn a_rollback_works_after_unpin_and_mends_a_record_that_cannot_be_understood() {
+async fn a_rollback_works_after_unpin_and_replaces_a_record_that_cannot_be_understood() {
     let table = FakeTable::with(&record(&[WEB]));
     let unpinning = unpin(&table, &group(), None).await.expect("a record");
     unpinning.write(&table, &author()).await.expect("8");

@@ -132,10 +132,10 @@ impl Scene {
     }
 
     /// Exactly this is wrong, whatever could not be looked at because of it.
-    pub(crate) fn only(&self, code: i32, wrong: &str, found: &str, mend: &str) {
+    pub(crate) fn only(&self, code: i32, wrong: &str, found: &str, fix: &str) {
         let all = self.doctor(&[], code);
         assert_eq!(unskipped(&all), [wrong], "{all:#?}");
-        said(&all[wrong], found, mend);
+        said(&all[wrong], found, fix);
     }
 
     /// Writes an attribute of the group's record, as people do in the console.
@@ -168,8 +168,8 @@ pub(crate) fn unskipped(all: &BTreeMap<String, Value>) -> Vec<&str> {
     wrong.map(|(name, _)| name.as_str()).collect()
 }
 
-pub(crate) fn said(check: &Value, found: &str, mend: &str) {
+pub(crate) fn said(check: &Value, found: &str, fix: &str) {
     let says = |name: &str, text: &str| check[name].as_str().unwrap_or_default().contains(text);
     assert!(says("found", found), "{found}: {check:#}");
-    assert!(says("mend", mend), "{mend}: {check:#}");
+    assert!(says("fix", fix), "{fix}: {check:#}");
 }
