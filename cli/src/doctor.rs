@@ -63,7 +63,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     });
 
     let mut scopes = asked.scopes;
-    // Records of another account are kept through the role there.
+    // Groups of another account are reached through the role there.
     scopes.extend(
         scope
             .clone()
@@ -120,7 +120,7 @@ async fn around(cloud: &Cloud, function: &Found, scopes: &[Scope]) -> Around {
             settings: Vec::new(),
             rules: rules::unexamined(),
             queues: queues::unexamined(),
-            told: Told::NotAsked("it is not known which function to ask".to_owned()),
+            told: Told::NotAsked("the function is not known".to_owned()),
         };
     };
     let FunctionFacts { name, arn, .. } = function.as_ref();
@@ -133,7 +133,9 @@ async fn around(cloud: &Cloud, function: &Found, scopes: &[Scope]) -> Around {
     let (told, found) = tokio::join!(
         async {
             match &concurrency {
-                Ok(Some(0)) => Told::NotAsked("reserved concurrency 0 stops it".to_owned()),
+                Ok(Some(0)) => {
+                    Told::NotAsked("reserved concurrency 0 keeps it from running".to_owned())
+                }
                 _ => cloud.ask(name, scopes).await,
             }
         },
@@ -183,7 +185,7 @@ fn fix_for(error: &ApiError, action: &str) -> String {
         (_, ApiFailure::NoAnswer | ApiFailure::OutOfTime) => {
             "Check the network, --region and --endpoint-url, and run doctor again.".to_owned()
         }
-        _ => "Run doctor again; if it stays, the message says what the service made of the call.".to_owned(),
+        _ => "Run doctor again; if it fails again, the message is what the service answered.".to_owned(),
     }
 }
 

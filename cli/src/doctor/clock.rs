@@ -71,7 +71,7 @@ pub(super) fn of_function(
     judge(
         "the function",
         ahead_ms - offset_ms(&reading),
-        "Lambda keeps that clock; start new instances by deploying again, and ask AWS if it stays.",
+        "Lambda sets that clock: deploy again to start new instances, and ask AWS if that does not help.",
     )
 }
 
@@ -86,7 +86,7 @@ fn judge(subject: &str, ahead_ms: i64, fix: &str) -> Check {
     match ahead_ms.abs() {
         0..DOUBTFUL_MS => ok("clock", subject, "agrees with AWS to a few seconds"),
         DOUBTFUL_MS..BROKEN_MS => {
-            let found = format!("{found}: pauses end and incidents are told at the wrong time");
+            let found = format!("{found}: pauses end and incidents are recorded at the wrong time");
             warning("clock", subject, found).fix(fix)
         }
         _ => {

@@ -52,7 +52,7 @@ pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
         ],
         Found::Several(names) => vec![
             failed(check, names.join(", "), format!("several functions have RULEKEEPER_TABLE set to {table}"))
-                .fix("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table undo nothing, but count everything twice."),
+                .fix("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table do no harm, but count everything twice."),
         ],
         Found::Unknown(action, error) => {
             let mut check = unknown(check, "-", error, action);
@@ -74,7 +74,7 @@ fn state(function: &FunctionFacts) -> Check {
             .map(|why| format!(": {why}"))
             .unwrap_or_default()
     };
-    let again = "Deploy the stack again; if it stays, the reason says what Lambda lacks.";
+    let again = "Deploy the stack again; if that does not help, the reason says what Lambda needs.";
     let FunctionFacts {
         state,
         last_update,
@@ -101,7 +101,7 @@ fn state(function: &FunctionFacts) -> Check {
         return warning(check, name, found).fix("Wait a minute and run doctor again.");
     }
     if !["provided.al2023", "provided.al2"].contains(&runtime.as_str()) {
-        let found = format!("runs on {runtime}, where it has not been built for");
+        let found = format!("runs on {runtime}, which it was not built for");
         return warning(check, name, found)
             .fix("Deploy it on provided.al2023, as template.yaml does.");
     }
@@ -121,7 +121,9 @@ fn its_table(function: &FunctionFacts, table: &str) -> Check {
         Some(its) => failed(
             check,
             name,
-            format!("RULEKEEPER_TABLE is {its}, not {table}: records of {table} are not kept"),
+            format!(
+                "RULEKEEPER_TABLE is {its}, not {table}: it does not use the records of {table}"
+            ),
         )
         .fix(format!(
             "Run the command line with --table {its}, or deploy the function with {table}."
@@ -129,7 +131,7 @@ fn its_table(function: &FunctionFacts, table: &str) -> Check {
         None => failed(
             check,
             name,
-            "RULEKEEPER_TABLE is not set, so it ends at its start",
+            "RULEKEEPER_TABLE is not set, so the function fails at its start",
         )
         .fix(format!(
             "Set RULEKEEPER_TABLE to {table}, as template.yaml does. Is this rulekeeper's function?"
@@ -153,7 +155,7 @@ fn mode(function: &FunctionFacts) -> Check {
         None | Some("" | "enforce") => ok(check, name, "restores what is dropped"),
         Some("observe") => warning(check, name, "RULEKEEPER_MODE is observe: it reports what is dropped and restores nothing")
             .fix("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
-        Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so it ends at its start"))
+        Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so the function fails at its start"))
             .fix("Set it to enforce or observe."),
     }
 }
@@ -164,13 +166,13 @@ pub(super) fn judge_concurrency(
 ) -> Vec<Check> {
     let check = "function_concurrency";
     vec![match reserved {
-        Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, which stops it: events wait, and are put aside after an hour")
+        Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, so it does not run: events wait, and go to the dead-letter queue after an hour")
             .fix(format!(
                 "aws lambda put-function-concurrency --function-name {name} --reserved-concurrent-executions 10 (the \
                  stack's parameter ReservedConcurrency), then `rulekeeper restore`"
             )),
-        Ok(Some(reserved)) => ok(check, name, format!("{reserved} at once are set aside for it")),
-        Ok(None) => ok(check, name, "nothing is set aside for it: it shares the account's concurrency"),
+        Ok(Some(reserved)) => ok(check, name, format!("reserved concurrency: {reserved}")),
+        Ok(None) => ok(check, name, "no reserved concurrency: it shares the account's"),
         Err(error) => unknown(check, name, error, "lambda:GetFunctionConcurrency"),
     }]
 }

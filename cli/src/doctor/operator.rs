@@ -1,5 +1,5 @@
-//! What these credentials may do themselves. A person who may only look is no fault, so nothing here is more than a
-//! warning.
+//! What these credentials may do themselves. Credentials that may only read are no fault, so each finding is a warning at
+//! most.
 
 use rulekeeper_core::function::permissions;
 use rulekeeper_core::function::permissions::{Check, Outcome, Whose};
@@ -67,7 +67,7 @@ pub(super) async fn examine(
         None => skipped(
             "operator",
             "look at groups and restore",
-            "the account is not known to be that of the credentials, and no --role-name is given to assume there",
+            "the account may not be that of the credentials, and --role-name names no role to assume there",
         ),
     });
     checks
@@ -83,7 +83,7 @@ pub(super) fn judge(ability: &str, tried: Vec<Check>) -> Check {
         return ok(
             "operator",
             ability,
-            "allowed, as far as trying without an effect can tell",
+            "allowed, as far as a try without effect can tell",
         );
     }
     let list = |part: fn(&Check) -> String| {

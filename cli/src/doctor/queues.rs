@@ -1,4 +1,4 @@
-//! Dead-letter queues: whether they are there, and what waits in them.
+//! Dead-letter queues: whether they exist, and how many messages they hold.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use rulekeeper_core::ports::ApiError;
 
 use super::function::{FunctionFacts, Invocations};
 use super::rules::Rules;
-use super::{count, failed, ok, skipped, unknown, warning};
+use super::{failed, ok, skipped, unknown, warning};
 
 /// A queue by its ARN, `arn:aws:sqs:REGION:ACCOUNT:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) fn unexamined() -> Vec<Check> {
     vec![skipped(
         "queue",
         "-",
-        "it is not known whose dead letters they would hold",
+        "the function is not known, so neither are its queues",
     )]
 }
 
@@ -72,15 +72,26 @@ pub(super) fn judge(queues: &[(String, Option<Waiting>)]) -> Vec<Check> {
 fn of_queue(arn: &str, waiting: Option<&Waiting>) -> Check {
     let check = "queue";
     match waiting {
-        None => skipped(check, arn, "not a queue of SQS; look there yourself"),
-        Some(Ok(None)) => failed(check, arn, "there is no such queue, so what should go there is lost")
-            .fix("Deploy the stack again, or give the rule and the function another queue."),
+        None => skipped(check, arn, "not an SQS queue, so it was not looked at"),
+        Some(Ok(None)) => failed(
+            check,
+            arn,
+            "there is no such queue, so events for it are lost",
+        )
+        .fix("Deploy the stack again, or give the rule and the function another queue."),
         Some(Ok(Some(0))) => ok(check, arn, "is there, and empty"),
-        Some(Ok(Some(letters))) => warning(check, arn, format!("{} wait: events that came to nothing", count(*letters, "dead letter")))
-            .fix(
-                "`rulekeeper restore` puts back what is missing now; README, \"Dead letters\", says how to read them, replay \
-                 them and delete them.",
-            ),
+        Some(Ok(Some(1))) => holding(arn, "holds 1 message: an event that nobody handled"),
+        Some(Ok(Some(number))) => holding(
+            arn,
+            &format!("holds {number} messages: events that nobody handled"),
+        ),
         Some(Err((action, error))) => unknown(check, arn, error, action),
     }
+}
+
+fn holding(arn: &str, found: &str) -> Check {
+    warning("queue", arn, found).fix(
+        "Put back what is missing with `rulekeeper restore`. docs/operate.md, \"Messages of the dead-letter queues\", says \
+         how to read, replay and delete the messages.",
+    )
 }

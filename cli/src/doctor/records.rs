@@ -47,7 +47,7 @@ pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
 
 pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {
     let found = match table_is_there {
-        true => "the account whose records are meant is not known: give --account",
+        true => "the account is not known: give --account",
         false => "there is no table",
     };
     ["records", "settings"]
@@ -124,7 +124,7 @@ fn summary(all: usize, readable: usize, rules: usize, paused: usize, scope: &Sco
     if all == 0 {
         let found = "no group is kept yet";
         return warning("records", subject, found)
-            .fix("rulekeeper pin GROUP makes the live rules of a group its record.");
+            .fix("`rulekeeper pin GROUP` records the live rules of a group.");
     }
     let pauses = match paused {
         0 => String::new(),
@@ -163,9 +163,9 @@ fn unreadable_record(name: &str, unreadable: &Unreadable, scope: &Scope) -> Chec
 }
 
 fn orphaned(group: &GroupId) -> Check {
-    let found = "the security group was found not to exist; sweeps no longer ask about it";
+    let found = "the security group does not exist; sweeps no longer look at it";
     let fix = format!(
-        "`rulekeeper unpin {group}` if it is gone for good; writing its record again has it looked for again."
+        "If it is gone for good: `rulekeeper unpin {group}`. Sweeps look at it again once its record is written again."
     );
     warning("orphaned", group.to_string(), found).fix(fix)
 }
@@ -187,7 +187,7 @@ fn of_settings(item: Option<&Value>) -> Check {
             .fix("`rulekeeper principal list`, then `principal remove` and `add`."),
         Err(unreadable) => {
             let found = format!(
-                "cannot be understood, so nobody in them is listed and a revoke that is meant is undone: {}",
+                "cannot be understood, so none of their principals counts, and intended revokes are undone: {}",
                 unreadable.errors()
             );
             failed(check, subject, found)

@@ -82,7 +82,7 @@ pub(super) fn unexamined() -> Vec<Check> {
             skipped(
                 check,
                 "-",
-                "it is not known which function they should have as target",
+                "the function that they should target is not known",
             )
         })
         .into()
@@ -150,7 +150,7 @@ fn of_events(function: &str, rules: &[RuleFacts]) -> Vec<Check> {
                 format!("hands over {}", names.join(", ")),
             )),
             Ok(names) => {
-                let found = "is disabled, so drops are noticed by the next sweep only";
+                let found = "is disabled, so only the next sweep notices drops";
                 let check = match names.iter().all(|name| enabled.contains(name)) {
                     true => warning(
                         "event_rule",
@@ -196,20 +196,19 @@ fn of_schedules(function: &str, rules: &[RuleFacts]) -> Vec<Check> {
             (false, true) => warning(
                 "schedule",
                 &rule.name,
-                "is disabled; another rule has sweeps made",
+                "is disabled; another rule starts sweeps",
             )
             .fix(enable(rule)),
             (false, false) => failed(
                 "schedule",
                 &rule.name,
-                "is disabled, so lost events are made up for by nobody",
+                "is disabled, so nothing makes up for lost events",
             )
             .fix(enable(rule)),
         })
         .collect();
     if checks.is_empty() {
-        let found =
-            "no rule of the default bus has sweeps made, so lost events are made up for by nobody";
+        let found = "no rule of the default bus starts sweeps, so nothing makes up for lost events";
         let fix = "Deploy template.yaml again: its rule Sweep has the schedule. Schedules of EventBridge Scheduler are not \
                     looked at.";
         checks.push(failed("schedule", function, found).fix(fix));

@@ -12,7 +12,7 @@ pub(super) struct TableFacts {
     pub(super) description: Result<Option<Description>, ApiError>,
     /// The attribute by which items expire, with DynamoDB's word for whether they do.
     pub(super) expiry: Result<Expiry, ApiError>,
-    /// Whether the table can be had back as it was at any second.
+    /// Whether point-in-time recovery is on.
     pub(super) recovery: Result<bool, ApiError>,
 }
 
@@ -90,7 +90,7 @@ fn keys(name: &str, table: &Description) -> Check {
         status => {
             let found = format!("is {status}");
             failed("table", name, found)
-                .fix("Wait until it is ACTIVE; if it stays, look at it in the DynamoDB console.")
+                .fix("Wait until it is ACTIVE; if it does not become so, look at it in the DynamoDB console.")
         }
     }
 }
@@ -107,7 +107,7 @@ fn expiry(name: &str, facts: &TableFacts) -> Check {
     );
     match (expiry.status.as_str(), expiry.attribute.as_deref()) {
         ("ENABLED" | "ENABLING", Some("expires_at")) => {
-            ok(check, name, "old incidents and states go by expires_at")
+            ok(check, name, "old incidents and states expire by expires_at")
         }
         ("ENABLED" | "ENABLING", Some(other)) => {
             let found = format!(
@@ -132,13 +132,13 @@ fn recovery(name: &str, facts: &TableFacts) -> Check {
         Ok(false) => warning(
             check,
             name,
-            "point-in-time recovery is off: records that are lost are lost for good",
+            "point-in-time recovery is off: lost records cannot be restored",
         )
         .fix(format!(
             "aws dynamodb update-continuous-backups --table-name {name} --point-in-time-recovery-specification \
              PointInTimeRecoveryEnabled=true"
         )),
-        // Nothing depends on it: it is a belt beside the braces.
+        // rulekeeper works without it.
         Err(error) => Check {
             outcome: Outcome::Warning,
             ..unknown(check, name, error, "dynamodb:DescribeContinuousBackups")

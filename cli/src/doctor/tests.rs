@@ -260,7 +260,7 @@ fn one_trail_that_logs_here_is_enough() {
     );
     let none = judge(vec![elsewhere()]);
     assert!(
-        none[0].outcome == Outcome::Failed && none[0].found.contains("no trail is there"),
+        none[0].outcome == Outcome::Failed && none[0].found.contains("has no trail"),
         "{none:?}"
     );
     let both = judge(vec![
@@ -439,20 +439,20 @@ fn a_functions_state_table_and_mode() {
 
 #[test]
 fn a_queue_is_known_by_its_arn_and_other_destinations_are_left_alone() {
-    let queue = QueueName::of_arn("arn:aws:sqs:eu-west-1:111122223333:letters").expect("a queue");
+    let queue = QueueName::of_arn("arn:aws:sqs:eu-west-1:111122223333:failed").expect("a queue");
     assert_eq!(
         (
             queue.region.as_str(),
             queue.account.as_str(),
             queue.name.as_str()
         ),
-        ("eu-west-1", "111122223333", "letters")
+        ("eu-west-1", "111122223333", "failed")
     );
     assert_eq!(
         QueueName::of_arn("arn:aws:sns:eu-west-1:111122223333:topic"),
         None
     );
-    assert_eq!(QueueName::of_arn("letters"), None);
+    assert_eq!(QueueName::of_arn("failed"), None);
     let checks = queues::judge(&[
         ("a".to_owned(), None),
         ("b".to_owned(), Some(Err(("sqs:GetQueueUrl", denied())))),

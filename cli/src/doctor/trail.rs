@@ -137,13 +137,13 @@ pub(super) fn judge(trails: &Result<Vec<TrailFacts>, ApiError>, region: &Region)
     let checks: Vec<_> = trails.iter().filter(here).map(of_trail).collect();
     if checks.is_empty() {
         let found = format!(
-            "no trail is there in {region}, so no call reaches EventBridge and only sweeps are left"
+            "{region} has no trail, so no call reaches EventBridge and only sweeps restore"
         );
         let fix = "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail, then aws \
                     cloudtrail start-logging --name management";
         return vec![failed("trail", region.as_str(), found).fix(fix)];
     }
-    // One that logs is enough; what the others lack is their owners' business.
+    // One trail that logs is enough; the others may log what they like.
     let good: Vec<_> = checks
         .iter()
         .filter(|(logs, _)| *logs)
@@ -169,7 +169,7 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
         }
     };
     if !status.logging {
-        let found = "is not logging, so no call reaches EventBridge and only sweeps are left";
+        let found = "is not logging, so no call reaches EventBridge and only sweeps restore";
         let fix = format!("aws cloudtrail start-logging --name {arn} {in_home}");
         return (false, failed("trail", name, found).fix(fix));
     }
@@ -194,7 +194,7 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
             (false, failed("trail", name, found).fix(add))
         }
         (Logs::Perhaps, _) => {
-            let found = "logs management write events of some callers only: revokes of the others are noticed by sweeps";
+            let found = "logs management write events of some callers only: only sweeps notice revokes by the others";
             (true, warning("trail", name, found).fix(add))
         }
         (Logs::Yes, Some(error)) => {

@@ -18,8 +18,8 @@ pub(crate) const MEMBER: &str = "444455556666/eu-central-1";
 pub(crate) const FUNCTION: &str = "assumed-role/rulekeeper-function";
 pub(crate) const OPERATOR: &str = "user/local";
 /// The dead-letter queues.
-pub(crate) const RULE_LETTERS: &str = "rule-letters";
-pub(crate) const FUNCTION_LETTERS: &str = "function-letters";
+pub(crate) const RULE_FAILURES: &str = "rule-failures";
+pub(crate) const FUNCTION_FAILURES: &str = "function-failures";
 
 /// The function's program, beside the command line's: cargo builds it with the workspace.
 pub(crate) fn function() -> PathBuf {
@@ -68,7 +68,7 @@ impl Scene {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
             table: Some(TABLE.to_owned()),
-            queues: [RULE_LETTERS, FUNCTION_LETTERS]
+            queues: [RULE_FAILURES, FUNCTION_FAILURES]
                 .map(QueueConfig::named)
                 .into(),
             lambda,
@@ -79,9 +79,9 @@ impl Scene {
         let stack = Stack::start(config).expect("loopback ports are to be had");
         stack.cloud().adjust_estate(|estate| {
             for rule in &mut estate.rules {
-                rule.dead_letters = Some(RULE_LETTERS.to_owned());
+                rule.dead_letters = Some(RULE_FAILURES.to_owned());
             }
-            estate.function.on_failure = Some(FUNCTION_LETTERS.to_owned());
+            estate.function.on_failure = Some(FUNCTION_FAILURES.to_owned());
         });
         let ec2 = stack.cloud().ec2().quietly();
         let vpc = ec2.create_vpc("10.0.0.0/16").expect("a VPC");
@@ -125,7 +125,7 @@ impl Scene {
         self.stack.cloud().adjust_estate(change);
     }
 
-    /// An action is refused to whoever has this in their ARN.
+    /// An action is refused to callers with this in their ARN.
     pub(crate) fn refuse(&self, action: &str, code: &str, principal: &str) {
         let fault = Fault::error(action, code, 403).always().by(principal);
         self.stack.cloud().inject(fault);
