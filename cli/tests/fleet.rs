@@ -395,7 +395,7 @@ fn what_was_interrupted_half_way_goes_on_when_it_is_run_again() {
 }
 
 #[test]
-fn a_terminal_is_asked_after_the_preview_and_whoever_wrote_meanwhile_wins() {
+fn a_terminal_is_asked_after_the_preview_and_a_write_meanwhile_wins() {
     let account = Account::new();
     let (web, api) = (
         account.group("web", &[OFFICE]),

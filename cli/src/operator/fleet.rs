@@ -310,7 +310,7 @@ fn plan(
     if lost > 0 && !options.replace {
         let reason = format!(
             "{lost} of the rules that it keeps {} not live and would be forgotten; `rulekeeper restore {}` puts back what \
-             is missing, --replace pins it all the same",
+             is missing, --replace pins the live rules all the same",
             if lost == 1 { "is" } else { "are" },
             found.id
         );

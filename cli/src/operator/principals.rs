@@ -162,7 +162,7 @@ impl PrincipalChange {
         match self {
             Self::Add { principal, .. } => {
                 format!(
-                    "principal {} is to be taken as {}",
+                    "principal {} listed with policy {}",
                     principal.arn, principal.policy
                 )
             }

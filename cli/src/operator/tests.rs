@@ -481,7 +481,7 @@ async fn settings_are_written_with_generation_author_and_history() {
     let first = &history.generations[4];
     assert_eq!(
         first.reason.as_deref(),
-        Some("principal *lbc is to be taken as follow: eks")
+        Some("principal *lbc listed with policy follow: eks")
     );
     assert_eq!(
         first.difference.attributes["principals"].to,

@@ -32,10 +32,10 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
         // What is shown is what the same command would do without --dry-run.
         options.replace = true;
     } else if !(pin.yes || pin.dry_run || on_terminal()) {
-        return Err(
-            Failure::usage("several groups are pinned unasked only with --yes")
-                .hint("Look with --dry-run at what would be recorded, and then give --yes."),
-        );
+        return Err(Failure::usage(
+            "without a terminal, several groups are pinned only with --yes",
+        )
+        .hint("See with --dry-run what would be recorded, then give --yes."));
     }
     many(session, output, &pin, &selection, &options).await
 }
@@ -50,7 +50,7 @@ fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
         if let Some(other) = earlier.filter(contradicts).find(|_| tag.value.is_some()) {
             return Err(
                 Failure::usage(format_args!("no group is tagged both {other} and {tag}")).hint(
-                    "Of several --tag all must fit; pin them one after the other to have either.",
+                    "A group must have every --tag; for groups with either tag, run the command twice.",
                 ),
             );
         }
@@ -104,7 +104,7 @@ async fn many(
     if to_write > 0 && !confirm::agreed(pin.yes, shown, &question)? {
         return Ok(declined());
     }
-    // The table is had anew: whoever was asked may have taken their time.
+    // A new table client has a new time budget: the answer may have taken a while.
     let table = session.table_for(SWEEP_TIME).await?;
     let author = session.author().await?;
     let progress = Progress::of("records");
