@@ -6,26 +6,14 @@
 use jiff::Timestamp;
 use rulekeeper_core::function::permissions::{Check, Findings};
 
-use super::{failed, ok, skipped, warning};
+use super::check::{failed, ok, skipped, warning};
+use super::facts::Reading;
 
 /// From here on a clock is worth a word. The `Date` of an answer is to the second, and the network takes a part.
 const DOUBTFUL_MS: i64 = 5_000;
 
 /// From here on a clock is broken: a minute more, and AWS may refuse every call.
 const BROKEN_MS: i64 = 4 * 60 * 1_000;
-
-/// A time that somebody else told, between two moments of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// When we asked.
-    pub(super) sent: Timestamp,
-    /// What we were told, as precisely as it was told.
-    pub(super) told: Timestamp,
-    /// How much later it may have been in truth, in milliseconds.
-    pub(super) blur_ms: i64,
-    /// When the answer came.
-    pub(super) received: Timestamp,
-}
 
 /// By how much our clock is ahead of the told time, in milliseconds; negative when it is behind. 0 as long as both can
 /// be right.

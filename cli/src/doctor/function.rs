@@ -3,46 +3,18 @@
 use rulekeeper_core::function::permissions::{Check, Outcome};
 use rulekeeper_core::ports::{ApiError, Verdict};
 
-use super::cloud::Found;
-use super::{failed, ok, unknown, warning};
+use super::check::{failed, ok, unknown, warning};
+use super::facts::{FoundFunction, FunctionFacts, Invocations, same_table};
 
-/// A function's configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct FunctionFacts {
-    pub(super) name: String,
-    pub(super) arn: String,
-    pub(super) state: String,
-    pub(super) state_reason: Option<String>,
-    pub(super) last_update: String,
-    pub(super) last_update_reason: Option<String>,
-    pub(super) runtime: String,
-    pub(super) architecture: String,
-    /// `RULEKEEPER_TABLE`.
-    pub(super) table: Option<String>,
-    /// `RULEKEEPER_MODE`.
-    pub(super) mode: Option<String>,
-    /// The queue or topic of the function itself, for events that it failed on.
-    pub(super) dead_letters: Option<String>,
-}
-
-/// How Lambda goes about asynchronous invocations.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Invocations {
-    /// Tries after the first.
-    pub(super) retries: Option<i32>,
-    /// The ARN of where events go that the function failed on.
-    pub(super) on_failure: Option<String>,
-}
-
-pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
+pub(super) fn judge(found: &FoundFunction, table: &str) -> Vec<Check> {
     let check = "function";
     match found {
-        Found::One(function) => vec![state(function), its_table(function, table), mode(function)],
-        Found::Absent(name) => vec![
+        FoundFunction::One(function) => vec![state(function), its_table(function, table), mode(function)],
+        FoundFunction::Absent(name) => vec![
             failed(check, name, "there is no such function in this account and Region")
                 .fix("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
         ],
-        Found::Nowhere => vec![
+        FoundFunction::Nowhere => vec![
             failed(
                 check,
                 "-",
@@ -50,11 +22,11 @@ pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
             )
             .fix("Deploy the stack (docs/deploy.md), or name the function with --function (RULEKEEPER_FUNCTION)."),
         ],
-        Found::Several(names) => vec![
+        FoundFunction::Several(names) => vec![
             failed(check, names.join(", "), format!("several functions have RULEKEEPER_TABLE set to {table}"))
                 .fix("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table do no harm, but count everything twice."),
         ],
-        Found::Unknown(action, error) => {
+        FoundFunction::Unknown(action, error) => {
             let mut check = unknown(check, "-", error, action);
             if let Some(fix) = &mut check.fix
                 && (*action, error.verdict()) == ("lambda:ListFunctions", Verdict::Denied)
@@ -137,16 +109,6 @@ fn its_table(function: &FunctionFacts, table: &str) -> Check {
             "Set RULEKEEPER_TABLE to {table}, as template.yaml does. Is this rulekeeper's function?"
         )),
     }
-}
-
-/// Either may be the table's ARN.
-pub(super) fn same_table(one: &str, other: &str) -> bool {
-    let name = |text: &str| {
-        text.rsplit_once(":table/")
-            .map_or(text, |(_, name)| name)
-            .to_owned()
-    };
-    name(one) == name(other)
 }
 
 fn mode(function: &FunctionFacts) -> Check {

@@ -6,8 +6,8 @@ use rulekeeper_core::function::permissions::{Check, Outcome, Whose};
 use rulekeeper_core::model::{AccountId, Scope};
 use rulekeeper_core::ports::Table as _;
 
+use super::check::{ok, skipped, warning};
 use super::cloud::Cloud;
-use super::{ok, skipped, warning};
 use crate::session::{GROUP_TIME, Session};
 
 pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {

@@ -5,34 +5,8 @@ use std::collections::BTreeSet;
 use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::ports::ApiError;
 
-use super::function::{FunctionFacts, Invocations};
-use super::rules::Rules;
-use super::{failed, ok, skipped, unknown, warning};
-
-/// A queue by its ARN, `arn:aws:sqs:REGION:ACCOUNT:NAME`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct QueueName {
-    pub(super) region: String,
-    pub(super) account: String,
-    pub(super) name: String,
-}
-
-impl QueueName {
-    /// `None` for what is no queue.
-    pub(super) fn of_arn(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':').skip(2).map(str::to_owned);
-        (parts.next()? == "sqs").then_some(())?;
-        let (region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
-        (!name.is_empty()).then_some(Self {
-            region,
-            account,
-            name,
-        })
-    }
-}
-
-/// What waits in a queue; `None` when there is no such queue.
-pub(super) type Waiting = Result<Option<usize>, (&'static str, ApiError)>;
+use super::check::{failed, ok, skipped, unknown, warning};
+use super::facts::{FunctionFacts, Invocations, Rules, Waiting};
 
 /// Where failed events go, by ARN.
 pub(super) fn named(

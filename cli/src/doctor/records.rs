@@ -7,7 +7,7 @@ use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
 use rulekeeper_core::ports::{ApiError, Marks, Table as _};
 use serde_json::Value;
 
-use super::{count, failed, now, ok, skipped, unknown, warning};
+use super::check::{count, failed, ok, skipped, unknown, warning};
 use crate::session::{GROUP_TIME, Session};
 
 /// What was read.
@@ -42,7 +42,7 @@ pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
         marks,
         settings: loaded.map(|loaded| loaded.settings),
     };
-    judge(&facts, scope, now())
+    judge(&facts, scope, Timestamp::now())
 }
 
 pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {

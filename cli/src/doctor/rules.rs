@@ -1,80 +1,9 @@
 //! EventBridge's rules: what brings events and sweeps to the function.
 
 use rulekeeper_core::function::permissions::Check;
-use rulekeeper_core::ports::ApiError;
-use serde_json::{Value, json};
 
-use super::{failed, ok, skipped, unknown, warning};
-
-/// A call whose event the function wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// What it is called here.
-    pub(super) name: &'static str,
-    call: &'static str,
-    error: Option<&'static str>,
-}
-
-/// What the rules have to let through. Without the first nothing is restored before the next sweep.
-pub(super) const WANTED: [Wanted; 5] = [
-    wanted("RevokeSecurityGroupIngress", None),
-    wanted("ModifySecurityGroupRules", None),
-    wanted("DeleteSecurityGroup", None),
-    wanted("AuthorizeSecurityGroupIngress", None),
-    Wanted {
-        name: "a refused AuthorizeSecurityGroupIngress",
-        ..wanted(
-            "AuthorizeSecurityGroupIngress",
-            Some("Client.RulesPerSecurityGroupLimitExceeded"),
-        )
-    },
-];
-
-const fn wanted(call: &'static str, error: Option<&'static str>) -> Wanted {
-    Wanted {
-        name: call,
-        call,
-        error,
-    }
-}
-
-impl Wanted {
-    /// An event of this kind as EventBridge delivers it, with what TestEventPattern asks of one.
-    pub(super) fn event(&self, account: &str, region: &str) -> Value {
-        let mut detail = json!({
-            "eventVersion": "1.11", "eventSource": "ec2.amazonaws.com", "eventName": self.call, "awsRegion": region,
-            "eventTime": "2026-01-01T00:00:00Z", "eventType": "AwsApiCall", "eventCategory": "Management",
-            "managementEvent": true, "readOnly": false, "recipientAccountId": account,
-            "userIdentity": {"type": "AssumedRole", "accountId": account},
-            "requestParameters": {"groupId": "sg-0123456789abcdef0"}, "responseElements": {"_return": true},
-        });
-        if let Some(error) = self.error {
-            detail["errorCode"] = error.into();
-            detail["responseElements"] = Value::Null;
-        }
-        json!({
-            "version": "0", "id": "6a1f6b0e-0000-4000-8000-000000000001", "detail-type": "AWS API Call via CloudTrail",
-            "source": "aws.ec2", "account": account, "time": "2026-01-01T00:00:00Z", "region": region, "resources": [],
-            "detail": detail,
-        })
-    }
-}
-
-/// A rule of the default bus whose target is the function.
-#[derive(Debug)]
-pub(super) struct RuleFacts {
-    pub(super) name: String,
-    pub(super) enabled: bool,
-    /// `rate(…)` or `cron(…)`, of a schedule.
-    pub(super) schedule: Option<String>,
-    /// Which of [`WANTED`] its pattern lets through; `None` without a pattern.
-    pub(super) lets_through: Option<Result<Vec<&'static str>, ApiError>>,
-    /// The dead-letter queue of the function as its target.
-    pub(super) dead_letters: Result<Option<String>, ApiError>,
-}
-
-/// All of them, or the action that was refused.
-pub(super) type Rules = Result<Vec<RuleFacts>, (&'static str, ApiError)>;
+use super::check::{failed, ok, skipped, unknown, warning};
+use super::facts::{RuleFacts, Rules, WANTED};
 
 pub(super) fn unexamined() -> Vec<Check> {
     ["event_rule", "schedule"]

@@ -1,38 +1,9 @@
 //! The table itself.
 
 use rulekeeper_core::function::permissions::{Check, Outcome};
-use rulekeeper_core::ports::ApiError;
 
-use super::{failed, ok, skipped, unknown, warning};
-
-/// What DynamoDB says of the table; each part was asked for by itself.
-#[derive(Debug)]
-pub(super) struct TableFacts {
-    /// `None` when there is no such table.
-    pub(super) description: Result<Option<Description>, ApiError>,
-    /// The attribute by which items expire, with DynamoDB's word for whether they do.
-    pub(super) expiry: Result<Expiry, ApiError>,
-    /// Whether point-in-time recovery is on.
-    pub(super) recovery: Result<bool, ApiError>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Description {
-    pub(super) status: String,
-    /// Name, role (`HASH`, `RANGE`) and type of each key.
-    pub(super) keys: Vec<(String, String, String)>,
-    /// Whose key it is encrypted with, in words.
-    pub(super) encryption: String,
-    /// Whether that key is out of reach.
-    pub(super) key_is_out_of_reach: bool,
-    pub(super) deletion_protection: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Expiry {
-    pub(super) status: String,
-    pub(super) attribute: Option<String>,
-}
+use super::check::{failed, ok, skipped, unknown, warning};
+use super::facts::{Description, TableFacts};
 
 /// Whether there is a table to look into. One that could not be described may be there.
 pub(super) fn is_there(facts: &TableFacts) -> bool {

@@ -1,14 +1,13 @@
 //! Verdicts over plain facts.
 
+use jiff::Timestamp;
+use rulekeeper_core::function::permissions::Outcome;
 use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::{ApiError, Failure};
 
-use super::clock::{Reading, offset_ms, ours};
-use super::function::{FunctionFacts, Invocations, same_table};
-use super::queues::QueueName;
-use super::rules::{RuleFacts, WANTED};
-use super::table::{Description, Expiry, TableFacts};
-use super::trail::{Basic, Field, Selectors, Status, TrailFacts};
+use super::check::ok;
+use super::clock::{offset_ms, ours};
+use super::facts::*;
 use super::*;
 
 fn denied() -> ApiError {
@@ -386,7 +385,7 @@ fn a_functions_state_table_and_mode() {
     let judge = |change: fn(&mut FunctionFacts)| {
         let mut facts = active.clone();
         change(&mut facts);
-        function::judge(&Found::One(Box::new(facts)), "t")
+        function::judge(&FoundFunction::One(Box::new(facts)), "t")
     };
     let of = |checks: Vec<Check>| checks.iter().map(|check| check.outcome).collect::<Vec<_>>();
     use Outcome::{Failed, Ok, Warning};
@@ -421,7 +420,10 @@ fn a_functions_state_table_and_mode() {
         "arn:aws:dynamodb:eu-west-1:111122223333:table/t"
     ));
     assert!(!same_table("t", "tt"));
-    let several = function::judge(&Found::Several(vec!["a".to_owned(), "b".to_owned()]), "t");
+    let several = function::judge(
+        &FoundFunction::Several(vec!["a".to_owned(), "b".to_owned()]),
+        "t",
+    );
     assert!(
         several[0].subject == "a, b"
             && several[0]

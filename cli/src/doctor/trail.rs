@@ -5,51 +5,8 @@ use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::ApiError;
 
-use super::{failed, ok, unknown, warning};
-
-/// A trail that is there in our Region.
-#[derive(Debug)]
-pub(super) struct TrailFacts {
-    pub(super) name: String,
-    pub(super) arn: String,
-    pub(super) home_region: String,
-    pub(super) multi_region: bool,
-    pub(super) status: Result<Status, ApiError>,
-    pub(super) selectors: Result<Selectors, ApiError>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) logging: bool,
-    pub(super) delivery_error: Option<String>,
-}
-
-/// What a trail logs. Without any selectors, management events of all kinds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Selectors {
-    pub(super) basic: Vec<Basic>,
-    pub(super) advanced: Vec<Vec<Field>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Basic {
-    pub(super) management: bool,
-    /// `All`, `WriteOnly` or `ReadOnly`.
-    pub(super) read_write: String,
-}
-
-/// One condition of an advanced selector. All conditions of a selector must hold; of the lists within one, those that
-/// name what is wanted are alternatives, and those that exclude must all be passed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) equals: Vec<String>,
-    pub(super) starts_with: Vec<String>,
-    pub(super) ends_with: Vec<String>,
-    pub(super) not_equals: Vec<String>,
-    pub(super) not_starts_with: Vec<String>,
-    pub(super) not_ends_with: Vec<String>,
-}
+use super::check::{failed, ok, unknown, warning};
+use super::facts::{Field, Selectors, TrailFacts};
 
 /// Whether a trail logs the calls that drop rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
