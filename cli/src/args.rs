@@ -1,4 +1,4 @@
-//! What can be asked for on the command line.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 
@@ -37,10 +37,10 @@ Exit codes:
   2  wrong usage, or a setting is missing
   3  drift found (plan, replay), or rules remain missing (restore, rollback, resume, replay --execute)
 
-A rule that live rules supersede and a group without a record are no drift. Of several groups the worst decides.
+A superseded rule is no drift, nor is a group without a record. With several groups, the worst result decides.
 
-Region, profile, credentials and endpoints come from where the AWS CLI takes them: AWS_REGION, AWS_PROFILE,
-AWS_ENDPOINT_URL, ~/.aws/config and so on. RULEKEEPER_LOG sets what is logged to stderr (default: warn).";
+Region, profile, credentials and endpoints are found as by the AWS CLI: in AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL,
+~/.aws/config and so on. RULEKEEPER_LOG sets what is logged to stderr (default: warn).";
 
 /// Keeps security group ingress rules where they should be: pins them in a record, and puts back what was dropped.
 #[derive(Debug, Parser)]
@@ -59,7 +59,7 @@ pub(crate) struct Global {
     /// The DynamoDB table with the records
     #[arg(long, global = true, env = "RULEKEEPER_TABLE", value_name = "NAME")]
     pub(crate) table: Option<String>,
-    /// The table's Region, if it is not that of the groups
+    /// The table's Region, if it is not the groups'
     #[arg(
         long,
         global = true,
@@ -76,10 +76,10 @@ pub(crate) struct Global {
     /// Send every API call to this endpoint
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
-    /// The account whose groups are meant [default: that of the credentials, asked of STS]
+    /// The groups' account [default: that of the credentials, by STS]
     #[arg(long, global = true, value_name = "ACCOUNT")]
     pub(crate) account: Option<AccountId>,
-    /// The role to assume for EC2 in accounts that are not that of the credentials
+    /// The role to assume for EC2 in accounts other than that of the credentials
     #[arg(long, global = true, env = "RULEKEEPER_ROLE_NAME", value_name = "NAME", value_parser = role_name)]
     pub(crate) role_name: Option<String>,
     /// The account's quota of ingress rules per group, 1 to 1000
@@ -109,15 +109,15 @@ pub(crate) enum Format {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make the live rules of groups their records
+    /// Record the live rules of groups
     Pin(Pin),
     /// Write records from files; all are checked before the first is written
     Apply(Apply),
     /// Show the record of a group
     Show(Show),
-    /// Give the record of a group as a file that `apply` takes
+    /// Write the record of a group as a file that `apply` reads
     Export(Export),
-    /// Make record files from what Terraform or CloudFormation says of groups; calls nothing, writes no record
+    /// Make record files from Terraform's JSON or a CloudFormation template; call nothing, write no record
     #[command(subcommand)]
     Import(Import),
     /// List the records of the account and Region with their state
@@ -133,7 +133,7 @@ pub(crate) enum Verb {
     Resume(Resume),
     /// Take rules out of a record; the live rules stay as they are
     Release(Release),
-    /// Take a whole record out of keeping; the live rules stay as they are
+    /// Stop keeping a group: take its record out of the table; the live rules stay as they are
     Unpin(Unpin),
     /// Show every generation of a record, newest first, with its author and what it changed
     History(History),
@@ -141,22 +141,22 @@ pub(crate) enum Verb {
     Rollback(Rollback),
     /// Show what happened: who dropped which rules, what came back and when, and what did not
     Incidents(Incidents),
-    /// Look at everything that rulekeeper stands on, and say how to mend what is wrong; change nothing
+    /// Check that everything rulekeeper needs is in place, and say how to fix what is not; change nothing
     Doctor(Doctor),
-    /// Show and change whose changes are meant
+    /// Show and change the policies for principals
     #[command(subcommand)]
     Principal(Principal),
     /// Run sample or saved events through the function's code; a plan unless --execute
     Replay(Replay),
-    /// Give a shell what it needs to complete this command line
+    /// Print the completion script of a shell
     Completions(Completions),
-    /// Give this help as manual pages
+    /// Print this help as manual pages
     Man(Man),
 }
 
 const LIST_HELP: &str = "\
-States: enforce, observe, paused, orphaned (the group does not exist), unreadable (so is the record).
-EC2 is asked once for each 200 groups which of them exist; when it cannot be, a warning says so and the rest is shown.
+States: enforce, observe, paused, orphaned (the group does not exist), unreadable (the record cannot be understood).
+One call to EC2 for each 200 groups tells which of them exist; if it fails, a warning says so and the rest is shown.
 
 Examples:
   rulekeeper list
@@ -176,7 +176,7 @@ pub(crate) struct Apply {
     /// A file with records; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
-    /// Take principals whose pattern matches nobody, or everybody with accept, as meant
+    /// Write principals too whose pattern matches nobody, or everybody with policy accept
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -258,7 +258,7 @@ pub(crate) struct Restore {
 
 const REPLAY_HELP: &str = "\
 A file holds events as EventBridge delivers them, CloudTrail records, a CloudTrail log file ({\"Records\": […]}), a JSON
-array of events, or one event after another, such as JSON lines. The answer is the function's; of several, a list.
+array of events, or one event after another, such as JSON lines. The result is the function's answer, or a list of them.
 
 Examples:
   rulekeeper replay events/revoke-by-permission.json
@@ -276,7 +276,7 @@ pub(crate) struct Replay {
 }
 
 /// A group's id as EC2 writes it, with hexadecimal digits. The library leaves the digits to EC2; on a command line another
-/// letter is a slip that would else be told as a group or a record that is not there.
+/// letter is a typing error, and would otherwise be reported as a missing group or record.
 fn group_id(text: &str) -> Result<GroupId, String> {
     let id: GroupId = text
         .parse()

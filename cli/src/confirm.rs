@@ -18,9 +18,9 @@ pub(crate) fn agreed(
     }
     if !io::stderr().is_terminal() {
         return Err(Failure::failed(
-            "there is a question to be asked, and standard error is no terminal",
+            "this command asks a question, and standard error is no terminal",
         )
-        .hint("Give --yes to go on without it."));
+        .hint("Give --yes to go on without the question."));
     }
     eprint!("{}{question} [y/N] ", shown());
     io::stderr().flush()?;

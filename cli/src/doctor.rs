@@ -1,20 +1,36 @@
-//! Everything that rulekeeper stands on, looked at without changing anything.
+//! Checks everything that rulekeeper needs, without changing anything.
 //!
-//! `cloud` asks and gives plain facts; the other rooms judge facts and make no call, so that each verdict can be tested
-//! without a cloud. What could not be asked is a finding like any other: one failed check never keeps the rest from
-//! running.
+//! `cloud` asks AWS and gives plain facts; the files between it and `facts` judge them. `records` and `operator` also ask
+//! the table, through the session; the others make no call, so each verdict has a test without AWS. What could not be
+//! asked is a check like any other, and never keeps the rest from running.
+//!
+//! Each file imports only files below it, which a test sees to:
+//!
+//! - `operator`: what the operator's own credentials may do
+//! - `cloud`: the calls to AWS
+//! - `role`: what the function says of its role
+//! - `records`: the records, settings and orphaned groups in the table
+//! - `caller`: the credentials and their account
+//! - `table`: the table's keys, expiry, backups, encryption and protection
+//! - `function`: the function's state and settings
+//! - `rules`: the event rules and the schedule
+//! - `trail`: the trails that hand EC2's calls to EventBridge
+//! - `queues`: the dead-letter queues
+//! - `clock`: this machine's clock and the function's
+//! - `facts`: what AWS says, as plain data
+//! - `check`: how a check is made
 
-use jiff::Timestamp;
-use rulekeeper_core::function::permissions::{Check, Outcome};
+use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::Scope;
-use rulekeeper_core::ports::{ApiError, Failure as ApiFailure, Verdict};
 
 use crate::failure::Failure;
 use crate::session::Session;
 
 mod caller;
+mod check;
 mod clock;
 mod cloud;
+mod facts;
 mod function;
 mod operator;
 mod queues;
@@ -24,8 +40,8 @@ mod rules;
 mod table;
 mod trail;
 
-use cloud::{Cloud, Found, Told};
-use function::FunctionFacts;
+use cloud::Cloud;
+use facts::{FoundFunction, FunctionFacts, RoleAnswer};
 
 /// What is to be looked at.
 #[derive(Debug)]
@@ -63,7 +79,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     });
 
     let mut scopes = asked.scopes;
-    // Records of another account are kept through the role there.
+    // Groups of another account are reached through the role there.
     scopes.extend(
         scope
             .clone()
@@ -111,16 +127,16 @@ struct Around {
     settings: Vec<Check>,
     rules: Vec<Check>,
     queues: Vec<Check>,
-    told: Told,
+    told: RoleAnswer,
 }
 
-async fn around(cloud: &Cloud, function: &Found, scopes: &[Scope]) -> Around {
-    let Found::One(function) = function else {
+async fn around(cloud: &Cloud, function: &FoundFunction, scopes: &[Scope]) -> Around {
+    let FoundFunction::One(function) = function else {
         return Around {
             settings: Vec::new(),
             rules: rules::unexamined(),
             queues: queues::unexamined(),
-            told: Told::NotAsked("it is not known which function to ask".to_owned()),
+            told: RoleAnswer::NotAsked("the function is not known".to_owned()),
         };
     };
     let FunctionFacts { name, arn, .. } = function.as_ref();
@@ -133,7 +149,9 @@ async fn around(cloud: &Cloud, function: &Found, scopes: &[Scope]) -> Around {
     let (told, found) = tokio::join!(
         async {
             match &concurrency {
-                Ok(Some(0)) => Told::NotAsked("reserved concurrency 0 stops it".to_owned()),
+                Ok(Some(0)) => {
+                    RoleAnswer::NotAsked("reserved concurrency 0 keeps it from running".to_owned())
+                }
                 _ => cloud.ask(name, scopes).await,
             }
         },
@@ -146,56 +164,6 @@ async fn around(cloud: &Cloud, function: &Found, scopes: &[Scope]) -> Around {
         rules: rules::judge(name, &rules),
         queues: queues::judge(&found),
         told,
-    }
-}
-
-fn ok(check: &str, subject: impl Into<String>, found: impl Into<String>) -> Check {
-    Check::new(check, Outcome::Ok, subject, found)
-}
-
-fn warning(check: &str, subject: impl Into<String>, found: impl Into<String>) -> Check {
-    Check::new(check, Outcome::Warning, subject, found)
-}
-
-fn failed(check: &str, subject: impl Into<String>, found: impl Into<String>) -> Check {
-    Check::new(check, Outcome::Failed, subject, found)
-}
-
-fn skipped(check: &str, subject: impl Into<String>, found: impl Into<String>) -> Check {
-    Check::new(check, Outcome::Skipped, subject, found)
-}
-
-/// Something that could not be found out, because a call that needs this action failed.
-fn unknown(check: &str, subject: impl Into<String>, error: &ApiError, action: &str) -> Check {
-    let found = format!("could not be found out: {error}");
-    failed(check, subject, found).mend(mend_of(error, action))
-}
-
-/// What to do about a call that failed.
-fn mend_of(error: &ApiError, action: &str) -> String {
-    match (error.verdict(), &error.failure) {
-        (Verdict::Denied, _) => {
-            format!("Allow {action} for these credentials, or use others (--profile).")
-        }
-        (Verdict::Expired, _) => {
-            "Log in again, for example with `aws sso login`; if that does not help, set this machine's clock.".to_owned()
-        }
-        (_, ApiFailure::NoAnswer | ApiFailure::OutOfTime) => {
-            "Check the network, --region and --endpoint-url, and run doctor again.".to_owned()
-        }
-        _ => "Run doctor again; if it stays, the message says what the service made of the call.".to_owned(),
-    }
-}
-
-/// The present time.
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-fn count(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
     }
 }
 

@@ -190,7 +190,7 @@ impl Drafts {
                 _ if *earlier == rule => return,
                 _ => {
                     let reason = format!(
-                        "{} is given by {address} too, with another description or other tags",
+                        "{address} has {} too, with another description or other tags",
                         rule.key
                     );
                     return self.unresolved(Some(group), place, reason);
@@ -262,7 +262,7 @@ fn reference(text: &str) -> Result<Value, String> {
     };
     if !id.starts_with("sg-") {
         return Err(format!(
-            "{text:?} is not a group's id; a name does not tell which group is meant"
+            "{text:?} is not a group's id, and a name may be that of several groups"
         ));
     }
     Ok(match account {

@@ -1,5 +1,21 @@
-//! The operator's command line: reads arguments, calls the library that the function is made of, and shows what came
-//! of it.
+//! The operator's command line: it reads arguments, calls the library that the function is made of, and shows the result.
+//!
+//! Each room imports only rooms below it, which a test sees to:
+//!
+//! - `verbs`: one file for each verb
+//! - `doctor`: the checks of `doctor`
+//! - `import`: records from Terraform's JSON and CloudFormation templates
+//! - `events`: files of events, for `replay`
+//! - `records`: record files
+//! - `render`: results as text and as a page
+//! - `session`: configuration, clients and who is asking
+//! - `output`: results to standard output, logs to standard error
+//! - `confirm`: questions on a terminal
+//! - `page_file`: the file of a page
+//! - `progress`: progress on standard error
+//! - `strict`: YAML and JSON in which no name is given twice
+//! - `args`: the arguments
+//! - `failure`: exit codes and error messages
 
 use std::process::ExitCode;
 
@@ -11,6 +27,8 @@ mod doctor;
 mod events;
 mod failure;
 mod import;
+#[cfg(test)]
+mod imports;
 mod output;
 mod page_file;
 mod progress;

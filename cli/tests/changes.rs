@@ -156,7 +156,7 @@ async fn a_released_rule_stays_live_and_is_not_put_back() {
         .exits(0);
     let expected = format!(
         "{ACCOUNT}/{REGION}/{group}: generation 3 is written\n  - {WEB}\n\
-         the live rules are untouched; what is not kept is not put back when it goes\n"
+         the live rules are untouched; released rules are not put back when somebody revokes them\n"
     );
     assert_eq!(last.out, expected);
     let none = scene.rulekeeper(&["release", &group, WEB]).exits(1);
@@ -170,8 +170,8 @@ async fn an_unpinned_group_is_unmanaged_and_keeps_its_live_rules() {
         .rulekeeper(&["unpin", &group, "--output", "table"])
         .exits(0);
     let expected = format!(
-        "{ACCOUNT}/{REGION}/{group}: the record is taken out; generation 2 of its history says so\n  - {OLD}\n  - {WEB}\n\
-         the live rules are untouched; what is not kept is not put back when it goes\n"
+        "{ACCOUNT}/{REGION}/{group}: the record was taken out, as generation 2 of its history\n  - {OLD}\n  - {WEB}\n\
+         the live rules are untouched; released rules are not put back when somebody revokes them\n"
     );
     assert_eq!(gone.out, expected);
     assert_eq!(scene.ports(&group).await, [80, 443]);
@@ -265,11 +265,11 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     scene
         .write_attribute(&group, "rules", AttributeValue::S("all".to_owned()))
         .await;
-    let mended = scene
+    let fixed = scene
         .rulekeeper(&["rollback", &group, "--to", "1"])
         .exits(0)
         .json();
-    assert_eq!(mended["generation"], 6);
+    assert_eq!(fixed["generation"], 6);
     let refused = scene
         .rulekeeper(&["rollback", &group, "--to", "5"])
         .exits(1);
@@ -360,7 +360,7 @@ async fn history_tells_of_everything_from_pin_to_unpin_and_pin() {
         (4, "released: moved", &nothing, &json!([OLD]), json!({})),
         (
             3,
-            "principal arn:aws:iam::111122223333:role/lbc is to be taken as follow",
+            "principal arn:aws:iam::111122223333:role/lbc listed with policy follow",
             &nothing,
             &nothing,
             json!({"principals": {"from": null, "to": entry}}),

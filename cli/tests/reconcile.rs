@@ -185,7 +185,7 @@ async fn groups_of_another_account_are_not_taken_for_lost() {
         let refused = scene.rulekeeper(&arguments).exits(1);
         assert!(refused.err.contains("--role-name"), "{refused:?}");
     }
-    // The table alone is ours, whoever the records are about.
+    // Only the table is ours, whatever account the records are about.
     assert_eq!(
         scene
             .rulekeeper(&["list", "--account", "444455556666"])

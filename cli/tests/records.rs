@@ -325,7 +325,7 @@ async fn list_tells_the_state_of_every_record() {
 
     let shown = scene.rulekeeper(&["show", "sg-0d"]).exits(1);
     assert!(shown.err.contains("rules: is not a list"), "{shown:?}");
-    // Applying is the way to mend it.
+    // Applying is the way to fix it.
     scene
         .rulekeeper_reading(&["apply", "-f", "-"], &scene.record("sg-0d", &[443]))
         .exits(0);

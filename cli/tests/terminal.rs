@@ -124,7 +124,7 @@ async fn nothing_is_asked_with_yes_nor_when_there_is_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn whoever_answers_after_somebody_else_wrote_loses_the_race() {
+async fn an_answer_after_somebody_else_wrote_loses_the_race() {
     let (scene, group) = pinned("terminal-race").await;
     for (number, verb) in [
         &["release", &group, OLD][..],

@@ -1,4 +1,4 @@
-//! The verbs that change records besides `pin` and `apply`, and the one that shows what was changed.
+//! The verbs that change records besides `pin` and `apply`, and `history`.
 
 use clap::{Args, Subcommand};
 use rulekeeper_cli::operator::PauseLength;
@@ -7,15 +7,15 @@ use rulekeeper_core::model::{GroupId, RuleKey};
 
 use super::group_id;
 
-/// Whether to ask before anything is done.
+/// Whether to ask before acting.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Consent {
-    /// Do not ask first, which is done on a terminal only
+    /// Do not ask first; without a terminal it never asks
     #[arg(long)]
     pub(crate) yes: bool,
 }
 
-/// What is to follow once a group is kept again.
+/// What to do once a group is kept again.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Following {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(crate) struct Following {
 }
 
 const PAUSE_HELP: &str = "\
-A paused group is left alone and reported as held; the pause ends by itself. A group that is paused already is paused anew.
+A paused group is left alone and reported as held; the pause ends by itself. A new pause replaces an earlier one.
 
 Examples:
   rulekeeper pause sg-0123456789abcdef0 --for 2h --reason 'migration, CHG-1234'";
@@ -40,7 +40,7 @@ pub(crate) struct Pause {
     /// How long, such as 90m, 2h or 1d 12h; 30 days at most
     #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
     pub(crate) length: PauseLength,
-    /// Why, for whoever reads the record and its reports
+    /// Why, for the readers of the record and of reports
     #[arg(long, value_name = "TEXT", value_parser = said)]
     pub(crate) reason: String,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(crate) struct Pause {
 }
 
 const RESUME_HELP: &str = "\
-On a terminal it asks whether to put back what went missing meanwhile; elsewhere, and with --yes, it does.
+On a terminal it asks whether to put back what went missing meanwhile; elsewhere, and with --yes, it does not ask.
 Exit code 3 says that rules remain missing.
 
 Examples:
@@ -69,7 +69,7 @@ pub(crate) struct Resume {
 }
 
 const RELEASE_HELP: &str = "\
-A released rule that is live stays so, and is not put back any more when somebody revokes it.
+A released rule stays live, but is no longer put back when somebody revokes it.
 
 Examples:
   rulekeeper release sg-0123456789abcdef0 'tcp 8080 from 10.0.0.0/8' --reason 'moved to the new port'";
@@ -91,7 +91,7 @@ pub(crate) struct Release {
 }
 
 const UNPIN_HELP: &str = "\
-The record and the note that it was taken out stay in the history; `rollback` brings the record back, `pin` makes a new one.
+The record stays in the history; `rollback` brings it back, `pin` makes a new one.
 
 Examples:
   rulekeeper unpin sg-0123456789abcdef0 --reason 'the service is gone'";
@@ -129,7 +129,7 @@ pub(crate) struct History {
 
 const ROLLBACK_HELP: &str = "\
 The record comes back as it was, as a new generation; a pause stays as it is now. It works after `unpin` too.
-On a terminal it asks whether to put back what is missing; elsewhere, and with --yes, it does.
+On a terminal it asks whether to put back what is missing; elsewhere, and with --yes, it does not ask.
 Exit code 3 says that rules remain missing.
 
 Examples:
@@ -160,13 +160,13 @@ Examples:
 #[derive(Debug, Subcommand)]
 #[command(after_help = PRINCIPAL_HELP)]
 pub(crate) enum Principal {
-    /// Show the principals of all groups, or those that count for one
+    /// Show the principals listed for all groups, or those that count for one group
     List(ListPrincipals),
-    /// Say how a principal's changes are to be taken
+    /// Set the policy for a principal's changes
     Add(AddPrincipal),
-    /// Take a principal off the list, so that its revokes are put back
+    /// Remove a principal from the list, so that its revokes are undone
     Remove(RemovePrincipal),
-    /// Put an empty list in the place of settings that cannot be understood
+    /// Replace settings that cannot be understood by an empty list
     Reset(ResetPrincipals),
 }
 
@@ -180,15 +180,16 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = LIST_PRINCIPALS_HELP)]
 pub(crate) struct ListPrincipals {
-    /// The group; what holds for all groups when none is given
+    /// The group; without one, the list for all groups
     #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
 }
 
 const ADD_PRINCIPAL_HELP: &str = "\
-Without --group it is said for all groups. The first entry that matches counts; an entry with the same ARN is replaced where
-it stands, a new one goes to the end, and --first puts either to the front.
-Policies: restore (what it revokes comes back), accept (its revokes leave the record), follow (its changes are kept up with).
+Without --group the policy holds for all groups. The first entry that matches a caller counts. An entry with the same ARN
+is replaced in its place, a new one is added at the end; --first puts either at the front.
+Policies: restore (what it revokes comes back), accept (its revokes leave the record), follow (its changes enter the
+record).
 
 Examples:
   rulekeeper principal add arn:aws:iam::111122223333:role/terraform --policy accept
@@ -200,22 +201,22 @@ pub(crate) struct AddPrincipal {
     /// ARN of a role or a user; * stands for any text
     #[arg(value_name = "ARN")]
     pub(crate) arn: String,
-    /// How its changes are taken: restore, accept or follow
+    /// What happens after its changes: restore, accept or follow
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub(crate) policy: Policy,
-    /// Say it for this group, in its record
+    /// Only for this group, in its record
     #[arg(long, value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
     /// How long its revokes wait for the authorize that belongs to them, 0 to 60; for follow only
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=i64::from(SETTLE_SECONDS_MAX)))]
     pub(crate) settle_seconds: Option<u8>,
-    /// Put it before all others of the list
+    /// Put it first in the list
     #[arg(long)]
     pub(crate) first: bool,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Do not ask first; take a pattern that matches nobody, or everybody with accept, as meant
+    /// Do not ask first, not even about a pattern that matches nobody, or everybody with policy accept
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -231,7 +232,7 @@ pub(crate) struct RemovePrincipal {
     /// The ARN as it is listed
     #[arg(value_name = "ARN")]
     pub(crate) arn: String,
-    /// Take it out of this group's record
+    /// Only from this group's record
     #[arg(long, value_name = "GROUP", value_parser = group_id)]
     pub(crate) group: Option<GroupId>,
     /// Why, for the history
@@ -242,7 +243,7 @@ pub(crate) struct RemovePrincipal {
 }
 
 const RESET_PRINCIPALS_HELP: &str = "\
-What is replaced is shown on standard error first and stays in the history. Settings that can be understood are left alone.
+The replaced settings are printed on standard error first and stay in the history. Settings that can be understood are left alone.
 
 Examples:
   rulekeeper principal reset

@@ -1,18 +1,18 @@
-//! The verb that looks at everything rulekeeper stands on.
+//! The verb that checks everything rulekeeper needs.
 
 use clap::Args;
 use rulekeeper_core::model::{AccountId, Region, Scope};
 
 const DOCTOR_HELP: &str = "\
-Looks at the table, the records, the function and its role, the event rules, the trail, the dead-letter queues, the
-clocks and your own permissions, and says how to mend what is wrong. Nothing is changed: an authorize is tried as a dry
-run, a write on a condition that cannot hold. What the role allows only the function can tell, so it is invoked.
-Exit code 1 says that something is broken or could not be found out; warnings end with 0.
+Checks the table, the records, the function and its role, the event rules, the trail, the dead-letter queues, the clocks
+and your own permissions, and says how to fix what is wrong. It changes nothing: it tries an authorize as a dry run, and a
+write on a condition that cannot hold. Only the function can tell what its role allows, so doctor invokes it.
+Exit code 1 means that something is broken or could not be found out; with warnings alone it is 0.
 
 Examples:
   rulekeeper doctor
   rulekeeper doctor --function rulekeeper-Function-1A2B3C --scope 444455556666/eu-central-1
-  rulekeeper doctor --output json | jq -r '.checks[] | select(.outcome == \"failed\") | .subject, .mend'";
+  rulekeeper doctor --output json | jq -r '.checks[] | select(.outcome == \"failed\") | .subject, .fix'";
 
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_HELP)]
@@ -20,7 +20,7 @@ pub(crate) struct Doctor {
     /// The function [default: the one whose environment has our table]
     #[arg(long, env = "RULEKEEPER_FUNCTION", value_name = "NAME")]
     pub(crate) function: Option<String>,
-    /// Another account and Region whose role the function is to try; may be repeated
+    /// Another account and Region whose role the function should try; may be repeated
     #[arg(long = "scope", value_name = "ACCOUNT/REGION", value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
 }

@@ -1,4 +1,4 @@
-//! The verb that makes record files from what other tools say.
+//! The verb that makes record files from the files of other tools.
 
 use std::path::PathBuf;
 
@@ -18,14 +18,14 @@ Examples:
 pub(crate) enum Import {
     /// Read the JSON that `terraform show -json` prints of a state or a plan
     Terraform(ImportTerraform),
-    /// Read a template in JSON or YAML, and what its logical ids stand for
+    /// Read a template in JSON or YAML, and the physical ids of its resources
     Cloudformation(ImportCloudformation),
 }
 
-/// What becomes of the records.
+/// Where the records go.
 #[derive(Debug, Args)]
 pub(crate) struct Records {
-    /// Write a file for each group here, and replace none [default: all to standard output, in YAML]
+    /// Write a file for each group to this folder; replace none [default: all to standard output, in YAML]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output_dir: Option<PathBuf>,
     /// The mode of the records: enforce or observe
@@ -34,8 +34,8 @@ pub(crate) struct Records {
 }
 
 const TERRAFORM_HELP: &str = "\
-Read are aws_security_group, aws_security_group_rule and aws_vpc_security_group_ingress_rule; egress is passed over.
-A group of which anything is not known is left out as a whole and named on standard error; the exit code is 1 then.
+It reads aws_security_group, aws_security_group_rule and aws_vpc_security_group_ingress_rule, and skips egress rules.
+If anything about a group is unknown, the whole group is left out and named on standard error, and the exit code is 1.
 Account and Region come from the group's ARN, or from --account and --region.
 
 Examples:
@@ -53,15 +53,15 @@ pub(crate) struct ImportTerraform {
 }
 
 const CLOUDFORMATION_HELP: &str = "\
-Read are AWS::EC2::SecurityGroup and AWS::EC2::SecurityGroupIngress; egress is passed over. Of functions only Ref and GetAtt
-of the template's own resources are understood, and AWS::AccountId and AWS::Region; parameters are not.
-A group of which anything is not known is left out as a whole and named on standard error; the exit code is 1 then.
+It reads AWS::EC2::SecurityGroup and AWS::EC2::SecurityGroupIngress, and skips egress rules. It understands Ref and GetAtt
+of the template's own resources, AWS::AccountId and AWS::Region, but no other function and no parameter.
+If anything about a group is unknown, the whole group is left out and named on standard error, and the exit code is 1.
 Account and Region come from the stack's ARN in --resources, or from --account and --region.
 
 Examples:
   rulekeeper import cloudformation template.yaml --resources resources.json --output-dir records
 
-Where the resources come from:
+How to get the resources:
   aws cloudformation describe-stack-resources --stack-name NAME --output json > resources.json";
 
 #[derive(Debug, Args)]

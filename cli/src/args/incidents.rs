@@ -7,12 +7,12 @@ use rulekeeper_cli::operator::Since;
 use rulekeeper_core::model::GroupId;
 
 const INCIDENTS_HELP: &str = "\
-The newest comes first. The table keeps incidents for 90 days. A group whose record was taken out has to be named.
-How long rules were missing is counted from the event; of what a sweep or an operator found, nobody knows since when.
+The newest comes first. The table keeps incidents for 90 days. Name a group to see them after its record was taken out.
+The time that rules were missing counts from the event; for what a sweep or an operator found, it is unknown.
 
-With --html a page for a browser is written in place of the list: a timeline of each group, filters, and every incident
-with its rules. The page is one file, needs no network and sends nothing. A file of that name is replaced once the new
-page is complete. The list is shown as well if --output is given.
+--html writes a page for a browser instead of the list: a timeline of each group, filters, and every incident with its
+rules. The page is one file, needs no network and sends nothing. An existing file is replaced once the new page is
+complete. With --output the list is shown too.
 
 Examples:
   rulekeeper incidents

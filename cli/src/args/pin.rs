@@ -1,4 +1,4 @@
-//! The verb that makes live rules a record.
+//! The verb that records live rules.
 
 use clap::Args;
 use rulekeeper_cli::operator::TagChoice;
@@ -10,14 +10,15 @@ use super::{group_id, mode};
 const PIN_HELP: &str = "\
 Mode, pause, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
 
-One named group is pinned at once. Several, and those that --vpc, --tag or --all choose, are shown first: what is new, what
-changes, and what is left out and why. On a terminal it asks then; elsewhere it takes --yes to write, or --dry-run to stop.
+One named group is pinned at once. Several groups, and those that --vpc, --tag or --all select, are shown first: what is
+new, what changes, and what is left out and why. On a terminal it then asks; elsewhere give --yes to write, or --dry-run to
+only look.
 
-Left out are groups that an AWS service manages, unless they are named or --include-managed is given; groups whose record
+It leaves out groups that an AWS service manages, unless they are named or --include-managed is given; groups whose record
 was taken out with `unpin`, unless they are named; and records that would lose a rule because it is not live, unless
---replace is given: that may be an outage, and the record the only memory.
-A group that cannot be pinned is named with the reason, holds back none of the others, and makes the exit code 1.
-What is written already is not written again, so a command that was interrupted may be run again.
+--replace is given: there may be an outage, and the record may be the only copy of the rule.
+A group that cannot be pinned is listed with the reason; the others are pinned all the same, and the exit code is 1.
+What is written already is not written again, so an interrupted command can be run again.
 
 Examples:
   rulekeeper pin sg-0123456789abcdef0
@@ -40,7 +41,7 @@ pub(crate) struct Pin {
     /// Every group of this VPC; of several VPCs, of any of them
     #[arg(long = "vpc", value_name = "VPC", value_parser = vpc)]
     pub(crate) vpcs: Vec<String>,
-    /// Every group with this tag, whatever its value if only KEY is given; of several tags, with all of them
+    /// Every group with this tag, with any value if only KEY is given; of several tags, with all of them
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub(crate) tags: Vec<TagChoice>,
     /// Every group of the account and Region
@@ -49,7 +50,7 @@ pub(crate) struct Pin {
     /// Record groups that an AWS service manages too, such as those of EKS clusters
     #[arg(long)]
     pub(crate) include_managed: bool,
-    /// Take rules that are not live out of records that keep them
+    /// Remove rules that are not live from existing records
     #[arg(long)]
     pub(crate) replace: bool,
     /// Show what would be recorded, and write nothing
@@ -58,7 +59,7 @@ pub(crate) struct Pin {
     /// enforce puts missing rules back, observe only reports them [default: as before, or enforce]
     #[arg(long, value_name = "MODE", value_parser = mode)]
     pub(crate) mode: Option<Mode>,
-    /// Why, for whoever reads the record [default: as before]
+    /// Why, for the readers of the record [default: as before]
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
     /// Do not ask first; needed for several groups where there is no terminal to ask on

@@ -18,7 +18,7 @@ pub(crate) struct Completions {
 }
 
 const MAN_HELP: &str = "\
-Without --dir it is the program's own page; with --dir there is one for each verb too, such as rulekeeper-pin.1.
+Without --dir it prints the program's own page; with --dir it also writes one for each verb, such as rulekeeper-pin.1.
 
 Examples:
   rulekeeper man | man -l -

@@ -1,26 +1,11 @@
 //! Who is asking, and where.
 
 use rulekeeper_core::function::permissions::Check;
-use rulekeeper_core::model::{AccountId, Region};
-use rulekeeper_core::ports::ApiError;
+use rulekeeper_core::model::Region;
 
-use super::clock::Reading;
-use super::{failed, ok, skipped, unknown};
+use super::check::{failed, ok, skipped, unknown};
+use super::facts::CallerFacts;
 use crate::session::Caller;
-
-/// What STS says of the credentials, and when.
-#[derive(Debug)]
-pub(super) struct CallerFacts {
-    pub(super) identity: Result<Caller, ApiError>,
-    /// Had from a refusal too: a clock that is far off is refused.
-    pub(super) clock: Option<Reading>,
-}
-
-impl CallerFacts {
-    pub(super) fn account(&self) -> Option<&AccountId> {
-        self.identity.as_ref().ok().map(|caller| &caller.account)
-    }
-}
 
 pub(super) fn judge(facts: &CallerFacts, region: &Region) -> Vec<Check> {
     let check = match &facts.identity {
@@ -41,7 +26,7 @@ pub(super) fn without_credentials(reason: &str) -> Vec<Check> {
         "this machine",
         format!("there are no AWS credentials to use: {reason}"),
     )
-    .mend(
+    .fix(
         "Name a profile with --profile or AWS_PROFILE, log in to it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     );
     let others = [

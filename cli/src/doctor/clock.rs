@@ -6,26 +6,14 @@
 use jiff::Timestamp;
 use rulekeeper_core::function::permissions::{Check, Findings};
 
-use super::{failed, ok, skipped, warning};
+use super::check::{failed, ok, skipped, warning};
+use super::facts::Reading;
 
 /// From here on a clock is worth a word. The `Date` of an answer is to the second, and the network takes a part.
 const DOUBTFUL_MS: i64 = 5_000;
 
 /// From here on a clock is broken: a minute more, and AWS may refuse every call.
 const BROKEN_MS: i64 = 4 * 60 * 1_000;
-
-/// A time that somebody else told, between two moments of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// When we asked.
-    pub(super) sent: Timestamp,
-    /// What we were told, as precisely as it was told.
-    pub(super) told: Timestamp,
-    /// How much later it may have been in truth, in milliseconds.
-    pub(super) blur_ms: i64,
-    /// When the answer came.
-    pub(super) received: Timestamp,
-}
 
 /// By how much our clock is ahead of the told time, in milliseconds; negative when it is behind. 0 as long as both can
 /// be right.
@@ -71,11 +59,11 @@ pub(super) fn of_function(
     judge(
         "the function",
         ahead_ms - offset_ms(&reading),
-        "Lambda keeps that clock; start new instances by deploying again, and ask AWS if it stays.",
+        "Lambda sets that clock: deploy again to start new instances, and ask AWS if that does not help.",
     )
 }
 
-fn judge(subject: &str, ahead_ms: i64, mend: &str) -> Check {
+fn judge(subject: &str, ahead_ms: i64, fix: &str) -> Check {
     let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
     #[expect(
         clippy::cast_precision_loss,
@@ -86,12 +74,12 @@ fn judge(subject: &str, ahead_ms: i64, mend: &str) -> Check {
     match ahead_ms.abs() {
         0..DOUBTFUL_MS => ok("clock", subject, "agrees with AWS to a few seconds"),
         DOUBTFUL_MS..BROKEN_MS => {
-            let found = format!("{found}: pauses end and incidents are told at the wrong time");
-            warning("clock", subject, found).mend(mend)
+            let found = format!("{found}: pauses end and incidents are recorded at the wrong time");
+            warning("clock", subject, found).fix(fix)
         }
         _ => {
             let found = format!("{found}: from five minutes on AWS may refuse every call");
-            failed("clock", subject, found).mend(mend)
+            failed("clock", subject, found).fix(fix)
         }
     }
 }

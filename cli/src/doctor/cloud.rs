@@ -5,14 +5,11 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
     AttributeValue, PointInTimeRecoveryStatus, SseDescription, TableDescription,
 };
-use jiff::Timestamp;
 use rulekeeper::aws::api_error;
-use rulekeeper_core::function::permissions::{Findings, NOWHERE};
+use rulekeeper_core::function::permissions::NOWHERE;
 use rulekeeper_core::ports::{ApiError, Failure};
 
-use super::caller::CallerFacts;
-use super::function::FunctionFacts;
-use super::table::{Description, Expiry, TableFacts};
+use super::facts::{CallerFacts, Description, Expiry, TableFacts};
 use crate::session::Caller;
 
 mod events;
@@ -26,39 +23,6 @@ const ATTEMPTS: u32 = 3;
 
 /// No item meets it: an item is there or it is not.
 const NEVER: &str = "attribute_exists(pk) AND attribute_not_exists(pk)";
-
-/// Which function is meant.
-#[derive(Debug)]
-pub(super) enum Found {
-    One(Box<FunctionFacts>),
-    /// The one that was named is not there.
-    Absent(String),
-    /// None has our table.
-    Nowhere,
-    /// Several have.
-    Several(Vec<String>),
-    /// A call failed that needs this action.
-    Unknown(&'static str, ApiError),
-}
-
-/// What the function said when it was asked.
-#[derive(Debug)]
-pub(super) enum Told {
-    Findings {
-        findings: Findings,
-        sent: Timestamp,
-        received: Timestamp,
-    },
-    NotAsked(String),
-    /// It ignored the question, as an older one does.
-    Ignored,
-    /// It answered something else.
-    Odd(String),
-    /// It failed.
-    Broke(String),
-    /// Lambda did not let us ask.
-    Refused(ApiError),
-}
 
 /// Clients of everything but EC2, in our account and Region.
 #[derive(Debug)]

@@ -3,63 +3,35 @@
 use rulekeeper_core::function::permissions::{Check, Outcome};
 use rulekeeper_core::ports::{ApiError, Verdict};
 
-use super::cloud::Found;
-use super::{failed, ok, unknown, warning};
+use super::check::{failed, ok, unknown, warning};
+use super::facts::{FoundFunction, FunctionFacts, Invocations, same_table};
 
-/// A function's configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct FunctionFacts {
-    pub(super) name: String,
-    pub(super) arn: String,
-    pub(super) state: String,
-    pub(super) state_reason: Option<String>,
-    pub(super) last_update: String,
-    pub(super) last_update_reason: Option<String>,
-    pub(super) runtime: String,
-    pub(super) architecture: String,
-    /// `RULEKEEPER_TABLE`.
-    pub(super) table: Option<String>,
-    /// `RULEKEEPER_MODE`.
-    pub(super) mode: Option<String>,
-    /// The queue or topic of the function itself, for events that it failed on.
-    pub(super) dead_letters: Option<String>,
-}
-
-/// How Lambda goes about asynchronous invocations.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Invocations {
-    /// Tries after the first.
-    pub(super) retries: Option<i32>,
-    /// The ARN of where events go that the function failed on.
-    pub(super) on_failure: Option<String>,
-}
-
-pub(super) fn judge(found: &Found, table: &str) -> Vec<Check> {
+pub(super) fn judge(found: &FoundFunction, table: &str) -> Vec<Check> {
     let check = "function";
     match found {
-        Found::One(function) => vec![state(function), its_table(function, table), mode(function)],
-        Found::Absent(name) => vec![
+        FoundFunction::One(function) => vec![state(function), its_table(function, table), mode(function)],
+        FoundFunction::Absent(name) => vec![
             failed(check, name, "there is no such function in this account and Region")
-                .mend("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
+                .fix("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
         ],
-        Found::Nowhere => vec![
+        FoundFunction::Nowhere => vec![
             failed(
                 check,
                 "-",
                 format!("no function of this account and Region has RULEKEEPER_TABLE set to {table}"),
             )
-            .mend("Deploy the stack (docs/deploy.md), or name the function with --function (RULEKEEPER_FUNCTION)."),
+            .fix("Deploy the stack (docs/deploy.md), or name the function with --function (RULEKEEPER_FUNCTION)."),
         ],
-        Found::Several(names) => vec![
+        FoundFunction::Several(names) => vec![
             failed(check, names.join(", "), format!("several functions have RULEKEEPER_TABLE set to {table}"))
-                .mend("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table undo nothing, but count everything twice."),
+                .fix("Name the one that is meant with --function (RULEKEEPER_FUNCTION). Two stacks on one table do no harm, but count everything twice."),
         ],
-        Found::Unknown(action, error) => {
+        FoundFunction::Unknown(action, error) => {
             let mut check = unknown(check, "-", error, action);
-            if let Some(mend) = &mut check.mend
+            if let Some(fix) = &mut check.fix
                 && (*action, error.verdict()) == ("lambda:ListFunctions", Verdict::Denied)
             {
-                mend.push_str(" Naming the function with --function needs lambda:GetFunctionConfiguration only.");
+                fix.push_str(" Naming the function with --function needs lambda:GetFunctionConfiguration only.");
             }
             vec![check]
         }
@@ -74,7 +46,7 @@ fn state(function: &FunctionFacts) -> Check {
             .map(|why| format!(": {why}"))
             .unwrap_or_default()
     };
-    let again = "Deploy the stack again; if it stays, the reason says what Lambda lacks.";
+    let again = "Deploy the stack again; if that does not help, the reason says what Lambda needs.";
     let FunctionFacts {
         state,
         last_update,
@@ -84,26 +56,26 @@ fn state(function: &FunctionFacts) -> Check {
     } = function;
     if !["Active", "Inactive", "Pending"].contains(&state.as_str()) {
         let found = format!("is {state}{}", because(&function.state_reason));
-        return failed(check, name, found).mend(again);
+        return failed(check, name, found).fix(again);
     }
     if last_update == "Failed" {
         let found = format!(
             "its last update failed{}",
             because(&function.last_update_reason)
         );
-        return failed(check, name, found).mend(again);
+        return failed(check, name, found).fix(again);
     }
     if state != "Active" || last_update == "InProgress" {
         let found = format!(
             "is {state}, its last update {last_update}{}",
             because(&function.state_reason)
         );
-        return warning(check, name, found).mend("Wait a minute and run doctor again.");
+        return warning(check, name, found).fix("Wait a minute and run doctor again.");
     }
     if !["provided.al2023", "provided.al2"].contains(&runtime.as_str()) {
-        let found = format!("runs on {runtime}, where it has not been built for");
+        let found = format!("runs on {runtime}, which it was not built for");
         return warning(check, name, found)
-            .mend("Deploy it on provided.al2023, as template.yaml does.");
+            .fix("Deploy it on provided.al2023, as template.yaml does.");
     }
     ok(
         check,
@@ -121,30 +93,22 @@ fn its_table(function: &FunctionFacts, table: &str) -> Check {
         Some(its) => failed(
             check,
             name,
-            format!("RULEKEEPER_TABLE is {its}, not {table}: records of {table} are not kept"),
+            format!(
+                "RULEKEEPER_TABLE is {its}, not {table}: it does not use the records of {table}"
+            ),
         )
-        .mend(format!(
+        .fix(format!(
             "Run the command line with --table {its}, or deploy the function with {table}."
         )),
         None => failed(
             check,
             name,
-            "RULEKEEPER_TABLE is not set, so it ends at its start",
+            "RULEKEEPER_TABLE is not set, so the function fails at its start",
         )
-        .mend(format!(
+        .fix(format!(
             "Set RULEKEEPER_TABLE to {table}, as template.yaml does. Is this rulekeeper's function?"
         )),
     }
-}
-
-/// Either may be the table's ARN.
-pub(super) fn same_table(one: &str, other: &str) -> bool {
-    let name = |text: &str| {
-        text.rsplit_once(":table/")
-            .map_or(text, |(_, name)| name)
-            .to_owned()
-    };
-    name(one) == name(other)
 }
 
 fn mode(function: &FunctionFacts) -> Check {
@@ -152,9 +116,9 @@ fn mode(function: &FunctionFacts) -> Check {
     match function.mode.as_deref().map(str::trim) {
         None | Some("" | "enforce") => ok(check, name, "restores what is dropped"),
         Some("observe") => warning(check, name, "RULEKEEPER_MODE is observe: it reports what is dropped and restores nothing")
-            .mend("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
-        Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so it ends at its start"))
-            .mend("Set it to enforce or observe."),
+            .fix("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
+        Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so the function fails at its start"))
+            .fix("Set it to enforce or observe."),
     }
 }
 
@@ -164,13 +128,13 @@ pub(super) fn judge_concurrency(
 ) -> Vec<Check> {
     let check = "function_concurrency";
     vec![match reserved {
-        Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, which stops it: events wait, and are put aside after an hour")
-            .mend(format!(
+        Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, so it does not run: events wait, and go to the dead-letter queue after an hour")
+            .fix(format!(
                 "aws lambda put-function-concurrency --function-name {name} --reserved-concurrent-executions 10 (the \
                  stack's parameter ReservedConcurrency), then `rulekeeper restore`"
             )),
-        Ok(Some(reserved)) => ok(check, name, format!("{reserved} at once are set aside for it")),
-        Ok(None) => ok(check, name, "nothing is set aside for it: it shares the account's concurrency"),
+        Ok(Some(reserved)) => ok(check, name, format!("reserved concurrency: {reserved}")),
+        Ok(None) => ok(check, name, "no reserved concurrency: it shares the account's"),
         Err(error) => unknown(check, name, error, "lambda:GetFunctionConcurrency"),
     }]
 }
@@ -204,17 +168,15 @@ pub(super) fn judge_invocations(
                 name,
                 "events that it fails on are lost; only the next sweep makes up for them",
             )
-            .mend(
-                "Give it an on-failure destination, as template.yaml does (FunctionDeadLetters).",
-            ),
+            .fix("Give it an on-failure destination, as template.yaml does (FunctionDeadLetters)."),
         },
     );
     if invocations.retries == Some(0) {
         let found = "Lambda does not try again when it fails, so throttling by EC2 leaves rules missing until the next sweep";
-        let mend = format!(
+        let fix = format!(
             "aws lambda update-function-event-invoke-config --function-name {name} --maximum-retry-attempts 2"
         );
-        checks.push(Check::new(check, Outcome::Warning, name, found).mend(mend));
+        checks.push(Check::new(check, Outcome::Warning, name, found).fix(fix));
     }
     checks
 }

@@ -1,13 +1,13 @@
-//! What these credentials may do themselves. A person who may only look is no fault, so nothing here is more than a
-//! warning.
+//! What these credentials may do themselves. Credentials that may only read are no fault, so each finding is a warning at
+//! most.
 
 use rulekeeper_core::function::permissions;
 use rulekeeper_core::function::permissions::{Check, Outcome, Whose};
 use rulekeeper_core::model::{AccountId, Scope};
 use rulekeeper_core::ports::Table as _;
 
+use super::check::{ok, skipped, warning};
 use super::cloud::Cloud;
-use super::{ok, skipped, warning};
 use crate::session::{GROUP_TIME, Session};
 
 pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {
@@ -67,7 +67,7 @@ pub(super) async fn examine(
         None => skipped(
             "operator",
             "look at groups and restore",
-            "the account is not known to be that of the credentials, and no --role-name is given to assume there",
+            "the account may not be that of the credentials, and --role-name names no role to assume there",
         ),
     });
     checks
@@ -83,7 +83,7 @@ pub(super) fn judge(ability: &str, tried: Vec<Check>) -> Check {
         return ok(
             "operator",
             ability,
-            "allowed, as far as trying without an effect can tell",
+            "allowed, as far as a try without effect can tell",
         );
     }
     let list = |part: fn(&Check) -> String| {
@@ -92,6 +92,6 @@ pub(super) fn judge(ability: &str, tried: Vec<Check>) -> Check {
         parts
     };
     let found = list(|check| format!("{}: {}", check.subject, check.found)).join("; ");
-    let mend = list(|check| check.mend.clone().unwrap_or_default()).join(" ");
-    warning("operator", ability, found).mend(mend)
+    let fix = list(|check| check.fix.clone().unwrap_or_default()).join(" ");
+    warning("operator", ability, found).fix(fix)
 }

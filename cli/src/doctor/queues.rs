@@ -1,38 +1,12 @@
-//! Dead-letter queues: whether they are there, and what waits in them.
+//! Dead-letter queues: whether they exist, and how many messages they hold.
 
 use std::collections::BTreeSet;
 
 use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::ports::ApiError;
 
-use super::function::{FunctionFacts, Invocations};
-use super::rules::Rules;
-use super::{count, failed, ok, skipped, unknown, warning};
-
-/// A queue by its ARN, `arn:aws:sqs:REGION:ACCOUNT:NAME`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct QueueName {
-    pub(super) region: String,
-    pub(super) account: String,
-    pub(super) name: String,
-}
-
-impl QueueName {
-    /// `None` for what is no queue.
-    pub(super) fn of_arn(arn: &str) -> Option<Self> {
-        let mut parts = arn.split(':').skip(2).map(str::to_owned);
-        (parts.next()? == "sqs").then_some(())?;
-        let (region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
-        (!name.is_empty()).then_some(Self {
-            region,
-            account,
-            name,
-        })
-    }
-}
-
-/// What waits in a queue; `None` when there is no such queue.
-pub(super) type Waiting = Result<Option<usize>, (&'static str, ApiError)>;
+use super::check::{failed, ok, skipped, unknown, warning};
+use super::facts::{FunctionFacts, Invocations, Rules, Waiting};
 
 /// Where failed events go, by ARN.
 pub(super) fn named(
@@ -58,7 +32,7 @@ pub(super) fn unexamined() -> Vec<Check> {
     vec![skipped(
         "queue",
         "-",
-        "it is not known whose dead letters they would hold",
+        "the function is not known, so neither are its queues",
     )]
 }
 
@@ -72,15 +46,26 @@ pub(super) fn judge(queues: &[(String, Option<Waiting>)]) -> Vec<Check> {
 fn of_queue(arn: &str, waiting: Option<&Waiting>) -> Check {
     let check = "queue";
     match waiting {
-        None => skipped(check, arn, "not a queue of SQS; look there yourself"),
-        Some(Ok(None)) => failed(check, arn, "there is no such queue, so what should go there is lost")
-            .mend("Deploy the stack again, or give the rule and the function another queue."),
+        None => skipped(check, arn, "not an SQS queue, so it was not looked at"),
+        Some(Ok(None)) => failed(
+            check,
+            arn,
+            "there is no such queue, so events for it are lost",
+        )
+        .fix("Deploy the stack again, or give the rule and the function another queue."),
         Some(Ok(Some(0))) => ok(check, arn, "is there, and empty"),
-        Some(Ok(Some(letters))) => warning(check, arn, format!("{} wait: events that came to nothing", count(*letters, "dead letter")))
-            .mend(
-                "`rulekeeper restore` puts back what is missing now; README, \"Dead letters\", says how to read them, replay \
-                 them and delete them.",
-            ),
+        Some(Ok(Some(1))) => holding(arn, "holds 1 message: an event that nobody handled"),
+        Some(Ok(Some(number))) => holding(
+            arn,
+            &format!("holds {number} messages: events that nobody handled"),
+        ),
         Some(Err((action, error))) => unknown(check, arn, error, action),
     }
+}
+
+fn holding(arn: &str, found: &str) -> Check {
+    warning("queue", arn, found).fix(
+        "Put back what is missing with `rulekeeper restore`. docs/operate.md, \"Messages of the dead-letter queues\", says \
+         how to read, replay and delete the messages.",
+    )
 }

@@ -7,7 +7,7 @@ use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
 use rulekeeper_core::ports::{ApiError, GroupMarks, Table as _};
 use serde_json::Value;
 
-use super::{count, failed, now, ok, skipped, unknown, warning};
+use super::check::{count, failed, ok, skipped, unknown, warning};
 use crate::session::{GROUP_TIME, Session};
 
 /// What was read.
@@ -42,12 +42,12 @@ pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
         marks,
         settings: loaded.map(|loaded| loaded.settings),
     };
-    judge(&facts, scope, now())
+    judge(&facts, scope, Timestamp::now())
 }
 
 pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {
     let found = match table_is_there {
-        true => "the account whose records are meant is not known: give --account",
+        true => "the account is not known: give --account",
         false => "there is no table",
     };
     ["records", "settings"]
@@ -93,11 +93,11 @@ fn of_records(records: &[(String, Value)], scope: &Scope, now: Timestamp) -> Vec
     for (name, item) in records {
         if let Err(error) = name.parse::<GroupId>() {
             let found = format!("the desired-state record cannot be understood: sk: {error}");
-            let mend = format!(
+            let fix = format!(
                 "Delete that item: pk desired#{}#{}, sk {name}.",
                 scope.account, scope.region
             );
-            checks.push(failed("record", name, found).mend(mend));
+            checks.push(failed("record", name, found).fix(fix));
             continue;
         }
         match DesiredRecord::from_json(item, &scope.account) {
@@ -106,10 +106,10 @@ fn of_records(records: &[(String, Value)], scope: &Scope, now: Timestamp) -> Vec
                 rules += reading.record.rules.len();
                 paused += usize::from(reading.record.paused_at(now).is_some());
                 if !reading.warnings.is_empty() {
-                    let mend = format!(
+                    let fix = format!(
                         "`rulekeeper export {name}`, correct it, and `rulekeeper apply` it."
                     );
-                    checks.push(warning("record", name, listed(&reading.warnings)).mend(mend));
+                    checks.push(warning("record", name, listed(&reading.warnings)).fix(fix));
                 }
             }
             Err(unreadable) => checks.push(unreadable_record(name, &unreadable, scope)),
@@ -124,7 +124,7 @@ fn summary(all: usize, readable: usize, rules: usize, paused: usize, scope: &Sco
     if all == 0 {
         let found = "no group is kept yet";
         return warning("records", subject, found)
-            .mend("rulekeeper pin GROUP makes the live rules of a group its record.");
+            .fix("`rulekeeper pin GROUP` records the live rules of a group.");
     }
     let pauses = match paused {
         0 => String::new(),
@@ -151,7 +151,7 @@ fn unreadable_record(name: &str, unreadable: &Unreadable, scope: &Scope) -> Chec
         .findings
         .iter()
         .any(|finding| finding.path == "schema");
-    let mend = match newer {
+    let fix = match newer {
         true => "Update the function and this command line: a newer release wrote it. If none did, correct `schema`.".to_owned(),
         false => format!(
             "Correct that attribute in the item (pk desired#{}#{}, sk {name}), or write the record anew with `rulekeeper \
@@ -159,15 +159,15 @@ fn unreadable_record(name: &str, unreadable: &Unreadable, scope: &Scope) -> Chec
             scope.account, scope.region
         ),
     };
-    failed("record", name, unreadable.to_string()).mend(mend)
+    failed("record", name, unreadable.to_string()).fix(fix)
 }
 
 fn orphaned(group: &GroupId) -> Check {
-    let found = "the security group was found not to exist; sweeps no longer ask about it";
-    let mend = format!(
-        "`rulekeeper unpin {group}` if it is gone for good; writing its record again has it looked for again."
+    let found = "the security group does not exist; sweeps no longer look at it";
+    let fix = format!(
+        "If it is gone for good: `rulekeeper unpin {group}`. Sweeps look at it again once its record is written again."
     );
-    warning("orphaned", group.to_string(), found).mend(mend)
+    warning("orphaned", group.to_string(), found).fix(fix)
 }
 
 fn of_settings(item: Option<&Value>) -> Check {
@@ -184,14 +184,14 @@ fn of_settings(item: Option<&Value>) -> Check {
             ok(check, subject, found)
         }
         Ok((_, warnings)) => warning(check, subject, listed(&warnings))
-            .mend("`rulekeeper principal list`, then `principal remove` and `add`."),
+            .fix("`rulekeeper principal list`, then `principal remove` and `add`."),
         Err(unreadable) => {
             let found = format!(
-                "cannot be understood, so nobody in them is listed and a revoke that is meant is undone: {}",
+                "cannot be understood, so none of their principals counts, and intended revokes are undone: {}",
                 unreadable.errors()
             );
             failed(check, subject, found)
-                .mend("Correct that attribute in the item (pk settings, sk settings).")
+                .fix("Correct that attribute in the item (pk settings, sk settings).")
         }
     }
 }

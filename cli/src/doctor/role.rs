@@ -2,15 +2,16 @@
 
 use rulekeeper_core::function::permissions::{Check, Outcome};
 
-use super::cloud::Told;
-use super::{clock, failed, mend_of, skipped};
+use super::check::{failed, fix_for, skipped};
+use super::clock;
+use super::facts::RoleAnswer;
 
 /// `ahead_ms` is how far this machine's clock is ahead of AWS's.
-pub(super) fn judge(told: Told, table_is_there: bool, ahead_ms: i64) -> Vec<Check> {
+pub(super) fn judge(told: RoleAnswer, table_is_there: bool, ahead_ms: i64) -> Vec<Check> {
     let check = "role";
     let subject = "the function's role";
     match told {
-        Told::Findings {
+        RoleAnswer::Findings {
             findings,
             sent,
             received,
@@ -23,22 +24,22 @@ pub(super) fn judge(told: Told, table_is_there: bool, ahead_ms: i64) -> Vec<Chec
             }));
             checks
         }
-        Told::NotAsked(why) => vec![skipped(check, subject, format!("not asked: {why}"))],
-        Told::Ignored => vec![
+        RoleAnswer::NotAsked(why) => vec![skipped(check, subject, format!("not asked: {why}"))],
+        RoleAnswer::Ignored => vec![
             failed(check, subject, "could not be asked: the function does not know the question")
-                .mend("Update the function: it is older than this command line."),
+                .fix("Update the function: it is older than this command line."),
         ],
-        Told::Odd(answer) => vec![
+        RoleAnswer::Odd(answer) => vec![
             failed(check, subject, format!("the function's answer was not understood: {answer}"))
-                .mend("Update this command line and the function to the same release; is it rulekeeper's function?"),
+                .fix("Update this command line and the function to the same release; is it rulekeeper's function?"),
         ],
-        Told::Broke(error) => vec![
+        RoleAnswer::Broke(error) => vec![
             failed(check, subject, format!("the function failed instead of answering: {error}"))
-                .mend("Its log says why: look at its log group, at RULEKEEPER_* in its environment, and at its package."),
+                .fix("Its log says why: look at its log group, at RULEKEEPER_* in its environment, and at its package."),
         ],
-        Told::Refused(error) => {
+        RoleAnswer::Refused(error) => {
             let found = format!("could not be asked: {error}");
-            vec![failed(check, subject, found).mend(mend_of(&error, "lambda:InvokeFunction"))]
+            vec![failed(check, subject, found).fix(fix_for(&error, "lambda:InvokeFunction"))]
         }
     }
 }

@@ -1,38 +1,9 @@
 //! The table itself.
 
 use rulekeeper_core::function::permissions::{Check, Outcome};
-use rulekeeper_core::ports::ApiError;
 
-use super::{failed, ok, skipped, unknown, warning};
-
-/// What DynamoDB says of the table; each part was asked for by itself.
-#[derive(Debug)]
-pub(super) struct TableFacts {
-    /// `None` when there is no such table.
-    pub(super) description: Result<Option<Description>, ApiError>,
-    /// The attribute by which items expire, with DynamoDB's word for whether they do.
-    pub(super) expiry: Result<Expiry, ApiError>,
-    /// Whether the table can be had back as it was at any second.
-    pub(super) recovery: Result<bool, ApiError>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Description {
-    pub(super) status: String,
-    /// Name, role (`HASH`, `RANGE`) and type of each key.
-    pub(super) keys: Vec<(String, String, String)>,
-    /// Whose key it is encrypted with, in words.
-    pub(super) encryption: String,
-    /// Whether that key is out of reach.
-    pub(super) key_is_out_of_reach: bool,
-    pub(super) deletion_protection: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Expiry {
-    pub(super) status: String,
-    pub(super) attribute: Option<String>,
-}
+use super::check::{failed, ok, skipped, unknown, warning};
+use super::facts::{Description, TableFacts};
 
 /// Whether there is a table to look into. One that could not be described may be there.
 pub(super) fn is_there(facts: &TableFacts) -> bool {
@@ -44,9 +15,9 @@ pub(super) fn judge(name: &str, facts: &TableFacts) -> Vec<Check> {
         Ok(Some(description)) => description,
         Ok(None) => {
             let found = "there is no such table in this account and Region";
-            let mend = "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile. \
+            let fix = "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile. \
                         If it was deleted, restore it from a backup (aws dynamodb restore-table-to-point-in-time).";
-            let missing = failed("table", name, found).mend(mend);
+            let missing = failed("table", name, found).fix(fix);
             let others = [
                 "table_expiry",
                 "table_recovery",
@@ -80,8 +51,8 @@ fn keys(name: &str, table: &Description) -> Check {
     there.sort_unstable();
     if there != wanted {
         let found = format!("its keys are {there:?}, not pk (HASH) and sk (RANGE), both strings");
-        let mend = "This is not rulekeeper's table: give the stack's output TableName as --table (RULEKEEPER_TABLE).";
-        return failed("table", name, found).mend(mend);
+        let fix = "This is not rulekeeper's table: give the stack's output TableName as --table (RULEKEEPER_TABLE).";
+        return failed("table", name, found).fix(fix);
     }
     match table.status.as_str() {
         "ACTIVE" => ok("table", name, "is there, with the keys pk and sk"),
@@ -90,7 +61,7 @@ fn keys(name: &str, table: &Description) -> Check {
         status => {
             let found = format!("is {status}");
             failed("table", name, found)
-                .mend("Wait until it is ACTIVE; if it stays, look at it in the DynamoDB console.")
+                .fix("Wait until it is ACTIVE; if it does not become so, look at it in the DynamoDB console.")
         }
     }
 }
@@ -101,28 +72,27 @@ fn expiry(name: &str, facts: &TableFacts) -> Check {
         Ok(expiry) => expiry,
         Err(error) => return unknown(check, name, error, "dynamodb:DescribeTimeToLive"),
     };
-    let mend = format!(
+    let fix = format!(
         "aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
          Enabled=true,AttributeName=expires_at"
     );
     match (expiry.status.as_str(), expiry.attribute.as_deref()) {
         ("ENABLED" | "ENABLING", Some("expires_at")) => {
-            ok(check, name, "old incidents and states go by expires_at")
+            ok(check, name, "old incidents and states expire by expires_at")
         }
         ("ENABLED" | "ENABLING", Some(other)) => {
             let found = format!(
                 "items expire by {other}, not by expires_at, so old incidents and states stay"
             );
-            warning(check, name, found).mend(
-                "Turn it off for that attribute, wait an hour, and turn it on for expires_at.",
-            )
+            warning(check, name, found)
+                .fix("Turn it off for that attribute, wait an hour, and turn it on for expires_at.")
         }
         _ => warning(
             check,
             name,
             "time to live is off, so old incidents and states stay",
         )
-        .mend(mend),
+        .fix(fix),
     }
 }
 
@@ -133,13 +103,13 @@ fn recovery(name: &str, facts: &TableFacts) -> Check {
         Ok(false) => warning(
             check,
             name,
-            "point-in-time recovery is off: records that are lost are lost for good",
+            "point-in-time recovery is off: lost records cannot be restored",
         )
-        .mend(format!(
+        .fix(format!(
             "aws dynamodb update-continuous-backups --table-name {name} --point-in-time-recovery-specification \
              PointInTimeRecoveryEnabled=true"
         )),
-        // Nothing depends on it: it is a belt beside the braces.
+        // rulekeeper works without it.
         Err(error) => Check {
             outcome: Outcome::Warning,
             ..unknown(check, name, error, "dynamodb:DescribeContinuousBackups")
@@ -156,7 +126,7 @@ fn encryption(name: &str, table: &Description) -> Check {
             name,
             format!("DynamoDB cannot use {}, so nothing can be read", table.encryption),
         )
-        .mend("Enable that key and let DynamoDB use it again; without it the table is archived after seven days."),
+        .fix("Enable that key and let DynamoDB use it again; without it the table is archived after seven days."),
     }
 }
 
@@ -169,7 +139,7 @@ fn protection(name: &str, table: &Description) -> Check {
             name,
             "deletion protection is off: one call deletes every record",
         )
-        .mend(format!(
+        .fix(format!(
             "aws dynamodb update-table --table-name {name} --deletion-protection-enabled"
         )),
     }

@@ -1,14 +1,13 @@
 //! Verdicts over plain facts.
 
+use jiff::Timestamp;
+use rulekeeper_core::function::permissions::Outcome;
 use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::{ApiError, Failure};
 
-use super::clock::{Reading, offset_ms, ours};
-use super::function::{FunctionFacts, Invocations, same_table};
-use super::queues::QueueName;
-use super::rules::{RuleFacts, WANTED};
-use super::table::{Description, Expiry, TableFacts};
-use super::trail::{Basic, Field, Selectors, Status, TrailFacts};
+use super::check::ok;
+use super::clock::{offset_ms, ours};
+use super::facts::*;
 use super::*;
 
 fn denied() -> ApiError {
@@ -260,7 +259,7 @@ fn one_trail_that_logs_here_is_enough() {
     );
     let none = judge(vec![elsewhere()]);
     assert!(
-        none[0].outcome == Outcome::Failed && none[0].found.contains("no trail is there"),
+        none[0].outcome == Outcome::Failed && none[0].found.contains("has no trail"),
         "{none:?}"
     );
     let both = judge(vec![
@@ -273,9 +272,9 @@ fn one_trail_that_logs_here_is_enough() {
     assert_eq!(outcomes(&both), [("trail", Outcome::Failed); 2]);
     assert!(
         both[1]
-            .mend
+            .fix
             .as_deref()
-            .is_some_and(|mend| mend.contains("cloudtrail:GetTrailStatus")),
+            .is_some_and(|fix| fix.contains("cloudtrail:GetTrailStatus")),
         "{both:?}"
     );
 }
@@ -352,9 +351,9 @@ fn rules_hand_over_what_is_wanted_between_them() {
     let refused = rules::judge("f", &Err(("events:DescribeRule", denied())));
     assert!(
         refused[0]
-            .mend
+            .fix
             .as_deref()
-            .is_some_and(|mend| mend.contains("events:DescribeRule")),
+            .is_some_and(|fix| fix.contains("events:DescribeRule")),
         "{refused:?}"
     );
 }
@@ -386,7 +385,7 @@ fn a_functions_state_table_and_mode() {
     let judge = |change: fn(&mut FunctionFacts)| {
         let mut facts = active.clone();
         change(&mut facts);
-        function::judge(&Found::One(Box::new(facts)), "t")
+        function::judge(&FoundFunction::One(Box::new(facts)), "t")
     };
     let of = |checks: Vec<Check>| checks.iter().map(|check| check.outcome).collect::<Vec<_>>();
     use Outcome::{Failed, Ok, Warning};
@@ -421,13 +420,16 @@ fn a_functions_state_table_and_mode() {
         "arn:aws:dynamodb:eu-west-1:111122223333:table/t"
     ));
     assert!(!same_table("t", "tt"));
-    let several = function::judge(&Found::Several(vec!["a".to_owned(), "b".to_owned()]), "t");
+    let several = function::judge(
+        &FoundFunction::Several(vec!["a".to_owned(), "b".to_owned()]),
+        "t",
+    );
     assert!(
         several[0].subject == "a, b"
             && several[0]
-                .mend
+                .fix
                 .as_deref()
-                .is_some_and(|mend| mend.contains("--function"))
+                .is_some_and(|fix| fix.contains("--function"))
     );
     let none = Invocations {
         retries: Some(0),
@@ -439,20 +441,20 @@ fn a_functions_state_table_and_mode() {
 
 #[test]
 fn a_queue_is_known_by_its_arn_and_other_destinations_are_left_alone() {
-    let queue = QueueName::of_arn("arn:aws:sqs:eu-west-1:111122223333:letters").expect("a queue");
+    let queue = QueueName::of_arn("arn:aws:sqs:eu-west-1:111122223333:failed").expect("a queue");
     assert_eq!(
         (
             queue.region.as_str(),
             queue.account.as_str(),
             queue.name.as_str()
         ),
-        ("eu-west-1", "111122223333", "letters")
+        ("eu-west-1", "111122223333", "failed")
     );
     assert_eq!(
         QueueName::of_arn("arn:aws:sns:eu-west-1:111122223333:topic"),
         None
     );
-    assert_eq!(QueueName::of_arn("letters"), None);
+    assert_eq!(QueueName::of_arn("failed"), None);
     let checks = queues::judge(&[
         ("a".to_owned(), None),
         ("b".to_owned(), Some(Err(("sqs:GetQueueUrl", denied())))),

@@ -5,51 +5,8 @@ use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::ApiError;
 
-use super::{failed, ok, unknown, warning};
-
-/// A trail that is there in our Region.
-#[derive(Debug)]
-pub(super) struct TrailFacts {
-    pub(super) name: String,
-    pub(super) arn: String,
-    pub(super) home_region: String,
-    pub(super) multi_region: bool,
-    pub(super) status: Result<Status, ApiError>,
-    pub(super) selectors: Result<Selectors, ApiError>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) logging: bool,
-    pub(super) delivery_error: Option<String>,
-}
-
-/// What a trail logs. Without any selectors, management events of all kinds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Selectors {
-    pub(super) basic: Vec<Basic>,
-    pub(super) advanced: Vec<Vec<Field>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Basic {
-    pub(super) management: bool,
-    /// `All`, `WriteOnly` or `ReadOnly`.
-    pub(super) read_write: String,
-}
-
-/// One condition of an advanced selector. All conditions of a selector must hold; of the lists within one, those that
-/// name what is wanted are alternatives, and those that exclude must all be passed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) equals: Vec<String>,
-    pub(super) starts_with: Vec<String>,
-    pub(super) ends_with: Vec<String>,
-    pub(super) not_equals: Vec<String>,
-    pub(super) not_starts_with: Vec<String>,
-    pub(super) not_ends_with: Vec<String>,
-}
+use super::check::{failed, ok, unknown, warning};
+use super::facts::{Field, Selectors, TrailFacts};
 
 /// Whether a trail logs the calls that drop rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,13 +94,13 @@ pub(super) fn judge(trails: &Result<Vec<TrailFacts>, ApiError>, region: &Region)
     let checks: Vec<_> = trails.iter().filter(here).map(of_trail).collect();
     if checks.is_empty() {
         let found = format!(
-            "no trail is there in {region}, so no call reaches EventBridge and only sweeps are left"
+            "{region} has no trail, so no call reaches EventBridge and only sweeps restore"
         );
-        let mend = "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail, then aws \
+        let fix = "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail, then aws \
                     cloudtrail start-logging --name management";
-        return vec![failed("trail", region.as_str(), found).mend(mend)];
+        return vec![failed("trail", region.as_str(), found).fix(fix)];
     }
-    // One that logs is enough; what the others lack is their owners' business.
+    // One trail that logs is enough; the others may log what they like.
     let good: Vec<_> = checks
         .iter()
         .filter(|(logs, _)| *logs)
@@ -169,9 +126,9 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
         }
     };
     if !status.logging {
-        let found = "is not logging, so no call reaches EventBridge and only sweeps are left";
-        let mend = format!("aws cloudtrail start-logging --name {arn} {in_home}");
-        return (false, failed("trail", name, found).mend(mend));
+        let found = "is not logging, so no call reaches EventBridge and only sweeps restore";
+        let fix = format!("aws cloudtrail start-logging --name {arn} {in_home}");
+        return (false, failed("trail", name, found).fix(fix));
     }
     let logs = match &trail.selectors {
         Ok(selectors) => selectors.log_drops(),
@@ -191,18 +148,18 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
         (Logs::No, _) => {
             let found =
                 "does not log management write events of EC2, so no revoke reaches EventBridge";
-            (false, failed("trail", name, found).mend(add))
+            (false, failed("trail", name, found).fix(add))
         }
         (Logs::Perhaps, _) => {
-            let found = "logs management write events of some callers only: revokes of the others are noticed by sweeps";
-            (true, warning("trail", name, found).mend(add))
+            let found = "logs management write events of some callers only: only sweeps notice revokes by the others";
+            (true, warning("trail", name, found).fix(add))
         }
         (Logs::Yes, Some(error)) => {
             let found =
                 format!("is logging, but its latest delivery to its bucket failed: {error}");
             (
                 true,
-                warning("trail", name, found).mend(
+                warning("trail", name, found).fix(
                     "Look at the bucket's policy and its key; events still go to EventBridge.",
                 ),
             )

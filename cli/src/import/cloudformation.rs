@@ -131,7 +131,7 @@ pub(crate) fn read(
     };
     let mut drafts = Drafts::default();
     // A macro may change any of the groups.
-    let expand = "is for CloudFormation to expand; give the processed template";
+    let expand = "is expanded by CloudFormation; give the processed template";
     if !content["Transform"].is_null() || resources.contains_key("Fn::Transform") {
         drafts.unresolved(None, Place::new("Transform", ""), expand);
         return Ok(drafts.finish(stated.mode));
@@ -353,7 +353,7 @@ impl Template<'_> {
                     "PrefixListId" => "pl-",
                     _ => {
                         return Err(format!(
-                            "{attribute} of {resource} is for CloudFormation to say"
+                            "only CloudFormation knows {attribute} of {resource}"
                         ));
                     }
                 };
@@ -424,7 +424,7 @@ fn function_in(value: &Value) -> Option<&String> {
 }
 
 fn not_worked_out(function: &str) -> String {
-    format!("{function} is for CloudFormation to work out")
+    format!("only CloudFormation can evaluate {function}")
 }
 
 #[cfg(test)]

@@ -23,10 +23,10 @@ pub enum OperatorError {
         selection: Selection,
     },
     /// There is no record.
-    #[error("{0} has no desired-state record; `rulekeeper pin {id}` makes one of its live rules", id = .0.id)]
+    #[error("{0} has no desired-state record; `rulekeeper pin {id}` records its live rules", id = .0.id)]
     NoRecord(GroupAddress),
     /// The record in the table cannot be understood.
-    #[error("{group}: {unreadable}; mend it with `rulekeeper apply -f FILE`")]
+    #[error("{group}: {unreadable}; fix it with `rulekeeper apply -f FILE`")]
     Unreadable {
         /// The group.
         group: GroupAddress,
@@ -35,17 +35,17 @@ pub enum OperatorError {
     },
     /// The settings in the table cannot be understood.
     #[error(
-        "the settings cannot be understood: {}; mend the item `settings` in the table, or see it and start anew with `rulekeeper principal reset`",
+        "the settings cannot be understood: {}; fix the item `settings` in the table, or replace it by an empty list with `rulekeeper principal reset`",
         .0.errors()
     )]
     UnreadableSettings(Unreadable),
     /// There are no settings that would have to be replaced.
     #[error(
-        "the settings can be understood, so nothing was written; `rulekeeper principal remove` takes a principal off the list"
+        "the settings can be understood, so nothing was written; `rulekeeper principal remove` removes a principal from the list"
     )]
     NothingToReset,
     /// Live rules that a record could not hold.
-    #[error("{group} holds rules that a record cannot: {}; nothing was written", rules.join(", "))]
+    #[error("{group} holds rules that a record cannot hold: {}; nothing was written", rules.join(", "))]
     Unrecognised {
         /// The group.
         group: GroupAddress,
@@ -54,7 +54,7 @@ pub enum OperatorError {
     },
     /// A file was made from an earlier generation than the current one.
     #[error(
-        "{file}: made from generation {of_file}, but {group} is at {current}; nothing was written. Export it again and repeat your change, or take `generation` out of the file to overrule"
+        "{file}: made from generation {of_file}, but {group} is at {current}; nothing was written. Export it again and repeat your change, or remove `generation` from the file to overwrite the record"
     )]
     Outdated {
         /// The file.
@@ -97,8 +97,8 @@ pub enum OperatorError {
         /// The patterns that are listed.
         listed: Vec<String>,
     },
-    /// A principal that can hardly be meant.
-    #[error("{arn:?} {doubt}; nothing was written. If it is meant, confirm it with --yes")]
+    /// A principal that is probably a mistake.
+    #[error("{arn:?} {doubt}; nothing was written. To list it all the same, give --yes")]
     Doubtful {
         /// The pattern.
         arn: String,
@@ -117,7 +117,7 @@ pub enum OperatorError {
     },
     /// A generation that took the record out cannot be gone back to.
     #[error(
-        "generation {generation} of {group} is the one that took its record out; `rulekeeper unpin {}` does so again",
+        "generation {generation} of {group} is the one that took its record out; `rulekeeper unpin {}` does that again",
         group.id
     )]
     NothingKept {
@@ -145,10 +145,10 @@ pub enum OperatorError {
     #[error("the pause would end after the last day that can be written")]
     NoSuchTime,
     /// A time before all calendars.
-    #[error("that reaches back before the first day that can be written")]
+    #[error("the time lies before the first day that can be written")]
     TooLongAgo,
-    /// Writing failed.
-    #[error(transparent)]
+    /// A record could not be written.
+    #[error("{}", not_written(.0))]
     Write(#[from] WriteError),
     /// A record could not be written, and those before it were.
     #[error("{group}: {cause}; written before that: {}", name_all(written))]
@@ -166,6 +166,23 @@ fn none_of(scope: &Scope, selection: &Selection) -> String {
     match selection.to_string() {
         selection if selection.is_empty() => format!("{scope} has no security group"),
         selection => format!("{scope} has no security group {selection}"),
+    }
+}
+
+/// The library says what happened; what to do about it is the command line's to say.
+fn not_written(error: &WriteError) -> String {
+    match error {
+        WriteError::LostRace { group } => format!(
+            "the record of {group} changed while this command was at work, so it was not written; look at it with \
+             `rulekeeper show {}` and run the command again",
+            group.id
+        ),
+        WriteError::StateChanged { group } => {
+            format!(
+                "the run-time state of {group} kept changing while this command was at work; run it again"
+            )
+        }
+        WriteError::Api(_) => error.to_string(),
     }
 }
 
@@ -226,6 +243,17 @@ fn ranges(numbers: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_race_names_the_command_that_shows_the_record() {
+        let group = rulekeeper_core::fakes::group();
+        let error = OperatorError::from(WriteError::LostRace { group });
+        let said = error.to_string();
+        assert!(
+            said.contains("`rulekeeper show sg-0a`") && said.contains("run the command again"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn numbers_are_told_in_ranges() {

@@ -74,7 +74,7 @@ pub async fn apply(
     for (group, (file, record)) in records {
         let loaded = table.load(&group).await?;
         let item = loaded.desired.as_ref();
-        // A record that cannot be understood may be replaced: this is the way to mend it.
+        // A record that cannot be understood may be replaced: this is the way to fix it.
         let before = item.and_then(|item| read(&group, item).ok());
         let current = item.map_or(0, generation_of);
         if record.generation != 0 && record.generation != current {

@@ -1,4 +1,4 @@
-//! What happened: the incidents that the table keeps, as whoever was on call wants to hear of them.
+//! Incidents: what happened, for the people on call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -32,7 +32,7 @@ pub enum InvalidSince {
     #[error("give a duration such as 90m, 7d or 1 month: {0}")]
     Notation(String),
     /// It does not look back.
-    #[error("it must be longer than nothing, and is counted back from now without a sign or `ago`")]
+    #[error("it must be longer than 0, and counts back from now without a sign or `ago`")]
     NotPositive,
 }
 

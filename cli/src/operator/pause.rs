@@ -1,4 +1,4 @@
-//! RemovalReason a group alone for a time.
+//! Pauses: leaving a group alone for a time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,11 +23,11 @@ pub enum InvalidPause {
     #[error("give a duration such as 90m, 2h or 1d 12h: {0}")]
     Notation(String),
     /// It ends before it begins.
-    #[error("a pause must be longer than nothing")]
+    #[error("a pause must be longer than 0")]
     NotPositive,
     /// It is longer than any pause should be.
     #[error(
-        "a pause lasts {DAYS_MAX} days at most; to keep no watch for longer, use `rulekeeper pin GROUP --mode observe` \
+        "a pause lasts {DAYS_MAX} days at most; to leave a group alone for longer, use `rulekeeper pin GROUP --mode observe` \
          (reports, changes nothing) or `rulekeeper unpin GROUP`"
     )]
     TooLong,

@@ -162,7 +162,7 @@ impl PrincipalChange {
         match self {
             Self::Add { principal, .. } => {
                 format!(
-                    "principal {} is to be taken as {}",
+                    "principal {} listed with policy {}",
                     principal.arn, principal.policy
                 )
             }
@@ -189,8 +189,8 @@ enum Target {
 struct SettingsDraft {
     before: SharedSettings,
     change: NewSettings,
-    /// Whether it replaces what cannot be understood.
-    mends: bool,
+    /// Whether it replaces settings that cannot be understood.
+    resets: bool,
 }
 
 /// What became of a list.
@@ -247,7 +247,7 @@ pub async fn change_principals(
             let draft = SettingsDraft {
                 before,
                 change,
-                mends: false,
+                resets: false,
             };
             (principals, Target::Settings(Box::new(draft)))
         }
@@ -309,7 +309,7 @@ pub async fn reset_principals(
             },
             replaces: item,
         },
-        mends: true,
+        resets: true,
     };
     Ok(PrincipalDraft {
         target: Target::Settings(Box::new(draft)),
@@ -322,7 +322,7 @@ impl PrincipalDraft {
     /// The settings that are replaced because they cannot be understood, as the table has them, keys included.
     pub fn lost(&self) -> Option<&Value> {
         match &self.target {
-            Target::Settings(draft) if draft.mends => draft.change.replaces.as_ref(),
+            Target::Settings(draft) if draft.resets => draft.change.replaces.as_ref(),
             _ => None,
         }
     }
@@ -331,7 +331,7 @@ impl PrincipalDraft {
     pub fn changes_nothing(&self) -> bool {
         match &self.target {
             Target::Record(draft) => draft.changes_nothing(),
-            Target::Settings(draft) => !draft.mends && draft.before.principals == self.list,
+            Target::Settings(draft) => !draft.resets && draft.before.principals == self.list,
         }
     }
 

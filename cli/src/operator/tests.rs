@@ -372,7 +372,7 @@ async fn a_rollback_brings_everything_back_but_the_pause() {
 }
 
 #[tokio::test]
-async fn a_rollback_works_after_unpin_and_mends_a_record_that_cannot_be_understood() {
+async fn a_rollback_works_after_unpin_and_replaces_a_record_that_cannot_be_understood() {
     let table = FakeTable::with(&record(&[WEB]));
     let unpinning = unpin(&table, &group(), None).await.expect("a record");
     unpinning.write(&table, &author()).await.expect("8");
@@ -481,7 +481,7 @@ async fn settings_are_written_with_generation_author_and_history() {
     let first = &history.generations[4];
     assert_eq!(
         first.reason.as_deref(),
-        Some("principal *lbc is to be taken as follow: eks")
+        Some("principal *lbc listed with policy follow: eks")
     );
     assert_eq!(
         first.difference.attributes["principals"].to,

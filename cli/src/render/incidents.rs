@@ -66,7 +66,7 @@ fn origin(story: &Story) -> String {
 }
 
 fn nobody() -> String {
-    "somebody unknown".to_owned()
+    "an unknown caller".to_owned()
 }
 
 /// How long rules were missing that came back, and how many did not. Nothing when none was missing.

@@ -12,7 +12,7 @@ pub(crate) fn principals(list: &PrincipalList) -> String {
             || "for all groups".to_owned(),
             |group| format!("for {group}"),
         );
-        return format!("no principal is listed {place}; whatever anybody revokes is put back\n");
+        return format!("no principal is listed {place}; every dropped rule is put back\n");
     }
     let row = |entry: &Entry| {
         let hidden = entry.hidden_by.as_ref();

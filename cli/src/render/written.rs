@@ -22,7 +22,7 @@ pub(crate) fn written(record: &Written) -> String {
     let mut text = match unpinned {
         true => {
             format!(
-                "{group}: the record is taken out; generation {generation} of its history says so\n"
+                "{group}: the record was taken out, as generation {generation} of its history\n"
             )
         }
         false => format!("{group}: generation {generation} is written\n"),

@@ -50,7 +50,7 @@ pub(super) fn agreed(yes: bool, draft: &Draft, question: &str) -> Result<bool, F
     confirm::agreed(yes, shown, question)
 }
 
-/// Writes a draft. The table is had anew: whoever was asked may have taken their time.
+/// Writes a draft. A new table client has a new time budget: the answer may have taken a while.
 pub(super) async fn write(session: &Session, draft: Draft) -> Result<Written, Failure> {
     let author = session.author().await?;
     Ok(draft.write(&session.table().await?, &author).await?)
@@ -99,7 +99,7 @@ async fn answer(
         )?;
     if !wanted {
         eprintln!(
-            "nothing is put back now; `rulekeeper restore {id}` does so, and the function when it next looks"
+            "nothing is put back now; `rulekeeper restore {id}` does that, or the function when it next looks at the group"
         );
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong around rulekeeper, and how to mend it.
+//! `doctor`: what is wrong around rulekeeper, and how to fix it.
 
 use rulekeeper_core::function::permissions::Outcome;
 use serde_json::json;

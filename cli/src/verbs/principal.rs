@@ -34,7 +34,7 @@ pub(super) async fn run(
 async fn add(session: &Session, output: Output, add: AddPrincipal) -> Result<Status, Failure> {
     if add.settle_seconds.is_some() && add.policy != Policy::Follow {
         return Err(Failure::usage(
-            "--settle-seconds is for --policy follow: nobody else's revokes wait for anything",
+            "--settle-seconds needs --policy follow: with other policies no revoke waits",
         ));
     }
     let group = address(session, add.group.as_ref()).await?;

@@ -26,7 +26,7 @@ pub(super) async fn run(
     Ok(Status::of_answers(&answers))
 }
 
-/// The same, and what comes of it is shown by whoever asks.
+/// The same, without printing the reports.
 pub(super) async fn answers(
     session: &Session,
     groups: &[GroupId],

@@ -20,7 +20,7 @@ pub(super) async fn run(
     let table = session.table().await?;
     let reason = release.reason.as_deref();
     let draft = operator::release(&table, &group, &release.rules, reason).await?;
-    if !changes::agreed(release.consent.yes, &draft, "Keep these rules no longer?")? {
+    if !changes::agreed(release.consent.yes, &draft, "Release these rules?")? {
         return Ok(declined());
     }
     show(output, &changes::write(session, draft).await?)
@@ -39,7 +39,7 @@ pub(super) async fn unpin(
         let rules: String = rules.map(|rule| format!("  - {rule}\n")).collect();
         format!("{group}:\n{rules}")
     };
-    if !confirm::agreed(unpin.consent.yes, shown, "Keep this group no longer?")? {
+    if !confirm::agreed(unpin.consent.yes, shown, "Stop keeping this group?")? {
         return Ok(declined());
     }
     let author = session.author().await?;
@@ -52,7 +52,7 @@ pub(super) async fn unpin(
 fn show(output: Output, written: &Written) -> Result<Status, Failure> {
     output.show(&Done::to_record_only(written), || {
         render::written(written)
-            + "the live rules are untouched; what is not kept is not put back when it goes\n"
+            + "the live rules are untouched; released rules are not put back when somebody revokes them\n"
     })?;
     Ok(Status::Done)
 }

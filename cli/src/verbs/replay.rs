@@ -98,8 +98,7 @@ impl<'a> Player<'a> {
         let (trigger, group, account, sweep) = match intent(&saved.event) {
             Intent::Ignore(ignored) => (ignored.trigger, None, None, None),
             Intent::SweepTasks(_) => {
-                let reason =
-                    "messages of a queue are for the function; replay what is in their bodies";
+                let reason = "these are messages of a queue; replay the events in their bodies";
                 let reason = reason.to_owned();
                 let report = Report::bare(Trigger::default(), None, GroupOutcome::Ignored, reason);
                 return Ok(Answer::Group(Box::new(report.into())));
@@ -130,8 +129,8 @@ impl<'a> Player<'a> {
                 (sweep.trigger.clone(), None, account, Some(sweep))
             }
             Intent::Doctor(_) => {
-                let reason = "it asks what the function's role allows, which only the function can find out: run \
-                              `rulekeeper doctor`";
+                let reason = "it asks what the function's role allows, and only the function can tell: run `rulekeeper \
+                              doctor`";
                 let (trigger, outcome) = (Trigger::default(), GroupOutcome::Ignored);
                 let report = Report::bare(trigger, None, outcome, reason.to_owned());
                 return Ok(Answer::Group(Box::new(report.into())));
@@ -147,7 +146,7 @@ impl<'a> Player<'a> {
                 return Ok(Answer::Group(Box::new(report.into())));
             }
             if self.warned.borrow_mut().insert(account) {
-                eprintln!("warning: {reason}, and what is recorded of them shows as missing");
+                eprintln!("warning: {reason}, so their recorded rules show as missing");
             }
         }
         let Some(sweep) = sweep else {

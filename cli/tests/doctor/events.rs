@@ -6,7 +6,7 @@ use rulekeeper_local::Rule;
 use serde_json::json;
 
 use crate::common::{ACCOUNT, REGION};
-use crate::scene::{RULE_LETTERS, Scene, said, unskipped};
+use crate::scene::{RULE_FAILURES, Scene, said, unskipped};
 
 #[tokio::test]
 async fn a_trail_that_is_not_logging_or_logs_too_little() {
@@ -53,7 +53,7 @@ async fn a_trail_that_is_not_logging_or_logs_too_little() {
     scene.only(
         1,
         &format!("trail {REGION}: failed"),
-        "no trail is there",
+        "has no trail",
         "create-trail",
     );
 }
@@ -90,7 +90,7 @@ async fn event_rules_that_are_disabled_missing_or_let_nothing_through() {
         "IngressDropped",
     );
 
-    let letters = RULE_LETTERS.to_owned();
+    let queue = RULE_FAILURES.to_owned();
     scene.adjust(|estate| {
         estate.rules[0] = Rule::ingress_dropped();
         estate.rules[1].enabled = false;
@@ -109,28 +109,33 @@ async fn event_rules_that_are_disabled_missing_or_let_nothing_through() {
     said(&all[lost], "no dead-letter queue", "RuleDeadLetters");
 
     scene.adjust(|estate| {
-        estate.rules[0].dead_letters = Some(letters);
+        estate.rules[0].dead_letters = Some(queue);
         estate.rules.truncate(1);
     });
     scene.only(
         1,
         "schedule rulekeeper: failed",
-        "no rule of the default bus has sweeps made",
+        "no rule of the default bus starts sweeps",
         "rule Sweep",
     );
 }
 
 #[tokio::test]
-async fn a_queue_with_letters_and_one_that_is_missing() {
+async fn a_queue_that_holds_messages_and_one_that_is_missing() {
     let scene = Scene::new().await;
     let sent = scene
         .stack
         .queues()
-        .send(RULE_LETTERS, "{}", Duration::ZERO);
+        .send(RULE_FAILURES, "{}", Duration::ZERO);
     assert!(sent.is_some(), "the queue takes it");
     let arn = |name: &str| format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}");
-    let wrong = format!("queue {}: warning", arn(RULE_LETTERS));
-    scene.only(0, &wrong, "1 dead letter wait", "README, \"Dead letters\"");
+    let wrong = format!("queue {}: warning", arn(RULE_FAILURES));
+    scene.only(
+        0,
+        &wrong,
+        "holds 1 message",
+        "docs/operate.md, \"Messages of the dead-letter queues\"",
+    );
 
     scene.adjust(|estate| {
         for rule in &mut estate.rules {

@@ -55,7 +55,7 @@ async fn a_role_without_permission() {
 }
 
 #[tokio::test]
-async fn whoever_may_look_and_not_write_is_told_and_no_more() {
+async fn credentials_that_may_only_read_get_warnings() {
     let scene = Scene::new().await;
     for action in ["PutItem", "UpdateItem", "DeleteItem"] {
         scene.refuse(action, "AccessDeniedException", OPERATOR);

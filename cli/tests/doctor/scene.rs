@@ -18,8 +18,8 @@ pub(crate) const MEMBER: &str = "444455556666/eu-central-1";
 pub(crate) const FUNCTION: &str = "assumed-role/rulekeeper-function";
 pub(crate) const OPERATOR: &str = "user/local";
 /// The dead-letter queues.
-pub(crate) const RULE_LETTERS: &str = "rule-letters";
-pub(crate) const FUNCTION_LETTERS: &str = "function-letters";
+pub(crate) const RULE_FAILURES: &str = "rule-failures";
+pub(crate) const FUNCTION_FAILURES: &str = "function-failures";
 
 /// The function's program, beside the command line's: cargo builds it with the workspace.
 pub(crate) fn function() -> PathBuf {
@@ -68,7 +68,7 @@ impl Scene {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
             table: Some(TABLE.to_owned()),
-            queues: [RULE_LETTERS, FUNCTION_LETTERS]
+            queues: [RULE_FAILURES, FUNCTION_FAILURES]
                 .map(QueueConfig::named)
                 .into(),
             lambda,
@@ -79,9 +79,9 @@ impl Scene {
         let stack = Stack::start(config).expect("loopback ports are to be had");
         stack.cloud().adjust_estate(|estate| {
             for rule in &mut estate.rules {
-                rule.dead_letters = Some(RULE_LETTERS.to_owned());
+                rule.dead_letters = Some(RULE_FAILURES.to_owned());
             }
-            estate.function.on_failure = Some(FUNCTION_LETTERS.to_owned());
+            estate.function.on_failure = Some(FUNCTION_FAILURES.to_owned());
         });
         let ec2 = stack.cloud().ec2().quietly();
         let vpc = ec2.create_vpc("10.0.0.0/16").expect("a VPC");
@@ -125,17 +125,17 @@ impl Scene {
         self.stack.cloud().adjust_estate(change);
     }
 
-    /// An action is refused to whoever has this in their ARN.
+    /// An action is refused to callers with this in their ARN.
     pub(crate) fn refuse(&self, action: &str, code: &str, principal: &str) {
         let fault = Fault::error(action, code, 403).always().by(principal);
         self.stack.cloud().inject(fault);
     }
 
     /// Exactly this is wrong, whatever could not be looked at because of it.
-    pub(crate) fn only(&self, code: i32, wrong: &str, found: &str, mend: &str) {
+    pub(crate) fn only(&self, code: i32, wrong: &str, found: &str, fix: &str) {
         let all = self.doctor(&[], code);
         assert_eq!(unskipped(&all), [wrong], "{all:#?}");
-        said(&all[wrong], found, mend);
+        said(&all[wrong], found, fix);
     }
 
     /// Writes an attribute of the group's record, as people do in the console.
@@ -168,8 +168,8 @@ pub(crate) fn unskipped(all: &BTreeMap<String, Value>) -> Vec<&str> {
     wrong.map(|(name, _)| name.as_str()).collect()
 }
 
-pub(crate) fn said(check: &Value, found: &str, mend: &str) {
+pub(crate) fn said(check: &Value, found: &str, fix: &str) {
     let says = |name: &str, text: &str| check[name].as_str().unwrap_or_default().contains(text);
     assert!(says("found", found), "{found}: {check:#}");
-    assert!(says("mend", mend), "{mend}: {check:#}");
+    assert!(says("fix", fix), "{fix}: {check:#}");
 }

@@ -62,7 +62,7 @@ async fn a_table_without_its_belts_and_braces_is_worth_a_warning() {
     );
     said(
         &all[&expected[3]],
-        "lost for good",
+        "lost records cannot be restored",
         "update-continuous-backups",
     );
 }
@@ -138,7 +138,7 @@ async fn records_and_settings_that_cannot_be_read() {
     scene.only(
         0,
         "orphaned sg-0dead: warning",
-        "was found not to exist",
+        "does not exist",
         "rulekeeper unpin sg-0dead",
     );
 }

@@ -36,7 +36,7 @@ async fn all_is_well_and_nothing_is_changed() {
     let mut kinds = BTreeMap::<String, usize>::new();
     for check in &checks {
         assert_eq!(check["outcome"], "ok", "{check:#}");
-        assert_eq!(check.get("mend"), None, "{check:#}");
+        assert_eq!(check.get("fix"), None, "{check:#}");
         let kind = check["check"].as_str().expect("text").to_owned();
         *kinds.entry(kind).or_default() += 1;
     }

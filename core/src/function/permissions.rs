@@ -32,9 +32,9 @@ use sample::Sample;
 pub enum Outcome {
     /// All is well.
     Ok,
-    /// It was not looked at, because something else has to be mended first, or cannot be looked at.
+    /// It was not looked at, because something else has to be fixed first, or cannot be looked at.
     Skipped,
-    /// It works, and somebody may want to mend it all the same.
+    /// It works, and somebody may want to fix it all the same.
     Warning,
     /// It is broken, or could not be found out.
     Failed,
@@ -65,7 +65,7 @@ pub struct Check {
     pub found: String,
     /// What to do about it: a command or a place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Check {
@@ -81,14 +81,14 @@ impl Check {
             outcome,
             subject: subject.into(),
             found: found.into(),
-            mend: None,
+            fix: None,
         }
     }
 
     /// The same with what to do about it.
     #[must_use]
-    pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
         self
     }
 }
@@ -195,7 +195,7 @@ pub async fn examine<C: TryClouds>(
         if !budget.allows(std::time::Duration::ZERO) {
             let found = "not asked about: the function's time ran out";
             let check = Check::new("member_role", Outcome::Failed, scope.to_string(), found);
-            checks.push(check.mend("Ask about fewer accounts and Regions at once."));
+            checks.push(check.fix("Ask about fewer accounts and Regions at once."));
             continue;
         }
         let foreign = home.account.as_ref() != Some(&scope.account);
@@ -240,17 +240,17 @@ async fn elsewhere<C: TryClouds>(
             let found = "the function assumes no role in other accounts";
             let check = Check::new("member_role", Outcome::Failed, subject, found);
             return vec![
-                check.mend("Deploy the function with MemberRoleName (RULEKEEPER_ROLE_NAME)."),
+                check.fix("Deploy the function with MemberRoleName (RULEKEEPER_ROLE_NAME)."),
             ];
         };
         if let Err(reason) = assumed {
             let found = format!("{role} could not be assumed: {reason}");
-            let mend = format!(
+            let fix = format!(
                 "Deploy template-member.yaml in {}, with HubRoleArn the function's role, and compare MemberRoleName with \
                  the role's name there.",
                 scope.account
             );
-            return vec![Check::new("member_role", Outcome::Failed, subject, found).mend(mend)];
+            return vec![Check::new("member_role", Outcome::Failed, subject, found).fix(fix)];
         }
         let found = format!("{role} can be assumed");
         checks.push(Check::new("member_role", Outcome::Ok, subject, found));
@@ -286,7 +286,7 @@ impl Whose {
         }
     }
 
-    fn mend(self, action: &str) -> String {
+    fn fix(self, action: &str) -> String {
         match self {
             Self::Function => format!(
                 "Allow {action} in the function's role: template.yaml has it under FunctionRole. If the role has it, a \
@@ -310,14 +310,14 @@ impl Whose {
         let failed = |found: String| Check::new(self.check(), Outcome::Failed, subject, found);
         if error.verdict() == Verdict::Denied {
             return failed(format!("refused: {}: {}", error.code(), error.message))
-                .mend(self.mend(action));
+                .fix(self.fix(action));
         }
         let check = failed(format!("could not be found out: {error}"));
         match &error.failure {
             Failure::Refused { code } if code == "ResourceNotFoundException" => {
-                check.mend("The table does not exist there: compare RULEKEEPER_TABLE with the stack's output TableName.")
+                check.fix("The table does not exist there: compare RULEKEEPER_TABLE with the stack's output TableName.")
             }
-            _ => check.mend("Run doctor again; if it stays, the message says what the service made of the call."),
+            _ => check.fix("Run doctor again; if it stays, the message says what the service made of the call."),
         }
     }
 }

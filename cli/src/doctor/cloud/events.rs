@@ -8,9 +8,9 @@ use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::ApiError;
 
 use super::Cloud;
-use crate::doctor::queues::{QueueName, Waiting};
-use crate::doctor::rules::{RuleFacts, Rules, WANTED};
-use crate::doctor::trail::{Basic, Field, Selectors, Status, TrailFacts};
+use crate::doctor::facts::{
+    Basic, Field, QueueName, RuleFacts, Rules, Selectors, Status, TrailFacts, WANTED, Waiting,
+};
 
 /// SQS's codes for a queue that is not there: that of its JSON protocol, and the older one, which AWS still sends beside
 /// it (Amazon SQS API Reference, GetQueueUrl).

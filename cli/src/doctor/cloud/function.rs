@@ -6,28 +6,32 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, EnvironmentResponse};
+use jiff::Timestamp;
 use rulekeeper::aws::api_error;
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::ApiError;
 use serde_json::{Value, json};
 
-use super::{Cloud, Found, Told, absent};
-use crate::doctor::function::{FunctionFacts, Invocations, same_table};
-use crate::doctor::now;
+use super::{Cloud, absent};
+use crate::doctor::facts::{FoundFunction, FunctionFacts, Invocations, RoleAnswer, same_table};
 
 /// How long the function may take: its time-out in the template, and its start.
 const ANSWER: Duration = Duration::from_secs(40);
 
 impl Cloud {
     /// The function of this name, or the one that has our table.
-    pub(in crate::doctor) async fn function(&self, name: Option<&str>, table: &str) -> Found {
+    pub(in crate::doctor) async fn function(
+        &self,
+        name: Option<&str>,
+        table: &str,
+    ) -> FoundFunction {
         let name = match name {
             Some(name) => name.to_owned(),
             None => match self.functions_with(table).await {
                 Ok(mut names) if names.len() == 1 => names.remove(0),
-                Ok(names) if names.is_empty() => return Found::Nowhere,
-                Ok(names) => return Found::Several(names),
-                Err(error) => return Found::Unknown("lambda:ListFunctions", error),
+                Ok(names) if names.is_empty() => return FoundFunction::Nowhere,
+                Ok(names) => return FoundFunction::Several(names),
+                Err(error) => return FoundFunction::Unknown("lambda:ListFunctions", error),
             },
         };
         // The list says nothing of states (Lambda API Reference, ListFunctions).
@@ -38,7 +42,7 @@ impl Cloud {
             .send()
             .await
         {
-            Ok(it) => Found::One(Box::new(FunctionFacts {
+            Ok(it) => FoundFunction::One(Box::new(FunctionFacts {
                 name: it.function_name.unwrap_or(name),
                 arn: it.function_arn.unwrap_or_default(),
                 state: it.state.map(|state| state.to_string()).unwrap_or_default(),
@@ -69,8 +73,8 @@ impl Cloud {
                 &error,
                 "ResourceNotFoundException",
             ) {
-                Ok(_) => Found::Absent(name),
-                Err(error) => Found::Unknown("lambda:GetFunctionConfiguration", error),
+                Ok(_) => FoundFunction::Absent(name),
+                Err(error) => FoundFunction::Unknown("lambda:GetFunctionConfiguration", error),
             },
         }
     }
@@ -128,7 +132,7 @@ impl Cloud {
     }
 
     /// Has the function try what its role allows.
-    pub(in crate::doctor) async fn ask(&self, name: &str, scopes: &[Scope]) -> Told {
+    pub(in crate::doctor) async fn ask(&self, name: &str, scopes: &[Scope]) -> RoleAnswer {
         let patient = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             .read_timeout(ANSWER)
@@ -140,38 +144,38 @@ impl Cloud {
             .timeout_config(patient)
             .retry_config(RetryConfig::disabled());
         let question = json!({ "doctor": { "scopes": scopes } });
-        let sent = now();
+        let sent = Timestamp::now();
         let answer = aws_sdk_lambda::Client::from_conf(config.build())
             .invoke()
             .function_name(name)
             .payload(Blob::new(question.to_string()))
             .send()
             .await;
-        let received = now();
+        let received = Timestamp::now();
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Told::Refused(api_error("Invoke", &error)),
+            Err(error) => return RoleAnswer::Refused(api_error("Invoke", &error)),
         };
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         let payload: Value = match serde_json::from_slice(&payload) {
             Ok(payload) => payload,
-            Err(error) => return Told::Odd(error.to_string()),
+            Err(error) => return RoleAnswer::Odd(error.to_string()),
         };
         if answer.function_error.is_some() {
-            return Told::Broke(shortened(&payload));
+            return RoleAnswer::Broke(shortened(&payload));
         }
         match payload
             .get("doctor")
             .map(|findings| serde_json::from_value(findings.clone()))
         {
-            Some(Ok(findings)) => Told::Findings {
+            Some(Ok(findings)) => RoleAnswer::Findings {
                 findings,
                 sent,
                 received,
             },
-            Some(Err(error)) => Told::Odd(error.to_string()),
-            None if payload["outcome"] == "ignored" => Told::Ignored,
-            None => Told::Odd(shortened(&payload)),
+            Some(Err(error)) => RoleAnswer::Odd(error.to_string()),
+            None if payload["outcome"] == "ignored" => RoleAnswer::Ignored,
+            None => RoleAnswer::Odd(shortened(&payload)),
         }
     }
 }

@@ -12,8 +12,7 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use jiff::Timestamp;
 
-use crate::doctor::clock::Reading;
-use crate::doctor::now;
+use crate::doctor::facts::Reading;
 
 /// Notes when a call went out, when its answer came, and the answer's `Date`; of several attempts the last counts.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +36,7 @@ impl Intercept for Times {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(now());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Timestamp::now());
         Ok(())
     }
 
@@ -47,7 +46,7 @@ impl Intercept for Times {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let received = now();
+        let received = Timestamp::now();
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let date = context.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());

@@ -119,7 +119,7 @@ fn a_group_with_anything_unknown_is_left_out_and_the_others_are_not() {
         ),
         (
             "CidrIp: !Sub '${Office}'",
-            "CidrIp: Fn::Sub is for CloudFormation",
+            "CidrIp: only CloudFormation can evaluate Fn::Sub",
         ),
         (
             "SourceSecurityGroupName: web",
@@ -127,11 +127,11 @@ fn a_group_with_anything_unknown_is_left_out_and_the_others_are_not() {
         ),
         (
             "SourceSecurityGroupId: !GetAtt Lb.SourceSecurityGroup.GroupName",
-            "SourceSecurityGroupId: SourceSecurityGroup.GroupName of Lb is",
+            "SourceSecurityGroupId: only CloudFormation knows SourceSecurityGroup.GroupName of Lb",
         ),
         (
             "SourcePrefixListId: !ImportValue x",
-            "SourcePrefixListId: Fn::ImportValue is",
+            "SourcePrefixListId: only CloudFormation can evaluate Fn::ImportValue",
         ),
     ];
     for (source, expected) in cases {
@@ -166,7 +166,7 @@ fn what_a_macro_would_change_is_not_taken_as_written() {
     let whole = TEMPLATE.to_owned() + "Transform: Ours\n";
     assert_eq!(
         findings(&import(&whole, &stack)),
-        ["Transform: is for CloudFormation to expand; give the processed template"]
+        ["Transform: is expanded by CloudFormation; give the processed template"]
     );
     let part = TEMPLATE.replace(
         "      GroupDescription: web\n",
@@ -175,7 +175,7 @@ fn what_a_macro_would_change_is_not_taken_as_written() {
     let imported = import(&part, &stack);
     assert_eq!(
         findings(&imported),
-        ["Web: Fn::Transform is for CloudFormation to work out"]
+        ["Web: only CloudFormation can evaluate Fn::Transform"]
     );
     assert_eq!(lines(&imported).len(), 2);
     let merged = TEMPLATE.replace("  Database:\n    Type: AWS::EC2::SecurityGroup\n", "  Database: &base\n    Type: AWS::EC2::SecurityGroup\n    Properties:\n      SecurityGroupIngress: {IpProtocol: -1, CidrIp: 10.0.0.0/8}\n  Copy: {<<: *base}\n");

@@ -92,7 +92,7 @@ impl Sample {
         if !unclear {
             return check;
         }
-        (check.outcome, check.mend) = match self.recorded {
+        (check.outcome, check.fix) = match self.recorded {
             true => (
                 Outcome::Warning,
                 Some("The call's own answer says what EC2 minds; `rulekeeper plan` says if the group is well.".to_owned()),

@@ -152,19 +152,19 @@ fn a_refusal_names_the_action_and_where_to_allow_it() {
         ("role", Outcome::Failed)
     );
     assert_eq!(check.found, "refused: AccessDeniedException: no");
-    let mend = check.mend.unwrap_or_default();
+    let fix = check.fix.unwrap_or_default();
     assert!(
-        mend.contains("Allow dynamodb:PutItem") && mend.contains("template.yaml"),
-        "{mend}"
+        fix.contains("Allow dynamodb:PutItem") && fix.contains("template.yaml"),
+        "{fix}"
     );
-    let mend = tried(Whose::Member, "AccessDeniedException")
-        .mend
+    let fix = tried(Whose::Member, "AccessDeniedException")
+        .fix
         .unwrap_or_default();
-    assert!(mend.contains("template-member.yaml"), "{mend}");
-    let mend = tried(Whose::Operator, "AccessDeniedException")
-        .mend
+    assert!(fix.contains("template-member.yaml"), "{fix}");
+    let fix = tried(Whose::Operator, "AccessDeniedException")
+        .fix
         .unwrap_or_default();
-    assert!(mend.contains("--profile"), "{mend}");
+    assert!(fix.contains("--profile"), "{fix}");
     let check = tried(Whose::Function, "ThrottlingException");
     assert_eq!(check.outcome, Outcome::Failed);
     assert!(
@@ -173,10 +173,10 @@ fn a_refusal_names_the_action_and_where_to_allow_it() {
             .starts_with("could not be found out: PutItem: Throttling"),
         "{check:?}"
     );
-    let mend = tried(Whose::Function, "ResourceNotFoundException")
-        .mend
+    let fix = tried(Whose::Function, "ResourceNotFoundException")
+        .fix
         .unwrap_or_default();
-    assert!(mend.contains("compare RULEKEEPER_TABLE"), "{mend}");
+    assert!(fix.contains("compare RULEKEEPER_TABLE"), "{fix}");
 }
 
 #[test]
