@@ -359,6 +359,16 @@ fn rules_hand_over_what_is_wanted_between_them() {
 }
 
 #[test]
+fn what_rules_have_to_let_through_is_the_table_of_wanted_calls() {
+    use rulekeeper_core::event::WANTED_CALLS;
+    let plain = WANTED_CALLS.iter().map(|call| call.name.to_owned());
+    let refused = WANTED_CALLS.iter().filter(|call| call.also_refused);
+    let refused = refused.map(|call| format!("a refused {}", call.name));
+    let wanted: Vec<String> = plain.chain(refused).collect();
+    assert_eq!(WANTED.map(|wanted| wanted.name).to_vec(), wanted);
+}
+
+#[test]
 fn the_events_that_rules_are_tried_with_are_what_the_function_reads() {
     use rulekeeper_core::event::{Intent, intent};
     for wanted in WANTED {

@@ -57,15 +57,13 @@ pub struct NewGeneration {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Somebody else wrote the record since it was read.
-    #[error("the record of {group} changed while this command was at work, so it was not written; look at it with `rulekeeper show {}` and run the command again", group.id)]
+    #[error("the record of {group} changed since it was read")]
     LostRace {
         /// The group.
         group: GroupAddress,
     },
     /// Somebody else wrote the run-time state since it was read.
-    #[error(
-        "the run-time state of {group} kept changing while this command was at work; run it again"
-    )]
+    #[error("the run-time state of {group} kept changing")]
     StateChanged {
         /// The group.
         group: GroupAddress,

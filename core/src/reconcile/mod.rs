@@ -1,13 +1,8 @@
 //! The conductor: load, plan, authorize, verify, report, in that order.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-use tokio::time::Instant;
-
-use crate::event::{Call, GroupLocator, Lookup, Trigger};
+use crate::event::{Call, GroupLocator, Lookup};
 use crate::model::{GroupAddress, GroupId};
-use crate::ports::{ApiError, Budget, SecurityGroups, Table};
+use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::incident::Incident;
 use crate::report::{GroupOutcome, Report, RuleOutcome};
 
@@ -23,6 +18,7 @@ mod result;
 mod save_state;
 mod shortcuts;
 mod snapshot;
+mod started;
 mod world;
 
 pub use decision::{STATE_TRIES_MAX, write_decision};
@@ -33,6 +29,7 @@ pub use world::{Settings, World};
 use passes::Passes;
 use shortcuts::{answered, unlisted};
 use snapshot::{LiveRead, Snapshot};
+use started::Started;
 
 /// Looks at one group and puts back what is missing. Never fails: whatever happens is in the report.
 pub async fn reconcile<E: SecurityGroups, T: Table>(
@@ -178,58 +175,6 @@ async fn locate<E: SecurityGroups, T>(
     let mut report = GroupResult::from(report);
     report.retryable = retryable;
     Err(Box::new(report))
-}
-
-/// When and why a reconcile began.
-#[derive(Debug, Clone)]
-struct Started {
-    at: Timestamp,
-    instant: Instant,
-    trigger: Trigger,
-}
-
-impl Started {
-    fn now<E, T>(world: &World<'_, E, T>, trigger: &Trigger) -> Self {
-        Self {
-            at: (world.now)(),
-            instant: Instant::now(),
-            trigger: trigger.clone(),
-        }
-    }
-
-    fn report(&self, group: GroupAddress, outcome: GroupOutcome, reason: &str) -> GroupResult {
-        Report::bare(
-            self.trigger.clone(),
-            Some(group),
-            outcome,
-            reason.to_owned(),
-        )
-        .into()
-    }
-
-    /// Whether rules are missing is unknown then, so a retryable reason is worth another delivery.
-    fn unread(&self, group: GroupAddress, error: &ApiError, what: &str) -> GroupResult {
-        let reason = format!("the {what} could not be read: {error}");
-        let mut report = self.report(group, GroupOutcome::Failed, &reason);
-        report.retryable = error.is_retryable();
-        report.unread = true;
-        report
-    }
-
-    fn finish<E, T>(&self, world: &World<'_, E, T>, mut report: GroupResult) -> GroupResult {
-        self.measure(world, &mut report);
-        report
-    }
-
-    fn measure<E, T>(&self, world: &World<'_, E, T>, report: &mut GroupResult) {
-        report.timing.event_age_ms = report.trigger.age_ms(self.at);
-        report.timing.total_ms = millis(self.instant.elapsed());
-        report.calls = world.calls.counted();
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
