@@ -1,4 +1,4 @@
-//! From a record and a read to a group that is as it should be: plan, authorize, verify, and look again.
+//! Bringing a group to what its record says: plan, authorize, verify, look again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::ports::{Budget, SecurityGroups};
 use crate::reconcile::execute::{Context, Execution, authorize};
 use crate::report::{RuleOutcome, RuleReport};
 
-/// How often, and after what waits, a read that the event proves stale is repeated before EC2 itself is asked by
-/// authorizing the rule: about a second in all. How far EC2's reads lag is not documented
+/// The waits before a read that the event proves stale is repeated. After the last, the rule is authorized, and EC2's
+/// answer decides: about a second in all. How far EC2's reads lag is not documented
 /// (EC2 Developer Guide, "Eventual consistency").
 pub(super) const LOOK_AGAIN_AFTER: [Duration; 3] = [
     Duration::from_millis(100),
@@ -25,7 +25,7 @@ pub(super) const LOOK_AGAIN_AFTER: [Duration; 3] = [
     Duration::from_millis(600),
 ];
 
-/// How long to wait before the one further look when the event gives no rule ids and its rules still show.
+/// The wait before the one further read when the event gives no rule ids and its rules still show.
 const LOOK_ONCE_MORE_AFTER: Duration = Duration::from_millis(500);
 
 /// The waits between reads that should show what we authorized. Authorize's own answer is proof enough; reading is
@@ -36,17 +36,17 @@ pub(super) const VERIFY_AFTER: [Duration; 3] = [
     Duration::from_millis(500),
 ];
 
-/// How often rules that go missing while we work are authorized before the rest is left to their own events.
+/// The most rounds for rules that go missing meanwhile. After them their own events have to bring them back.
 const ROUNDS_MAX: usize = 4;
 
-/// One group on its way to what its record says.
+/// The work on the rules of one group.
 pub(super) struct Convergence<'a, E, T> {
     pub(super) world: World<'a, E, T>,
     pub(super) group: &'a GroupAddress,
     pub(super) record: &'a DesiredRecord,
     pub(super) evidence: &'a Evidence,
     pub(super) hold: Option<&'a Hold>,
-    /// Lines of missing rules that are not to be authorized now.
+    /// Lines of missing rules that are not authorized now.
     pub(super) deferred: &'a BTreeMap<RuleKey, RuleReport>,
     pub(super) budget: Budget,
     pub(super) actual: ActualRules,
@@ -81,8 +81,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         unreachable!("the loop ends by returning")
     }
 
-    /// Notes what the plan leaves out and authorizes the rest, unless that was tried before. Whether a rule was
-    /// restored.
+    /// Notes what the plan leaves out and authorizes the rest, each rule once. Returns whether a rule was restored.
     async fn act(&mut self, plan: &Plan) -> bool {
         self.forget_what_changed(plan);
         for superseded in &plan.superseded {
@@ -129,8 +128,8 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         last_restored.is_some()
     }
 
-    /// Takes back what an earlier look said and a fresh plan does not: a rule may have come back by other hands since it
-    /// failed, and what is superseded or held is for each plan to say anew.
+    /// Drops lines that the fresh plan no longer supports: somebody else may have restored a failed rule, and each plan
+    /// says anew what is superseded or held.
     fn forget_what_changed(&mut self, plan: &Plan) {
         let missing: BTreeSet<&RuleKey> = plan.missing.iter().map(|rule| &rule.key).collect();
         let actual = &self.actual;
@@ -149,7 +148,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         }
     }
 
-    /// Whether the group does not exist. Without an authorize to be refused, an empty group looks the same.
+    /// Whether the group does not exist. A read of a deleted group looks like one of an empty group.
     async fn is_gone(&self) -> bool {
         let id = &self.group.id;
         let existing = self
@@ -192,7 +191,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             .iter()
             .flat_map(|superseded| &superseded.by)
             .collect();
-        // What matters are rules of the record of which nothing was said yet, and live rules that stand in for others.
+        // What matters are recorded rules without a line yet, and live rules that supersede others.
         let open = self.record.rules.keys().chain(standing_in.iter().copied());
         let open = open.filter(|key| !self.lines.contains_key(*key) || standing_in.contains(*key));
         let wait = match staleness(self.evidence, &self.actual, open) {
@@ -236,7 +235,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             };
             let revoked = |id: &RuleId| self.evidence.revoked_ids.contains(id);
             let line = if live.id.as_ref().is_some_and(revoked) {
-                // A stale read, and no time was left for another.
+                // The read is stale, and there is no time for another.
                 let line = RuleReport::new(key.clone(), RuleOutcome::Failed)
                     .because("EC2 still shows the rule under the id that was revoked");
                 let mut line = RuleResult::from(line);

@@ -10,7 +10,7 @@ use crate::decide::changes::{Backoff, Contest, Replacement, Settling, backoff_of
 use crate::model::{ActualRules, RuleKey, in_words};
 use crate::report::{RuleOutcome, RuleReport};
 
-/// The rules that are to be left deferred for now: their lines, and the waits that begin now.
+/// The lines of the deferred rules, and the waits that begin now.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
@@ -18,7 +18,7 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    /// Held against a record: `begin` says whether new waits may begin.
+    /// The missing rules of a record that wait. `begin` says whether new waits may begin.
     pub(super) fn of(
         snapshot: &Snapshot,
         update: &RecordUpdate,
@@ -76,7 +76,7 @@ impl Deferred {
     }
 }
 
-/// Both sides of a fight, in words.
+/// Both sides of a contest, in words.
 pub(super) fn contest_text(contest: &Contest) -> String {
     let by = contest.by.as_deref().unwrap_or("somebody unknown");
     format!(

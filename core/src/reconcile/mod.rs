@@ -1,4 +1,4 @@
-//! The conductor: load, plan, authorize, verify, report, in that order.
+//! The work on one group: load, plan, authorize, verify, report, in that order.
 
 use crate::event::{Call, GroupLocator, Lookup};
 use crate::model::{GroupAddress, GroupId};
@@ -31,7 +31,7 @@ use shortcuts::{answered, unlisted};
 use snapshot::{LiveRead, Snapshot};
 use started::Started;
 
-/// Looks at one group and puts back what is missing. Never fails: whatever happens is in the report.
+/// Looks at one group and restores what is missing. Never fails: the report says what happened.
 pub async fn reconcile<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     lookup: &Lookup,
@@ -42,8 +42,8 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         Ok(group) => group,
         Err(report) => return started.finish(&world, *report),
     };
-    // An authorize takes nothing away: the table deferred says whether it matters. In a burst it may say so of a revoke, and
-    // EC2's reads are for the others.
+    // An authorize takes nothing away: the table alone says whether it matters. In a burst it may answer a revoke too, and
+    // reads of EC2 are left to other events.
     let drops_rules = lookup.call.is_none_or(Call::drops_rules);
     let (loaded, live) = if drops_rules && !world.in_burst {
         let (loaded, live) = tokio::join!(world.table.load(&group), LiveRead::of(&world, &group));
@@ -96,7 +96,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
     }
 }
 
-/// The part of [`reconcile`] after loading: from a record as it stands in the table and a read of the group.
+/// Does the work, with a record and a read of the group at hand.
 async fn converge<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     started: Started,
@@ -112,7 +112,7 @@ async fn converge<E: SecurityGroups, T: Table>(
     started.finish(&world, report)
 }
 
-/// Writes what is to be saved. A failure is reported and changes nothing about the restored rules.
+/// Marks a group that is gone, and writes the incident. A failure is reported; restored rules stay restored.
 async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report: &mut GroupResult) {
     if !world.settings.writes {
         return;
@@ -144,7 +144,7 @@ async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report:
     }
 }
 
-/// Finds the group's id, which an event may leave out.
+/// Finds the group's id when an event gives only its name.
 async fn locate<E: SecurityGroups, T>(
     world: &World<'_, E, T>,
     lookup: &Lookup,

@@ -1,4 +1,4 @@
-//! The work on one group: keep its record, see to its rules, remember, and live again while a change settles.
+//! Passes over one group: update its record, restore its rules, save the state; look again while a change settles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,38 +21,38 @@ use crate::model::{ActualRules, GroupId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::{GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
 
-/// How often a group is looked at anew when a change is to settle first, or when others write at the same time.
+/// The most passes of one invocation.
 const PASSES_MAX: usize = 6;
 
-/// How much later than the end of its wait a change is judged, so that no clock's rounding makes it too early.
+/// A change is judged this much after its wait, so that rounding of clocks does not make it too early.
 const SETTLED_AFTER: Duration = Duration::from_millis(5);
 
-/// A group from its first live to its report.
+/// A group from its first read to its report.
 pub(super) struct Passes<'a, E, T> {
     world: World<'a, E, T>,
     lookup: &'a Lookup,
     budget: Budget,
     snapshot: Snapshot,
     live: LiveRead,
-    /// Who dropped which rules, as far as the event tells.
+    /// Who dropped which rules, as far as the event says.
     dropped_by: BTreeMap<RuleKey, String>,
-    /// The revokes of which nobody knew before.
+    /// Revokes of this event that the state did not hold before.
     news: BTreeSet<RuleKey>,
     hold: Option<Hold>,
     lines: BTreeMap<RuleKey, RuleResult>,
     changes: Vec<RecordChange>,
     notices: Vec<String>,
     warnings: Vec<String>,
-    /// Whether another delivery could help, whatever became of the rules.
+    /// Whether another delivery could help, even if no rule failed.
     retryable: bool,
     plan: Option<Plan>,
     group_gone: bool,
     last_restored: Option<Instant>,
 }
 
-/// What seeing to the rules came to.
+/// What restoring came to.
 struct SeenTo {
-    /// With the moment at which EC2 said so.
+    /// Each with the moment at which EC2 confirmed it.
     restored: Vec<(RuleKey, Option<Instant>)>,
     actual: ActualRules,
 }
@@ -90,7 +90,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         }
     }
 
-    /// Passes over the group until nothing is left to wait for, or time is up.
+    /// Passes over the group until no change settles any more, or time is up.
     pub(super) async fn run(&mut self) {
         for pass in 1..=PASSES_MAX {
             let Some(wait) = self.pass().await else {
@@ -98,7 +98,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             };
             let waits_here = self.lookup.call.is_some() || wait.is_zero();
             if !waits_here || pass == PASSES_MAX || !self.budget.allows(wait) {
-                // Sweeps come again by themselves; an event is delivered again.
+                // The next sweep comes by itself; an event has to be delivered again.
                 self.retryable |= self.lookup.call.is_some();
                 return;
             }
@@ -112,11 +112,11 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         }
     }
 
-    /// One live: the time after which another is due, if one is.
+    /// One pass. Returns after how long the next one is due.
     async fn pass(&mut self) -> Option<Duration> {
         let (world, now) = (self.world, self.world.now);
         self.hold = Hold::of(&self.snapshot.record, world.settings.mode, now());
-        // A pause is for the group; the record goes on being update. Observing changes nothing at all.
+        // A pause holds rules back; the record is still updated. Observe mode changes nothing.
         let paused = matches!(self.hold, Some(Hold::Paused { .. }));
         let updates = world.settings.writes && (paused || self.hold.is_none());
         let mut update = RecordUpdate::default();
@@ -151,12 +151,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     async fn update_record(&mut self) -> RecordUpdate {
         let (world, lookup) = (&self.world, self.lookup);
         let (group, evidence) = (&self.snapshot.group, &lookup.evidence);
-        // A read that does not fit the event is waited for once: it may well be the event that is out of date.
+        // Wait once for a read that fits the event. If none comes, the event is out of date.
         if self.plan.is_none() {
             self.live =
                 read_until_fresh(world, group, evidence, self.live.clone(), self.budget).await;
         }
-        // EC2 never gives an id out again.
+        // EC2 never reuses an id.
         let actual = std::mem::take(&mut self.live.actual);
         self.live.actual = actual.without(&evidence.revoked_ids);
         let update = update_record(
@@ -211,7 +211,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 .collect(),
             actual,
         };
-        // What waited is told anew by each pass.
+        // Each pass says anew what waits.
         self.lines.retain(|rule, line| match line.outcome {
             RuleOutcome::Held => false,
             RuleOutcome::Superseded => !self.snapshot.record.rules.contains_key(rule),
@@ -227,9 +227,9 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         seen_to
     }
 
-    /// Takes over what there is to tell of the record.
+    /// Takes over what the record update reports.
     fn note(&mut self, update: &mut RecordUpdate) {
-        // A rule that left may have been taken back since.
+        // A removed rule may be back in the record by now.
         let left = std::mem::take(&mut update.lines).into_iter();
         let recorded = &self.snapshot.record.rules;
         let left = left.filter(|(rule, _)| !recorded.contains_key(rule));
@@ -239,7 +239,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         self.notices.append(&mut update.notices);
     }
 
-    /// Writes down what was done. Whether somebody else wrote in between, and may have judged without knowing of it.
+    /// Saves what was done. Returns whether somebody else wrote the state meanwhile, and may have judged without this.
     async fn save_state(
         &mut self,
         unsaved: Option<GroupState>,
@@ -288,7 +288,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let in_order = self.snapshot.record.rules_in_order().into_iter();
         let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
         let mut results: Vec<RuleResult> = in_record.collect();
-        // What is left is about rules that are in the record no more.
+        // The rest is about rules that the record no longer holds.
         results.extend(lines.into_values());
         let is_retryable =
             |rule: &&RuleResult| rule.outcome == RuleOutcome::Failed && rule.retryable;
@@ -311,7 +311,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report
     }
 
-    /// A rule that was gone before anybody looked is in no record, so that nothing else would tell of it.
+    /// Notes rules that were authorized and gone before this look: nothing else reports them.
     fn note_what_did_not_enter(&mut self) {
         let by = self.lookup.trigger.principal.as_deref().unwrap_or_default();
         if self.snapshot.principals().policy(by) != Policy::Follow {

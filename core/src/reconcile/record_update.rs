@@ -19,27 +19,27 @@ use crate::model::{GroupAddress, RuleKey, in_words};
 use crate::ports::{Budget, NewGeneration, SecurityGroups, Table, WriteError};
 use crate::report::{RecordChange, RuleOutcome, RuleReport};
 
-/// How often a write that met another one is tried anew, and how many generations one invocation may write.
+/// The most tries of a write that lost a race, and the most generations that one invocation writes.
 pub(super) const WRITES_MAX: usize = 8;
 
-/// What keeping the record came to.
+/// What updating the record came to.
 #[derive(Debug, Default)]
 pub(super) struct RecordUpdate {
-    /// What is to be saved and led to nothing else, so that it can wait until the group has been seen to.
+    /// A state to save that changed no record: it is written after the rules are restored.
     pub(super) unsaved: Option<GroupState>,
     pub(super) settling: BTreeMap<RuleKey, Settling>,
     pub(super) replaced: BTreeMap<RuleKey, Replacement>,
-    /// Rules that are to leave, and by whose change, while the table would not take that.
+    /// Rules whose removal the table refused to take, with the principal whose change it is.
     pub(super) unwritten: BTreeMap<RuleKey, String>,
-    /// Why not everything could be judged or written.
+    /// What kept it from being judged or written.
     pub(super) error: Option<WorkError>,
     pub(super) changes: Vec<RecordChange>,
-    /// One line for each rule that left.
+    /// One line for each removed rule.
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
     pub(super) notices: Vec<String>,
 }
 
-/// A read that shows what the event says, if one comes within about a second.
+/// Reads until a read shows what the event says, for about a second.
 pub(super) async fn read_until_fresh<E: SecurityGroups, T>(
     world: &World<'_, E, T>,
     group: &GroupAddress,
@@ -59,10 +59,10 @@ pub(super) async fn read_until_fresh<E: SecurityGroups, T>(
     live
 }
 
-/// Judges what is snapshot and writes what follows, until nothing more does. Facts that change nothing about the record
-/// are not written here: whoever waits for a rule should not wait for them.
+/// Judges the observed calls and writes what follows, until nothing follows any more. A state that changes no record is
+/// not written here: rules must not wait for it.
 ///
-/// `news` are the revokes of which nobody knew when the event was begun with.
+/// `news` are the revokes of this event that the state did not hold before.
 pub(super) async fn update_record<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
@@ -129,7 +129,7 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
             }
         };
         if written.is_none() {
-            // Somebody else was faster. What follows is for what there is now.
+            // Somebody else wrote first: judge what there is now.
             snapshot.reload(world.table).await?;
             *live = LiveRead::of(world, &snapshot.group).await?;
             let actual = std::mem::take(&mut live.actual);
@@ -142,7 +142,7 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
     })
 }
 
-/// Writes a revision; `None` when somebody else wrote first.
+/// Writes a new generation; `None` when somebody else wrote first.
 async fn write<T: Table>(
     table: &T,
     snapshot: &mut Snapshot,

@@ -13,26 +13,26 @@ use crate::decide::changes::{Backoff, Contest, GroupState, backoff_of};
 use crate::model::{ActualRules, RuleKey};
 use crate::ports::{SecurityGroups, Table};
 
-/// Rules that we restored, and when EC2 said so. Reading them back takes a while, and whoever drops one again meanwhile
-/// does so after the restore.
+/// Rules that were restored, and when EC2 confirmed it. A rule that is dropped again while they are read back was dropped
+/// after its restore.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Restores<'a> {
     pub(super) rules: &'a [(RuleKey, Timestamp)],
-    /// Who dropped them, as far as the event tells.
+    /// Who dropped them, as far as the event says.
     pub(super) dropped_by: &'a BTreeMap<RuleKey, String>,
 }
 
-/// What [`remember`] has to tell.
+/// What [`save_state`] reports.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
-    /// The waits that are ours to tell of.
+    /// One for each wait that this write began.
     pub(super) notices: Vec<String>,
-    /// Somebody else wrote before the facts of the event were written, and may have judged without them.
+    /// Somebody else wrote before this event's calls were written, and may have judged without them.
     pub(super) overtaken: bool,
 }
 
-/// Writes what was restored and which waits began, whoever else writes at the same time, and facts that were not written
-/// yet, unless somebody else did.
+/// Writes what was restored, which waits began, and the state that changed no record. Tries again when somebody else wrote
+/// meanwhile; the unsaved state is then dropped, because the next pass judges anew.
 pub(super) async fn save_state<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,

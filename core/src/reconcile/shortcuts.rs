@@ -7,7 +7,7 @@ use crate::desired::Policy;
 use crate::event::{Call, Lookup};
 use crate::report::{RuleOutcome, RuleReport};
 
-/// Why an authorize needs no live at the group: nobody follows whoever made it.
+/// Why an authorize needs no look at the group: its caller is not followed.
 pub(super) fn unlisted(snapshot: &Snapshot, lookup: &Lookup) -> Option<String> {
     let refused = match lookup.call? {
         Call::Authorize => false,
@@ -27,20 +27,19 @@ pub(super) fn unlisted(snapshot: &Snapshot, lookup: &Lookup) -> Option<String> {
     }
 }
 
-/// Rules whose revoke has been answered.
+/// Rules that were restored after the revoke at hand.
 pub(super) struct Answered {
     pub(super) reason: String,
     pub(super) rules: Vec<RuleReport>,
 }
 
-/// How much later than an event's second our own authorize must be to have come after it: a second for the rest of that
+/// Our authorize came after an event if it is this much later than the event's second: a second for the rest of that
 /// second, and one for clocks that differ.
 const SURELY_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
-/// Whether every rule that the event says was revoked is recorded and has been authorized by us since. If one has gone
-/// again, that had an event of its own. A rule that is not recorded may have stood in for one that is, so an event that
-/// names one is looked at; so is one about a rule that is being fought over. Where changes may be meant, each event is a
-/// fact to be judged.
+/// Whether we restored every rule that the event names since it was revoked. A rule that is gone again has a later event.
+/// Not where the event names a rule outside the record, which may have superseded a recorded one; not for contested
+/// rules; not where principals are listed, because each of their events is judged.
 pub(super) fn answered(snapshot: &Snapshot, lookup: &Lookup) -> Option<Answered> {
     let named = &lookup.evidence.revoked;
     let all_are_named = lookup.evidence.revoked_ids.len() <= named.len() && !named.is_empty();

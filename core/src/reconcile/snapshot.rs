@@ -12,7 +12,7 @@ use crate::desired::{DesiredRecord, Principals, SharedSettings, Unreadable};
 use crate::model::{ActualRules, GroupAddress};
 use crate::ports::{ApiError, Budget, Loaded, SecurityGroups, Table};
 
-/// What the table says of a group, understood.
+/// What the table says of a group, parsed.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) group: GroupAddress,
@@ -24,8 +24,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Settings or a state that cannot be understood cost what they would have said, and a warning; rules are update all
-    /// the same.
+    /// Settings or a state that cannot be understood are left out, with a warning; rules are restored all the same.
     pub(super) fn read(
         group: &GroupAddress,
         item: Value,
@@ -78,7 +77,10 @@ impl Snapshot {
         }
     }
 
-    /// Reads everything anew. A record that is gone or cannot be understood any more ends the work on it.
+    /// Reads everything anew.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or the record is gone or cannot be understood any more.
     pub(super) async fn reload<T: Table>(&mut self, table: &T) -> Result<(), WorkError> {
         let mut loaded = table.load(&self.group).await?;
         let item = loaded.desired.take().ok_or(WorkError::RecordGone)?;
@@ -88,11 +90,11 @@ impl Snapshot {
     }
 }
 
-/// A read of the group.
+/// A read of the group's live rules.
 #[derive(Debug, Clone)]
 pub(super) struct LiveRead {
     pub(super) actual: ActualRules,
-    /// When it was begun: a later change it need not show.
+    /// When it was begun. It need not show later changes.
     pub(super) at: Timestamp,
 }
 
