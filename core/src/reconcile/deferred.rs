@@ -80,7 +80,7 @@ impl Deferred {
 pub(super) fn contest_text(contest: &Contest) -> String {
     let by = contest.by.as_deref().unwrap_or("somebody unknown");
     format!(
-        "{by} drops it as often as rulekeeper puts it back; left deferred until {} (wait {})",
+        "{by} drops it as often as rulekeeper puts it back; left alone until {} (wait {})",
         contest.until, contest.step
     )
 }

@@ -169,9 +169,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         .await;
         if let Some(error) = &update.error {
             self.retryable |= error.is_retryable();
-            self.warnings.push(format!(
-                "the record could not be update up to date: {error}"
-            ));
+            self.warnings
+                .push(format!("the record could not be kept up to date: {error}"));
         }
         update
     }

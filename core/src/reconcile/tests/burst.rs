@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::desired::Policy;
+use jiff::Timestamp;
 
 /// What comes of the revoke of half past nine in a burst, when the table says that these rules were put back so long after
 /// it.

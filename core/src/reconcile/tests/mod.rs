@@ -3,8 +3,11 @@ mod order;
 mod record_update;
 mod stale;
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::*;
 use crate::decide::changes::GroupState;
@@ -14,7 +17,7 @@ use crate::fakes::{
     FakeEc2, FakeTable, group, key, now, record, refused, revoke_event, settings, world,
 };
 use crate::model::{ActualRule, ActualRules};
-use crate::ports::Failure;
+use crate::ports::{ApiError, Failure};
 
 const SECONDS_30: Duration = Duration::from_secs(30);
 

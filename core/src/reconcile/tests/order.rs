@@ -10,8 +10,9 @@ use proptest::sample::select;
 use super::*;
 use crate::decide::plan::plan;
 use crate::desired::{DesiredRecord, Policy, Principal};
-use crate::event::{Evidence, GroupLocator};
+use crate::event::{Evidence, GroupLocator, Trigger};
 use crate::model::RuleKey;
+use jiff::Timestamp;
 
 const RULES: [&str; 7] = [
     "tcp 80-90 from 10.0.0.0/8",
