@@ -147,8 +147,8 @@ pub enum OperatorError {
     /// A time before all calendars.
     #[error("the time lies before the first day that can be written")]
     TooLongAgo,
-    /// Writing failed.
-    #[error(transparent)]
+    /// A record could not be written.
+    #[error("{}", not_written(.0))]
     Write(#[from] WriteError),
     /// A record could not be written, and those before it were.
     #[error("{group}: {cause}; written before that: {}", name_all(written))]
@@ -166,6 +166,23 @@ fn none_of(scope: &Scope, selection: &Selection) -> String {
     match selection.to_string() {
         selection if selection.is_empty() => format!("{scope} has no security group"),
         selection => format!("{scope} has no security group {selection}"),
+    }
+}
+
+/// The library says what happened; what to do about it is the command line's to say.
+fn not_written(error: &WriteError) -> String {
+    match error {
+        WriteError::LostRace { group } => format!(
+            "the record of {group} changed while this command was at work, so it was not written; look at it with \
+             `rulekeeper show {}` and run the command again",
+            group.id
+        ),
+        WriteError::StateChanged { group } => {
+            format!(
+                "the run-time state of {group} kept changing while this command was at work; run it again"
+            )
+        }
+        WriteError::Api(_) => error.to_string(),
     }
 }
 
@@ -226,6 +243,18 @@ fn ranges(numbers: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_race_names_the_command_that_shows_the_record() {
+        let group = rulekeeper_core::fakes::group();
+        let error = OperatorError::from(WriteError::LostRace { group });
+        let said = error.to_string();
+        assert!(
+            said.contains("`rulekeeper show sg-0000000000000000a`")
+                && said.contains("run the command again"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn numbers_are_told_in_ranges() {
