@@ -2,9 +2,9 @@
 
 use comfy_table::{Row, Table, presets};
 
+mod bulk_pin;
 mod checks;
 mod difference;
-mod fleet;
 mod history;
 mod incidents;
 mod list;
@@ -14,9 +14,9 @@ mod record;
 mod report;
 mod written;
 
+pub(crate) use bulk_pin::bulk_pin;
 pub(crate) use checks::checks;
 pub(crate) use difference::difference;
-pub(crate) use fleet::fleet;
 pub(crate) use history::history;
 pub(crate) use incidents::incidents;
 pub(crate) use list::list;

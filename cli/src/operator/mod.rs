@@ -13,13 +13,13 @@ use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded, SecurityGroups, 
 use rulekeeper_core::sweep::Progress;
 
 mod archive;
+mod bulk_pin;
 mod difference;
 mod draft;
 mod error;
 #[cfg(test)]
 mod fakes;
 mod files;
-mod fleet;
 mod history;
 mod incidents;
 mod inventory;
@@ -32,11 +32,11 @@ mod release;
 mod tests;
 
 pub use archive::{Archive, NewSettings, TakenOut};
+pub use bulk_pin::{BulkPin, BulkPinGroup, BulkPinOptions, BulkPinOutcome, plan_bulk_pin};
 pub use difference::{Difference, FromTo, RuleChange};
 pub use draft::Draft;
 pub use error::OperatorError;
 pub use files::{Submitted, apply, findings};
-pub use fleet::{Fleet, FleetGroup, FleetOptions, FleetOutcome, survey};
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
     Content, Incidents, InvalidSince, PastIncident, Since, Story, StoryLine, incidents,

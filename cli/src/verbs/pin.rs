@@ -2,7 +2,7 @@
 
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::{
-    Fleet, FleetGroup, FleetOptions, FleetOutcome, PinOptions, Selection,
+    BulkPin, BulkPinGroup, BulkPinOptions, BulkPinOutcome, PinOptions, Selection,
 };
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
 }
 
 /// What the command line asks for. Whoever names a service's group, or one whose record was taken out, means it.
-fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
+fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
     for (place, tag) in pin.tags.iter().enumerate() {
         let earlier = pin.tags.iter().take(place);
         let contradicts = |other: &&operator::TagChoice| {
@@ -63,7 +63,7 @@ fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
             tags: pin.tags.clone(),
         },
     };
-    let options = FleetOptions {
+    let options = BulkPinOptions {
         pin: PinOptions {
             mode: pin.mode,
             note: pin.note.clone(),
@@ -80,7 +80,7 @@ fn asked(pin: &Pin) -> Result<(Selection, FleetOptions), Failure> {
 struct Many<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
-    groups: &'a [FleetGroup],
+    groups: &'a [BulkPinGroup],
 }
 
 async fn many(
@@ -88,18 +88,18 @@ async fn many(
     output: Output,
     pin: &Pin,
     selection: &Selection,
-    options: &FleetOptions,
+    options: &BulkPinOptions,
 ) -> Result<Status, Failure> {
-    let fleet = survey(session, selection, options).await?;
+    let bulk_pin = planned(session, selection, options).await?;
     if pin.dry_run {
-        return show(output, true, &fleet.groups());
+        return show(output, true, &bulk_pin.groups());
     }
-    let to_write = fleet.to_write();
+    let to_write = bulk_pin.to_write();
     let records = match to_write {
         1 => "this record".to_owned(),
         more => format!("these {more} records"),
     };
-    let shown = || render::fleet(&fleet.groups());
+    let shown = || render::bulk_pin(&bulk_pin.groups());
     let question = format!("Write {records}?");
     if to_write > 0 && !confirm::agreed(pin.yes, shown, &question)? {
         return Ok(declined());
@@ -109,27 +109,27 @@ async fn many(
     let author = session.author().await?;
     let progress = Progress::of("records");
     let tell = |done, total| progress.tell(done, total);
-    let groups = fleet.write(&table, &author, &tell).await;
+    let groups = bulk_pin.write(&table, &author, &tell).await;
     drop(progress);
     show(output, false, &groups)
 }
 
-async fn survey(
+async fn planned(
     session: &Session,
     selection: &Selection,
-    options: &FleetOptions,
-) -> Result<Fleet, Failure> {
+    options: &BulkPinOptions,
+) -> Result<BulkPin, Failure> {
     let scope = session.scope().await?;
     let (ec2, table) = session.in_scope_for(&scope, SWEEP_TIME).await?;
     let progress = Progress::of("groups");
     let tell = |done, total| progress.tell(done, total);
-    Ok(operator::survey(&ec2, &table, &scope, selection, options, &tell).await?)
+    Ok(operator::plan_bulk_pin(&ec2, &table, &scope, selection, options, &tell).await?)
 }
 
-fn show(output: Output, dry_run: bool, groups: &[FleetGroup]) -> Result<Status, Failure> {
-    output.show(&Many { dry_run, groups }, || render::fleet(groups))?;
+fn show(output: Output, dry_run: bool, groups: &[BulkPinGroup]) -> Result<Status, Failure> {
+    output.show(&Many { dry_run, groups }, || render::bulk_pin(groups))?;
     let failed = groups
         .iter()
-        .any(|group| group.outcome == FleetOutcome::Failed);
+        .any(|group| group.outcome == BulkPinOutcome::Failed);
     Ok(if failed { Status::Failed } else { Status::Done })
 }

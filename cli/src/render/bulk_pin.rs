@@ -1,6 +1,6 @@
 //! Many groups that are pinned, before and after.
 
-use rulekeeper_cli::operator::{FleetGroup, FleetOutcome};
+use rulekeeper_cli::operator::{BulkPinGroup, BulkPinOutcome};
 
 use super::{columns, plain};
 
@@ -8,7 +8,7 @@ use super::{columns, plain};
 const RULES_SHOWN: usize = 10;
 
 /// A line for each group, the rules that records lose or would lose, and how many groups there are of each outcome.
-pub(crate) fn fleet(groups: &[FleetGroup]) -> String {
+pub(crate) fn bulk_pin(groups: &[BulkPinGroup]) -> String {
     let header = [
         "GROUP",
         "NAME",
@@ -24,7 +24,7 @@ pub(crate) fn fleet(groups: &[FleetGroup]) -> String {
     text + &counts(groups)
 }
 
-fn row(group: &FleetGroup) -> Vec<String> {
+fn row(group: &BulkPinGroup) -> Vec<String> {
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     vec![
         group.group.id.to_string(),
@@ -38,18 +38,18 @@ fn row(group: &FleetGroup) -> Vec<String> {
     ]
 }
 
-fn outcome(outcome: FleetOutcome) -> &'static str {
+fn outcome(outcome: BulkPinOutcome) -> &'static str {
     match outcome {
-        FleetOutcome::New => "new",
-        FleetOutcome::Changed => "changed",
-        FleetOutcome::Unchanged => "unchanged",
-        FleetOutcome::LeftOut => "left out",
-        FleetOutcome::Failed => "failed",
+        BulkPinOutcome::New => "new",
+        BulkPinOutcome::Changed => "changed",
+        BulkPinOutcome::Unchanged => "unchanged",
+        BulkPinOutcome::LeftOut => "left out",
+        BulkPinOutcome::Failed => "failed",
     }
 }
 
 /// Rules that come, go and change, and the names of attributes that change: `+1 -2 ~3 mode`.
-fn change(group: &FleetGroup) -> String {
+fn change(group: &BulkPinGroup) -> String {
     let counts = [
         ('+', group.added.len()),
         ('-', group.removed.len()),
@@ -67,12 +67,12 @@ fn change(group: &FleetGroup) -> String {
     }
 }
 
-fn lost(group: &FleetGroup) -> String {
+fn lost(group: &BulkPinGroup) -> String {
     if group.removed.is_empty() {
         return String::new();
     }
     let verb = match (group.outcome, group.changed) {
-        (FleetOutcome::LeftOut | FleetOutcome::Failed, _) => "would lose",
+        (BulkPinOutcome::LeftOut | BulkPinOutcome::Failed, _) => "would lose",
         (_, true) => "lost",
         (_, false) => "loses",
     };
@@ -86,13 +86,13 @@ fn lost(group: &FleetGroup) -> String {
     text
 }
 
-fn counts(groups: &[FleetGroup]) -> String {
+fn counts(groups: &[BulkPinGroup]) -> String {
     let kinds = [
-        FleetOutcome::New,
-        FleetOutcome::Changed,
-        FleetOutcome::Unchanged,
-        FleetOutcome::LeftOut,
-        FleetOutcome::Failed,
+        BulkPinOutcome::New,
+        BulkPinOutcome::Changed,
+        BulkPinOutcome::Unchanged,
+        BulkPinOutcome::LeftOut,
+        BulkPinOutcome::Failed,
     ];
     let counted = kinds.map(|kind| {
         let of_kind = groups.iter().filter(|group| group.outcome == kind).count();

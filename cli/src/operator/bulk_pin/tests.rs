@@ -114,15 +114,15 @@ fn author() -> Author {
     }
 }
 
-async fn surveyed(groups: &Groups, table: &FakeTable, options: &FleetOptions) -> Fleet {
+async fn planned(groups: &Groups, table: &FakeTable, options: &BulkPinOptions) -> BulkPin {
     let scope = group().scope;
-    let fleet = survey(groups, table, &scope, &all(), options, &|_, _| {}).await;
-    fleet.expect("a fleet")
+    let bulk_pin = plan_bulk_pin(groups, table, &scope, &all(), options, &|_, _| {}).await;
+    bulk_pin.expect("a plan")
 }
 
 /// Each group's id, outcome, and the number of rules that come and go.
-fn outcomes(groups: &[FleetGroup]) -> Vec<(&str, FleetOutcome, usize, usize)> {
-    let line = |it: &'_ FleetGroup| (it.outcome, it.added.len(), it.removed.len());
+fn outcomes(groups: &[BulkPinGroup]) -> Vec<(&str, BulkPinOutcome, usize, usize)> {
+    let line = |it: &'_ BulkPinGroup| (it.outcome, it.added.len(), it.removed.len());
     groups
         .iter()
         .map(|it| {
@@ -144,16 +144,16 @@ async fn each_group_is_new_changed_unchanged_or_left_out_with_its_reason() {
     for id in ["sg-0b", "sg-0c", "sg-0d"] {
         recorded(&table, id, &record(&[WEB]));
     }
-    let fleet = surveyed(&groups, &table, &FleetOptions::default()).await;
-    let shown = fleet.groups();
+    let bulk_pin = planned(&groups, &table, &BulkPinOptions::default()).await;
+    let shown = bulk_pin.groups();
     assert_eq!(
         outcomes(&shown),
         [
-            ("sg-0a", FleetOutcome::New, 1, 0),
-            ("sg-0b", FleetOutcome::Changed, 1, 0),
-            ("sg-0c", FleetOutcome::Unchanged, 0, 0),
-            ("sg-0d", FleetOutcome::LeftOut, 0, 1),
-            ("sg-0e", FleetOutcome::LeftOut, 0, 0),
+            ("sg-0a", BulkPinOutcome::New, 1, 0),
+            ("sg-0b", BulkPinOutcome::Changed, 1, 0),
+            ("sg-0c", BulkPinOutcome::Unchanged, 0, 0),
+            ("sg-0d", BulkPinOutcome::LeftOut, 0, 1),
+            ("sg-0e", BulkPinOutcome::LeftOut, 0, 0),
         ]
     );
     let reason = |place: usize| shown[place].reason.clone().unwrap_or_default();
@@ -167,9 +167,9 @@ async fn each_group_is_new_changed_unchanged_or_left_out_with_its_reason() {
         "{}",
         reason(4)
     );
-    assert_eq!(fleet.to_write(), 2);
+    assert_eq!(bulk_pin.to_write(), 2);
 
-    let written = fleet.write(&table, &author(), &|_, _| {}).await;
+    let written = bulk_pin.write(&table, &author(), &|_, _| {}).await;
     let generations: Vec<_> = written
         .iter()
         .map(|it| (it.generation, it.changed))
@@ -184,7 +184,7 @@ async fn each_group_is_new_changed_unchanged_or_left_out_with_its_reason() {
             (None, false),
         ]
     );
-    let again = surveyed(&groups, &table, &FleetOptions::default()).await;
+    let again = planned(&groups, &table, &BulkPinOptions::default()).await;
     assert_eq!(again.to_write(), 0, "what is written needs nothing more");
 }
 
@@ -193,32 +193,35 @@ async fn an_outage_is_pinned_only_when_records_are_to_be_replaced() {
     let groups = Groups::default().with("sg-0a", "swapped", &[OLD]);
     let table = FakeTable::default();
     recorded(&table, "sg-0a", &record(&[WEB]));
-    let careful = surveyed(&groups, &table, &FleetOptions::default()).await;
+    let careful = planned(&groups, &table, &BulkPinOptions::default()).await;
     assert_eq!(
         outcomes(&careful.groups()),
-        [("sg-0a", FleetOutcome::LeftOut, 1, 1)],
+        [("sg-0a", BulkPinOutcome::LeftOut, 1, 1)],
         "a rule that came does not make up for one that went"
     );
-    let options = FleetOptions {
+    let options = BulkPinOptions {
         replace: true,
-        ..FleetOptions::default()
+        ..BulkPinOptions::default()
     };
-    let fleet = surveyed(&groups, &table, &options).await;
-    assert_eq!(fleet.to_write(), 1);
-    let written = fleet.write(&table, &author(), &|_, _| {}).await;
-    assert_eq!(outcomes(&written), [("sg-0a", FleetOutcome::Changed, 1, 1)]);
+    let bulk_pin = planned(&groups, &table, &options).await;
+    assert_eq!(bulk_pin.to_write(), 1);
+    let written = bulk_pin.write(&table, &author(), &|_, _| {}).await;
+    assert_eq!(
+        outcomes(&written),
+        [("sg-0a", BulkPinOutcome::Changed, 1, 1)]
+    );
 }
 
 #[tokio::test]
 async fn a_services_group_is_recorded_when_asked_for_and_said_to_be_one() {
     let groups = Groups::default().with("sg-0a", "eks-cluster-sg-prod-1", &[WEB]);
-    let options = FleetOptions {
+    let options = BulkPinOptions {
         include_managed: true,
-        ..FleetOptions::default()
+        ..BulkPinOptions::default()
     };
-    let fleet = surveyed(&groups, &FakeTable::default(), &options).await;
-    let shown = fleet.groups();
-    assert_eq!(outcomes(&shown), [("sg-0a", FleetOutcome::New, 1, 0)]);
+    let bulk_pin = planned(&groups, &FakeTable::default(), &options).await;
+    let shown = bulk_pin.groups();
+    assert_eq!(outcomes(&shown), [("sg-0a", BulkPinOutcome::New, 1, 0)]);
     let reason = shown[0].reason.as_deref();
     assert_eq!(
         reason,
@@ -234,8 +237,8 @@ async fn mode_pause_and_principals_of_a_record_stay() {
     before.mode = Mode::Observe;
     before.note = Some("keep".to_owned());
     recorded(&table, "sg-0a", &before);
-    let fleet = surveyed(&groups, &table, &FleetOptions::default()).await;
-    let _ = fleet.write(&table, &author(), &|_, _| {}).await;
+    let bulk_pin = planned(&groups, &table, &BulkPinOptions::default()).await;
+    let _ = bulk_pin.write(&table, &author(), &|_, _| {}).await;
     let item = table
         .load(&address("sg-0a"))
         .await
@@ -255,17 +258,17 @@ async fn what_fails_for_one_group_holds_back_nobody() {
         .with("sg-0c", "raced", &[WEB]);
     let table = FakeTable::default();
     table.put(address("sg-0a"), serde_json::json!({"rules": "all"}));
-    let fleet = surveyed(&groups, &table, &FleetOptions::default()).await;
+    let bulk_pin = planned(&groups, &table, &BulkPinOptions::default()).await;
     // Somebody pins the last one meanwhile.
     recorded(&table, "sg-0c", &record(&[OLD]));
-    let written = fleet.write(&table, &author(), &|_, _| {}).await;
+    let written = bulk_pin.write(&table, &author(), &|_, _| {}).await;
     let ended: Vec<_> = written.iter().map(|it| (it.outcome, it.changed)).collect();
     assert_eq!(
         ended,
         [
-            (FleetOutcome::Failed, false),
-            (FleetOutcome::New, true),
-            (FleetOutcome::Failed, false),
+            (BulkPinOutcome::Failed, false),
+            (BulkPinOutcome::New, true),
+            (BulkPinOutcome::Failed, false),
         ]
     );
     let reason = |place: usize| written[place].reason.clone().unwrap_or_default();
@@ -293,15 +296,15 @@ async fn rules_are_read_two_hundred_groups_at_a_time_and_a_read_that_fails_costs
     let told = RefCell::new(Vec::new());
     let scope = group().scope;
     let tell = |done, total| told.borrow_mut().push((done, total));
-    let options = FleetOptions::default();
+    let options = BulkPinOptions::default();
     let table = FakeTable::default();
-    let fleet = survey(&groups, &table, &scope, &all(), &options, &tell).await;
-    let fleet = fleet.expect("a fleet");
+    let bulk_pin = plan_bulk_pin(&groups, &table, &scope, &all(), &options, &tell).await;
+    let bulk_pin = bulk_pin.expect("a plan");
     assert_eq!(*groups.reads.borrow(), [200, 200, 50]);
     assert_eq!(told.borrow().len(), 450);
     assert_eq!(told.borrow().last(), Some(&(450, 450)));
-    assert_eq!(fleet.to_write(), 250);
-    let first = &fleet.groups()[0];
+    assert_eq!(bulk_pin.to_write(), 250);
+    let first = &bulk_pin.groups()[0];
     let reason = first.reason.clone().unwrap_or_default();
     assert!(reason.contains("InvalidGroupId.Malformed"), "{reason}");
 }
@@ -312,8 +315,8 @@ async fn a_group_whose_record_was_taken_out_is_recorded_again_only_when_it_is_na
         .with("sg-0a", "left", &[WEB])
         .with("sg-0b", "back", &[WEB]);
     let table = FakeTable::default();
-    let options = FleetOptions::default();
-    let _ = surveyed(&groups, &table, &options)
+    let options = BulkPinOptions::default();
+    let _ = planned(&groups, &table, &options)
         .await
         .write(&table, &author(), &|_, _| {})
         .await;
@@ -328,13 +331,13 @@ async fn a_group_whose_record_was_taken_out_is_recorded_again_only_when_it_is_na
         ..record(&[])
     };
     recorded(&table, "sg-0b", &again);
-    let fleet = surveyed(&groups, &table, &options).await;
-    let shown = fleet.groups();
+    let bulk_pin = planned(&groups, &table, &options).await;
+    let shown = bulk_pin.groups();
     assert_eq!(
         outcomes(&shown),
         [
-            ("sg-0a", FleetOutcome::LeftOut, 1, 0),
-            ("sg-0b", FleetOutcome::Changed, 1, 0),
+            ("sg-0a", BulkPinOutcome::LeftOut, 1, 0),
+            ("sg-0b", BulkPinOutcome::Changed, 1, 0),
         ]
     );
     let reason = shown[0].reason.clone().unwrap_or_default();
@@ -344,12 +347,12 @@ async fn a_group_whose_record_was_taken_out_is_recorded_again_only_when_it_is_na
         ),
         "{reason}"
     );
-    let options = FleetOptions {
+    let options = BulkPinOptions {
         include_unpinned: true,
         ..options
     };
-    let fleet = surveyed(&groups, &table, &options).await;
-    let written = fleet.write(&table, &author(), &|_, _| {}).await;
+    let bulk_pin = planned(&groups, &table, &options).await;
+    let written = bulk_pin.write(&table, &author(), &|_, _| {}).await;
     assert_eq!(written[0].generation, Some(3), "it counts on");
 }
 
@@ -362,8 +365,8 @@ async fn a_table_that_cannot_be_read_and_an_empty_selection_end_it() {
         vpcs: ["vpc-2".to_owned()].into(),
         tags: Vec::new(),
     };
-    let options = FleetOptions::default();
-    let none = survey(&groups, &table, &scope, &vpc, &options, &|_, _| {}).await;
+    let options = BulkPinOptions::default();
+    let none = plan_bulk_pin(&groups, &table, &scope, &vpc, &options, &|_, _| {}).await;
     let said = none.expect_err("no group").to_string();
     assert_eq!(
         said,
@@ -374,7 +377,7 @@ async fn a_table_that_cannot_be_read_and_an_empty_selection_end_it() {
         ..refused("")
     };
     *table.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-    let failed = survey(&groups, &table, &scope, &all(), &options, &|_, _| {}).await;
+    let failed = plan_bulk_pin(&groups, &table, &scope, &all(), &options, &|_, _| {}).await;
     assert!(matches!(failed, Err(OperatorError::Api(it)) if it == error));
 }
 
@@ -384,17 +387,17 @@ async fn a_named_group_that_does_not_exist_is_failed_and_the_others_are_written(
     let groups = Groups::default().with("sg-0b", "web", &[WEB]);
     let named = ["sg-0a", "sg-0b"].map(|id| id.parse().expect("a group id"));
     let selection = Selection::Named(named.into());
-    let (scope, options) = (group().scope, FleetOptions::default());
-    let fleet = survey(&groups, &table, &scope, &selection, &options, &|_, _| {}).await;
-    let written = fleet
-        .expect("a fleet")
+    let (scope, options) = (group().scope, BulkPinOptions::default());
+    let bulk_pin = plan_bulk_pin(&groups, &table, &scope, &selection, &options, &|_, _| {}).await;
+    let written = bulk_pin
+        .expect("a plan")
         .write(&table, &author(), &|_, _| {})
         .await;
     assert_eq!(
         outcomes(&written),
         [
-            ("sg-0a", FleetOutcome::Failed, 0, 0),
-            ("sg-0b", FleetOutcome::New, 1, 0),
+            ("sg-0a", BulkPinOutcome::Failed, 0, 0),
+            ("sg-0b", BulkPinOutcome::New, 1, 0),
         ]
     );
 }

@@ -465,14 +465,14 @@ fn several_groups_without_a_terminal_take_a_yes_and_what_contradicts_itself_is_w
 /// An EC2 that is not ours answers the same questions.
 #[tokio::test]
 async fn groups_are_chosen_and_recorded_against_another_ec2() {
-    let scene = Scene::new("fleet-moto").await;
-    let web = scene.group("fleet-web", &[443, 80]).await;
+    let scene = Scene::new("bulk-pin-moto").await;
+    let web = scene.group("bulk-pin-web", &[443, 80]).await;
     let eks = scene.group("eks-cluster-sg-prod-1234", &[443]).await;
-    let tag = aws_sdk_ec2::types::Tag::builder().key("fleet").value("a");
+    let tag = aws_sdk_ec2::types::Tag::builder().key("batch").value("a");
     let tagging = scene.ec2.create_tags().resources(&web).resources(&eks);
     let tagged = tagging.tags(tag.build()).send().await;
     tagged.expect("tagged");
-    let pin = ["pin", "--tag", "fleet=a", "--yes"];
+    let pin = ["pin", "--tag", "batch=a", "--yes"];
     let pinned = scene.rulekeeper(&pin).exits(0).json();
     assert_eq!(
         (outcome(&pinned, &web), outcome(&pinned, &eks)),

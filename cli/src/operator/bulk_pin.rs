@@ -1,8 +1,7 @@
-//! Pinning many groups: finding out what would be recorded, and recording it.
+//! Pinning many groups: planning what to record, and recording it.
 //!
-//! The one danger of pinning many is to pin an outage: a record whose rules are not all live may be the only memory of
-//! those that are gone. So such a record is left alone unless it is to be replaced, and so is a group that an AWS
-//! service manages.
+//! The danger is to pin an outage: a record whose rules are not all live may be the only copy of those that are gone. So
+//! such a record is left alone unless the operator asks to replace it, and so is a group that an AWS service manages.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +20,7 @@ use rulekeeper_core::sweep::Progress;
 
 /// What pinning many groups was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FleetOptions {
+pub struct BulkPinOptions {
     /// What holds for each group.
     pub pin: PinOptions,
     /// Whether groups that an AWS service manages are recorded too.
@@ -35,7 +34,7 @@ pub struct FleetOptions {
 /// What is to become, or became, of the record of one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FleetOutcome {
+pub enum BulkPinOutcome {
     /// There is none yet.
     New,
     /// Something differs.
@@ -50,7 +49,7 @@ pub enum FleetOutcome {
 
 /// One group of many that are pinned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FleetGroup {
+pub struct BulkPinGroup {
     /// The group.
     pub group: GroupAddress,
     /// Its name; absent when the group was not found.
@@ -63,7 +62,7 @@ pub struct FleetGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<usize>,
     /// What is to become, or became, of its record.
-    pub outcome: FleetOutcome,
+    pub outcome: BulkPinOutcome,
     /// The generation that is current now, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
@@ -84,7 +83,7 @@ pub struct FleetGroup {
     pub reason: Option<String>,
 }
 
-impl FleetGroup {
+impl BulkPinGroup {
     fn of(scope: &Scope, id: &GroupId, found: Option<&FoundGroup>) -> Self {
         Self {
             group: GroupAddress {
@@ -94,7 +93,7 @@ impl FleetGroup {
             name: found.map(|found| found.name.clone()),
             vpc_id: found.map(|found| found.vpc.clone()),
             rules: None,
-            outcome: FleetOutcome::Unchanged,
+            outcome: BulkPinOutcome::Unchanged,
             generation: None,
             changed: false,
             added: Vec::new(),
@@ -105,22 +104,22 @@ impl FleetGroup {
         }
     }
 
-    fn ends(&mut self, outcome: FleetOutcome, reason: impl ToString) {
+    fn ends(&mut self, outcome: BulkPinOutcome, reason: impl ToString) {
         self.outcome = outcome;
         self.reason = Some(reason.to_string());
     }
 }
 
-/// Many groups with what would become of their records. Nothing is written until [`Fleet::write`].
+/// Many groups with what would become of their records. Nothing is written until [`BulkPin::write`].
 #[derive(Debug)]
 #[must_use]
-pub struct Fleet {
+pub struct BulkPin {
     groups: Vec<Planned>,
 }
 
 #[derive(Debug)]
 struct Planned {
-    shown: FleetGroup,
+    shown: BulkPinGroup,
     write: Option<Pending>,
 }
 
@@ -143,14 +142,14 @@ struct Pending {
 ///
 /// # Errors
 /// When nothing is selected, or the groups or the table cannot be read.
-pub async fn survey(
+pub async fn plan_bulk_pin(
     ec2: &impl Inventory,
     table: &impl Archive,
     scope: &Scope,
     selection: &Selection,
-    options: &FleetOptions,
+    options: &BulkPinOptions,
     progress: Progress<'_>,
-) -> Result<Fleet, OperatorError> {
+) -> Result<BulkPin, OperatorError> {
     let (found, records, states) = tokio::join!(
         ec2.groups(selection),
         table.all_desired(scope),
@@ -190,7 +189,7 @@ pub async fn survey(
         }
     }
     groups.sort_by(|a, b| a.shown.group.cmp(&b.shown.group));
-    Ok(Fleet { groups })
+    Ok(BulkPin { groups })
 }
 
 fn not_found<'a>(
@@ -202,9 +201,9 @@ fn not_found<'a>(
         .into_iter()
         .filter(|id| !found.iter().any(|group| group.id == **id));
     missing.map(|id| {
-        let mut shown = FleetGroup::of(scope, id, None);
+        let mut shown = BulkPinGroup::of(scope, id, None);
         let error = OperatorError::NoSuchGroup(shown.group.clone());
-        shown.ends(FleetOutcome::Failed, error);
+        shown.ends(BulkPinOutcome::Failed, error);
         Planned { shown, write: None }
     })
 }
@@ -213,7 +212,7 @@ fn not_found<'a>(
 async fn unless_taken_out(
     table: &impl Archive,
     mut planned: Planned,
-    options: &FleetOptions,
+    options: &BulkPinOptions,
 ) -> Planned {
     let Some(pending) = &mut planned.write else {
         return planned;
@@ -226,7 +225,7 @@ async fn unless_taken_out(
         Ok(history) => history,
         Err(error) => {
             shown.ends(
-                FleetOutcome::Failed,
+                BulkPinOutcome::Failed,
                 format!("its history could not be read: {error}"),
             );
             planned.write = None;
@@ -243,7 +242,7 @@ async fn unless_taken_out(
             reason.unwrap_or_default(),
             shown.group.id
         );
-        shown.ends(FleetOutcome::LeftOut, reason);
+        shown.ends(BulkPinOutcome::LeftOut, reason);
         planned.write = None;
     }
     planned
@@ -255,33 +254,35 @@ fn plan(
     found: &FoundGroup,
     actual: Result<ActualRules, ApiError>,
     loaded: Loaded,
-    options: &FleetOptions,
+    options: &BulkPinOptions,
 ) -> Planned {
-    let mut shown = FleetGroup::of(scope, &found.id, Some(found));
+    let mut shown = BulkPinGroup::of(scope, &found.id, Some(found));
     let manager = manager(found);
     if let Some(manager) = manager.as_ref().filter(|_| !options.include_managed) {
         let reason = format!("{manager}; --include-managed records it all the same");
-        shown.ends(FleetOutcome::LeftOut, reason);
+        shown.ends(BulkPinOutcome::LeftOut, reason);
     }
     let actual = match actual {
         Ok(actual) => actual,
-        Err(_) if shown.outcome == FleetOutcome::LeftOut => return Planned { shown, write: None },
+        Err(_) if shown.outcome == BulkPinOutcome::LeftOut => {
+            return Planned { shown, write: None };
+        }
         Err(error) => {
             shown.ends(
-                FleetOutcome::Failed,
+                BulkPinOutcome::Failed,
                 format!("its rules could not be read: {error}"),
             );
             return Planned { shown, write: None };
         }
     };
     shown.rules = Some(actual.iter().count() + actual.unrecognised.len());
-    if shown.outcome == FleetOutcome::LeftOut {
+    if shown.outcome == BulkPinOutcome::LeftOut {
         return Planned { shown, write: None };
     }
     let draft = match draft(&shown.group, &actual, loaded, &options.pin) {
         Ok(draft) => draft,
         Err(error) => {
-            shown.ends(FleetOutcome::Failed, error);
+            shown.ends(BulkPinOutcome::Failed, error);
             return Planned { shown, write: None };
         }
     };
@@ -302,9 +303,9 @@ fn plan(
     shown.altered = changed.into_iter().map(|change| change.rule).collect();
     if draft.before.is_none() {
         // All of a new record is new.
-        shown.outcome = FleetOutcome::New;
+        shown.outcome = BulkPinOutcome::New;
     } else {
-        shown.outcome = FleetOutcome::Changed;
+        shown.outcome = BulkPinOutcome::Changed;
         shown.attributes = attributes;
     }
     if lost > 0 && !options.replace {
@@ -314,7 +315,7 @@ fn plan(
             if lost == 1 { "is" } else { "are" },
             found.id
         );
-        shown.ends(FleetOutcome::LeftOut, reason);
+        shown.ends(BulkPinOutcome::LeftOut, reason);
         return Planned { shown, write: None };
     }
     Planned {
@@ -327,9 +328,9 @@ fn plan(
     }
 }
 
-impl Fleet {
+impl BulkPin {
     /// The groups in order of their ids.
-    pub fn groups(&self) -> Vec<FleetGroup> {
+    pub fn groups(&self) -> Vec<BulkPinGroup> {
         self.groups
             .iter()
             .map(|group| group.shown.clone())
@@ -349,7 +350,7 @@ impl Fleet {
         table: &impl Archive,
         author: &Author,
         progress: Progress<'_>,
-    ) -> Vec<FleetGroup> {
+    ) -> Vec<BulkPinGroup> {
         let total = self.to_write();
         let (mut groups, mut done) = (Vec::new(), 0);
         for Planned { mut shown, write } in self.groups {
@@ -365,7 +366,7 @@ impl Fleet {
                         shown.generation = Some(written.generation);
                         shown.changed = true;
                     }
-                    Err(error) => shown.ends(FleetOutcome::Failed, error),
+                    Err(error) => shown.ends(BulkPinOutcome::Failed, error),
                 }
                 done += 1;
                 progress(done, total);
