@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rulekeeper_cli::operator::Submitted;
-use rulekeeper_core::desired::RecordFile;
+use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RecordFile};
 use serde::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -186,23 +186,9 @@ pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure>
 /// A record's JSON with its names in the order in which people read them, whichever order the map keeps.
 pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
 
-const READING_ORDER: [&str; 27] = [
-    "account",
-    "region",
-    "group",
-    "schema",
-    "generation",
-    "mode",
-    "paused_until",
-    "pause_reason",
-    "superseding",
-    "principals",
-    "settle_seconds",
-    "updated_at",
-    "updated_by",
-    "note",
-    "reason",
-    "rules",
+/// The names in front of a record, and those of a rule.
+const ADDRESS: [&str; 3] = ["account", "region", "group"];
+const RULE: [&str; 11] = [
     "protocol",
     "from_port",
     "to_port",
@@ -216,17 +202,22 @@ const READING_ORDER: [&str; 27] = [
     "group_id",
 ];
 
+/// Where a name stands: the address, the record's attributes with its rules last, a rule's attributes, any other.
+fn place(name: &str) -> usize {
+    let record = RECORD_ATTRIBUTES.iter().filter(|name| **name != "rules");
+    let known = ADDRESS
+        .iter()
+        .chain(record)
+        .chain(["rules"].iter())
+        .chain(&RULE);
+    known.take_while(|known| **known != name).count()
+}
+
 impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(fields) => {
                 let mut fields: Vec<_> = fields.iter().collect();
-                let place = |name: &str| {
-                    READING_ORDER
-                        .iter()
-                        .position(|known| *known == name)
-                        .unwrap_or(usize::MAX)
-                };
                 fields.sort_by_key(|(name, _)| (place(name), *name));
                 let mut map = serializer.serialize_map(Some(fields.len()))?;
                 for (name, value) in fields {

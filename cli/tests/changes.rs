@@ -3,19 +3,8 @@
 mod common;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use common::{ACCOUNT, REGION, Scene};
+use common::{ACCOUNT, OLD, REGION, Scene, WEB, follow};
 use serde_json::{Value, json};
-
-const WEB: &str = "tcp 443 from 10.0.0.0/8";
-const OLD: &str = "tcp 80 from 10.0.0.0/8";
-
-/// A group with both rules, pinned.
-async fn pinned(name: &str) -> (Scene, String) {
-    let scene = Scene::new(name).await;
-    let group = scene.group(name, &[443, 80]).await;
-    scene.rulekeeper(&["pin", &group]).exits(0);
-    (scene, group)
-}
 
 fn show(scene: &Scene, group: &str) -> Value {
     scene.rulekeeper(&["show", group]).exits(0).json()
@@ -23,7 +12,7 @@ fn show(scene: &Scene, group: &str) -> Value {
 
 #[tokio::test]
 async fn a_paused_group_is_held_until_it_is_resumed_and_then_put_back() {
-    let (scene, group) = pinned("pause").await;
+    let (scene, group) = Scene::pinned("pause").await;
     let paused = scene
         .rulekeeper(&["pause", &group, "--for", "2h", "--reason", "migration"])
         .exits(0)
@@ -78,7 +67,7 @@ async fn a_paused_group_is_held_until_it_is_resumed_and_then_put_back() {
 
 #[tokio::test]
 async fn what_follows_a_resume_can_be_left_out_and_missing_rules_end_with_3() {
-    let (scene, group) = pinned("resume").await;
+    let (scene, group) = Scene::pinned("resume").await;
     let pause = ["pause", &group, "--for", "1h", "--reason", "x"];
     scene.rulekeeper(&pause).exits(0);
     scene.revoke(&group, 80).await;
@@ -113,7 +102,7 @@ async fn what_follows_a_resume_can_be_left_out_and_missing_rules_end_with_3() {
 
 #[tokio::test]
 async fn a_released_rule_stays_live_and_is_not_put_back() {
-    let (scene, group) = pinned("release").await;
+    let (scene, group) = Scene::pinned("release").await;
     let unknown = scene
         .rulekeeper(&["release", &group, OLD, "tcp 81 from 10.0.0.0/8"])
         .exits(1);
@@ -165,7 +154,7 @@ async fn a_released_rule_stays_live_and_is_not_put_back() {
 
 #[tokio::test]
 async fn an_unpinned_group_is_unmanaged_and_keeps_its_live_rules() {
-    let (scene, group) = pinned("unpin").await;
+    let (scene, group) = Scene::pinned("unpin").await;
     let gone = scene
         .rulekeeper(&["unpin", &group, "--output", "table"])
         .exits(0);
@@ -184,15 +173,7 @@ async fn an_unpinned_group_is_unmanaged_and_keeps_its_live_rules() {
         &["pause", &group, "--for", "1h", "--reason", "x"],
         &["resume", &group],
         &["principal", "list", &group],
-        &[
-            "principal",
-            "add",
-            "*x",
-            "--policy",
-            "follow",
-            "--group",
-            &group,
-        ],
+        &follow("*x", &group),
     ] {
         let refused = scene.rulekeeper(verb).exits(1);
         assert!(
@@ -216,7 +197,7 @@ async fn an_unpinned_group_is_unmanaged_and_keeps_its_live_rules() {
 
 #[tokio::test]
 async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
-    let (scene, group) = pinned("rollback").await;
+    let (scene, group) = Scene::pinned("rollback").await;
     scene.rulekeeper(&["release", &group, OLD]).exits(0);
     scene.revoke(&group, 80).await;
     let absent = scene
@@ -295,7 +276,7 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
 
 #[tokio::test]
 async fn history_tells_of_everything_from_pin_to_unpin_and_pin() {
-    let (scene, group) = pinned("chain").await;
+    let (scene, group) = Scene::pinned("chain").await;
     // One rule less, another description and a new priority.
     let exported = scene.rulekeeper(&["export", &group]).exits(0).out;
     let edited = exported.replace("description: port 443", "description: web\n  priority: 7");
@@ -429,7 +410,7 @@ async fn history_tells_of_everything_from_pin_to_unpin_and_pin() {
 
 #[tokio::test]
 async fn a_history_of_more_than_a_page_is_whole() {
-    let (scene, group) = pinned("history-pages").await;
+    let (scene, group) = Scene::pinned("history-pages").await;
     for generation in 100..112 {
         scene.put_long_history(&group, generation, 200_000).await;
     }

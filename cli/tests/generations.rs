@@ -268,18 +268,9 @@ async fn an_unpinned_record_and_the_note_of_it_are_in_history_and_numbers_are_ne
         let at = group(0);
         engine.record(&at).await;
         // Somebody used the number before.
-        let taken = engine
-            .raw
-            .client
-            .put_item()
-            .table_name(&engine.raw.name)
-            .item(
-                "pk",
-                Attribute::S(format!("history#{ACCOUNT}#{REGION}#{}", at.id)),
-            )
-            .item("sk", Attribute::S("000000000004".to_owned()))
-            .item("note", Attribute::S("mine".to_owned()));
-        taken.send().await.expect("an item");
+        let history = format!("history#{ACCOUNT}#{REGION}#{}", at.id);
+        let taken = json!({"note": "mine"});
+        engine.raw.put(&history, "000000000004", &taken).await;
         let unpinning = operator::unpin(&engine.table, &at, Some("gone")).await;
         let unpinning = unpinning.expect("a record");
         let written = unpinning.write(&engine.table, &author()).await;
@@ -380,23 +371,15 @@ async fn a_history_of_many_pages_is_read_to_its_end() {
     for engine in Engine::both().await {
         let at = group(0);
         engine.record(&at).await;
+        let key = format!("history#{ACCOUNT}#{REGION}#{}", at.id);
         // A page ends at 1 MB.
         for number in 1..=12_u64 {
-            let put = engine
+            let generation = json!({"rules": [], "note": "x".repeat(200_000)});
+            engine
                 .raw
-                .client
-                .put_item()
-                .table_name(&engine.raw.name)
-                .item(
-                    "pk",
-                    Attribute::S(format!("history#{ACCOUNT}#{REGION}#{}", at.id)),
-                )
-                .item("sk", Attribute::S(format!("{number:012}")))
-                .item("rules", Attribute::L(Vec::new()))
-                .item("note", Attribute::S("x".repeat(200_000)));
-            put.send().await.expect("an item");
+                .put(&key, &format!("{number:012}"), &generation)
+                .await;
         }
-        let key = format!("history#{ACCOUNT}#{REGION}#{}", at.id);
         let page = engine.raw.items(&key).await.len();
         assert!(page < 12, "{} pages: {page} came at once", engine.name);
         let history = operator::history(&engine.table, &at)

@@ -3,22 +3,12 @@
 mod common;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use common::Scene;
+use common::{OLD, Scene, WEB, follow};
 use serde_json::json;
-
-const WEB: &str = "tcp 443 from 10.0.0.0/8";
-const OLD: &str = "tcp 80 from 10.0.0.0/8";
-
-async fn pinned(name: &str) -> (Scene, String) {
-    let scene = Scene::new(name).await;
-    let group = scene.group(name, &[443, 80]).await;
-    scene.rulekeeper(&["pin", &group]).exits(0);
-    (scene, group)
-}
 
 #[tokio::test]
 async fn nothing_is_done_without_a_yes_and_the_question_shows_what_would_be() {
-    let (scene, group) = pinned("terminal-no").await;
+    let (scene, group) = Scene::pinned("terminal-no").await;
     scene.rulekeeper(&["release", &group, OLD]).exits(0);
     let items = scene.items().await;
     let pause = ["pause", &group, "--for", "1h", "--reason", "work"];
@@ -31,18 +21,7 @@ async fn nothing_is_done_without_a_yes_and_the_question_shows_what_would_be() {
             &["principal", "add", "*lbc", "--policy", "follow"],
             "  follow  -  *lbc\n",
         ),
-        (
-            &[
-                "principal",
-                "add",
-                "*lbc",
-                "--policy",
-                "follow",
-                "--group",
-                &group,
-            ],
-            "  follow  -  *lbc\n",
-        ),
+        (&follow("*lbc", &group), "  follow  -  *lbc\n"),
     ];
     for (verb, shown) in cases {
         for answer in ["", "n", "maybe"] {
@@ -59,7 +38,7 @@ async fn nothing_is_done_without_a_yes_and_the_question_shows_what_would_be() {
 
 #[tokio::test]
 async fn a_yes_writes_and_a_second_one_restores() {
-    let (scene, group) = pinned("terminal-yes").await;
+    let (scene, group) = Scene::pinned("terminal-yes").await;
     let mut terminal = scene.terminal(&["release", &group, OLD]);
     terminal.asked();
     terminal.answer("y");
@@ -101,7 +80,7 @@ async fn a_yes_writes_and_a_second_one_restores() {
 
 #[tokio::test]
 async fn nothing_is_asked_with_yes_nor_when_there_is_nothing_to_do() {
-    let (scene, group) = pinned("terminal-quiet").await;
+    let (scene, group) = Scene::pinned("terminal-quiet").await;
     for verb in [
         &["pause", &group, "--for", "1h", "--reason", "x", "--yes"][..],
         &["resume", &group, "--yes"],
@@ -125,20 +104,12 @@ async fn nothing_is_asked_with_yes_nor_when_there_is_nothing_to_do() {
 
 #[tokio::test]
 async fn an_answer_after_somebody_else_wrote_loses_the_race() {
-    let (scene, group) = pinned("terminal-race").await;
+    let (scene, group) = Scene::pinned("terminal-race").await;
     for (number, verb) in [
         &["release", &group, OLD][..],
         &["unpin", &group],
         &["pause", &group, "--for", "1h", "--reason", "x"],
-        &[
-            "principal",
-            "add",
-            "*lbc",
-            "--policy",
-            "follow",
-            "--group",
-            &group,
-        ],
+        &follow("*lbc", &group),
     ]
     .into_iter()
     .enumerate()

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bare, run, scratch};
+use common::{bare, follow, run, scratch};
 
 #[test]
 fn wrong_usage_ends_with_2() {
@@ -90,15 +90,7 @@ fn a_malformed_id_is_wrong_usage_with_every_verb_that_takes_one() {
         &["rollback", "sg-zz", "--to", "1"],
         &["incidents", "sg-zz"],
         &["principal", "list", "sg-zz"],
-        &[
-            "principal",
-            "add",
-            "*x",
-            "--policy",
-            "follow",
-            "--group",
-            "sg-zz",
-        ],
+        &follow("*x", "sg-zz"),
         &["principal", "remove", "*x", "--group", "sg-zz"],
         &["list", "--account", "11112222333"],
     ] {

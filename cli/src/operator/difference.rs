@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use rulekeeper_core::desired::{DesiredRecord, SharedSettings};
+use rulekeeper_core::desired::{
+    DesiredRecord, RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES, SharedSettings,
+};
 use rulekeeper_core::model::RuleKey;
 
 /// An attribute before and after; null where it was, or is, absent.
@@ -40,17 +42,8 @@ pub struct Difference {
     pub attributes: BTreeMap<&'static str, FromTo>,
 }
 
-/// Attributes that ask for something, besides the rules.
-const RECORD: [&str; 7] = [
-    "mode",
-    "paused_until",
-    "pause_reason",
-    "superseding",
-    "principals",
-    "settle_seconds",
-    "note",
-];
-const SETTINGS: [&str; 2] = ["principals", "settle_seconds"];
+/// Attributes that differ between any two generations, and the rules, which are compared one by one.
+const NOT_COMPARED: [&str; 5] = ["generation", "updated_at", "updated_by", "reason", "rules"];
 
 impl Difference {
     /// From one record to another.
@@ -83,13 +76,13 @@ impl Difference {
             added: beyond(to, from),
             removed: beyond(from, to),
             changed: changed.collect(),
-            attributes: attributes(&RECORD, &from.to_json(), &to.to_json()),
+            attributes: attributes(&RECORD_ATTRIBUTES, &from.to_json(), &to.to_json()),
         }
     }
 
     /// From one settings item to another.
     pub fn of_settings(from: &SharedSettings, to: &SharedSettings) -> Self {
-        let mut attributes = attributes(&SETTINGS, &from.to_json(), &to.to_json());
+        let mut attributes = attributes(&SETTINGS_ATTRIBUTES, &from.to_json(), &to.to_json());
         // An empty list is what there is without an item.
         attributes.retain(|_, change| !(is_empty(&change.from) && is_empty(&change.to)));
         Self {
@@ -126,9 +119,8 @@ fn attributes(
 ) -> BTreeMap<&'static str, FromTo> {
     let value =
         |record: &Map<String, Value>, name: &str| record.get(name).cloned().unwrap_or(Value::Null);
-    let pairs = names
-        .iter()
-        .map(|name| (*name, value(from, name), value(to, name)));
+    let compared = names.iter().filter(|name| !NOT_COMPARED.contains(name));
+    let pairs = compared.map(|name| (*name, value(from, name), value(to, name)));
     pairs.filter_map(differing).collect()
 }
 

@@ -250,7 +250,8 @@ mod tests {
         let error = OperatorError::from(WriteError::LostRace { group });
         let said = error.to_string();
         assert!(
-            said.contains("`rulekeeper show sg-0a`") && said.contains("run the command again"),
+            said.contains("`rulekeeper show sg-0000000000000000a`")
+                && said.contains("run the command again"),
             "{said}"
         );
     }

@@ -23,6 +23,23 @@ pub(crate) const ACCOUNT: &str = "123456789012";
 /// The Region of most sample events.
 pub(crate) const REGION: &str = "eu-west-1";
 
+/// The rules of a pinned group.
+pub(crate) const WEB: &str = "tcp 443 from 10.0.0.0/8";
+pub(crate) const OLD: &str = "tcp 80 from 10.0.0.0/8";
+
+/// The command that lists a followed principal in the record of a group.
+pub(crate) fn follow<'a>(arn: &'a str, group: &'a str) -> [&'a str; 7] {
+    [
+        "principal",
+        "add",
+        arn,
+        "--policy",
+        "follow",
+        "--group",
+        group,
+    ]
+}
+
 /// What a command did.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -182,6 +199,14 @@ impl Scene {
             ec2,
             dynamodb: client,
         }
+    }
+
+    /// The same with a group whose rules `WEB` and `OLD` are pinned, and its id.
+    pub(crate) async fn pinned(name: &str) -> (Self, String) {
+        let scene = Self::new(name).await;
+        let group = scene.group(name, &[443, 80]).await;
+        scene.rulekeeper(&["pin", &group]).exits(0);
+        (scene, group)
     }
 
     /// Runs the binary in this cloud.
