@@ -273,8 +273,8 @@ impl Judge<'_> {
             self.settling.insert(rule.clone(), Settling { by, until });
             return None;
         }
-        if let Some(covering) = self.covering(rule, by, at) {
-            return Some(RemovalReason::Committed(covering));
+        if let Some(live) = self.substitutes(rule, by, at) {
+            return Some(RemovalReason::Committed(live));
         }
         self.asked_twice(rule, by, at)
             .then_some(RemovalReason::AskedTwice)
@@ -295,7 +295,7 @@ impl Judge<'_> {
             if self.situation.principals.policy(by) != Policy::Follow || self.is_aborted(by, now) {
                 return None;
             }
-            let with = self.covering(rule, by, now)?;
+            let with = self.substitutes(rule, by, now)?;
             let mut own = with.iter().filter_map(|key| self.entered(key, by, now));
             own.any(|at| decided.is_none_or(|decided| decided <= at))
                 .then(|| Replacement {
@@ -329,7 +329,7 @@ impl Judge<'_> {
 
     /// The live rules that make up for a rule in a change at this time: rules that the record does not hold and did not
     /// hold lately, or did not hold until the principal authorized them in the same change.
-    fn covering(&self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Vec<RuleKey>> {
+    fn substitutes(&self, rule: &RuleKey, by: &str, at: Timestamp) -> Option<Vec<RuleKey>> {
         let Situation { record, actual, .. } = self.situation;
         if record.superseding == Superseding::Ignore {
             return None;
@@ -339,8 +339,8 @@ impl Judge<'_> {
             let is_known = record.rules.contains_key(key) || self.state.removed.contains_key(key);
             !is_known || self.entered(key, by, at).is_some()
         });
-        let covering = covering(rule, candidates)?;
-        Some(covering.into_iter().cloned().collect())
+        let live = covering(rule, candidates)?;
+        Some(live.into_iter().cloned().collect())
     }
 
     /// When a principal authorized, in a change at this time, a rule that the record did not hold.

@@ -248,26 +248,26 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
         let reports = &mut self.execution.reports;
         let mut keep_missing = |attempt: Attempt| {
-            let (left, settled): (Vec<_>, Vec<_>) = attempt
+            let (remaining, resolved): (Vec<_>, Vec<_>) = attempt
                 .batch
                 .rules
                 .iter()
                 .cloned()
                 .partition(|rule| still_missing.contains(&rule.key));
-            for rule in settled {
+            for rule in resolved {
                 let id = actual.get(&rule.key).and_then(|live| live.id.clone());
                 let mut line = RuleReport::new(rule.key.clone(), present_as).with_id(id);
                 line.reason = reason.map(str::to_owned);
                 reports.entry(rule.key).or_insert(line.into());
             }
-            (!left.is_empty()).then(|| attempt.with_rules(left))
+            (!remaining.is_empty()).then(|| attempt.with_rules(remaining))
         };
-        let left = keep_missing(attempt);
+        let remaining = keep_missing(attempt);
         self.queue = std::mem::take(&mut self.queue)
             .into_iter()
             .filter_map(keep_missing)
             .collect();
-        left
+        remaining
     }
 
     async fn on_throttled(&mut self, attempt: Attempt, error: &ApiError) {
