@@ -18,9 +18,10 @@ pub const SETTLE_SECONDS_MAX: u8 = 60;
 pub enum Policy {
     /// Rules that it drops are restored.
     Restore,
-    /// Rules that it revokes stay revoked.
+    /// Rules that it revokes leave the record.
     Accept,
-    /// The record follows its changes. When its authorize does not follow its revoke, its rules are restored.
+    /// Rules that it authorizes enter the record. Rules that it revokes leave the record if its change succeeded, and
+    /// are restored if not.
     Follow,
 }
 
