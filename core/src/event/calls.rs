@@ -1,14 +1,14 @@
-//! The calls that matter, in one table. Both templates, the doctor, the local stack and the samples are held against it
-//! by `tests/calls.rs` of the root package.
+//! The API calls that matter, in one table. `tests/calls.rs` of the root package compares both templates, the doctor,
+//! the local stack and the samples with it.
 
-/// What was called.
+/// The kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// Rules were revoked.
     Revoke,
-    /// Rules were given other content, under the ids that they have.
+    /// Rules got new content and kept their ids.
     Modify,
-    /// Rules were authorized. Nothing is dropped by that.
+    /// Rules were authorized. This drops no rule.
     Authorize,
     /// EC2 refused to authorize rules.
     RefusedAuthorize,
@@ -16,18 +16,19 @@ pub enum Call {
     Delete,
 }
 
-/// An API call that CloudTrail records and the function wants to be handed.
+/// An API call that CloudTrail records and that must reach the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WantedCall {
     /// CloudTrail's `eventName`.
     pub name: &'static str,
-    /// What it is when it succeeded.
+    /// The kind of the call when it succeeded.
     pub call: Call,
-    /// Whether it is wanted also when EC2 refused it. A refused call changes nothing; a refused authorize ends a change.
+    /// Whether the call must also reach the function when EC2 refused it. A refused call changes nothing, but a refused
+    /// authorize ends a change.
     pub also_refused: bool,
 }
 
-/// Every wanted call. Without the first nothing is restored before the next sweep.
+/// Every wanted call. Without the first call, nothing is restored before the next sweep.
 pub const WANTED_CALLS: [WantedCall; 4] = [
     WantedCall {
         name: "RevokeSecurityGroupIngress",
@@ -52,7 +53,7 @@ pub const WANTED_CALLS: [WantedCall; 4] = [
 ];
 
 impl Call {
-    /// The call of this name, or why it does not matter.
+    /// The kind of the call with this name, or why it does not matter.
     pub(super) fn of_name(name: &str) -> Result<Self, String> {
         match WANTED_CALLS.iter().find(|wanted| wanted.name == name) {
             Some(wanted) => Ok(wanted.call),
@@ -63,7 +64,7 @@ impl Call {
         }
     }
 
-    /// Whether it can have taken rules away.
+    /// Whether the call can have removed rules.
     pub fn drops_rules(self) -> bool {
         match self {
             Self::Revoke | Self::Modify | Self::Delete => true,

@@ -1,7 +1,7 @@
-//! From what arrived to what it asks for: where to look, or why there is nothing to do.
+//! Reads a payload into an intent: where to look, or why there is nothing to do.
 //!
-//! An event says *where to look*. What it says of rules is kept as [`Evidence`] only, to tell a stale read from a
-//! fresh one. Of an event only what is needed is required, and unknown fields are tolerated: CloudTrail adds some with
+//! An event says *where to look*. What it says about rules is stored as [`Evidence`] only, to tell a stale read from a
+//! fresh one. Only the fields that are used are required. Unknown fields are allowed, because CloudTrail adds some with
 //! every minor version (CloudTrail User Guide, "CloudTrail record contents").
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,18 +20,18 @@ mod sweeps;
 
 pub use calls::{Call, WANTED_CALLS, WantedCall};
 
-/// What an arriving value asks for.
+/// What a payload asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
     /// Look at one group.
     Reconcile(Box<Lookup>),
     /// Look at every group with a record.
     Sweep(Sweep),
-    /// Do what the messages of a queue ask for.
+    /// Make the sweeps that a queue's messages ask for.
     SweepTasks(Vec<Message>),
-    /// Say what the role allows.
+    /// Report what the role allows.
     Doctor(Examination),
-    /// Nothing to do.
+    /// Do nothing.
     Ignore(Ignored),
 }
 
@@ -42,9 +42,9 @@ pub struct Lookup {
     pub scope: Scope,
     /// The group.
     pub group: GroupLocator,
-    /// What set this off.
+    /// What triggered this.
     pub trigger: Trigger,
-    /// The call that the event tells of, if it is an event.
+    /// The event's API call, if an event triggered this.
     pub call: Option<Call>,
     /// What the event says happened.
     pub evidence: Evidence,
@@ -55,7 +55,7 @@ pub struct Lookup {
 pub enum GroupLocator {
     /// By id.
     Id(GroupId),
-    /// By name, which EC2 takes in a default VPC only and without regard to case.
+    /// By name. EC2 accepts a name only in a default VPC, and ignores its case.
     DefaultVpcName(String),
 }
 
@@ -66,13 +66,13 @@ pub struct Sweep {
     pub account: Option<AccountId>,
     /// The Region; the function's own when absent.
     pub region: Option<Region>,
-    /// What set this off.
+    /// What triggered this.
     pub trigger: Trigger,
-    /// Which of the groups.
+    /// The range of groups.
     pub range: GroupRange,
-    /// How often this range was tried, from 1; 0 unless it comes from our own queue.
+    /// The number of this attempt at the range, from 1; 0 unless the request comes from our own queue.
     pub attempt: u32,
-    /// Other accounts and Regions with records are to be swept too.
+    /// Whether other accounts and Regions with records are swept too.
     pub everywhere: bool,
 }
 
@@ -81,30 +81,30 @@ pub struct Sweep {
 pub struct Message {
     /// Its id.
     pub id: String,
-    /// What it asks for, or why it asks for nothing.
+    /// The sweep that it asks for, or why it asks for none.
     pub sweep: Result<Sweep, String>,
 }
 
-/// A request to try what the role allows, `{"doctor": {}}`.
+/// A request to check what the role allows: `{"doctor": {}}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Examination {
-    /// Accounts and Regions to look at besides the function's own.
+    /// Accounts and Regions to check besides the function's own.
     #[serde(default)]
     pub scopes: Vec<Scope>,
 }
 
-/// Something that needs no work.
+/// A payload that needs no work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
-    /// What arrived, as far as it could be read.
+    /// What could be read of the payload.
     pub trigger: Trigger,
-    /// The group it names, when it names one.
+    /// The group, if the payload names one.
     pub group: Option<GroupAddress>,
     /// Why there is nothing to do.
     pub reason: String,
 }
 
-/// What kind of thing set a reconcile off.
+/// What kind of trigger started a reconcile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TriggerKind {
@@ -128,7 +128,7 @@ impl TriggerKind {
     }
 }
 
-/// What set a reconcile off, for the report.
+/// What triggered a reconcile, for the report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Trigger {
     /// Its kind.
@@ -139,41 +139,42 @@ pub struct Trigger {
     /// The API call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_name: Option<String>,
-    /// When the call completed, to the second.
+    /// When the call completed, in whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_time: Option<Timestamp>,
-    /// Who called: the role for an assumed role, else the user's ARN or the service.
+    /// Who called: the role for an assumed role, otherwise the user's ARN or the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// The name of the role session that called, which for a Lambda function is the function's name.
+    /// The name of the caller's role session. For a Lambda function it is the function's name.
     #[serde(skip)]
     pub session: Option<String>,
 }
 
 impl Trigger {
-    /// How long ago the event was, in milliseconds; 0 for one from the future, whose clock is ahead of ours.
+    /// The age of the event in milliseconds. It is 0 for an event from the future, which comes from a clock ahead of
+    /// ours.
     pub fn age_ms(&self, now: Timestamp) -> Option<u64> {
         let age = now.duration_since(self.event_time?).as_millis();
         Some(u64::try_from(age).unwrap_or(0))
     }
 }
 
-/// What an event says of rules. Used to doubt a read and to know whose change a rule was part of; what is missing, and
-/// what is there, only a read tells.
+/// What an event says about rules. It shows that a read is stale, and which change a rule belongs to. Only a read tells
+/// which rules are missing or live.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Rule ids that were revoked. EC2 never gives an id out again, so a read that shows one is stale.
+    /// Ids of rules that were revoked. EC2 does not reuse ids, so a read that shows one is stale.
     pub revoked_ids: BTreeSet<RuleId>,
-    /// Rules that were revoked, by content.
+    /// Rules that were revoked, by key.
     pub revoked: BTreeSet<RuleKey>,
-    /// Rules that were modified, with their new content where it could be read. Modifying keeps the id.
+    /// Rules that were modified, with their new key if it could be read. A modified rule keeps its id.
     pub modified: BTreeMap<RuleId, Option<RuleKey>>,
-    /// Rules that were authorized, with their ids where the response gives them.
+    /// Rules that were authorized, with their ids if the response gives them.
     pub authorized: BTreeMap<RuleKey, Option<RuleId>>,
 }
 
-/// Reads whatever was handed to the function. Never fails: what cannot be used is [`Intent::Ignore`] with the reason,
-/// because another delivery of it could not help.
+/// Reads a payload of the function. It never fails: an unusable payload becomes [`Intent::Ignore`] with a reason,
+/// because a second delivery could not help.
 pub fn intent(payload: &Value) -> Intent {
     match payload {
         Value::Object(fields) if fields.contains_key("sweep") => sweeps::request(&fields["sweep"]),
@@ -213,7 +214,7 @@ fn examination(request: &Value) -> Intent {
     }
 }
 
-/// What the envelope adds to a record.
+/// The fields of the envelope that complete a record.
 #[derive(Default)]
 struct Envelope {
     id: Option<String>,
@@ -270,8 +271,8 @@ fn envelope(payload: &Value) -> Intent {
     record(&event.detail, &around)
 }
 
-/// The envelope with its oddities smoothed: an account written as a number, and fields that are there but unusable,
-/// which nothing depends on.
+/// The envelope in a form that can be parsed. The account may be a number. Unusable fields that nothing needs are
+/// removed.
 fn tolerable(payload: &Value) -> Value {
     let mut event = payload.clone();
     let Value::Object(fields) = &mut event else {
@@ -296,7 +297,7 @@ fn tolerable(payload: &Value) -> Value {
     event
 }
 
-/// Text as it is. A number is an account that was written as one and lost its leading zeros: it gets them back.
+/// Text stays as it is. A number is an account that lost its leading zeros; they are added again.
 fn account_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -349,7 +350,7 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
     };
     let call = match (took_no_effect(detail, request, response), call) {
         (None, call) => call,
-        // An authorize of one rule that is there already is refused without anything having failed.
+        // EC2 refuses to authorize a single rule that is already live. Such a refusal is not a failed change.
         (Some(NoEffect::Failed(code)), Call::Authorize)
             if code != "InvalidPermission.Duplicate" || !rules::asks_for_one(request) =>
         {
@@ -368,8 +369,8 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
                 evidence,
             }))
         }
-        // CloudTrail cuts request parameters of more than 100 KB out of the record. Some group of this account and
-        // Region lost rules, so all of them are looked at.
+        // CloudTrail omits request parameters of more than 100 KB. Some group of this account and Region lost rules, so
+        // all of them are checked.
         None if call.drops_rules() && is_true(request.get("omitted")) => Intent::Sweep(Sweep {
             account: Some(scope.account),
             region: Some(scope.region),
@@ -425,7 +426,7 @@ fn is_false(value: Option<&Value>) -> bool {
     truth(value) == Some(false)
 }
 
-/// CloudTrail writes booleans as booleans or, in older records, as text.
+/// CloudTrail writes a boolean as a boolean or, in older records, as text.
 fn truth(value: Option<&Value>) -> Option<bool> {
     match value? {
         Value::Bool(truth) => Some(*truth),
@@ -434,8 +435,8 @@ fn truth(value: Option<&Value>) -> Option<bool> {
     }
 }
 
-/// The account and Region of the group. `recipientAccountId` is the account of the resource; the caller's own account
-/// is the last resort (CloudTrail User Guide, "CloudTrail record contents").
+/// The account and Region of the group. `recipientAccountId` is the account of the resource. The caller's own account
+/// is the last choice (CloudTrail User Guide, "CloudTrail record contents").
 fn scope(detail: &Value, around: &Envelope) -> Option<Scope> {
     let caller = detail
         .get("userIdentity")
@@ -462,8 +463,8 @@ fn scope(detail: &Value, around: &Envelope) -> Option<Scope> {
     })
 }
 
-/// Who called. Identities vary too much for a type of their own, so this is the ARN that policies are written for: the
-/// role behind an assumed role, else the caller's ARN, else the service or the kind of caller.
+/// Who called, as the ARN that policies are written for: the role behind an assumed role, otherwise the caller's ARN,
+/// otherwise the service or the kind of caller. Identities vary too much for a type.
 fn principal(identity: &Value) -> Option<String> {
     let candidates = [
         identity.pointer("/sessionContext/sessionIssuer/arn"),
@@ -476,7 +477,7 @@ fn principal(identity: &Value) -> Option<String> {
     Some(role_of(principal).unwrap_or_else(|| principal.to_owned()))
 }
 
-/// The role of a session's ARN, for records without an issuer. The role's path is not to be had from it.
+/// The role of a session's ARN, for records without an issuer. The ARN does not contain the role's path.
 fn role_of(session_arn: &str) -> Option<String> {
     let (front, session) = session_arn.split_once(":assumed-role/")?;
     let (name, _) = session.split_once('/')?;

@@ -1,8 +1,8 @@
-//! The group and the rules that a CloudTrail record names, in every form that EC2 callers produce.
+//! Reads the group and the rules that a CloudTrail record names, in every form that EC2 callers produce.
 //!
-//! Four forms are known for a revoke: nested `ipPermissions`, flat fields beside an empty `ipPermissions`, rule ids,
-//! and a group name in place of its id. Lists are `{"items": […]}`, `{}` when empty, or absent. Newer responses hold
-//! the revoked rules themselves (`revokedSecurityGroupRuleSet`).
+//! A revoke has four known forms: nested `ipPermissions`, flat fields beside an empty `ipPermissions`, rule ids, and a
+//! group name instead of its id. A list is `{"items": […]}`, `{}` when empty, or absent. Newer responses contain the
+//! revoked rules (`revokedSecurityGroupRuleSet`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::model::{AccountId, GroupId, Protocol, RuleId, RuleKey, Source};
 
 const MODIFY_REQUEST: &str = "ModifySecurityGroupRulesRequest";
 
-/// The group a record is about: by id in the request, by id in the response's rules, or by name.
+/// The group of a record: by id in the request, by id in the response's rules, or by name.
 pub(super) fn group(request: &Value, response: &Value) -> Option<GroupLocator> {
     let in_request = [
         request.get("groupId"),
@@ -40,7 +40,7 @@ pub(super) fn group(request: &Value, response: &Value) -> Option<GroupLocator> {
         .or_else(|| name().map(|name| GroupLocator::DefaultVpcName(name.to_owned())))
 }
 
-/// What the record says of rules. A rule that cannot be read is left out: the reconcile reads the group anyway.
+/// What the record says about rules. A rule that cannot be read is left out; the reconcile reads the group anyway.
 pub(super) fn evidence(
     call: Call,
     request: &Value,
@@ -64,7 +64,7 @@ pub(super) fn evidence(
 
 fn revoked(request: &Value, response: &Value, owner: &AccountId) -> Evidence {
     let rule_set = revoked_rule_set(response);
-    // A set that is there and empty says that there was nothing to revoke.
+    // A set that is present and empty means that nothing was revoked.
     let is_told = response
         .get("revokedSecurityGroupRuleSet")
         .is_some_and(|set| !set.is_null());
@@ -83,7 +83,7 @@ fn revoked(request: &Value, response: &Value, owner: &AccountId) -> Evidence {
         };
     }
     let ids = items(request.get("securityGroupRuleIds"));
-    // In a default VPC a revoke of a rule that is not there succeeds and lists it here.
+    // In a default VPC, EC2 accepts a revoke of a rule that does not exist, and lists the rule here.
     let unknown = permissions(response.get("unknownIpPermissionSet"), owner);
     let named = requested(request, owner).into_iter();
     Evidence {
@@ -93,7 +93,7 @@ fn revoked(request: &Value, response: &Value, owner: &AccountId) -> Evidence {
     }
 }
 
-/// The rules that an authorize made. Older responses do not list them; then it is what was asked for.
+/// The rules that an authorize made. Older responses do not list them; the rules of the request are used then.
 fn authorized(
     request: &Value,
     response: &Value,
@@ -112,7 +112,7 @@ fn authorized(
     made.collect()
 }
 
-/// The rules that a request names, in the nested form and in the flat one.
+/// The rules that a request names, in the nested form and in the flat form.
 fn requested(request: &Value, owner: &AccountId) -> BTreeSet<RuleKey> {
     let mut rules = permissions(request.get("ipPermissions"), owner);
     rules.extend(flat_request(request, owner));
@@ -144,7 +144,7 @@ fn revoked_rule_set(response: &Value) -> Vec<&Value> {
     rules
 }
 
-/// A list in any of its spellings: `{"items": […]}`, a bare list, one bare value, `{}`, null or absent.
+/// The entries of a list in any form: `{"items": […]}`, a bare list, one bare value, `{}`, null or absent.
 fn items(list: Option<&Value>) -> Vec<&Value> {
     match list {
         Some(Value::Array(values)) => values.iter().collect(),
@@ -164,7 +164,7 @@ fn rule_id(entry: &Value) -> Option<RuleId> {
     parsed(entry.get("securityGroupRuleId").unwrap_or(entry))
 }
 
-/// A port as a number or as text; anything else is absent.
+/// A port as a number or as text. Any other value counts as absent.
 fn port(value: Option<&Value>) -> Option<i64> {
     match value? {
         Value::Number(number) => number.as_i64(),
@@ -182,7 +182,7 @@ fn protocol(name: Option<&Value>, from: Option<&Value>, to: Option<&Value>) -> O
     Protocol::from_fields(&name, port(from), port(to)).ok()
 }
 
-/// Every rule of a nested list of permissions: each holds one protocol and any number of sources.
+/// Every rule of a nested list of permissions. A permission holds one protocol and any number of sources.
 fn permissions(list: Option<&Value>, owner: &AccountId) -> BTreeSet<RuleKey> {
     let mut rules = BTreeSet::new();
     for permission in items(list) {
@@ -225,8 +225,8 @@ fn reference(group: &Value, owner: &AccountId) -> Option<Source> {
     Source::referenced_group(id, account, owner).ok()
 }
 
-/// The old form: one rule in the request's own fields. It can name an IPv4 range, or a group by name, which no read
-/// shows and so proves nothing.
+/// The old form: one rule in the request's own fields. Its source is an IPv4 range or a group. A group given by name is
+/// left out, because reads show ids only.
 fn flat_request(request: &Value, owner: &AccountId) -> Option<RuleKey> {
     let source = match request.get("cidrIp") {
         Some(range) => cidr(Some(range), Source::ipv4)?,
@@ -243,7 +243,7 @@ fn flat_request(request: &Value, owner: &AccountId) -> Option<RuleKey> {
     Some(RuleKey { protocol, source })
 }
 
-/// A rule of a response's rule set: every field flat, one source.
+/// A rule of a response's rule set: all fields are flat, and it has one source.
 fn flat_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
     let text = |name: &str| rule.get(name).and_then(Value::as_str);
     let source = if let Some(range) = text("cidrIpv4") {
@@ -265,7 +265,8 @@ fn flat_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
     Some(RuleKey { protocol, source })
 }
 
-/// The rules of a `ModifySecurityGroupRules` request, whose names are in Pascal case and whose list may be one value.
+/// The rules of a `ModifySecurityGroupRules` request. Its field names are in Pascal case, and its list may be a single
+/// value.
 fn modified(request: &Value, owner: &AccountId) -> BTreeMap<RuleId, Option<RuleKey>> {
     let rules = request
         .get(MODIFY_REQUEST)

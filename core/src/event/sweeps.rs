@@ -1,11 +1,11 @@
-//! Requests for sweeps, made by hand or by messages of our own queue.
+//! Requests for sweeps, from a person or from messages of our own queue.
 
 use serde_json::Value;
 
 use super::{Intent, Message, Sweep, Trigger, TriggerKind, account_text, ignore};
 use crate::model::GroupRange;
 
-/// A request for a sweep. One that names nothing is for everything.
+/// A request for a sweep. A request that names nothing is for everything.
 pub(super) fn request(asked: &Value) -> Intent {
     match read_sweep(asked) {
         Ok(sweep) => Intent::Sweep(Sweep {
@@ -23,7 +23,7 @@ fn swept() -> Trigger {
     }
 }
 
-/// What a sweep can be asked for. Anything else is refused: whoever wrote it meant less than everything.
+/// The fields of a sweep request. An unknown field is refused, because its author did not mean to sweep everything.
 const MEMBERS: [&str; 5] = ["account", "region", "after", "until", "attempt"];
 
 fn read_sweep(request: &Value) -> Result<Sweep, String> {
@@ -59,7 +59,7 @@ fn bound(request: &Value, name: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Messages of our own queue, as Lambda hands them over (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+/// Messages of our own queue, in Lambda's format (Lambda Developer Guide, "Using Lambda with Amazon SQS").
 pub(super) fn messages(records: &Value) -> Intent {
     let records = records.as_array().map_or(&[][..], Vec::as_slice);
     let from_queue = |record: &&Value| record["eventSource"] == "aws:sqs";
@@ -90,7 +90,7 @@ fn read_task(body: &str) -> Result<Sweep, String> {
     })
 }
 
-/// A field of a sweep request: absent is fine, wrong is not, because the wrong groups would be swept.
+/// A field of a sweep request. It may be absent. An invalid value is refused, because the wrong groups would be swept.
 fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
     request: &Value,
     name: &str,
