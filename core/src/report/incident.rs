@@ -1,4 +1,4 @@
-//! The incident item: one per handled drop, whoever handles it and however often.
+//! The incident item: one per handled drop, even if several instances handle it several times.
 
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value};
@@ -6,22 +6,22 @@ use serde_json::{Map, Value};
 use crate::model::GroupAddress;
 use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
 
-/// How long an incident is kept, in hours: 90 days, CloudTrail's own event history.
+/// How long an incident stays in the table, in hours: 90 days, as long as CloudTrail's own event history.
 const KEPT_FOR_HOURS: i64 = 90 * 24;
 
-/// The lowest key that an incident of this time or a later one can have, to the second.
+/// The lowest key of an incident at this second or later.
 ///
-/// Without the `Z`, because a fraction of a second sorts before it.
+/// It has no `Z`, because a fraction of a second sorts before the `Z`.
 pub fn key_from(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// The time in the key of an incident; nothing when somebody else made the key.
+/// The time in an incident's key; `None` if the key has another form.
 pub fn time_of_key(key: &str) -> Option<Timestamp> {
     key.split('#').next()?.parse().ok()
 }
 
-/// An incident, as it is written to the table.
+/// An incident, as written to the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incident {
     /// The group.
@@ -33,11 +33,10 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// The incident of a report, or `None` when there is nothing to keep: no rule was dropped, or the report is about
-    /// no group.
+    /// The incident of a report. `None` when no rule was dropped, or when the report names no group.
     ///
-    /// A sweep that restores nothing leaves none either. What it finds missing was an incident before, and it would
-    /// otherwise be one again with every sweep.
+    /// A sweep that restores nothing leaves no incident. Its missing rules had an incident before, and every sweep
+    /// would add another.
     pub fn of(report: &Report, began: Timestamp) -> Option<Self> {
         let group = report.group.clone()?;
         let from_event = report.trigger.event_name.is_some();
@@ -65,9 +64,9 @@ impl Incident {
         })
     }
 
-    /// Joins what another handling of the same event wrote: per rule, the outcome that says most. The event that we
-    /// restored a rule outweighs another instance's finding it there, and a retry's success outweighs the failure
-    /// before it, whichever is written first.
+    /// Merges what another handling of the same event wrote. For each rule the most telling outcome wins: that we
+    /// restored a rule wins over another instance's `already_present`, and a retry's success wins over the earlier
+    /// failure. The order of writing does not matter.
     pub fn merge(&mut self, written: &Map<String, Value>) {
         let mut merged: Vec<Value> = lines(written);
         for line in lines(&self.attributes) {
@@ -77,7 +76,7 @@ impl Incident {
                 None => merged.push(line),
             }
         }
-        // The rest of the item tells one handling's story: that of the one which restored more.
+        // The other attributes come from one handling: the one that restored more rules.
         if restored(&lines(written)) > restored(&lines(&self.attributes)) {
             self.attributes = written.clone();
         }
@@ -96,7 +95,8 @@ fn restored(lines: &[Value]) -> usize {
         .count()
 }
 
-/// What the merged lines come to, unless rules are held: then each handling said why.
+/// The outcome of the merged lines. `None` when a rule is held or contested, or when the outcome is `failed`: the
+/// handlings' own reasons stay then.
 fn conclusion(lines: &[Value]) -> Option<(&'static str, String)> {
     let reports: Option<Vec<RuleReport>> = lines
         .iter()

@@ -1,5 +1,5 @@
-//! What came of it: an outcome for the group and one for every dropped rule, in one value that becomes the answer, the
-//! log line, the metrics and the CLI's output.
+//! The outcome of a group and of each dropped rule. One value becomes the answer, the log line, the metrics and the
+//! CLI's output.
 
 use std::collections::BTreeMap;
 
@@ -12,29 +12,29 @@ mod sweep;
 
 pub use sweep::{HandedOver, SweepReport, Swept};
 
-/// What came of a group.
+/// The outcome of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupOutcome {
     /// Nothing that should be put back is missing.
     Converged,
-    /// Everything that was missing is back.
+    /// All missing rules are back.
     Restored,
-    /// Some of it is back.
+    /// Some missing rules are back.
     Partial,
-    /// The group is paused.
+    /// The group is paused, or its missing rules are held while a change is under way.
     Held,
-    /// Observe mode: rules are missing and were left missing.
+    /// Rules are missing, and observe mode left them missing.
     Observed,
-    /// Somebody keeps dropping rules that we put back, and they are left alone for a time.
+    /// Somebody drops rules as often as we restore them, so they stay missing for a time.
     Contested,
     /// There is no record of this group.
     Unmanaged,
-    /// The group is gone.
+    /// The group does not exist.
     Orphaned,
     /// The event asks for nothing.
     Ignored,
-    /// Nothing could be put back, or nothing could be found out.
+    /// No rule could be restored, or the rules could not be found out.
     Failed,
 }
 
@@ -56,21 +56,21 @@ impl GroupOutcome {
     }
 }
 
-/// What came of a dropped rule.
+/// The outcome of a dropped rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleOutcome {
     /// We authorized it.
     Restored,
-    /// The event names it, and it was there when we first looked.
+    /// The event names it, and it was live when we first looked.
     AlreadyPresent,
-    /// It was missing when we first looked, and somebody else put it back.
+    /// It was missing when we first looked, and somebody else restored it.
     RestoredElsewhere,
-    /// Other live rules allow the same, or the rule left the record because its revoke was meant.
+    /// Other live rules allow the same, or the rule left the record because its revoke was intended.
     Superseded,
-    /// Removed alone on purpose.
+    /// It is missing, and stays missing for now on purpose.
     Held,
-    /// Removed alone for a time, because somebody drops it as often as we put it back.
+    /// It is missing, and stays missing for a time, because somebody drops it as often as we restore it.
     Contested,
     /// Still missing.
     Failed,
@@ -110,15 +110,15 @@ impl RuleOutcome {
 pub struct RuleReport {
     /// The rule.
     pub rule: RuleKey,
-    /// What came of it.
+    /// The outcome.
     pub outcome: RuleOutcome,
-    /// Its present id, when it is live and known.
+    /// Its present id, if it is live and the id is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_id: Option<RuleId>,
-    /// EC2's code, when EC2 refused something about it.
+    /// EC2's error code, if EC2 refused something about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
-    /// Why, or what else there is to know.
+    /// The reason, or other details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -142,7 +142,7 @@ impl RuleReport {
         self
     }
 
-    /// The same with an id, if one is known.
+    /// The same with an id, if the id is known.
     #[must_use]
     pub fn with_id(mut self, id: Option<RuleId>) -> Self {
         self.rule_id = id;
@@ -153,17 +153,17 @@ impl RuleReport {
 /// How long things took, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Timing {
-    /// From the event's `eventTime`, which is given to the second, until we began.
+    /// From the event's `eventTime` (in whole seconds) until we began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_age_ms: Option<u64>,
-    /// From our beginning until EC2 confirmed the last rule we restored.
+    /// From our start until EC2 confirmed the last rule that we restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored_ms: Option<u64>,
-    /// From our beginning until the report.
+    /// From our start until the report.
     pub total_ms: u64,
 }
 
-/// A generation of the record that was written on behalf of a principal.
+/// A generation of the record that the function wrote for a principal's change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordChange {
     /// Its number.
@@ -172,49 +172,50 @@ pub struct RecordChange {
     pub author: String,
     /// Why.
     pub reason: String,
-    /// Rules that entered, or that changed their description or tags.
+    /// Rules that entered the record, or whose description or tags changed.
     pub added: Vec<RuleKey>,
-    /// Rules that left.
+    /// Rules that left the record.
     pub removed: Vec<RuleKey>,
 }
 
-/// What came of one group.
+/// The outcome of one group, with its details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[must_use]
 pub struct Report {
-    /// The group, when the event names one.
+    /// The group, if the event names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupAddress>,
-    /// What set this off.
+    /// What triggered this.
     pub trigger: Trigger,
-    /// What came of it.
+    /// The outcome.
     pub outcome: GroupOutcome,
-    /// The same in a sentence.
+    /// The outcome in a sentence.
     pub reason: String,
-    /// The record's generation, when there is a record that could be read.
+    /// The record's generation, if the record could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// Every dropped rule, in the order of restoring. Rules that were never missing are not listed.
+    /// Every dropped rule, in the order of restoring. Rules that were live and are not named by the event are not
+    /// listed.
     pub rules: Vec<RuleReport>,
-    /// Live rules that the record does not hold. Never touched.
+    /// Live rules that the record does not hold. They are never changed.
     pub unexpected: Vec<String>,
-    /// Things that did not keep the job from being done and that somebody may want to mend.
+    /// Problems that did not stop the work and that somebody may want to fix.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Generations of the record that were written on behalf of principals.
+    /// Generations of the record that the function wrote for principals' changes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<RecordChange>,
-    /// What somebody should hear of, told once.
+    /// Messages for people, each told once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
-    /// How long it took.
+    /// How long the work took.
     pub timing: Timing,
-    /// API calls by operation, repeated attempts included.
+    /// API calls by operation, including repeated attempts.
     pub calls: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
-    /// Whether it tells anything but that all is well.
+    /// Whether the report says more than that the group converged.
     pub fn tells(&self) -> bool {
         self.outcome != GroupOutcome::Converged
             || !self.rules.is_empty()
@@ -223,7 +224,7 @@ impl Report {
             || !self.warnings.is_empty()
     }
 
-    /// A report with nothing in it but its outcome.
+    /// A report with an outcome and no details.
     pub fn bare(
         trigger: Trigger,
         group: Option<GroupAddress>,
@@ -246,7 +247,7 @@ impl Report {
         }
     }
 
-    /// How many rules ended this way.
+    /// How many rules have this outcome.
     pub fn count(&self, outcome: RuleOutcome) -> usize {
         self.rules
             .iter()
@@ -254,7 +255,7 @@ impl Report {
             .count()
     }
 
-    /// Whether rules of the record are missing now, on purpose or not.
+    /// Whether rules of the record are missing now, whether or not on purpose.
     pub fn leaves_rules_missing(&self) -> bool {
         self.count(RuleOutcome::Failed)
             + self.count(RuleOutcome::Held)
@@ -263,8 +264,8 @@ impl Report {
             || matches!(self.outcome, GroupOutcome::Failed | GroupOutcome::Orphaned)
     }
 
-    /// From the event until the last rule was restored, in milliseconds; when there is an event with a time, and a rule
-    /// was restored. A sweep does not know since when a rule is missing.
+    /// From the event until the last rule was restored, in milliseconds. `None` without an event that has a time, or
+    /// when no rule was restored. A sweep does not know since when a rule is missing.
     pub fn drift_open_ms(&self) -> Option<u64> {
         if self.trigger.kind != TriggerKind::Event {
             return None;
@@ -273,7 +274,7 @@ impl Report {
     }
 }
 
-/// The outcome of a group whose record was read and whose rules ended as listed, with the sentence that says so.
+/// The outcome of a group whose record was read, from the outcomes of its rules, with a sentence for it.
 pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     let count = |outcome| rules.iter().filter(|rule| rule.outcome == outcome).count();
     let (restored, failed) = (count(RuleOutcome::Restored), count(RuleOutcome::Failed));

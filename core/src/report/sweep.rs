@@ -1,4 +1,4 @@
-//! What came of a sweep.
+//! The outcome of a sweep.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Swept {
     pub account: AccountId,
     /// The Region.
     pub region: Region,
-    /// Which of its groups.
+    /// The range of its groups.
     #[serde(flatten)]
     pub range: GroupRange,
 }
@@ -30,33 +30,32 @@ impl Swept {
     }
 }
 
-/// What a sweep left to others.
+/// Sweeps that were handed over to other invocations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HandedOver {
-    /// How many sweeps were asked for.
+    /// How many sweeps were handed over.
     pub sweeps: usize,
     /// Why.
     pub reason: String,
 }
 
-/// What a sweep answers: how many groups ended how, and the reports of those that were not converged.
+/// A sweep's answer: the number of groups by outcome, and the reports of groups that did not converge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SweepReport {
     /// Counts: `groups`, and one per outcome that occurred.
     pub sweep: BTreeMap<String, u64>,
-    /// What was looked at, when that is not all groups of the account and Region.
+    /// What was swept, if it was not all groups of the account and Region.
     #[serde(skip_serializing_if = "is_everything")]
     pub of: Option<Swept>,
     /// The groups that were not converged.
     pub reports: Vec<Report>,
-    /// The converged groups of which there is something to tell all the same: a superseded rule, a change of the record,
-    /// a warning.
+    /// Converged groups whose report still has something to say: a superseded rule, a change of the record, a warning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<Report>,
-    /// What others were asked to look at.
+    /// What was handed over to other invocations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handed_over: Option<HandedOver>,
-    /// Why the sweep could not be finished, when it could not and nobody else was asked to.
+    /// Why the sweep ended early, if the rest was not handed over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
