@@ -1,4 +1,4 @@
-//! In-memory ports that hold state and make trouble on request.
+//! In-memory ports that hold state and fail on request.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ pub fn account() -> AccountId {
     "111122223333".parse().expect("twelve digits")
 }
 
-/// A record of these rules: `!` in front of a rule gives it priority 1, `#tag` behind it a tag.
+/// A record of these rules. A `!` before a rule gives it priority 1; `#tag` after it gives it a tag.
 pub fn record(rules: &[&str]) -> DesiredRecord {
     let rules = rules.iter().map(|text| {
         let (text, tags) = match text.split_once(" #") {
@@ -83,31 +83,31 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An EC2 with one group of its own.
+/// An EC2 with one group.
 pub struct FakeEc2 {
     state: Mutex<State>,
     pub calls: Calls,
 }
 
-/// What the fake holds, and the trouble it makes. Public to tests through [`FakeEc2::state`].
+/// The fake's rules, and its faults. Tests reach it through [`FakeEc2::state`].
 pub struct State {
     pub live: BTreeMap<RuleKey, ActualRule>,
     pub groups: BTreeSet<GroupId>,
-    /// Groups that can be named and that our describe does not show, as another account's.
+    /// Groups that rules can reference and that our describe does not show, like another account's.
     pub hidden_groups: BTreeSet<GroupId>,
-    /// Ids that fail every read they are in.
+    /// Ids that make every read with them fail.
     pub malformed_groups: BTreeSet<GroupId>,
     pub prefix_lists: BTreeMap<PrefixListId, u32>,
     pub default_vpc_groups: BTreeMap<String, GroupId>,
     pub quota: usize,
-    /// Rules that are refused with a code, whatever they come with.
+    /// Rules that are always refused, and the code.
     pub bad_rules: BTreeMap<RuleKey, &'static str>,
-    /// Tag keys that are refused, and the code.
+    /// Tag keys that are refused with `bad_tag_code`.
     pub bad_tags: BTreeSet<String>,
     pub bad_tag_code: &'static str,
-    /// Errors of the next authorizes, and whether the call takes effect all the same.
+    /// Errors of the next authorizes, and whether the call still takes effect.
     pub authorize_errors: VecDeque<(ApiError, bool)>,
-    /// Rules on which EC2 stumbles: every authorize with one ends in a server error.
+    /// Rules that make every authorize with them end in a server error.
     pub stumbling: BTreeSet<RuleKey>,
     /// Errors of the next reads of rules.
     pub read_errors: VecDeque<ApiError>,
@@ -115,7 +115,7 @@ pub struct State {
     pub stale_reads: VecDeque<Vec<ActualRule>>,
     /// Rules that somebody else adds just before the next authorize.
     pub rival: Vec<RuleKey>,
-    /// Rules of every authorize that was asked for, in order.
+    /// Rules of every requested authorize, in order.
     pub asked: Vec<Vec<String>>,
     next_id: u64,
 }
@@ -319,13 +319,13 @@ impl SecurityGroups for FakeEc2 {
     }
 }
 
-/// What the fake table keeps for operators.
+/// What the fake table holds for operators.
 #[derive(Default)]
 pub struct Archived {
     pub history: BTreeMap<GroupAddress, BTreeMap<u64, Value>>,
     pub settings: Option<Value>,
     pub settings_history: BTreeMap<u64, Value>,
-    /// What the function writes into the state item just before each of the next writes.
+    /// How many of the next writes lose a race: the function writes the state item just before each of them.
     pub busy: usize,
 }
 
@@ -364,7 +364,8 @@ impl FakeTable {
         lock(&self.items).remove(group);
     }
 
-    /// What every write of a record has in common: what it replaces goes into history, and the state is saved.
+    /// What every write of a record does first: it checks and saves the state, and moves the replaced record into
+    /// history.
     pub async fn begin_write(
         &self,
         group: &GroupAddress,
@@ -411,7 +412,7 @@ pub fn of_scope(items: &Items, scope: &Scope) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// How many items the fake gives at once; no multiple of what EC2 is asked for at once.
+/// The page size in items. It is not a multiple of the groups per EC2 read.
 pub const ITEMS_PER_PAGE: usize = 70;
 
 impl Table for FakeTable {
@@ -485,7 +486,7 @@ impl Table for FakeTable {
     }
 }
 
-/// Half past nine on the day of the sample events.
+/// 9:30:02 on the day of the sample events.
 pub fn now() -> Timestamp {
     "2026-11-22T09:30:02Z".parse().expect("a time")
 }

@@ -1,6 +1,6 @@
-//! Mistakes to be made on purpose, so that the model of the protocol can show that it would notice them.
+//! Deliberate mistakes, so that the model of the protocol can show that it notices them.
 
-/// Whether a mistake is to be made here: never in what is shipped.
+/// Whether to make a mistake here. Always false outside tests.
 #[cfg(not(test))]
 macro_rules! fault {
     ($fault:ident) => {
@@ -8,7 +8,7 @@ macro_rules! fault {
     };
 }
 
-/// Whether a mistake is to be made here: when a test of the model asks for it.
+/// Whether to make a mistake here. A test of the model can ask for it.
 #[cfg(test)]
 macro_rules! fault {
     ($fault:ident) => {

@@ -1,4 +1,4 @@
-//! What rulekeeper decides and in which order it acts, without any AWS SDK.
+//! rulekeeper's decisions and the order of its actions, without any AWS SDK.
 //!
 //! EC2 has no transaction for security group rules. Controllers revoke, then authorize, and when the authorize is
 //! refused the group stays without its rules. rulekeeper holds a record of what a group should contain and, seconds
@@ -17,20 +17,20 @@
 //! - [`desired`]: the desired-state record, its lint, and the principals whose changes count. Pure.
 //! - [`event`]: a payload read into an intent. Pure.
 //! - [`report`]: the outcome of each rule, of a group and of a sweep; incidents. Pure.
-//! - [`decide`]: what is missing, what it means, and what is to be done. Pure.
-//! - [`ports`]: the few verbs asked of EC2, of the table and of the queue; errors and time.
-//! - [`reconcile`]: the order of things for one group.
-//! - [`sweep`]: the same for all groups of an account and Region, handed over in ranges.
-//! - [`function`]: from a payload to an answer, and its metrics; what the role allows.
+//! - [`decide`]: which rules are missing, why, and what to do. Pure.
+//! - [`ports`]: what we ask of EC2, of the table and of the queue; errors and time limits.
+//! - [`reconcile`]: the steps for one group.
+//! - [`sweep`]: the same for all groups of an account and Region, in ranges.
+//! - [`function`]: from a payload to an answer; its metrics; what its role allows.
 //!
-//! Adapters to AWS and the function's binary are in the root package, the operator's command line in `cli/`.
+//! The root package holds the adapters to AWS and the function's binary. `cli/` holds the operator's command line.
 //!
 //! # Invariants
 //! 1. [`model`], [`desired`], [`event`], [`report`] and [`decide`] perform no I/O and read no clock.
 //! 2. There is no way to revoke: no port offers it, and the role's policy does not allow it.
-//! 3. Nothing is authorized that the record does not contain.
+//! 3. We never authorize a rule that the record does not contain.
 //! 4. One rule's failure never stops another's.
-//! 5. A rule's identity is its [`model::RuleKey`]; never its description, its tags or its id.
+//! 5. A rule's identity is its [`model::RuleKey`], never its description, its tags or its id.
 
 #[macro_use]
 mod fault;

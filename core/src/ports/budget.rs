@@ -1,25 +1,25 @@
-//! How much time an invocation has, and how it is divided.
+//! How much time an invocation has, and how the time is divided.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The moments after which something must not be begun or awaited any longer.
+/// The deadlines of an invocation.
 ///
-/// With less than about two seconds left an invocation stops restoring and says what it has done: an authorize that
-/// Lambda cuts off would leave no report. Short time-outs keep a quarter of their time back instead.
+/// With less than about two seconds left, an invocation stops restoring and reports what it has done. An authorize that
+/// Lambda cuts off would leave no report. A short time limit reserves a quarter of its time instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// No further authorize, read or wait is begun after this.
+    /// After this, no authorize, read or wait begins.
     pub act_until: Instant,
-    /// A call in flight is given up at this moment.
+    /// A call in progress is given up at this time.
     pub calls_until: Instant,
-    /// The writing of the incident is given up at this moment.
+    /// A write of the run-time state, of an incident or of a sweep's progress is given up at this time.
     pub record_until: Instant,
 }
 
 impl Budget {
-    /// Divides what is left of an invocation.
+    /// Divides the remaining time of an invocation.
     pub fn of(remaining: Duration) -> Self {
         let reserve = (remaining / 4).min(Duration::from_secs(2));
         let now = Instant::now();
@@ -30,7 +30,7 @@ impl Budget {
         }
     }
 
-    /// The same, but nothing further is begun later than so long from now. A call in flight is awaited as before.
+    /// The same, but new work must begin within `time` from now. A call in progress is awaited as before.
     #[must_use]
     pub fn at_most(self, time: Duration) -> Self {
         Self {
@@ -39,8 +39,8 @@ impl Budget {
         }
     }
 
-    /// The same, but all of it ends a little sooner, so that something is left for what must follow: a second and a half,
-    /// or an eighth of a short time.
+    /// The same, but every deadline is earlier, so that later work has time: by 1.5 s, or by an eighth of a shorter
+    /// time.
     #[must_use]
     pub fn leaving_some(self) -> Self {
         let remaining = self.record_until.saturating_duration_since(Instant::now());
@@ -53,14 +53,14 @@ impl Budget {
         }
     }
 
-    /// Whether there is time to wait this long and then still act.
+    /// Whether there is time for this wait and an action after it.
     pub fn allows(&self, wait: Duration) -> bool {
         Instant::now() + wait < self.act_until
     }
 }
 
-/// How long to wait before try number `tries` (from 0): 100 ms, doubled each time, at most 3 s, of which a random half
-/// is left out so that several instances do not come back together.
+/// How long to wait before try number `tries` (from 0): 100 ms, doubled each time, at most 3 s. A random part of up to
+/// half is subtracted, so that several instances do not try again at the same time.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where chance is wanted"

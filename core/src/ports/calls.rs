@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts API calls, attempts that were repeated included, by operation. Clones count together.
+/// Counts API calls by operation, including repeated attempts. Clones share one count.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
@@ -26,7 +26,7 @@ impl Calls {
             .clone()
     }
 
-    /// What was counted beyond an earlier count.
+    /// The calls since an earlier count.
     pub fn since(&self, before: &BTreeMap<&'static str, u64>) -> BTreeMap<&'static str, u64> {
         let mut counts = self.counted();
         for (operation, count) in &mut counts {

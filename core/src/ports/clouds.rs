@@ -1,14 +1,14 @@
-//! Access to EC2 and to the table, wherever a group lives.
+//! Access to EC2 and to the table, for any account and Region.
 
 use std::future::Future;
 
 use super::{Budget, Calls, ScopeTable, SecurityGroups, SweepQueue, Table};
 use crate::model::Scope;
 
-/// How our sessions of a role in another account are named.
+/// The session name when we assume a role in another account.
 pub const SESSION_NAME: &str = "rulekeeper";
 
-/// Gives access to EC2 and to the table, wherever a group lives.
+/// Gives access to EC2 and to the table, for any account and Region.
 pub trait Clouds {
     /// EC2 in a scope.
     type Ec2: SecurityGroups;
@@ -17,11 +17,11 @@ pub trait Clouds {
     /// The queue that feeds the function.
     type SweepQueue: SweepQueue;
 
-    /// Whether a role is assumed in accounts that are not ours.
+    /// Whether we assume a role in other accounts.
     fn has_role(&self) -> bool;
 
-    /// Both, for a piece of work: they count their calls and end them in its time. `foreign` says that the scope's
-    /// account is not the one we run in. Makes no call by itself.
+    /// EC2 and the table, for one piece of work. Both count their calls in `calls` and end them within `budget`.
+    /// `foreign` says that the scope's account is not ours. This makes no call by itself.
     fn in_scope(
         &self,
         scope: &Scope,
@@ -35,13 +35,13 @@ pub trait Clouds {
     fn sweep_queue(&self, calls: &Calls, budget: Budget) -> Option<Self::SweepQueue>;
 }
 
-/// How fast EC2 may be called.
+/// How fast we may call EC2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pace {
-    /// As fast as it goes: somebody's rules are missing now.
+    /// As fast as possible: rules are missing now.
     Free,
-    /// Four fifths of what EC2 grants an account.
+    /// Four fifths of EC2's limit for an account.
     Alone,
-    /// A share beside two other sweeps.
+    /// A share of it, next to two other sweeps.
     AmongThree,
 }

@@ -1,4 +1,4 @@
-//! What is asked of EC2: reads and one authorize. Nothing here can revoke, modify or delete.
+//! What we ask of EC2: reads and one authorize. Nothing here can revoke, modify or delete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -9,14 +9,14 @@ use crate::model::{ActualRules, GroupId, PrefixListId, RuleId, RuleKey};
 
 /// EC2's security groups, in one account and Region.
 pub trait SecurityGroups {
-    /// The live ingress rules of each group asked for. A group that EC2 has nothing to say about has no rules here,
-    /// which proves neither that it is empty nor that it exists. At most [`GROUPS_PER_READ`] groups.
+    /// The live ingress rules of each group, for at most [`GROUPS_PER_READ`] groups. A group without rules in the
+    /// answer may be empty, or may not exist.
     fn ingress_rules(
         &self,
         groups: &[GroupId],
     ) -> impl Future<Output = Result<BTreeMap<GroupId, ActualRules>, ApiError>>;
 
-    /// The live ingress rules of one group, with the same reservation.
+    /// The live ingress rules of one group. No rules may also mean that the group does not exist.
     fn rules_of(&self, group: &GroupId) -> impl Future<Output = Result<ActualRules, ApiError>> {
         async move {
             let mut rules = self.ingress_rules(std::slice::from_ref(group)).await?;
@@ -24,7 +24,7 @@ pub trait SecurityGroups {
         }
     }
 
-    /// Authorizes all rules of the batch, or, as far as EC2's documentation can be relied on, none of them.
+    /// Authorizes all rules of the batch or, if EC2's documentation is right, none of them.
     fn authorize_ingress(
         &self,
         group: &GroupId,
@@ -37,25 +37,25 @@ pub trait SecurityGroups {
         groups: &BTreeSet<GroupId>,
     ) -> impl Future<Output = Result<BTreeSet<GroupId>, ApiError>>;
 
-    /// Which of these prefix lists exist and are visible to us, each with what a rule naming it counts towards the
-    /// quota.
+    /// Which of these prefix lists exist and are visible to us, each with the weight that a rule for it counts towards
+    /// the quota.
     fn prefix_lists(
         &self,
         lists: &BTreeSet<PrefixListId>,
     ) -> impl Future<Output = Result<BTreeMap<PrefixListId, u32>, ApiError>>;
 
-    /// The group of this name, whatever its case, in the default VPC.
+    /// The group with this name in the default VPC. Case is ignored.
     fn default_vpc_group(
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<GroupId>, ApiError>>;
 }
 
-/// The most groups of one [`SecurityGroups::ingress_rules`] call: EC2 takes 200 values per filter and answers
+/// The most groups of one [`SecurityGroups::ingress_rules`] call. EC2 accepts 200 values per filter and answers
 /// `FilterLimitExceeded` to more.
 pub const GROUPS_PER_READ: usize = 200;
 
-/// A rule that EC2 says it has made.
+/// A rule that EC2 says it has created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorized {
     /// Its identity.

@@ -1,41 +1,41 @@
-//! What went wrong with an API call, and what follows from it.
+//! Errors of API calls, and what follows from them.
 
 use std::fmt;
 
-/// How a call ended, when it did not succeed.
+/// How a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The service answered with an error below the 500 series.
+    /// The service answered with an error status below 500.
     Refused {
         /// The service's error code, without CloudTrail's `Client.` prefix.
         code: String,
     },
-    /// The service answered with an error of the 500 series. The call may have worked.
+    /// The service answered with an error status of 500 or above. The call may have worked.
     Server {
         /// The service's error code.
         code: String,
     },
-    /// No answer in time, or the connection broke. The call may have worked.
+    /// No answer came in time, or the connection broke. The call may have worked.
     NoAnswer,
-    /// The invocation's time ran out before or during the call. The call may have worked.
+    /// The invocation's time ended before or during the call. The call may have worked.
     OutOfTime,
-    /// An answer came and could not be understood.
+    /// The answer could not be understood.
     Unusable,
 }
 
-/// An AWS API call that did not succeed.
+/// An API call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ApiError {
     /// The API operation, such as `AuthorizeSecurityGroupIngress`.
     pub operation: &'static str,
-    /// How it ended.
+    /// How it failed.
     pub failure: Failure,
-    /// What the service or the client said, without the encoded part of authorization messages.
+    /// The message of the service or the client, without the encoded part of authorization messages.
     pub message: String,
 }
 
 impl ApiError {
-    /// The code under which this failure is reported.
+    /// The code for reports.
     pub fn code(&self) -> &str {
         match &self.failure {
             Failure::Refused { code } | Failure::Server { code } => code,
@@ -45,7 +45,7 @@ impl ApiError {
         }
     }
 
-    /// Whether the same call could succeed later with nobody changing anything.
+    /// Whether the same call could succeed later without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.verdict(),
@@ -53,7 +53,7 @@ impl ApiError {
         )
     }
 
-    /// What follows from this error for an authorize.
+    /// What this error means for an authorize.
     pub fn verdict(&self) -> Verdict {
         match &self.failure {
             Failure::Refused { code } => Verdict::of_code(code),
@@ -73,33 +73,33 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// What an authorize error means for the batch it refused.
+/// What an authorize error means for the refused batch.
 ///
-/// From EC2 Developer Guide, "Error codes for the Amazon EC2 API". The operations have no modelled errors, so the code
-/// is all there is; messages are never searched.
+/// The codes are from EC2 Developer Guide, "Error codes for the Amazon EC2 API". The operations have no modelled
+/// errors, so only the code counts. Messages are never searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Some rule of the batch is there already.
+    /// Some rule of the batch is already live.
     Duplicate,
-    /// The group itself or a referenced group does not exist, or is out of reach.
+    /// The group itself or a referenced group does not exist or is not visible.
     GroupNotFound,
     /// A prefix list does not exist.
     PrefixListNotFound,
-    /// The group has no room for the batch.
+    /// The group's quota has no room for the batch.
     QuotaFull,
-    /// The tags were refused, not the rules.
+    /// EC2 refused the tags, not the rules.
     TagsRefused,
-    /// Too many calls.
+    /// There were too many calls.
     Throttled,
     /// The call may have worked.
     Uncertain,
-    /// Credentials or clock: another try with fresh ones can work.
+    /// Credentials expired, or the clock is wrong. A try with fresh credentials can work.
     Expired,
-    /// Our role may not do this, or not with tags.
+    /// Our role may not authorize, or may not tag.
     Denied,
-    /// Some rule of the batch can never be authorized as it stands.
+    /// Some rule of the batch can never be authorized in its present form.
     BadRule,
-    /// A code that is not on this list.
+    /// The code is not on this list.
     Unknown,
 }
 
@@ -110,7 +110,7 @@ impl Verdict {
             "InvalidGroup.NotFound"
             | "InvalidSecurityGroupID.NotFound"
             | "InvalidSecurityGroupId.NotFound" => Self::GroupNotFound,
-            // The error page and its own anchor disagree about the capital D.
+            // The documentation writes `Id` in one place and `ID` in another.
             code if code.eq_ignore_ascii_case("InvalidPrefixListID.NotFound")
                 || code.eq_ignore_ascii_case("InvalidPrefixList.NotFound") =>
             {
@@ -168,7 +168,7 @@ impl Verdict {
     }
 }
 
-/// An authorization message without its encoded range, which can be kilobytes long and belongs in no notice.
+/// An authorization message without its encoded part, which can be kilobytes long.
 pub fn without_encoded_part(message: &str) -> &str {
     message
         .split("Encoded authorization failure message")

@@ -1,7 +1,6 @@
-//! The few verbs asked of the outside world, as traits, and the plain types that they speak.
+//! The few operations that we ask of the outside world, as traits, with plain types.
 //!
-//! The port to EC2 can read and it can authorize. There is no way to revoke, modify or delete: nothing behind this
-//! module could ask for it.
+//! The EC2 port can read and authorize. It offers no way to revoke, modify or delete.
 
 mod budget;
 mod calls;

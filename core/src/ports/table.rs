@@ -1,4 +1,4 @@
-//! What is asked of the table.
+//! What we ask of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -11,7 +11,7 @@ use crate::desired::DesiredRecord;
 use crate::model::{GroupAddress, GroupId, GroupRange, Scope};
 use crate::report::incident::Incident;
 
-/// What the table holds about a group, read consistently.
+/// The table's items of a group, read consistently.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Loaded {
     /// The desired-state item.
@@ -22,34 +22,34 @@ pub struct Loaded {
     pub settings: Option<Value>,
 }
 
-/// What sweeps must know of groups besides their records.
+/// What sweeps need to know about groups besides their records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupMarks {
-    /// Groups that are known to be gone.
+    /// Groups that no longer exist.
     pub orphaned: BTreeSet<GroupId>,
-    /// Groups about which something is to be judged even when nothing is missing.
+    /// Groups that must be judged even if nothing is missing.
     pub open: BTreeSet<GroupId>,
 }
 
-/// Some desired-state items.
+/// A page of desired-state items.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DesiredPage {
     /// The items by group id, in the order of the ids.
     pub items: Vec<(String, Value)>,
-    /// The last id that was read, if there may be more behind it.
+    /// The last id that was read, if more may follow it.
     pub last: Option<String>,
 }
 
-/// A record about to become current.
+/// A record to be written as the next generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewGeneration {
     /// The group.
     pub address: GroupAddress,
-    /// Its new record, with generation, author, time and reason.
+    /// The new record, with generation, author, time and reason.
     pub record: DesiredRecord,
-    /// The item as it was read, if there was one.
+    /// The item that was read, if there was one.
     pub replaces: Option<Value>,
-    /// The run-time state to be written with it, on condition that it is still the one that was read.
+    /// The run-time state to write with it. The write fails if the state has changed since it was read.
     pub state: GroupState,
 }
 
@@ -68,18 +68,17 @@ pub enum WriteError {
         /// The group.
         group: GroupAddress,
     },
-    /// The table refused.
+    /// The call to the table failed.
     #[error("the record could not be written: {0}")]
     Api(#[source] ApiError),
 }
 
 /// The table.
 pub trait Table {
-    /// Everything about a group, in one call.
+    /// All items of a group, in one call.
     fn load(&self, group: &GroupAddress) -> impl Future<Output = Result<Loaded, ApiError>>;
 
-    /// The first desired-state items of a range of groups of an account and Region, in the order of their group ids; about 1 MB of
-    /// them.
+    /// The first desired-state items of a range, sorted by group id; about 1 MB of them.
     fn desired_page(
         &self,
         scope: &Scope,
@@ -104,51 +103,51 @@ pub trait Table {
         }
     }
 
-    /// The groups in a range that need more than their record to be looked at.
+    /// The groups of a range that have a mark.
     fn marks(
         &self,
         scope: &Scope,
         range: &GroupRange,
     ) -> impl Future<Output = Result<GroupMarks, ApiError>>;
 
-    /// Notes that a group is gone. Doing it again changes nothing.
+    /// Notes that a group does not exist. Repeating it changes nothing.
     fn mark_orphaned(
         &self,
         group: &GroupAddress,
         at: &str,
     ) -> impl Future<Output = Result<(), ApiError>>;
 
-    /// Makes a record current and keeps what it replaces as history, on condition that nobody changed it meanwhile.
-    /// Answers with the generation it was given: the record's own, unless history holds that number already.
+    /// Makes a record current and moves the replaced one into history. It fails if the record changed since it was
+    /// read. Returns the new generation: the record's own, unless history holds that number already.
     fn write(&self, change: &NewGeneration) -> impl Future<Output = Result<u64, WriteError>>;
 
-    /// Writes the run-time state, counted one revision on; answers `false` when it is not the one that was read.
+    /// Writes the run-time state with the next revision. Returns `false` if the state changed since it was read.
     fn save_state(
         &self,
         group: &GroupAddress,
         state: &GroupState,
     ) -> impl Future<Output = Result<bool, ApiError>>;
 
-    /// Writes an incident, or merges it with what an earlier or concurrent handling of the same event wrote.
+    /// Writes an incident. If another handling of the same event wrote one, the two are merged.
     fn record_incident(&self, incident: &Incident) -> impl Future<Output = Result<(), ApiError>>;
 }
 
-/// What the table knows of sweeps: which accounts and Regions have records, and where the last sweep of each stopped.
+/// The accounts and Regions that have records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownScopes {
-    /// The last group that was looked at, where a sweep could not be finished and nobody else goes on with it.
+    /// For each scope, the last group of a sweep that did not finish and was not handed over.
     pub scopes: BTreeMap<Scope, Option<String>>,
 }
 
-/// The table's part in sweeps of more than one invocation can look at.
+/// The table's operations for sweeps that need more than one invocation.
 pub trait ScopeTable {
     /// Every scope that is known.
     fn known_scopes(&self) -> impl Future<Output = Result<KnownScopes, ApiError>>;
 
-    /// Notes that a scope has records. Doing it again changes nothing.
+    /// Notes that a scope has records. Repeating it changes nothing.
     fn remember_scope(&self, scope: &Scope) -> impl Future<Output = Result<(), ApiError>>;
 
-    /// Notes where the next sweep of a scope is to go on, or that it may begin at the beginning.
+    /// Notes after which group the next sweep of a scope begins; with `None` it begins with the first.
     fn go_on_after(
         &self,
         scope: &Scope,
