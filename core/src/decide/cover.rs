@@ -1,16 +1,16 @@
-//! Whether some rules, taken together, allow everything that another rule allows.
+//! Whether some rules together allow everything that another rule allows.
 //!
-//! A rule is a rectangle: ports (or ICMP messages) in one direction, addresses in the other. A CIDR is covered when,
-//! for every address in it, the port ranges of the rules that hold that address join up to the wanted range. Prefixes
-//! nest, so it is enough to halve the CIDR for as long as a rule is narrower than the half at hand.
+//! A rule is a rectangle: ports (or ICMP messages) in one direction, addresses in the other. A CIDR is covered if this
+//! holds for each of its addresses: the port ranges of the rules with that address together contain the wanted range.
+//! Prefixes nest, so the CIDR is halved until no rule is narrower than the half.
 
 use std::ops::RangeInclusive;
 
 use crate::model::{RuleKey, Source};
 
-/// The rules among `others` that together allow everything `wanted` allows, or `None` when something stays closed.
+/// The rules among `others` that together allow everything that `wanted` allows. `None` if they do not.
 ///
-/// Only equal groups and equal prefix lists cover each other: what addresses they stand for is not known here.
+/// A group or prefix list covers only itself, because its addresses are not known here.
 pub fn covering<'a>(
     wanted: &RuleKey,
     others: impl IntoIterator<Item = &'a RuleKey>,
@@ -37,15 +37,15 @@ pub fn covering<'a>(
     .then(|| relevant.iter().map(|piece| piece.key).collect())
 }
 
-/// A rule seen as a rectangle.
+/// A rule as a rectangle.
 struct Piece<'a> {
     key: &'a RuleKey,
     ports: RangeInclusive<u32>,
     block: Block,
 }
 
-/// A prefix of addresses: the bits from the left, and how many of them count. IPv4 and IPv6 never meet because a
-/// block keeps its family.
+/// A prefix of addresses: its bits from the left, and how many of them count. A block has a family, so IPv4 and IPv6
+/// blocks never overlap.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Block {
     family: u8,
@@ -54,7 +54,7 @@ struct Block {
 }
 
 impl Block {
-    /// Stands for a source that is one indivisible thing: a group or a prefix list.
+    /// Stands for an indivisible source: a group or a prefix list.
     const POINT: Self = Self {
         family: 0,
         bits: 0,
@@ -88,7 +88,8 @@ impl Block {
         self.contains(other) || other.contains(self)
     }
 
-    /// Both halves. Asked for only while a narrower block is inside, so the length stays below the family's limit.
+    /// Both halves. The caller halves only while a narrower block is inside, so the length stays below the family's
+    /// limit.
     fn halves(self) -> [Self; 2] {
         let len = self.len + 1;
         let right = self.bits | 1 << (128 - u32::from(len));
@@ -120,7 +121,7 @@ fn covers(target: Block, ports: &RangeInclusive<u32>, pieces: &[&Piece<'_>]) -> 
         })
 }
 
-/// Whether the ranges, laid over one another, leave no hole in `wanted`.
+/// Whether the ranges together contain `wanted`.
 fn joined<'r>(
     ranges: impl Iterator<Item = &'r RangeInclusive<u32>>,
     wanted: &RangeInclusive<u32>,

@@ -1,4 +1,4 @@
-//! Deciding, as pure functions: no I/O, no clock, no randomness.
+//! Decisions as pure functions: no I/O, no clock, no randomness.
 
 pub mod changes;
 pub mod cover;

@@ -1,4 +1,4 @@
-//! Deciding: what the record holds, what the group holds, what follows. No I/O, no clock, no randomness.
+//! Compares the record with the live rules. No I/O, no clock, no randomness.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,24 @@ use crate::desired::{DesiredRecord, Mode, Superseding};
 use crate::model::{ActualRules, IngressRule, RuleKey, Tags};
 use crate::report::{RuleOutcome, RuleReport};
 
-/// What is to be done about a group, in full: executing it leaves nothing to choose.
+/// What to do about a group. Executing a plan leaves nothing to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Plan {
-    /// The rules that are missing and are to be there, in the order in which they matter.
+    /// Missing rules to authorize, in order of restoring.
     pub missing: Vec<IngressRule>,
-    /// The rules that are missing and may stay away.
+    /// Missing rules that may stay missing.
     pub superseded: Vec<Superseded>,
     /// Live rules that the record does not hold, and live rules that could not be read.
     pub unexpected: Vec<String>,
 }
 
-/// A missing rule that other live rules make up for.
+/// A missing rule that other live rules replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superseded {
     /// The missing rule.
     pub rule: RuleKey,
-    /// The live rules, none of them in the record, that together allow the same.
+    /// The live rules that together allow the same. None of them is in the record.
     pub by: Vec<RuleKey>,
 }
 
@@ -39,24 +39,24 @@ impl Superseded {
     }
 }
 
-/// Why nothing of a group is put back for now.
+/// Why no rule of a group is restored for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
     /// The record only observes.
     Observe,
-    /// Nothing is changed by this run, whatever records say: the function observes, or this is a plan.
+    /// The function observes, or this run only plans. It changes nothing, whatever the mode of the record.
     DryRun,
     /// Somebody paused the group.
     Paused {
-        /// Until when.
+        /// When the pause ends.
         until: Timestamp,
-        /// Why, if they said so.
+        /// The reason, if one was given.
         reason: Option<String>,
     },
 }
 
 impl Hold {
-    /// What holds a group at a given time. A pause is named before observing, because it ends by itself.
+    /// The hold of a group at a given time. A pause comes before observe mode, because a pause ends by itself.
     pub fn of(record: &DesiredRecord, function_mode: Mode, now: Timestamp) -> Option<Self> {
         if let Some(pause) = record.paused_at(now) {
             return Some(Self::Paused {
@@ -71,7 +71,7 @@ impl Hold {
         }
     }
 
-    /// The hold in words.
+    /// The hold as text.
     pub fn reason(&self) -> String {
         match self {
             Self::Observe => "the record only observes".to_owned(),
@@ -88,9 +88,9 @@ impl Hold {
     }
 }
 
-/// Compares a record with what is live.
+/// Compares a record with the live rules.
 ///
-/// `presumed_absent` are rules that the read shows and that are known to be gone, because the read is stale.
+/// `presumed_absent` are rules that a stale read shows although they no longer exist.
 pub fn plan(
     record: &DesiredRecord,
     actual: &ActualRules,
@@ -137,12 +137,12 @@ pub fn plan(
     plan
 }
 
-/// Rules to authorize in one call: they share their tags, and no rule is listed twice.
+/// Rules to authorize in one call. They share their tags, and no rule is listed twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The rules, in the order in which they matter.
+    /// The rules, in order of restoring.
     pub rules: Vec<IngressRule>,
-    /// The tags of every rule of this call; EC2 tags per call, not per rule.
+    /// The tags of every rule of the call. EC2 tags per call, not per rule.
     pub tags: Tags,
 }
 

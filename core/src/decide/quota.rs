@@ -1,7 +1,8 @@
-//! Counting the room of a security group.
+//! Counts the used quota of a security group.
 //!
-//! The quota of ingress rules holds for IPv4 and IPv6 apart. A CIDR counts once, in its family; a group once and a
-//! prefix list its weight, in both (VPC User Guide, "Amazon VPC quotas"; measured in `jantman/awslimitchecker` 431).
+//! The quota of ingress rules applies to IPv4 and IPv6 separately. A CIDR counts once, in its family. A group counts
+//! once in both families, and a prefix list counts its weight in both (VPC User Guide, "Amazon VPC quotas"; measured in
+//! `jantman/awslimitchecker` 431).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,8 +18,8 @@ pub struct Room {
 }
 
 impl Room {
-    /// Counts the live rules. A prefix list whose weight is not known counts as 1, and so does a rule that could not be
-    /// read, in both families.
+    /// Counts the live rules. A prefix list of unknown weight counts 1. A rule that could not be read counts 1 in both
+    /// families.
     pub fn count(actual: &ActualRules, quota: u32, weights: &BTreeMap<PrefixListId, u32>) -> Self {
         let unread = u32::try_from(actual.unrecognised.len()).unwrap_or(u32::MAX);
         let mut room = Self {
@@ -32,8 +33,8 @@ impl Room {
         room
     }
 
-    /// Splits rules into those that fit, taken in order, and the rest, and says what room is left then. A rule too heavy for what is left does not keep
-    /// a lighter one behind it out.
+    /// Splits rules, in order, into those that fit and the rest, and returns the room after that. A rule that is too
+    /// heavy does not block a lighter one after it.
     pub fn fill(
         mut self,
         rules: Vec<IngressRule>,
@@ -94,7 +95,7 @@ pub fn prefix_lists<'a>(rules: impl IntoIterator<Item = &'a RuleKey>) -> BTreeSe
 pub struct Families {
     ipv4: bool,
     ipv6: bool,
-    /// Some family is full, and it is not known which.
+    /// One of the families is full, and it is not known which.
     either: bool,
 }
 
@@ -117,8 +118,8 @@ impl Families {
         }
     }
 
-    /// Notes that EC2 refused this rule by itself for want of room. A CIDR tells which family is full; a group, which
-    /// counts once in both, tells that one of them is; a prefix list may only have been too heavy.
+    /// Notes that EC2 refused this rule alone because the quota is full. For a CIDR, its family is full. A group counts
+    /// once in both families, so one of them is full. A prefix list may only have been too heavy.
     pub fn note_full(&mut self, rule: &RuleKey) {
         match &rule.source {
             Source::Ipv4(_) => self.ipv4 = true,

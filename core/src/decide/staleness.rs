@@ -1,4 +1,4 @@
-//! Telling a stale read from a fresh one by what the event says.
+//! Tells a stale read from a fresh one by what the event says.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,20 @@ use crate::model::{ActualRules, RuleKey};
 /// How far a read can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Staleness {
-    /// The event contradicts nothing in it.
+    /// The event contradicts nothing in the read.
     Fresh,
-    /// It shows rules whose id the event says was revoked. Ids are never given out again, so the read is stale; these
-    /// rules are gone.
+    /// The read shows rules under ids that the event says were revoked. EC2 does not reuse ids, so the read is stale
+    /// and these rules are gone.
     Stale(BTreeSet<RuleKey>),
-    /// It shows rules that the event says were revoked or changed, without ids to prove it: stale, or put back since.
+    /// The read shows rules that the event says were revoked or changed, and no ids prove it. The read is stale, or the
+    /// rules were restored since.
     Unproven,
 }
 
-/// Holds what a read shows of some rules against the event.
+/// Compares what a read shows of some rules with the event.
 ///
-/// A modified rule contradicts the event under any content but the new one, also when the new content could not be read.
+/// A modified rule that still has other content than the new one contradicts the event, even if the new content could
+/// not be read.
 pub fn staleness<'k>(
     evidence: &Evidence,
     actual: &ActualRules,
@@ -52,7 +54,7 @@ pub fn staleness<'k>(
     }
 }
 
-/// Whether a read shows everything that the event says: nothing revoked, and all that was authorized.
+/// Whether a read shows everything that the event says: no revoked rule, and every authorized rule.
 pub fn shows_event(evidence: &Evidence, actual: &ActualRules) -> bool {
     let live = actual.iter().map(|live| &live.key);
     let mut authorized = evidence.authorized.keys();

@@ -15,7 +15,7 @@ fn live(rules: &[&str]) -> ActualRules {
     ActualRules::new(rules, Vec::new())
 }
 
-/// Missing rules in order, then superseded ones behind a tilde.
+/// Missing rules in order, then superseded rules after a tilde.
 fn planned(desired: &[&str], actual: &[&str]) -> Vec<String> {
     let plan = plan(&record(desired), &live(actual), &BTreeSet::new());
     let missing = plan.missing.iter().map(|rule| rule.key.to_string());
@@ -174,7 +174,7 @@ proptest! {
         for rule in &plan.missing {
             prop_assert!(record.rules.contains_key(&rule.key) && !actual.contains(&rule.key));
         }
-        // Nothing is forgotten: every rule of the record is live, missing or superseded.
+        // No rule is lost: every rule of the record is live, missing or superseded.
         let live_count = record.rules.keys().filter(|key| actual.contains(key)).count();
         prop_assert_eq!(live_count + plan.missing.len() + plan.superseded.len(), record.rules.len());
     }
@@ -208,10 +208,10 @@ proptest! {
     }
 }
 
-/// One packet: a protocol of one number, and an address or a group, as a rule of a single point.
+/// One packet: a protocol, one port or message number, and an address or a group. It is a rule of a single point.
 type Point = (String, u32, String);
 
-/// Every packet that a rule of [`any_rule`] allows, within what that generator can make.
+/// Every packet that a rule of [`any_rule`] allows, among those that the generator can make.
 fn points(rule: &RuleKey) -> Vec<Point> {
     use crate::model::{Protocol, Source};
     let numbers: Vec<(String, u32)> = match rule.protocol {
