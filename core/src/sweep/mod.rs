@@ -1,8 +1,8 @@
-//! Looking at every recorded group of an account and Region, or of a range of them.
+//! Looks at every recorded group of an account and Region, or of a range of them.
 //!
-//! CloudTrail delivers to EventBridge on best effort, so events go missing. A sweep ends in the same place as the
+//! CloudTrail delivers to EventBridge on a best-effort basis, so events can be lost. A sweep has the same result as the
 //! events would have: it reads up to 200 groups with one describe and reconciles those that differ from their record.
-//! It holds a few pages of records, however many there are, and when it must stop it says where.
+//! It holds only a few pages of records at a time. When it must stop early, it reports where.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -27,28 +27,28 @@ pub use result::SweepResult;
 use pages::{Mark, Recorded, page};
 use tally::Tally;
 
-/// How many pages of records are read to fill one describe; of small records, one has enough for several.
+/// How many pages of records are read to fill one describe. One page of small records is enough for several.
 const PAGES_AT_ONCE: usize = 4;
 
-/// Called after each group: how many are done, and how many records were read so far.
+/// Called with the number of finished groups and the number of records read so far.
 pub type Progress<'a> = &'a dyn Fn(usize, usize);
 
-/// How far a sweep goes.
+/// The limits of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// The groups to look at.
     pub range: GroupRange,
-    /// With so many bytes of reports it leaves the rest to others.
+    /// The sweep stops when its reports have this many bytes, and leaves the rest to others.
     pub answer_bytes_max: usize,
-    /// A group that differs is not begun with less time than this left, once any was looked at: it would only fail.
+    /// The sweep does not begin a differing group with less time left than this, except the first; the group would only
+    /// fail.
     pub group_time_min: Duration,
-    /// After so long nothing further is begun for one group, so that one on which EC2 stumbles does not take the time
-    /// of all.
+    /// The longest time for one group. A group that always makes EC2 fail must not take the time of all.
     pub group_time_max: Duration,
 }
 
 impl Default for Bounds {
-    /// All groups, as long as it takes.
+    /// All groups, without a limit in practice.
     fn default() -> Self {
         Self {
             range: GroupRange::default(),
@@ -59,10 +59,11 @@ impl Default for Bounds {
     }
 }
 
-/// Reconciles every recorded group of a scope, as far as the bounds and the time go.
+/// Reconciles every recorded group of a scope, within the bounds and the budget.
 ///
-/// The records and rules that are read for many groups at once only tell which groups to look at: those that differ are
-/// read again, because a record may change while a sweep is under way. Groups known to be gone are reported and not
+/// Reads for many groups at once only show which groups to look at. Those that differ are read again, because a record
+/// may change during the sweep. Groups that are known not to exist are reported, and EC2 is not asked about them.
+/// `rest` holds the groups that were not looked at.
 /// asked about. What could not be looked at is the report's `rest`.
 pub async fn sweep<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
@@ -87,17 +88,17 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
     run.finish(stop)
 }
 
-/// Why a sweep ends before its end.
+/// Why a sweep ends early.
 enum Stop {
-    /// Its time is over.
+    /// The time is over.
     OutOfTime,
-    /// Its answer is as long as it may be.
+    /// The answer has reached its limit.
     AnswerFull,
-    /// Something could not be read.
+    /// Records or rules could not be read.
     Unread { what: &'static str, error: ApiError },
 }
 
-/// A sweep under way.
+/// A sweep in progress.
 struct SweepRun<'a, E, T> {
     world: World<'a, E, T>,
     scope: &'a Scope,
@@ -113,7 +114,7 @@ struct SweepRun<'a, E, T> {
 }
 
 impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
-    /// Reads the next page while the groups of the one before are looked at.
+    /// Reads the next page while it looks at the groups of the one before.
     async fn all_pages(&mut self) -> Result<(), Stop> {
         let (table, scope) = (self.world.table, self.scope);
         let mut waiting = VecDeque::new();
@@ -142,7 +143,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                 match (failed, &unread) {
                     (Some(stop), _) => return Err(stop),
                     (None, None) => return Ok(()),
-                    // Pages may be empty and still not be the last.
+                    // A page may be empty without being the last.
                     (None, Some(_)) => continue,
                 }
             }
@@ -186,7 +187,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                     let what = "groups' rules";
                     return Err(Stop::Unread { what, error });
                 }
-                // One id that EC2 cannot make sense of refuses the read of all: halve until it stands alone.
+                // One id that EC2 does not understand makes the read of all fail. Halving finds the id.
                 Err(_) if chunk.len() > 1 => {
                     let second = chunk.split_off(chunk.len() / 2);
                     chunks.push_front(second);
@@ -273,7 +274,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
             call: None,
             evidence: Evidence::default(),
         };
-        // Each report counts the calls for its own group, so the shared counter is read around it.
+        // Each report counts the calls for its own group, so it is counted from here.
         let before = self.world.calls.counted();
         let budget = self.budget.at_most(self.bounds.group_time_max);
         let mut report = reconcile(self.world, &lookup, budget).await;
@@ -336,11 +337,11 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
     }
 }
 
-/// What one look at a group comes to.
+/// The result of one look at a group.
 enum State {
-    /// Nobody can say what it should hold, whatever else is read of it.
+    /// The record cannot be understood.
     Unreadable(Unreadable),
-    /// Nothing at all is to be said of it: it is not paused, and nothing is missing.
+    /// Nothing to report: the group is not paused, and nothing is missing.
     AsRecorded,
     Other,
 }

@@ -1,4 +1,4 @@
-//! Reading records page by page.
+//! Reads records page by page.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::Stop;
 use crate::model::{GroupId, GroupRange, InvalidIdentifier, Scope};
 use crate::ports::{GroupMarks, Table};
 
-/// A record as it was read, under what should be a group's id.
+/// A record as it was read, with its key, which should be a group's id.
 pub(super) struct Recorded {
     pub(super) name: String,
     pub(super) item: Value,
@@ -17,9 +17,9 @@ pub(super) struct Recorded {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     None,
-    /// The group is gone.
+    /// The group does not exist.
     Orphaned,
-    /// There is something to judge even when nothing is missing.
+    /// The group must be judged even if nothing is missing.
     Open,
 }
 
@@ -39,7 +39,7 @@ impl Recorded {
         }
     }
 
-    /// The group, if EC2 is to be asked about it.
+    /// The group, if EC2 must be asked about it.
     pub(super) fn asked(&self) -> Option<&GroupId> {
         match self.mark {
             Mark::Orphaned => None,
@@ -48,13 +48,13 @@ impl Recorded {
     }
 }
 
-/// A page of records, and what of the range is behind it.
+/// A page of records, and the rest of the range.
 pub(super) struct Page {
     pub(super) records: Vec<Recorded>,
     pub(super) unread: Option<GroupRange>,
 }
 
-/// Reads the next page of a range, and which of its groups are gone or open.
+/// Reads the next page of a range, with the marks of its groups.
 pub(super) async fn page<T: Table>(
     table: &T,
     scope: &Scope,
@@ -73,7 +73,7 @@ pub(super) async fn page<T: Table>(
     };
     let marks = match page.items.is_empty() {
         true => GroupMarks::default(),
-        // Not knowing which groups are gone costs a few calls and nothing else.
+        // Without the marks, a few calls more are made and nothing else changes.
         false => table.marks(scope, &read).await.unwrap_or_default(),
     };
     let records = page.items.into_iter();

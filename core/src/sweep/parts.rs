@@ -1,10 +1,11 @@
-//! Sweeps of more groups than one invocation can look at, and of more accounts than one.
+//! Sweeps of more groups than one invocation can look at, and of several accounts and Regions.
 //!
-//! An invocation looks at what it can and hands the rest over: it cuts what is left into ranges about as wide as what it
-//! managed, and puts a task for each into the queue that feeds the function. A range that turns out too large is cut in
-//! the same way. Where there is no queue, or it still holds tasks of earlier sweeps, the table remembers how far the sweep
-//! came, and the next one goes on there and ends where it began. So no group of that account and Region waits
-//! for ever, whichever way the rest goes. Other accounts and Regions are swept through the queue only.
+//! An invocation looks at as many groups as it can and hands over the rest. It cuts the rest into ranges about as wide
+//! as its own and puts a task for each into the queue that feeds the function. A range that is still too large is cut
+//! again.
+//! If there is no queue, or it still holds tasks of earlier sweeps, the table remembers where the sweep stopped. The
+//! next sweep continues there and wraps around to where it began, so every group of that account and Region gets its
+//! turn. Other accounts and Regions are swept through the queue only.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,26 +19,26 @@ use crate::reconcile::World;
 use crate::report::HandedOver;
 use crate::sweep::{Bounds, SweepResult, sweep};
 
-/// The reports of one answer, in bytes. With the request around it, an answer must fit into an event of 256 KiB (Amazon
-/// EventBridge User Guide, "PutEvents event entry size"); two sweeps may share one.
+/// The size of the reports of one answer, in bytes. With the request around it, an answer must fit into an event of 256
+/// KiB (Amazon EventBridge User Guide, "PutEvents event entry size"). Two sweeps may share one answer.
 const ANSWER_BYTES_MAX: usize = 100_000;
 
-/// The least time to begin a group with; most take a tenth of it.
+/// The least time to begin a group with. Most groups need a tenth of it.
 const GROUP_TIME_MIN: Duration = Duration::from_secs(2);
 
-/// After so long nothing further is begun for one group of a sweep.
+/// The longest time for one group of a sweep.
 const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The most tasks of one hand-over: nine calls of ten.
+/// The most tasks that are handed over at once: nine calls of ten messages.
 const TASKS_MAX: usize = 90;
 
-/// How often a range with groups that fail for a retryable reason is swept at.
+/// How often a range is swept if its groups fail for a retryable reason.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// How long to wait before that, so that what failed has time to pass.
+/// The delay before such a new attempt, so that the cause of the failure can pass.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// A sweep to be made, and what there is to make it with.
+/// A sweep to make, with what it needs.
 pub(crate) struct SweepRound<'a, E, T, Q> {
     pub(crate) world: World<'a, E, T>,
     /// The table, with a little more time than the world's.
@@ -45,24 +46,24 @@ pub(crate) struct SweepRound<'a, E, T, Q> {
     pub(crate) scope: &'a Scope,
     pub(crate) request: &'a Sweep,
     pub(crate) queue: Option<&'a Q>,
-    /// How many tasks waited when a sweep of everything began.
+    /// How many tasks waited at the start. `None` for a sweep that is itself a task, or without a queue.
     pub(crate) waiting: Option<Result<u64, ApiError>>,
-    /// Whether a role is assumed in other accounts.
+    /// Whether we assume a role in other accounts.
     pub(crate) has_role: bool,
     pub(crate) budget: Budget,
 }
 
-/// What came of looking.
+/// The result of looking at the groups.
 struct Progressed {
     report: SweepResult,
-    /// What was swept at.
+    /// The ranges that were looked at.
     done: Vec<GroupRange>,
-    /// What was not.
+    /// The ranges that were not.
     remaining: VecDeque<GroupRange>,
 }
 
 impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, T, Q> {
-    /// Sweeps as far as it goes, and hands over or remembers the rest.
+    /// Sweeps as many groups as possible, and hands over or remembers the rest.
     pub(crate) async fn run(&self) -> SweepResult {
         let scopes = match self.is_whole() {
             true => self.scope_table.known_scopes().await,
@@ -88,12 +89,12 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         report
     }
 
-    /// Whether this is to be a sweep of the whole scope, and not a range of one.
+    /// Whether this sweeps the whole scope and not a range of it.
     fn is_whole(&self) -> bool {
         self.request.range.is_all() && self.request.attempt <= 1
     }
 
-    /// Looks at the groups behind the cursor first, and then at those before it.
+    /// Looks at the groups after the cursor first, and then at those before it.
     async fn sweep_from(&self, cursor: Option<&str>) -> Progressed {
         let whole = &self.request.range;
         let mut remaining = match cursor {
@@ -167,10 +168,11 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         elsewhere
     }
 
-    /// Hands over what is left, and groups that failed for a retryable reason. Says whether all that is left was.
+    /// Hands over the rest, and groups that failed for a retryable reason. Returns whether the whole rest was handed
+    /// over.
     ///
-    /// What Lambda or SQS bring again by themselves stays with them: a sweep that reached no group, and groups of a sweep
-    /// that handed nothing over.
+    /// Lambda or SQS repeat some work by themselves, and it is left to them: a sweep that reached no group, and failed
+    /// groups of a sweep that handed nothing over.
     async fn pass_on(&self, swept: &mut Progressed, asked_elsewhere: bool) -> bool {
         let Progressed {
             report,
@@ -181,7 +183,8 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         let failed = !report.group_retries.is_empty();
         let is_ours = match stopped {
             true => report.retryable && report.reached_any,
-            // The same message would sweep all of the range again, and the same event everything elsewhere.
+            // The same message would sweep the whole range again, and the same event would ask for every sweep
+            // elsewhere again.
             false => failed && (self.request.attempt > 0 || asked_elsewhere),
         };
         if !is_ours {
@@ -197,7 +200,7 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
             }));
         }
         if tasks.is_empty() {
-            // It was tried often enough; the next round looks again.
+            // The attempts are used up; the next scheduled sweep looks again.
             report.without_retry();
             return false;
         }
@@ -226,13 +229,13 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
             self.save_cursor(report, next.as_deref()).await;
         }
         if let Unsent::Waiting(_) = unsent {
-            // The next sweep goes on; calling again at once would only compete with those that are under way.
+            // The next sweep continues. Another call now would only compete with the sweeps in progress.
             report.without_retry();
         }
         false
     }
 
-    /// Tasks for what is left: its first range in pieces like what was last done.
+    /// Tasks for the rest. Its first range is cut into pieces as wide as the last finished one.
     fn rest(&self, done: &[GroupRange], remaining: &VecDeque<GroupRange>) -> Vec<SweepTask> {
         let like = done.last().unwrap_or(&self.request.range);
         let pieces = remaining
@@ -254,8 +257,9 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
 
     /// Puts tasks into the queue.
     ///
-    /// Tasks are made while others wait, or a range could never be cut. Sweeps of everything are not, or a fleet that
-    /// takes longer than the schedule's interval would have ever more of them.
+    /// A sweep that is itself a task may add tasks while others wait; otherwise its range could never be cut. Any other
+    /// sweep adds none then; otherwise a fleet that takes longer than the schedule's interval would add tasks without
+    /// end.
     async fn send(&self, tasks: &[SweepTask]) -> Result<(), Unsent> {
         let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
             return Err(Unsent::NoQueue);
@@ -283,12 +287,12 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
 /// Why tasks were not sent.
 enum Unsent {
     NoQueue,
-    /// Others are still to be done.
+    /// Tasks of earlier sweeps still wait.
     Waiting(String),
     Failed(String),
 }
 
-/// What becomes of the other accounts and Regions.
+/// The sweeps of the other accounts and Regions.
 #[derive(Default)]
 struct Elsewhere {
     asked: usize,

@@ -1,24 +1,24 @@
-//! What the code needs to know of a sweep beyond what it reports.
+//! The result of a sweep: its report, and facts that the report does not show.
 
 use std::ops::{Deref, DerefMut};
 
 use crate::model::GroupRange;
 use crate::report::SweepReport;
 
-/// What came of a sweep: its report, and what follows from it for this invocation and its metrics.
+/// The result of a sweep: its report, and what this invocation and its metrics need to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SweepResult {
     /// The document.
     pub report: SweepReport,
-    /// Whether the sweep itself ended early for a reason that may pass by itself.
+    /// Whether the sweep ended early for a reason that may pass by itself.
     pub retryable: bool,
-    /// Of each group that failed for a reason that may pass by itself, that reason.
+    /// One reason for each group that failed for a reason that may pass by itself.
     pub group_retries: Vec<String>,
     /// How many records could not be understood.
     pub unreadable: usize,
-    /// Of how many groups the record or the rules could not be had.
+    /// The number of groups whose record or rules could not be read.
     pub unread: usize,
-    /// What was not looked at.
+    /// The range that was not looked at.
     pub rest: Option<GroupRange>,
     /// Whether any group was looked at.
     pub reached_any: bool,
@@ -30,13 +30,13 @@ impl SweepResult {
         self.retryable || !self.group_retries.is_empty()
     }
 
-    /// The caller is not to call again: somebody else sees to it, or nobody can.
+    /// Tells the caller not to call again: another invocation does the work, or no retry can help.
     pub fn without_retry(&mut self) {
         self.retryable = false;
         self.group_retries.clear();
     }
 
-    /// Two sweeps of one scope as one.
+    /// Merges two sweeps of one scope.
     #[must_use]
     pub fn and(mut self, next: Self) -> Self {
         for (outcome, count) in next.report.sweep {
@@ -49,7 +49,7 @@ impl SweepResult {
         {
             of.range.until = next_of.range.until;
             if of.range.after == of.range.until {
-                // Once around.
+                // The two ranges together cover all groups.
                 of.range = GroupRange::default();
             }
         }

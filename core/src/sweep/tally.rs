@@ -1,4 +1,4 @@
-//! Counting what came of the groups of a sweep.
+//! Counts the groups of a sweep by outcome.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::SweepResult;
 use crate::reconcile::GroupResult;
 use crate::report::{GroupOutcome, Report, SweepReport, Swept};
 
-/// The groups so far, by outcome, and the reports that are worth telling.
+/// The groups so far by outcome, and the reports that have something to say.
 #[derive(Default)]
 pub(super) struct Tally {
     outcomes: BTreeMap<GroupOutcome, u64>,
@@ -15,7 +15,7 @@ pub(super) struct Tally {
     group_retries: Vec<String>,
     unreadable: usize,
     unread: usize,
-    /// How long the reports are as JSON.
+    /// The size of the reports as JSON, in bytes.
     pub(super) bytes: usize,
 }
 

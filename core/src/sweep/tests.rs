@@ -59,7 +59,7 @@ async fn a_group_that_differs_is_read_again_before_anything_is_authorized() {
     let report = swept(&ec2, &table).await;
     assert_eq!(report.reports[0].outcome, GroupOutcome::Restored);
     assert_eq!(ec2.live(), [OFFICE]);
-    // To find out, to decide, to verify.
+    // One read to find out, one to decide, one to verify.
     assert_eq!(ec2.called("DescribeSecurityGroupRules"), 3);
 }
 

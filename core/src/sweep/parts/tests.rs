@@ -33,7 +33,7 @@ impl ScopeTable for FakeTable {
     }
 }
 
-/// A queue that keeps tasks and refuses them on request.
+/// A queue that holds tasks and refuses them on request.
 #[derive(Default)]
 struct FakeQueue {
     tasks: Mutex<VecDeque<SweepTask>>,
@@ -56,7 +56,7 @@ impl SweepQueue for FakeQueue {
     }
 }
 
-/// A table with so many records that nobody understands, which fill answers.
+/// A table with this many records that cannot be understood. Their reports fill answers.
 fn unreadable(count: usize) -> FakeTable {
     let table = FakeTable::default();
     let spread = 0x1_0000_0000_0000_u64 / (count as u64 + 1);
@@ -66,7 +66,7 @@ fn unreadable(count: usize) -> FakeTable {
     table
 }
 
-/// A group at this place among the ids of today, of which it has the first 12 digits behind the zero.
+/// The group at this place among the new ids. The place is the first 12 digits after the zero.
 fn address(place: u64) -> GroupAddress {
     GroupAddress {
         id: format!("sg-0{place:012x}0000").parse().expect("an id"),
@@ -91,7 +91,7 @@ struct Scene {
     queue: Option<FakeQueue>,
     settings: Settings,
     has_role: bool,
-    /// How often each group was told of.
+    /// How often each group was reported.
     told: BTreeMap<String, usize>,
 }
 
@@ -135,7 +135,7 @@ impl Scene {
         report
     }
 
-    /// Does what the queue asks for until it is empty; says how long the longest chain of tasks was.
+    /// Handles the queue's tasks until it is empty. Returns the length of the longest chain of tasks.
     async fn work_off(&mut self) -> usize {
         let mut longest = 0;
         let mut generation: Vec<SweepTask> = self.take();
@@ -211,7 +211,7 @@ async fn without_a_queue_the_next_sweep_goes_on_and_ends_where_it_began() {
         assert!(sweeps < 10, "it comes to an end");
     }
     assert_eq!(scene.told.len(), 600);
-    // A full circle: what came first the first time comes last the second time.
+    // The sweep wrapped around: some groups are seen twice.
     assert!(scene.told.values().all(|times| (1..=2).contains(times)));
 }
 
@@ -333,7 +333,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
             .is_some_and(|reason| reason.contains("AccessDeniedException"))
     );
     assert!(scene.cursor().is_some());
-    // A range has no cursor: SQS brings its message again.
+    // A range has no cursor, because SQS delivers its message again.
     let range = Sweep {
         range: GroupRange::default().up_to("sg-0f"),
         attempt: 1,
@@ -417,7 +417,7 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
         attempt,
         ..everything()
     };
-    // It fills its answer once more, and this is the last time that it is tried.
+    // The answer is full again, and this is the last attempt.
     scene.run(&request(ATTEMPTS_MAX)).await;
     assert!(scene.take().iter().all(|task| task.attempt == 1));
     scene.ec2.state().authorize_errors.clear();
