@@ -1,4 +1,4 @@
-//! Every sample event is read as `events/README.md` says, and records that AWS wrote are read too.
+//! Every sample event is read as `events/README.md` says. Records written by AWS are read too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ fn json_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What the README's tables say of each file: the first word or two of the last column.
+/// The README's entry for each file: the first word or two of the last column.
 fn documented() -> BTreeMap<String, String> {
     let readme = fs::read_to_string(events_dir().join("README.md")).expect("the README is there");
     let row = |line: &str| {
@@ -159,7 +159,7 @@ fn the_rules_of_a_revoke_are_read_in_every_form() {
                 "tcp 80-9093 from sg-0fedcba9876543210",
             ],
         ),
-        // Nothing was removed, so nothing is evidence.
+        // Nothing was removed, so the event is no evidence.
         ("revoke-unknown-permission", &[]),
     ];
     for (name, expected) in cases {
@@ -226,7 +226,7 @@ fn the_account_is_the_groups_and_the_principal_is_the_role() {
     assert!(principal("revoke-by-aws-service").ends_with(".amazonaws.com"));
 }
 
-/// Records that AWS wrote, which may not be copied here, are read where a folder of them is named.
+/// Records written by AWS may not be copied here. They are read if the environment names a folder of them.
 #[test]
 fn records_that_aws_wrote_are_read() {
     let Some(dir) = std::env::var_os("RULEKEEPER_EVENTS_REAL").filter(|dir| !dir.is_empty()) else {
@@ -261,7 +261,7 @@ fn records_that_aws_wrote_are_read() {
             }
             (_, other) => panic!("{name}: {other:?}"),
         }
-        // The same request as a revoke says which rules it named, whatever their encoding.
+        // The same request, read as a revoke, shows which rules it named, in any encoding.
         let record = if event.get("detail").is_some() {
             &mut event["detail"]
         } else {
@@ -290,7 +290,7 @@ fn records_that_aws_wrote_are_read() {
     }
 }
 
-/// The sample of this name, changed.
+/// The sample with this name, changed.
 fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Lookup {
     let mut event = read(&events_dir().join(format!("{name}.json")));
     change(&mut event);

@@ -13,7 +13,7 @@ fn imports_follow_the_map() {
         .lines()
         .filter_map(|line| line.strip_prefix("//! - [`")?.split('`').next())
         .collect();
-    // Tests may use what they like.
+    // Tests may import any room.
     let shipped = lib.split("\npub mod ").skip(1);
     let shipped = shipped.filter_map(|rest| rest.split(';').next());
     let shipped: Vec<&str> = shipped.filter(|name| *name != "fakes").collect();
@@ -37,7 +37,7 @@ fn imports_follow_the_map() {
     assert!(imports > 100, "only {imports} imports were found");
 }
 
-/// Hands over each file under a folder, without its tests.
+/// Passes each file under a folder to `each`, without its tests.
 fn visit(folder: &Path, each: &mut impl FnMut(&Path, &str)) {
     for entry in fs::read_dir(folder).expect("a room is a folder") {
         let path = entry.expect("an entry").path();

@@ -1,4 +1,4 @@
-//! Writing a record that a person decided on, while the function may be writing at the same moment.
+//! Writes a record that a person decided on, while the function may write at the same moment.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,16 +7,18 @@ use crate::decide::changes::GroupState;
 use crate::model::{ActualRules, RuleKey};
 use crate::ports::{NewGeneration, Table, WriteError};
 
-/// How often a record is written anew because the function wrote the group's run-time state at the same moment.
+/// How many tries a write gets when the function keeps writing the group's run-time state at the same moment.
 pub const STATE_TRIES_MAX: usize = 5;
 
-/// Writes the next generation of a record, with a state in which everything known of the `decided` rules before `at` no
-/// longer counts. `state` is the state item as it was read; where the function wrote another one meanwhile, it is read
-/// anew. `live` tells what ids stand for. Answers with the generation that the record was given.
+/// Writes the next generation of a record. In the new state, nothing known about the `decided` rules before `at` counts
+/// any more.
+///
+/// `state` is the state item that was read. If the function wrote another one since, it is read again. `live` shows
+/// which rules the ids belong to. Returns the generation that the record got.
 ///
 /// # Errors
-/// [`WriteError::LostRace`] when the record itself was changed since it was read, [`WriteError::StateChanged`] when the
-/// state changed each time, or the table's own error.
+/// [`WriteError::LostRace`] when the record changed since it was read, [`WriteError::StateChanged`] when the state
+/// changed at each try, or the table's own error.
 pub async fn write_decision(
     table: &impl Table,
     mut change: NewGeneration,
@@ -32,7 +34,8 @@ pub async fn write_decision(
         change.state.note_decided(decided.iter().copied(), at);
         change.state.note_ids(&change.record.rules, live);
         match table.write(&change).await {
-            // The function is at work on the group. It is the record that the person decided on.
+            // The function is handling the group. The person decided on the record and not on the state, so the write
+            // is repeated.
             Err(WriteError::StateChanged { .. }) if tries_left > 0 => {
                 let loaded = table.load(&change.address).await;
                 state = loaded.map_err(WriteError::Api)?.state;

@@ -3,10 +3,10 @@
 use crate::desired::Unreadable;
 use crate::ports::ApiError;
 
-/// What ended the work on a group, or kept something from being written.
+/// What ended the work on a group, or prevented a write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WorkError {
-    /// A call did not succeed.
+    /// A call failed.
     #[error(transparent)]
     Api(#[from] ApiError),
     /// Somebody deleted the record since it was first read.
@@ -15,18 +15,18 @@ pub(super) enum WorkError {
     /// Somebody changed the record into one that cannot be understood.
     #[error(transparent)]
     RecordUnreadable(Unreadable),
-    /// Others wrote the same item each time.
+    /// Others wrote the same item at each try.
     #[error("{what} kept changing: gave up after {tries} tries")]
     Contention {
-        /// What was to be written.
+        /// The item to write.
         what: &'static str,
-        /// How often it was tried.
+        /// The number of tries.
         tries: usize,
     },
 }
 
 impl WorkError {
-    /// Whether another delivery could help. A record that changed meanwhile is read anew then.
+    /// Whether another delivery could help. It reads a changed record again.
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Api(error) => error.is_retryable(),

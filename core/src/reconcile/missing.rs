@@ -1,4 +1,4 @@
-//! References found missing lately.
+//! References that were recently found missing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::model::{RuleKey, Scope, Source};
 
-/// How long a reference that was found missing is taken to be missing without asking again. Ids are not given out
-/// twice, so the only risk is a group or list created in this minute and referred to at once.
+/// How long a missing reference counts as missing without a new lookup. Ids are not reused, so the only risk is a group
+/// or list that is created and referenced within this minute.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
-/// References that do not exist, remembered for a minute so that the next event needs no lookup. What exists is never
-/// remembered.
+/// References that do not exist, remembered for a minute so that the next event needs no lookup. Existing references
+/// are never remembered.
 #[derive(Debug, Default)]
 pub struct MissingReferences(Mutex<HashMap<(Scope, Source), Instant>>);
 

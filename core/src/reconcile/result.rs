@@ -1,4 +1,4 @@
-//! What the code needs to know of an outcome beyond what it reports.
+//! The result for a group or a rule: its report, and facts that the report does not show.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,19 +7,19 @@ use tokio::time::Instant;
 use crate::model::RuleKey;
 use crate::report::{Report, RuleReport};
 
-/// What came of one group: its report, and what follows from it for this invocation and its metrics.
+/// The result for one group: its report, and what this invocation and its metrics need to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct GroupResult {
-    /// The document: answer, log line, incident.
+    /// The document for the answer, the log line and the incident.
     pub report: Report,
     /// Whether another try could help.
     pub retryable: bool,
-    /// The failed rules that another try could help.
+    /// The failed rules for which another try could help.
     pub retryable_rules: Vec<RuleKey>,
-    /// The record was there and could not be understood.
+    /// The record exists and could not be understood.
     pub unreadable: bool,
-    /// The record or the group's rules could not be had, so that nobody knows what is missing.
+    /// The record or the group's rules could not be read, so the missing rules are unknown.
     pub unread: bool,
 }
 
@@ -36,7 +36,7 @@ impl From<Report> for GroupResult {
 }
 
 impl GroupResult {
-    /// Why another try could help, in a sentence; `None` when it could not.
+    /// Why another try could help, in a sentence. `None` if it could not.
     pub fn retry_reason(&self) -> Option<String> {
         if !self.retryable {
             return None;
@@ -68,14 +68,14 @@ impl DerefMut for GroupResult {
     }
 }
 
-/// What came of a rule: its line in the report, and what follows from it for the rest of the work.
+/// The result for a rule: its line in the report, and what the rest of the work needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleResult {
-    /// The line.
+    /// The line in the report.
     pub report: RuleReport,
     /// Whether another try could help.
     pub retryable: bool,
-    /// When EC2 confirmed that we authorized it, where that is known for this rule by itself.
+    /// When EC2 confirmed our authorize, if that is known for this rule alone.
     pub authorized_at: Option<Instant>,
 }
 

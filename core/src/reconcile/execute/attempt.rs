@@ -1,4 +1,4 @@
-//! Rules on their way into a call, and what was learnt about them on the way.
+//! A set of rules to authorize, and what earlier tries have shown about it.
 
 use std::collections::VecDeque;
 
@@ -6,23 +6,23 @@ use super::tags::SetAside;
 use crate::decide::plan::Batch;
 use crate::model::{IngressRule, Tags};
 
-/// Rules waiting to be authorized in one call.
+/// Rules that wait to be authorized in one call.
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     pub(super) batch: Batch,
     /// Tags to try next if these are refused, best first.
     pub(super) fallback_tags: VecDeque<Tags>,
-    /// Set once tags were refused: the code that refused them.
+    /// The code that refused the tags, once they were refused.
     pub(super) tags_refused: Option<String>,
-    /// The tags that are left out of the try at hand, to see whether they are to blame for a refusal that does not say.
+    /// Tags left out of the current try. It shows whether they caused a refusal whose code does not say.
     pub(super) set_aside: Option<SetAside>,
-    /// Such a try was made for the batch that these rules come from.
+    /// Whether such a try was made for the batch that these rules come from.
     pub(super) tried_untagged: bool,
-    /// The room of the group was counted for these rules.
+    /// Whether the group's room was counted for these rules.
     pub(super) room_counted: bool,
-    /// An unknown refusal was tried once more.
+    /// Whether an unknown refusal was tried once more.
     pub(super) repeated: bool,
-    /// How often such a call ended without telling whether it worked, and had changed nothing.
+    /// How many calls changed nothing and ended without telling whether they worked.
     pub(super) uncertain: u8,
 }
 

@@ -1,22 +1,22 @@
-//! Which rules go into which call.
+//! Groups rules into calls.
 
 use crate::decide::plan::Batch;
 use crate::model::{IngressRule, settable_tags};
 
-/// The most rules of one authorize call. AWS names no limit; a feature request for ACK's EC2 controller says 1,000.
+/// The most rules of one authorize call. AWS documents no limit; a feature request for ACK's EC2 controller says 1,000.
 const BATCH_RULES_MAX: usize = 1_000;
 
-/// What matters more when rules need several calls.
+/// What matters more if the rules need several calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallOrder {
-    /// One call for each set of tags, begun by its first rule.
+    /// As few calls as possible: one for each set of tags, in the order of their first rules.
     Fewest,
-    /// No rule before one that goes before it, for a group that may have too little room for all.
+    /// The order of the rules, for a group that may not have room for all of them.
     Strict,
 }
 
-/// Groups rules into calls: EC2 tags everything in a call alike, so rules with different tags go apart. Within a call
-/// the order is kept.
+/// Groups rules into calls. EC2 gives all rules of a call the same tags, so rules with different tags go into different
+/// calls. Within a call the order stays.
 pub(super) fn batches(rules: &[IngressRule], order: CallOrder) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     for rule in rules {

@@ -1,11 +1,10 @@
-//! Carrying out a plan: one call for everything, and when EC2 refuses it, as few calls as it takes to tell the refused
-//! rules from the rest.
+//! Executes a plan with one call. If EC2 refuses it, as few calls as possible separate the refused rules from the rest.
 //!
 //! # Assumptions
-//! An authorize that was refused has added nothing, and one that was answered has added everything. An authorize that
-//! ended in a server error or in silence may have done either, so the group is read before it is repeated. If EC2 ever
-//! adds a part of a refused batch, the next try meets `InvalidPermission.Duplicate` and reads again: the end is the
-//! same.
+//! A refused authorize has added nothing, and a successful one has added everything. An authorize that ended in a
+//! server error or without an answer may have done either, so the group is read before the next try. If EC2 ever adds a
+//! part of a refused batch, the next try gets `InvalidPermission.Duplicate` and reads the group again. The result is
+//! the same.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -29,44 +28,44 @@ mod tags;
 use attempt::Attempt;
 use batches::{CallOrder, batches};
 
-/// How often a batch, or a rule alone, is sent again after calls that ended without telling whether they worked and had
-/// changed nothing.
+/// How often a batch, or a single rule, is sent while each call changes nothing and does not tell whether it worked. A
+/// batch is halved after that; a single rule fails.
 const UNCERTAIN_TOGETHER_MAX: u8 = 2;
 const UNCERTAIN_ALONE_MAX: u8 = 4;
 
-/// What executing a plan came to.
+/// The result of executing a plan.
 #[derive(Debug, Default)]
 pub struct Execution {
     /// One line for every rule of the plan.
     pub reports: BTreeMap<RuleKey, RuleResult>,
     /// The group itself does not exist.
     pub group_gone: bool,
-    /// When EC2 confirmed the last rule.
+    /// When EC2 last confirmed a rule.
     pub last_restored: Option<Instant>,
 }
 
-/// What executing needs to know besides the rules.
+/// What executing needs besides the rules.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The group.
     pub group: &'a GroupAddress,
-    /// Its record, for planning again after a read.
+    /// The group's record, to plan again after a read.
     pub record: &'a DesiredRecord,
-    /// Rules that reads may still show although they are gone.
+    /// Rules that reads may still show although they no longer exist.
     pub presumed_absent: &'a BTreeSet<RuleKey>,
-    /// Rule ids that are known to be revoked: a read that shows one is stale in that rule.
+    /// Ids that are known to be revoked. A read that shows one is stale in that rule.
     pub revoked_ids: &'a BTreeSet<RuleId>,
-    /// How many rules were live when this was planned.
+    /// How many rules were live at the time of the plan.
     pub live: usize,
     /// The account's quota of ingress rules per group.
     pub quota: u32,
-    /// References found missing lately.
+    /// References that were recently found missing.
     pub missing: &'a MissingReferences,
-    /// The time there is.
+    /// The time limits.
     pub budget: Budget,
 }
 
-/// Authorizes the rules, in order, and isolates what EC2 refuses.
+/// Authorizes the rules in order, and isolates the rules that EC2 refuses.
 pub async fn authorize<E: SecurityGroups>(
     ec2: &E,
     context: Context<'_>,
@@ -103,11 +102,12 @@ struct Executor<'a, E> {
     context: Context<'a>,
     queue: VecDeque<Attempt>,
     execution: Execution,
-    /// Sources seen to exist during this execution, so that a second refusal of the same kind needs no lookup.
+    /// Sources that were found to exist during this execution. Another refusal of the same kind needs no lookup of
+    /// them.
     existing: BTreeSet<Source>,
     full: Families,
     room: Option<Room>,
-    /// Asking which references exist failed; it is not tried again.
+    /// Whether the lookup of references failed. It is not repeated.
     lookup_failed: bool,
     waits: u32,
 }
@@ -133,7 +133,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// Takes out the rules whose refusal is already known: their reference is missing, or their family is full.
+    /// Removes the rules whose refusal is already known: their reference is missing, or their family is full.
     fn without_known_refusals(&mut self, attempt: Attempt) -> Option<Attempt> {
         let (mut hopeful, scope) = (Vec::new(), &self.context.group.scope);
         for rule in &attempt.batch.rules {
@@ -198,11 +198,11 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// Some rule of the batch exists. A fresh read says which; when it does not show yet, halving finds out.
+    /// Some rule of the batch exists. A fresh read shows which. If the read does not show it yet, halving finds it.
     async fn on_duplicate(&mut self, attempt: Attempt, error: &ApiError) {
         if let [rule] = &attempt.batch.rules[..] {
             let outcome = match self.context.presumed_absent.contains(&rule.key) {
-                // An earlier try of ours that ended in silence may have made it.
+                // Our own earlier try, which got no clear answer, may have created it.
                 _ if attempt.uncertain > 0 => RuleOutcome::Restored,
                 true => RuleOutcome::AlreadyPresent,
                 false => RuleOutcome::RestoredElsewhere,
@@ -227,8 +227,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// Plans again with a fresh read and settles every waiting rule that need not be authorized any more. Returns what
-    /// is left of `attempt`; what is left of the queue stays there.
+    /// Plans again with a fresh read and reports every waiting rule that no longer needs an authorize. Returns the rest
+    /// of `attempt`. The rest of the queue stays in the queue.
     fn resolve_with(
         &mut self,
         actual: &ActualRules,
@@ -277,8 +277,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// The call may have worked, so the group is read before it is repeated. A batch that changes nothing time and again
-    /// is halved, so that a rule on which EC2 stumbles does not keep the others out.
+    /// The call may have worked, so the group is read before the next try. A batch that changes nothing several times
+    /// is halved, so that one rule on which EC2 fails does not block the others.
     async fn on_uncertain(&mut self, attempt: Attempt, error: &ApiError) {
         if matches!(error.failure, Failure::OutOfTime) || !self.wait().await {
             return self.fail_everything(attempt, error, true);
@@ -316,7 +316,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
             .count()
     }
 
-    /// Some rule of the batch is refused for a reason that only trying tells: halve until it stands alone.
+    /// EC2 refuses some rule of the batch and does not say which. Halving finds the rule.
     fn isolate(&mut self, attempt: Attempt, error: &ApiError) {
         let Some(mut attempt) = self.try_untagged(attempt, error) else {
             return;
@@ -342,7 +342,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// Waits before the next try, if there is time for the wait and a try.
+    /// Waits before the next try. Returns `false` without waiting if there is no time for the wait and a try.
     async fn wait(&mut self) -> bool {
         let wait = retry_delay(self.waits);
         self.waits += 1;
@@ -358,7 +358,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         Ok(actual.without(self.context.revoked_ids))
     }
 
-    /// Ends the execution: nothing that waits can succeed now.
+    /// Ends the execution, because no waiting rule can succeed now.
     fn fail_everything(&mut self, attempt: Attempt, error: &ApiError, retryable: bool) {
         let waiting = std::mem::take(&mut self.queue);
         for rule in std::iter::once(attempt)

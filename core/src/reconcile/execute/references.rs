@@ -1,4 +1,4 @@
-//! What follows when a referenced group or a prefix list does not exist.
+//! Handles a referenced group or a prefix list that does not exist.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::ports::{ApiError, SecurityGroups};
 use crate::report::{RuleOutcome, RuleReport};
 
 impl<E: SecurityGroups> Executor<'_, E> {
-    /// The refusal is about a group: ours, or one that a rule names. One lookup tells which exist. Another account's
-    /// groups do not show there, so nothing follows from their absence.
+    /// EC2 did not find a group: ours, or one that a rule references. One lookup shows which groups exist. It does not
+    /// show groups of other accounts, so their absence proves nothing.
     pub(super) async fn on_group_not_found(&mut self, attempt: Attempt, error: &ApiError) {
         let target = &self.context.group.id;
         let own = |rule: &IngressRule| {
@@ -65,8 +65,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
         self.without_missing(attempt, missing, error);
     }
 
-    /// Fails the rules whose reference is missing and lets the others go again. When none is, the refusal has another
-    /// cause, and halving finds the rule.
+    /// Fails the rules whose reference is missing and tries the others again. If none is missing, the refusal has
+    /// another cause, and halving finds the rule.
     fn without_missing(
         &mut self,
         attempt: Attempt,

@@ -1,4 +1,4 @@
-//! What follows when the group is at its quota.
+//! Handles a group that has reached its quota.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::ports::SecurityGroups;
 use crate::report::{RuleOutcome, RuleReport};
 
 impl<E: SecurityGroups> Executor<'_, E> {
-    /// The group has no room for the batch: count it, authorize what fits in order of priority, and ask EC2 about one
-    /// rule more, in case the account's quota is not the one we were told.
+    /// The group has no room for the batch. Counts the room, authorizes the rules that fit in order of priority, and
+    /// asks EC2 about one more rule, because the account's real quota may differ from the configured one.
     pub(super) async fn on_quota_full(&mut self, attempt: Attempt) {
         if attempt.room_counted {
             if let [rule] = &attempt.batch.rules[..] {
@@ -44,7 +44,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let (fitting, mut over, room) = room.fill(attempt.batch.rules.clone(), &weights);
         self.room = Some(room);
         if over.is_empty() {
-            // By our count all of it fits, so the quota is smaller than we were told.
+            // All rules fit by our count, so the real quota is lower than the configured one.
             return self.halve(attempt);
         }
         let rest = over.split_off(1);

@@ -1,14 +1,14 @@
-//! What follows when tags are refused: the rules come back with fewer tags, or without.
+//! Handles refused tags: the rules are restored with fewer tags, or without any.
 
 use super::{Attempt, Executor};
 use crate::model::Tags;
 use crate::ports::{ApiError, SecurityGroups, Verdict};
 
-/// A call refused for tags is tried without each tag in turn as long as there are no more than this many, so that one
-/// bad tag costs one tag. Beyond, or with two bad tags, the rules come back without any.
+/// With at most this many tags, a refused call is tried without each tag in turn, so that one bad tag costs only that
+/// tag. With more tags, or with two bad tags, the rules are restored without any.
 const TAGS_TRIED_APART_MAX: usize = 8;
 
-/// Tags left out of a try, and the code under which tags were refused before.
+/// Tags left out of a try, and the code that refused tags before.
 #[derive(Debug, Clone)]
 pub(super) struct SetAside {
     pub(super) tags: Tags,
@@ -23,7 +23,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// Our role may not authorize, or may not tag. IAM sees no difference between rules, so halving would not help.
+    /// Our role may not authorize, or may not tag. IAM treats all rules alike, so halving would not help.
     pub(super) fn on_denied(&mut self, mut attempt: Attempt, error: &ApiError) {
         if attempt.batch.tags.is_empty() {
             return self.fail_everything(attempt, error, false);
@@ -34,8 +34,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
         self.queue.push_front(attempt);
     }
 
-    /// Refusals of tags do not always carry a tag's code, so a batch with tags is tried once without them, and so is a
-    /// rule that is left by itself. Gives the attempt back, with its tags, when tags are not to blame.
+    /// A refusal of tags does not always carry a code for tags. So a batch with tags is tried once without them, and so
+    /// is each rule that was isolated. Returns the attempt with its tags if the tags are not the cause.
     pub(super) fn try_untagged(&mut self, attempt: Attempt, error: &ApiError) -> Option<Attempt> {
         let alone = attempt.batch.rules.len() == 1;
         let blames_rules = attempt.set_aside.is_some();
@@ -55,7 +55,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
 }
 
 impl Attempt {
-    /// The same with the tags that a try had set aside: what it met has nothing to do with them.
+    /// The same attempt with the tags that a try had left out, because the answer was not about tags.
     pub(super) fn retagged(mut self) -> Self {
         if let Some(SetAside { tags, refused }) = self.set_aside.take() {
             self.batch.tags = tags;
@@ -64,7 +64,7 @@ impl Attempt {
         self
     }
 
-    /// The next set of tags to try, and whether there was one.
+    /// Takes the next set of tags to try. Returns whether there was one.
     pub(super) fn fall_back(&mut self, code: &str) -> bool {
         if self.tags_refused.is_none() {
             self.tags_refused = Some(code.to_owned());

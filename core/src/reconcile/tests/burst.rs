@@ -1,11 +1,11 @@
-//! In a burst of events, those that have been answered cost no read of EC2's.
+//! In a burst, an event whose rules were already restored needs no read of EC2.
 
 use super::*;
 use crate::desired::Policy;
 use jiff::Timestamp;
 
-/// What comes of the revoke of half past nine in a burst, when the table says that these rules were put back so long after
-/// it.
+/// Handles the revoke of 9:30 in a burst. The table says that each of these rules was restored so many seconds after
+/// the revoke.
 async fn in_a_burst(
     ec2: &FakeEc2,
     desired: &crate::desired::DesiredRecord,
@@ -36,7 +36,7 @@ async fn in_a_burst(
 
 #[tokio::test(start_paused = true)]
 async fn an_event_whose_rules_were_put_back_since_is_answered_from_the_table() {
-    // Were EC2 asked, the rule would be missing.
+    // The rule is missing in EC2, so a read would show it.
     let ec2 = FakeEc2::new(&[]);
     let report = in_a_burst(&ec2, &record(&[OFFICE]), &[(OFFICE, 2)]).await;
     assert_eq!(report.outcome, GroupOutcome::Converged);

@@ -349,7 +349,7 @@ async fn two_deliveries_of_one_event_leave_one_incident_that_says_what_was_resto
     let [first, second] = &written[..] else {
         panic!("two writes: {written:?}")
     };
-    // Whichever is written first, the merged item is the same.
+    // The merged item does not depend on which one is written first.
     for (mut later, earlier) in [(second.clone(), first), (first.clone(), second)] {
         later.merge(&earlier.attributes);
         assert_eq!(later.attributes["rules"][0]["outcome"], "restored");
@@ -442,7 +442,7 @@ async fn a_rule_that_failed_and_came_back_by_other_hands_is_not_reported_as_miss
     ec2.state()
         .bad_rules
         .insert(key(refused_rule), "InvalidParameterValue");
-    // Reads: the first is empty; the one that verifies shows both rules.
+    // The first read is empty. The verifying read shows both rules.
     let live = FakeEc2::new(&[OFFICE, refused_rule]);
     let both: Vec<ActualRule> = live.state().live.values().cloned().collect();
     ec2.state().stale_reads = [vec![], both].into();

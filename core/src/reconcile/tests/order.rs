@@ -1,5 +1,4 @@
-//! The order in which events come does not matter: whatever was done, every order of the same events ends with the
-//! same record.
+//! The order of events does not matter: every order of the same events ends with the same record.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -26,15 +25,15 @@ const RULES: [&str; 7] = [
 
 const STEPS_MAX: usize = 9;
 
-/// Whom the record lists, and which rules are theirs. With rules that several of them change at once, it may depend on
-/// the order which of two decisions comes first.
+/// The listed principals and their rules. If several of them changed the same rule, the result could depend on which
+/// decision comes first.
 const LISTED: [(&str, Policy, &[usize]); 3] = [
     ("lbc", Policy::Follow, &[0, 1, 4]),
     ("ack", Policy::Follow, &[2, 5]),
     ("terraform", Policy::Accept, &[3, 6]),
 ];
 
-/// Somebody who is not listed meddles with the rules of all.
+/// A principal that is not listed. It changes the rules of all others.
 const SOMEBODY: (&str, &[usize]) = ("somebody", &[0, 1, 2, 3, 4, 5, 6]);
 
 #[derive(Debug, Clone)]
@@ -44,7 +43,7 @@ enum ObservedCall {
     RefusedAuthorize,
 }
 
-/// Who does what, and how many seconds after the one before.
+/// Who does what, and how many seconds after the previous step.
 #[derive(Debug, Clone)]
 struct Step {
     by: &'static str,
@@ -85,7 +84,7 @@ fn arn(role: &str) -> String {
     format!("arn:aws:iam::111122223333:role/{role}")
 }
 
-/// Does everything to EC2 that takes effect there, and answers with the events.
+/// Applies every step to EC2 and returns the events.
 fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
     let mut at = now() - SignedDuration::from_secs(400);
     let mut events = Vec::new();
@@ -135,9 +134,9 @@ fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
     events
 }
 
-/// Hands the events over in an order, some of them more than once, and sweeps until nothing can change any more. What the record holds then: all of it
-/// is live, or superseded by live rules outside of it. Which those are may depend on the order, because nothing is ever
-/// revoked.
+/// Handles the events in the given order, some of them more than once, and sweeps until nothing can change any more.
+/// Returns the rules of the record. Every one of them is live, or superseded by live rules outside the record. Which of
+/// the two may depend on the order, because we never revoke.
 async fn end(steps: &[Step], initial: &[&str], order: &[(usize, bool)]) -> Vec<String> {
     START.set(Some((now(), Instant::now())));
     let mut desired = record(initial);

@@ -1,4 +1,4 @@
-//! Records that are kept, and what is remembered.
+//! Updates of the record, and what is remembered.
 
 use std::collections::BTreeSet;
 
@@ -36,12 +36,12 @@ async fn a_change_is_not_judged_by_a_read_that_was_begun_before_it_had_settled()
 #[tokio::test(start_paused = true)]
 async fn a_restore_is_remembered_for_when_it_was_and_not_for_when_it_had_been_verified() {
     let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
-    // Every read lags behind.
+    // Every read is stale.
     ec2.state().stale_reads = std::iter::repeat_n(vec![], 9).collect();
     drop(handled(&ec2, &table, &revoke()).await);
     let states = table.states.lock().expect("not poisoned");
     let state = GroupState::from_json(&states[&group()]).expect("readable");
-    // The clock of these tests stands still, so what the reads took shows as an earlier time.
+    // The clock of these tests stands still, so the duration of the reads makes the restore look earlier.
     let verifying: Duration = VERIFY_AFTER.iter().sum();
     let restored = now() - SignedDuration::try_from(verifying).expect("short");
     assert_eq!(state.last_restored(&key(OFFICE)), Some(restored));

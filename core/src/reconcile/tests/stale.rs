@@ -1,4 +1,4 @@
-//! Reads that lag behind.
+//! Stale reads.
 
 use super::*;
 
@@ -127,7 +127,7 @@ async fn a_stale_read_after_a_server_error_is_not_taken_for_success() {
         ..refused("")
     };
     ec2.state().authorize_errors = [(error, false)].into();
-    // The first read is fresh; the one after the error comes from a replica that lags.
+    // The first read is fresh. The read after the error is stale.
     ec2.state().stale_reads = [vec![], vec![before]].into();
     let report = handled(&ec2, &table, &revoke_with_id(&id)).await;
     assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 restored"]);

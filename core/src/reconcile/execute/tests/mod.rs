@@ -6,7 +6,7 @@ use super::*;
 use crate::fakes::{FakeEc2, group, key, record, refused};
 use crate::ports::Failure;
 
-/// What came of each rule: outcome and code, in the order of the record.
+/// Outcome and code of each rule, in the order of the record.
 async fn run(ec2: &FakeEc2, record: &DesiredRecord) -> Vec<String> {
     run_within(ec2, record, Duration::from_secs(30)).await
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What is wrong with a rule of the property below.
+/// The fault of a rule in the property below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
@@ -69,7 +69,7 @@ proptest! {
                 };
                 assert_eq!(line.outcome, expected, "{text}: {line:?}");
             }
-            // Nothing was asked for that is not in the record, and nothing twice in one call.
+            // Every authorized rule is in the record, and no call lists a rule twice.
             for batch in &ec2.state().asked {
                 let distinct: BTreeSet<&String> = batch.iter().collect();
                 assert_eq!(distinct.len(), batch.len());

@@ -71,7 +71,7 @@ async fn seventy_rules_in_a_quota_of_sixty_fill_it_in_order_of_priority() {
             .iter()
             .all(|line| line.ends_with("failed (RulesPerSecurityGroupLimitExceeded)"))
     );
-    // The whole batch, what fits, and one more to see that it does not.
+    // One call for the whole batch, one for what fits, and one to see that another rule does not fit.
     assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 3);
 }
 

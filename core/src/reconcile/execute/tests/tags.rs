@@ -1,4 +1,4 @@
-//! Refused tags cost tags.
+//! Refused tags cost tags, not rules.
 
 use super::*;
 
