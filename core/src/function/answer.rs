@@ -1,4 +1,4 @@
-//! What the function answers.
+//! The function's answer.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::reconcile::GroupResult;
 use crate::report::Report;
 use crate::sweep::SweepResult;
 
-/// What became of the messages of a delivery, which tells SQS which of them to bring again.
+/// The answers to the messages of a delivery. They tell SQS which messages to deliver again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueAnswer {
-    /// By message id.
+    /// The answers by message id.
     pub messages: Vec<(String, Answer)>,
 }
 
-/// The shape that Lambda asks for (Lambda Developer Guide, "Handling errors for an SQS event source"), and nothing else:
-/// what it does not know might count as a failure of the whole batch.
+/// Only the fields that Lambda asks for (Lambda Developer Guide, "Handling errors for an SQS event source"). An unknown
+/// field might count as a failure of the whole batch.
 impl Serialize for QueueAnswer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let failed = self.messages.iter();
@@ -29,24 +29,24 @@ impl Serialize for QueueAnswer {
     }
 }
 
-/// What the function answers.
+/// The function's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Answer {
-    /// To an event.
+    /// The answer to an event.
     Group(Box<GroupResult>),
-    /// To a schedule or a sweep request.
+    /// The answer to a schedule or a sweep request.
     Sweep(Box<SweepResult>),
-    /// To messages of a queue.
+    /// The answer to messages of a queue.
     Queue(QueueAnswer),
-    /// To the doctor.
+    /// The answer to the doctor.
     Doctor {
         /// What was found.
         doctor: Findings,
     },
 }
 
-/// The document that Lambda hands on.
+/// The document that Lambda passes on.
 impl Serialize for Answer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -72,8 +72,8 @@ impl Answer {
         }
     }
 
-    /// Why another delivery could help: rules are missing for a reason that may pass by itself. `None` when it could not.
-    /// Of a queue's messages each has its own answer to that.
+    /// Why another delivery could help: rules are missing for a reason that may pass by itself. `None` if it could not.
+    /// `None` for a queue too, because each of its messages has its own answer.
     pub fn retry_reason(&self) -> Option<String> {
         match self {
             Self::Group(result) => result.retry_reason(),

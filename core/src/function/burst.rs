@@ -1,4 +1,4 @@
-//! How many events an instance of the function had lately.
+//! How many events an instance of the function had recently.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many events of one instance within [`BURST_WINDOW`] are a burst.
+/// This many events of one instance within [`BURST_WINDOW`] are a burst.
 const BURST_EVENTS: usize = 4;
 
 /// See [`BURST_EVENTS`].
 const BURST_WINDOW: Duration = Duration::from_secs(10);
 
-/// Whether events come faster than EC2 can be asked about each: it grants an account 20 reads a second (EC2 Developer
-/// Guide, "Request throttling"), to all instances and everybody else together.
+/// Whether events arrive faster than EC2 can answer a read for each. EC2 allows an account 20 reads a second (EC2
+/// Developer Guide, "Request throttling"), for all instances and all other callers together.
 #[derive(Debug, Default)]
 pub(super) struct Burst(Mutex<VecDeque<Instant>>);
 
 impl Burst {
-    /// Notes an event; says whether it is one of a burst.
+    /// Notes an event. Returns whether it is part of a burst.
     pub(super) fn joined(&self) -> bool {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lately.push_back(Instant::now());

@@ -1,4 +1,4 @@
-//! From a payload to an answer: what the function does with whatever it is handed, and the CLI with a replayed event.
+//! From a payload to an answer, for the function and for the CLI's replay of an event.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::report::{GroupOutcome, Report, SweepReport};
 use crate::sweep::parts::SweepRound;
 use crate::sweep::{Bounds, Progress, SweepResult, sweep};
 
-/// What stays from one payload to the next.
+/// What lasts from one payload to the next.
 #[derive(Debug)]
 pub struct Handler<C> {
     clouds: C,
@@ -27,7 +27,7 @@ pub struct Handler<C> {
 }
 
 impl<C: TryClouds> Handler<C> {
-    /// A handler that acts, or only plans, by its settings.
+    /// A handler. Its settings decide whether it acts or only plans.
     pub fn new(clouds: C, settings: Settings, now: fn() -> Timestamp) -> Self {
         Self {
             clouds,
@@ -38,7 +38,7 @@ impl<C: TryClouds> Handler<C> {
         }
     }
 
-    /// Does what a payload asks for, within `remaining`. Never fails: what cannot be done is in the answer.
+    /// Does what a payload asks for, within `remaining`. It never fails: problems are in the answer.
     pub async fn handle(&self, payload: &Value, home: &Home, remaining: Duration) -> Answer {
         let budget = Budget::of(remaining);
         match intent(payload) {
@@ -75,7 +75,7 @@ impl<C: TryClouds> Handler<C> {
                 Answer::Queue(QueueAnswer { messages: answers })
             }
             Intent::Doctor(asked) => {
-                // Apart, so that what is asked once in a while takes no room in every event's work.
+                // Boxed, so that this rare request does not enlarge the future of every event.
                 let doctor = permissions::examine(&self.clouds, home, &asked, budget, self.now);
                 let doctor = Box::pin(doctor).await;
                 Answer::Doctor { doctor }
@@ -83,12 +83,13 @@ impl<C: TryClouds> Handler<C> {
         }
     }
 
-    /// Where the outside world is to be had.
+    /// Access to the outside world.
     pub fn clouds(&self) -> &C {
         &self.clouds
     }
 
-    /// Does what a message asks for. A message that nobody understands is done with: another delivery could not help.
+    /// Does what a message asks for. A message that cannot be understood is not retried, because another delivery could
+    /// not help.
     async fn task(&self, sweep: Result<Sweep, String>, home: &Home, budget: Budget) -> Answer {
         match sweep {
             Err(reason) => {
@@ -121,14 +122,14 @@ impl<C: TryClouds> Handler<C> {
         };
         let report = reconcile(world, lookup, budget).await;
         if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
-            // Whoever wrote the record past these tools did not say that sweeps are needed there. What the table refuses
-            // now is tried again by the next instance.
+            // The record may have been written without these tools, so its scope may be unknown to sweeps. If the table
+            // refuses this write, the next instance tries again.
             let _ = table.remember_scope(&lookup.scope).await;
         }
         Answer::Group(Box::new(report))
     }
 
-    /// Looks at every recorded group of the scope that is asked for, or of home, as far as the time goes.
+    /// Looks at every recorded group of the requested scope, or of home, as far as the time goes.
     pub async fn sweep(
         &self,
         request: &Sweep,
@@ -155,7 +156,7 @@ impl<C: TryClouds> Handler<C> {
         ))
     }
 
-    /// The same as the function does it: what it has no time for is left to others.
+    /// The same for the function, which hands over what it has no time for.
     async fn sweep_in_parts(&self, request: &Sweep, home: &Home, budget: Budget) -> Answer {
         let Some(scope) = home.scope_of(request) else {
             return self.nowhere(request);
@@ -163,8 +164,8 @@ impl<C: TryClouds> Handler<C> {
         let calls = Calls::default();
         let foreign = home.is_foreign(&scope.account);
         let queue = self.clouds.sweep_queue(&calls, budget);
-        // Sweeps of everything are begun by the schedule, and tasks are made by those: tasks that wait when a sweep of
-        // everything begins are from an earlier one.
+        // Attempt 0 is a request from a schedule, an event or a person. Tasks that already wait are from an earlier
+        // sweep.
         let waiting = match (&queue, request.attempt) {
             (Some(queue), 0) => Some(queue.waiting().await),
             _ => None,

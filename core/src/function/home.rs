@@ -1,10 +1,10 @@
-//! Where the function itself runs.
+//! Where the function runs.
 
 use crate::event::{Lookup, Sweep};
 use crate::model::{AccountId, Region, Scope};
 use crate::ports::SESSION_NAME;
 
-/// Where the function itself runs, as far as it knows.
+/// Where the function runs, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Home {
     /// Its account.
@@ -16,8 +16,8 @@ pub struct Home {
 }
 
 impl Home {
-    /// From the ARN that Lambda gives with each invocation, `arn:aws:lambda:REGION:ACCOUNT:function:NAME`. Parts that
-    /// are not what they should be are unknown.
+    /// Reads the ARN that Lambda gives with each invocation: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`. Parts that
+    /// are not valid are unknown.
     pub fn of_function(arn: &str) -> Self {
         let mut parts = arn.split(':').skip(3).map(str::to_owned);
         let region = parts.next().and_then(|range| range.parse().ok());
@@ -30,9 +30,10 @@ impl Home {
         }
     }
 
-    /// Whether an event tells of an authorize of this function's own, whoever's changes are meant: it would answer
-    /// itself without end. Lambda names a function's role sessions for the function (Lambda Developer Guide, "Defining
-    /// Lambda function permissions with an execution role"); those of a role in another account are named by us.
+    /// Whether an event reports an authorize of this function itself. The function ignores such an event under every
+    /// policy; otherwise it would answer itself without end. Lambda names a function's role sessions after the function
+    /// (Lambda Developer Guide, "Defining Lambda function permissions with an execution role"). In other accounts we
+    /// choose the session name.
     pub(super) fn made(&self, lookup: &Lookup) -> bool {
         let name = match self.is_foreign(&lookup.scope.account) {
             true => Some(SESSION_NAME),
@@ -42,7 +43,7 @@ impl Home {
         is_authorize && name.is_some() && lookup.trigger.session.as_deref() == name
     }
 
-    /// Where a sweep is to be made: what it names, or else home.
+    /// The scope of a sweep: the one that the request names, otherwise home.
     pub(super) fn scope_of(&self, request: &Sweep) -> Option<Scope> {
         let account = request.account.clone().or_else(|| self.account.clone())?;
         let region = request.region.clone().or_else(|| self.region.clone())?;

@@ -1,7 +1,8 @@
 //! CloudWatch metrics as log lines.
 //!
-//! The embedded metric format is one JSON object per line with the values and, under `_aws`, what they are
-//! (CloudWatch User Guide, "Specification: Embedded metric format"). No dimensions: an alarm counts the whole stack.
+//! A line of the embedded metric format is one JSON object with the values, and their description under `_aws`
+//! (CloudWatch User Guide, "Specification: Embedded metric format"). There are no dimensions: an alarm counts the whole
+//! stack.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -12,10 +13,10 @@ use crate::report::{Report, RuleOutcome};
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "rulekeeper";
 
-/// The metrics of one answer as lines to be written to standard output: one for the invocation, and one for each group
-/// that was open, because a line holds one value of a metric.
+/// The metrics of one answer, as lines for standard output: one line for the invocation, and one for each group that
+/// was open. A line holds only one value of a metric.
 pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
-    // What a sweep remarks on was dropped before, and is remarked on by each sweep.
+    // A sweep's remarks are left out: their rules were dropped earlier, and every sweep repeats them.
     let reports = match answer {
         Answer::Group(result) => std::slice::from_ref(&result.report),
         Answer::Sweep(sweep) => &sweep.report.reports[..],
@@ -25,7 +26,7 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
                 .flat_map(|(_, answer)| lines(answer, at, handler_ms))
                 .collect();
         }
-        // It is about no group, and its time is nobody's waiting for a rule.
+        // The doctor is about no group, and no rule waits for it.
         Answer::Doctor { .. } => return Vec::new(),
     };
     let rules = |outcome: RuleOutcome| {
@@ -80,7 +81,7 @@ fn records_unreadable(answer: &Answer) -> usize {
     }
 }
 
-/// Groups of which nobody knows what is missing. A sweep that ended early counts as one more.
+/// The number of groups whose missing rules are unknown. A sweep that ended early counts as one more.
 fn groups_unread(answer: &Answer) -> usize {
     match answer {
         Answer::Group(result) => usize::from(result.unread),

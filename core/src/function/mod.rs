@@ -1,5 +1,5 @@
-//! The function around it all: from a payload to an answer. No AWS SDK here either; `src/bin/function.rs` of the root
-//! package composes this with the adapters.
+//! The function: from a payload to an answer. It uses no AWS SDK; `src/bin/function.rs` of the root package connects it
+//! with the adapters.
 
 mod answer;
 mod burst;

@@ -1,12 +1,12 @@
-//! What the function can say of itself: whether its role allows what it will need.
+//! Checks whether the function's role allows what the function needs.
 //!
-//! Only the function has its role, so `rulekeeper doctor` asks it to try. Nothing is changed by trying: an authorize is
-//! a dry run, always; a write has a condition that can never hold. To be safe twice over, the rule of a dry run is one
-//! that the record of that group holds, or the group is one that cannot exist.
+//! Only the function has its role, so `rulekeeper doctor` asks the function to try. A try changes nothing: an authorize
+//! is always a dry run, and a write has a condition that is never true. As a second safeguard, the rule of a dry run is
+//! one that the group's record holds, or the group cannot exist.
 //!
-//! A refusal by the condition, or of the dry run for being one, is the proof of the permission. EC2 documents it for
-//! `DryRun` (EC2 API Reference), and was seen to answer so even without a group (`systeminit/si` #1862); that DynamoDB
-//! looks at the permission before the condition is inferred.
+//! A refusal by the condition, or of the dry run for being a dry run, proves the permission. EC2 documents this for
+//! `DryRun` (EC2 API Reference), and gave this answer even without a group (`systeminit/si` #1862). That DynamoDB
+//! checks the permission before the condition is inferred.
 
 use std::future::Future;
 
@@ -30,13 +30,13 @@ use sample::Sample;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// All is well.
+    /// The checked thing works.
     Ok,
-    /// It was not looked at, because something else has to be fixed first, or cannot be looked at.
+    /// It was not checked: something else must be fixed first, or it cannot be checked.
     Skipped,
-    /// It works, and somebody may want to fix it all the same.
+    /// It works, but somebody may want to fix something.
     Warning,
-    /// It is broken, or could not be found out.
+    /// It does not work, or the check could not be made.
     Failed,
 }
 
@@ -52,24 +52,24 @@ impl Outcome {
     }
 }
 
-/// One thing that was looked at.
+/// One check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// What kind of thing: `trail`, `role`, ….
+    /// The kind of check: `trail`, `role`, ….
     pub check: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was looked at.
+    /// What was checked.
     pub subject: String,
     /// What was found.
     pub found: String,
-    /// What to do about it: a command or a place.
+    /// How to fix it: a command or a place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
 
 impl Check {
-    /// A check that ended this way.
+    /// A check with this outcome.
     pub fn new(
         check: impl Into<String>,
         outcome: Outcome,
@@ -85,7 +85,7 @@ impl Check {
         }
     }
 
-    /// The same with what to do about it.
+    /// The same with a fix.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
@@ -93,12 +93,12 @@ impl Check {
     }
 }
 
-/// What the function found, and when by its own clock.
+/// The function's findings, with the time on its clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
-    /// The checks, in the order in which they are to be read.
+    /// The checks, in reading order.
     pub checks: Vec<Check>,
-    /// The function's present time.
+    /// The time on the function's clock.
     pub time: Timestamp,
 }
 
@@ -109,7 +109,7 @@ pub enum Ec2Read {
     Rules,
     /// Which groups exist.
     Groups,
-    /// The default VPC, for events that name a group by name.
+    /// The default VPC, for events with a group's name instead of its id.
     Vpcs,
     /// Which prefix lists exist.
     PrefixLists,
@@ -128,15 +128,15 @@ pub enum TableWrite {
     State,
 }
 
-/// The sort key of writes that cannot take place. No group, generation or time looks like it.
+/// The sort key of writes that cannot take effect. No group, generation or time has this form.
 pub const NOWHERE: &str = "doctor";
 
-/// Trying what EC2 allows. Nothing behind this can change a group.
+/// Tries what EC2 allows. Nothing here can change a group.
 pub trait TryGroups {
     /// Makes a read with a small answer.
     fn try_read(&self, read: Ec2Read) -> impl Future<Output = Result<(), ApiError>>;
 
-    /// Asks for an authorize as a dry run, with the rule's tags if it has any. Succeeds when EC2 would have taken it.
+    /// Asks for an authorize as a dry run, with the rule's tags if it has any. Succeeds if EC2 would have accepted it.
     fn try_authorize(
         &self,
         group: &GroupId,
@@ -144,9 +144,9 @@ pub trait TryGroups {
     ) -> impl Future<Output = Result<(), ApiError>>;
 }
 
-/// Trying what the table allows. Nothing behind this can write an item.
+/// Tries what the table allows. Nothing here can write an item.
 pub trait TryTable {
-    /// Asks for a write on a condition that cannot hold. Succeeds when the condition was all that was refused.
+    /// Asks for a write with a condition that is never true. Succeeds if only the condition was refused.
     fn try_write(
         &self,
         write: TableWrite,
@@ -154,10 +154,10 @@ pub trait TryTable {
     ) -> impl Future<Output = Result<(), ApiError>>;
 }
 
-/// Clouds of which it can be tried what they allow.
+/// Clouds that also allow tries.
 pub trait TryClouds: Clouds<Ec2: TryGroups, Table: TryTable> {
-    /// Assumes the role that a foreign scope needs, and does nothing with it. Answers with the role's ARN, and with why
-    /// it could not be assumed; `None` when no role is to be assumed anywhere.
+    /// Assumes the role that a foreign scope needs, without using it. Returns the role's ARN, and why it could not be
+    /// assumed. `None` if no role is used in other accounts.
     fn try_assume(
         &self,
         scope: &Scope,
@@ -165,7 +165,7 @@ pub trait TryClouds: Clouds<Ec2: TryGroups, Table: TryTable> {
     ) -> impl Future<Output = Option<(String, Result<(), String>)>>;
 }
 
-/// Tries everything that the function will need: where it runs, and in the scopes asked for.
+/// Tries everything that the function needs, where it runs and in the requested scopes.
 pub async fn examine<C: TryClouds>(
     clouds: &C,
     home: &Home,
@@ -226,7 +226,7 @@ async fn at_home<C: TryClouds>(clouds: &C, scope: &Scope, budget: Budget) -> Vec
     checks
 }
 
-/// EC2 in another account or Region, through the role if it is another account.
+/// EC2 in another account or Region. In another account, the role is used.
 async fn elsewhere<C: TryClouds>(
     clouds: &C,
     scope: &Scope,
@@ -271,7 +271,7 @@ async fn elsewhere<C: TryClouds>(
 pub enum Whose {
     /// Those of the function's role.
     Function,
-    /// Those of the role in another account, or of the function's own in another Region.
+    /// Those of the role in another account, or of the function's own role in another Region.
     Member,
     /// Those of the person at the command line.
     Operator,
@@ -300,7 +300,7 @@ impl Whose {
         }
     }
 
-    /// What came of trying an action.
+    /// The check that follows from trying an action.
     pub fn tried(self, action: &str, place: &str, tried: Result<(), ApiError>) -> Check {
         let subject = format!("{action} {place}");
         let error = match tried {
@@ -322,7 +322,7 @@ impl Whose {
     }
 }
 
-/// The reads of the table; with something to try an authorize with.
+/// Tries the reads of the table. Also returns a sample for trying an authorize.
 async fn read_table<T: Table>(table: &T, scope: &Scope) -> (Sample, Vec<Check>) {
     let all = GroupRange::default();
     let (page, marks) = tokio::join!(table.desired_page(scope, &all), table.marks(scope, &all));
@@ -351,7 +351,7 @@ async fn read_table<T: Table>(table: &T, scope: &Scope) -> (Sample, Vec<Check>) 
     (sample, checks)
 }
 
-/// The writes to the table that the function makes, none of which takes place.
+/// Tries the function's writes to the table. None of them takes effect.
 pub async fn write_table<T: TryTable>(table: &T, scope: &Scope, whose: Whose) -> Vec<Check> {
     let (record, history, incident, state) = tokio::join!(
         table.try_write(TableWrite::Record, scope),
@@ -368,7 +368,7 @@ pub async fn write_table<T: TryTable>(table: &T, scope: &Scope, whose: Whose) ->
     ]
 }
 
-/// The reads of EC2, and the authorize as a dry run, with and without tags.
+/// Tries the reads of EC2, and the authorize as a dry run, with and without tags.
 pub async fn try_ec2<E: TryGroups>(
     ec2: &E,
     scope: &Scope,
@@ -387,7 +387,7 @@ pub async fn try_ec2<E: TryGroups>(
     let on = format!("on {} (dry run)", sample.group);
     let authorize = "ec2:AuthorizeSecurityGroupIngress";
     let authorized = sample.judge(whose, authorize, &on, plain);
-    // Refused without tags, it says nothing of tags.
+    // If it is refused without tags, it proves nothing about tags.
     let tags = match authorized.outcome {
         Outcome::Ok => sample.judge(whose, "ec2:CreateTags", &on, tagged),
         _ => {
@@ -406,12 +406,12 @@ pub async fn try_ec2<E: TryGroups>(
     ]
 }
 
-/// Something of a scope's records to try an authorize with, or what stands in where there is none.
+/// A sample from a scope's records for trying an authorize, or a substitute if there is none.
 pub fn sample(records: &[(String, Value)], scope: &Scope) -> Sample {
     Sample::of(records, scope)
 }
 
-/// A record with a rule in it.
+/// The first rule of a record, if it has one.
 fn first_rule(name: &str, item: &Value, scope: &Scope) -> Option<(GroupId, IngressRule)> {
     let group = name.parse().ok()?;
     let reading = DesiredRecord::from_json(item, &scope.account).ok()?;

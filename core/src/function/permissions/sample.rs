@@ -1,4 +1,4 @@
-//! What an authorize is tried with.
+//! A group and a rule for trying an authorize.
 
 use serde_json::Value;
 
@@ -6,8 +6,8 @@ use super::{Check, Outcome, Whose, first_rule};
 use crate::model::{GroupId, IngressRule, Scope, Tags};
 use crate::ports::{ApiError, Failure, Verdict};
 
-/// A group and a rule for a dry run. Should EC2 take the dry run for a call after all, a rule of the record would be
-/// authorized, or nothing, because the group cannot exist.
+/// A group and a rule for a dry run. If EC2 took the dry run for a real call, it would authorize a rule of the record,
+/// or nothing, because the group cannot exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// The group.
@@ -20,13 +20,13 @@ pub struct Sample {
     recorded: bool,
 }
 
-/// EC2 gives ids out at random, and this is the one chance in 2⁶⁸ that nobody will meet.
+/// A group that should never exist: EC2 gives out random ids, and the chance of this one is 1 in 2⁶⁸.
 const NO_GROUP: &str = "sg-00000000000000000";
-/// An address that is kept for documentation (RFC 5737).
+/// An address that is reserved for documentation (RFC 5737).
 const NO_RULE: &str = "tcp 443 from 192.0.2.1/32";
 
 impl Sample {
-    /// From the first record that can be read and has a rule.
+    /// Takes the first record that can be read and has a rule.
     pub(super) fn of(records: &[(String, Value)], scope: &Scope) -> Self {
         let mut found = records
             .iter()
@@ -37,7 +37,7 @@ impl Sample {
         }
     }
 
-    /// Where there is no record to take a rule from.
+    /// A substitute for a scope without such a record.
     pub(super) fn nowhere() -> Self {
         let key = NO_RULE.parse().expect("this is rule notation");
         let rule = IngressRule {
@@ -70,7 +70,8 @@ impl Sample {
         }
     }
 
-    /// What came of a dry run. EC2 documents two answers to one; any other tells nothing of the permission.
+    /// The outcome of a dry run. EC2 documents two answers to a dry run. Any other answer proves nothing about the
+    /// permission.
     pub(super) fn judge(
         &self,
         whose: Whose,

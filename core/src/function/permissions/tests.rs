@@ -1,4 +1,4 @@
-//! What follows from an answer, and what an authorize is tried with.
+//! Conclusions from answers, and samples for trying an authorize.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn record(rules: Value) -> Value {
     json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules})
 }
 
-/// EC2 that answers each authorize as told: without tags, with tags.
+/// An EC2 with two given answers to an authorize: without tags, and with tags.
 struct Ec2([Result<(), ApiError>; 2]);
 
 impl TryGroups for Ec2 {
@@ -99,7 +99,7 @@ async fn a_dry_run_is_allowed_refused_or_tells_nothing() {
         [Outcome::Failed, Outcome::Skipped]
     );
 
-    // Without a record the group cannot exist, which EC2 may mind.
+    // Without a record the group cannot exist, so EC2 may refuse the group.
     let odd = || {
         Err(refused(
             "AuthorizeSecurityGroupIngress",
