@@ -1,28 +1,28 @@
-//! Mistakes that a model can be asked to make, one at a time.
+//! Mistakes that a model can make on request, one at a time.
 
 use std::cell::Cell;
 
-/// A mistake. The first four are made in the code, where `fault!` names them; the others in the scripted table, which
-/// then is not what the code relies on.
+/// A mistake. The first four are made in the code, at a `fault!` with their name. The others are made in the scripted
+/// table, which then breaks what the code relies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
-    /// A followed principal's revoke is judged at once.
+    /// A followed principal's revoke is judged before it has settled.
     JudgesBeforeSettling,
-    /// A refused authorize means nothing.
+    /// A refused authorize is ignored.
     ForgetsAborts,
-    /// Rules of the record stand in for one another.
+    /// Rules of the record supersede each other.
     RecordedRulesStandIn,
     /// A generation is written without its author.
     WritesWithoutAuthor,
-    /// The record is answered with whatever the event names in it, so that this is what is authorized.
+    /// The record is read as if it held every rule that the event names, so those rules are authorized.
     RecordsHoldWhatEventsName,
-    /// Records are read as they were a generation ago.
+    /// Records are read one generation late.
     RecordsAreReadLate,
-    /// Records are written whatever is there.
+    /// Records are written without checking the present one.
     RecordsAreOverwritten,
-    /// The run-time state is written whatever is there.
+    /// The run-time state is written without checking the present one.
     StatesAreOverwritten,
-    /// The run-time state loses what was restored.
+    /// The run-time state loses the restores.
     RestoresAreForgotten,
 }
 
@@ -30,12 +30,12 @@ thread_local! {
     static MADE: Cell<Option<Fault>> = const { Cell::new(None) };
 }
 
-/// Whether this thread is to make the mistake at present.
+/// Whether this thread makes the mistake now.
 pub(crate) fn is_made(fault: Fault) -> bool {
     MADE.get() == Some(fault)
 }
 
-/// Runs something with a mistake.
+/// Runs a function with a mistake.
 pub(super) fn making<T>(fault: Option<Fault>, run: impl FnOnce() -> T) -> T {
     let before = MADE.replace(fault);
     let result = run();

@@ -1,68 +1,72 @@
 //! A model of the event-handling protocol, explored with [`stateright`].
 //!
-//! What is explored is the real [`reconcile`](crate::reconcile::reconcile), [`sweep`](crate::sweep::sweep) and
-//! [`apply`](crate::operator::apply), not a copy of what they decide: `replay` runs them over ports that answer from a
-//! list and stop at the first call that has no answer yet. An invocation in flight is the answers that it has had so
-//! far, so a state of the world can be kept, compared and left in any direction.
+//! It explores the real [`reconcile`](crate::reconcile::reconcile) and [`sweep`](crate::sweep::sweep), and the write
+//! that the command `apply` makes, not a copy of their decisions. `replay` runs them over ports that answer from a list
+//! and stop at the first call without an answer. An invocation in progress is the list of its answers so far. So a
+//! state of the world can be stored, compared and continued in any direction.
 //!
 //! # What can happen
-//! - **Invocations.** Events, sweeps and an operator's `apply`, up to two at the same time. Each call takes effect and is
-//!   answered in one step, and anything else may happen between two calls. The first two calls, which are made at once,
-//!   are answered in either order. A call is answered no earlier than it was made, so whoever waits for a change to
-//!   settle is overtaken by everything that may happen meanwhile. What an invocation may last is Lambda's 30 seconds.
+//! - **Invocations.** Events, sweeps and an operator's `apply`, up to two at the same time. Each call takes effect and
+//!   is answered in one step, and anything else may happen between two calls. The first two calls are made at once and
+//!   are answered in either order. A call is answered no earlier than it was made, so anything may happen while an
+//!   invocation waits for a change to settle. An invocation lasts at most Lambda's 30 seconds.
 //! - **Deaths.** An invocation may die wherever it waits for a call, before the call takes effect or after it. Lambda
 //!   repeats an event whose invocation died or failed for a retryable reason.
-//! - **Events** are told in whole seconds, and arrive in any order, as late as may be, more than once, or never.
-//! - **EC2** takes a call as a whole or refuses it: a rule that is there, or one that names a group that does not exist. A
-//!   read may show the group as it was before its last change, for up to a second. Calls may end in silence, whether they
-//!   took effect or not.
-//! - **The table** reads consistently and writes on condition, as the adapter asks of DynamoDB.
-//! - **Others**: a followed controller that replaces rules in the old order or the new one, has its authorize refused,
-//!   stops half-way, or insists; a principal whose revokes are accepted; a stranger; an operator.
-//! - **Rest.** When nobody has anything left to do and no event is under way, a sweep looks after ten seconds, another
-//!   after a quarter of an hour, and others after each wait of a fight. Then a run is over.
+//! - **Events** tell whole seconds. They arrive in any order, with any delay, more than once, or never.
+//! - **EC2** accepts or refuses a call as a whole. It refuses a rule that is live, and one that references a missing
+//!   group. A read may show the group before its last change, for up to a second. A call may end without an answer,
+//!   whether or not it took effect.
+//! - **The table** reads consistently and writes on condition, as the adapter does with DynamoDB.
+//! - **Others.** A followed controller replaces rules in the old order or the new one, has its authorize refused, stops
+//!   half-way, or insists. There are also a principal whose revokes are accepted, a principal that is not listed, and
+//!   an operator.
+//! - **Rest.** When nobody has a step left and no event is under way, a sweep looks after ten seconds, another one 16
+//!   minutes later, and others after each wait of a contested rule. Then a run is over.
 //!
 //! # What must hold
-//! `properties` has the promises, and `scenarios` what each scenario is to end in.
+//! `properties` has the promises, and `scenarios` has the required end of each scenario.
 //!
-//! - **(a)** At each authorize of ours, each of its rules is in a generation that was current at some time since the
-//!   invocation began.
-//! - **(b)** When a run is over, each rule of the record is live, or *invalid* (EC2 refuses it for what it names), or
-//!   superseded by live rules outside the record. Nothing is *held* then: all waits are over. This holds whatever was
-//!   lost, and whoever stopped half-way.
-//! - **(c)** When a run is over, all did what they meant to, and each event was dealt with: rules that a principal meant to
-//!   take away are not in the record and are not live, and those that it meant to add are both. A change is *meant* when
-//!   the call that makes up for a followed principal's revoke succeeds before the revoke has settled and reads show
-//!   it by then; when the principal insists; or when its revokes are accepted. A rule that we had put back before we were
-//!   told of an accepted revoke stays live, because nothing is ever revoked, and is out of the record.
-//! - **(d)** In the same runs: rules whose change was aborted, or that nobody meant to take away, are in the record and live.
-//! - **(e)** A rule is restored no more than five times in ten minutes, plus once for each invocation that died or met
-//!   silence before it could note its restore; the fight ends contested; no invocation makes more than 60 calls.
-//! - **(f)** A rule leaves the record only with a new generation, its number the next one, with a reason and an author: an
-//!   operator, or a principal whose changes are meant, who did revoke that rule after an operator last put it in.
+//! - **(a)** When we authorize a rule, it is in a generation that was current at some time since the invocation began.
+//! - **(b)** When a run is over, each rule of the record is live, *invalid* (EC2 refuses what it references), or
+//!   superseded by live rules outside the record. No rule is *held* then, because all waits are over. This is true even
+//!   if events were lost or somebody stopped half-way.
+//! - **(c)** This is about runs in which everybody took all steps and each event was handled. Rules that a principal
+//!   meant to remove are neither in the record nor live. Rules that it meant to add are both. A change of a followed
+//!   principal is *meant* if the authorize that belongs to its revoke succeeds before the revoke has settled, and reads
+//!   show it by then; or if the principal insists. An accepted principal means every revoke. A rule that we restored
+//!   before we knew of its accepted revoke leaves the record but stays live, because we never revoke.
+//! - **(d)** In the same runs: rules of an aborted change, and rules that nobody meant to remove, are in the record and
+//!   live.
+//! - **(e)** A rule is restored at most five times in ten minutes, plus once for each invocation that died or got no
+//!   answer before it could note its restore. A rule that is dropped again and again ends contested. No invocation
+//!   makes more than 60 calls.
+//! - **(f)** A rule leaves the record only with a new generation that has the next number, a reason and an author. The
+//!   author is an operator, or a principal whose changes are meant and who revoked that rule after an operator last
+//!   added it.
 //! - Each run comes to rest. All runs are finite, because everything that may go wrong is counted.
 //!
-//! Each exploration is complete within its bounds, and fails when no run of a scenario ends well, or no fight contested.
-//! `faults` has mistakes to be made on purpose; each promise is broken by one, or the tests fail.
+//! Each exploration is complete within its bounds. It fails if no run of a scenario ends well, or if a scenario about a
+//! contested rule never ends with one. `faults` has deliberate mistakes. The tests fail unless each promise is broken
+//! by one of them.
 //!
 //! # What does not hold
-//! - A revoke that was lost, or that a sweep or another event's handling precedes, is a rule that is missing for no known
-//!   reason: it is put back, and a controller that means it has to ask again.
-//! - Asking twice is enough when each revoke is dealt with before the next. Otherwise each event that is late, each
-//!   death and each stale read may cost another time.
-//! - A generation that the table does not take holds back the rules that were to leave, until the event is delivered
-//!   again; if it is not, a sweep puts them back.
-//! - An accepted revoke whose event names no rule ids is lost when another instance has put the rule back and not said so
-//!   yet.
+//! - If a revoke is lost, or a sweep or another event is handled before it, its rule is missing without a known reason.
+//!   The rule is restored, and a controller that meant the revoke has to repeat it.
+//! - Two revokes are enough if the first is handled before the second. Otherwise each late event, each death and each
+//!   stale read may cost one more.
+//! - If the table does not accept a generation, the rules that it removes are held until the event is delivered again.
+//!   Without another delivery, a sweep restores them.
+//! - An accepted revoke whose event has no rule ids is lost if another instance has restored the rule and has not noted
+//!   it yet.
 //!
 //! # What is left out
 //! Incidents, reports, metrics; quotas, throttling, tags and descriptions; events of `ModifySecurityGroupRules` and
-//! `DeleteSecurityGroup`; pauses and observe mode; settings; groups that go away; more than one group; a table that
+//! `DeleteSecurityGroup`; pauses and observe mode; settings; groups that are deleted; more than one group; a table that
 //! fails half of a transaction. Most of these have tests of their own.
 //!
-//! `RULEKEEPER_MODEL_BOUNDS=all cargo test -p rulekeeper-core modelcheck -- --nocapture` explores the long scenarios too,
-//! and `large` explores more in each, for some minutes;
-//! `RULEKEEPER_MODEL_ONLY` takes some text of the names of scenarios.
+//! `RULEKEEPER_MODEL_BOUNDS=all cargo test -p rulekeeper-core modelcheck -- --nocapture` explores the long scenarios
+//! too. `large` explores more in each, which takes minutes. `RULEKEEPER_MODEL_ONLY` selects the scenarios whose names
+//! contain its text.
 
 pub(crate) mod faults;
 mod properties;

@@ -1,4 +1,4 @@
-//! What must hold, and what must be reached for that to mean anything.
+//! The promises, and the ends that must be reached so that the promises mean something.
 
 use stateright::{Model, Property};
 
@@ -53,12 +53,12 @@ pub(super) fn properties() -> Vec<Property<Protocol>> {
 }
 
 impl Protocol {
-    /// Everything has come to rest, and nobody has anything left to do.
+    /// Everything is at rest, and nobody has a step left.
     fn is_over(&self, state: &State) -> bool {
         state.at_rest && self.is_quiet(state)
     }
 
-    /// The same, with everybody having done what they meant to do and every event dealt with.
+    /// The run is over, everybody took all steps, and every event was handled.
     fn went_well(&self, state: &State) -> bool {
         let mut actors = state.actors.iter();
         self.is_over(state) && !state.truth.lost && actors.all(|progress| !progress.stopped)
@@ -66,7 +66,7 @@ impl Protocol {
 
     fn is_accepted(&self, state: &State) -> bool {
         let ends = &self.scenario.ends;
-        // A rule that we put back before we were told is not ours to take away again.
+        // We may have restored the rule before we knew of the revoke. It stays live then, because we never revoke.
         let gone = |rule: &Rule| {
             let stays = state.live.contains_key(rule);
             !state.holds(&self.scenario, *rule)

@@ -1,4 +1,4 @@
-//! The protocol as a model: what can happen next.
+//! The protocol as a model: its possible next actions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,30 +11,30 @@ use super::replay::{Answer, Answered, Ask, Asked, Cause, Next, digest, replay};
 use super::scenario::{Did, Do, EventSpec, INVOCATION_MS, Scenario, told};
 use super::state::{Broken, Delivery, Derived, Running, State};
 
-/// The most calls that one invocation makes in any scenario; more is taken for an endless loop.
+/// The most calls of one invocation in any scenario. More calls count as an endless loop.
 const CALLS_MAX: usize = 60;
 
-/// The most sweeps that are made each after another wait of a fight.
+/// The most sweeps at the end, each after another wait of a contested rule.
 const FIGHT_SWEEPS_MAX: usize = 3;
 
-/// How long everything is at rest before the last sweeps, in milliseconds: longer than a revoke settles, and longer than
-/// anything is waited for.
+/// The rests before the last sweeps, in milliseconds. They are longer than a revoke settles, and longer than any other
+/// wait except that of a contested rule.
 const RESTS_MS: [u64; 2] = [10_000, 16 * 60_000];
 
 /// A scenario, explored with the real code or with a mistake in it.
 pub(super) struct Protocol {
     pub(super) scenario: Scenario,
     pub(super) fault: Option<Fault>,
-    /// What invocations do next, for those that were run before.
+    /// The next calls of invocations that were already run.
     known: Mutex<HashMap<u64, Arc<Next>>>,
 }
 
-/// Something that happens.
+/// An action of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     /// Somebody takes their next step.
     Act(usize),
-    /// Somebody does nothing more.
+    /// Somebody stops for good.
     Stop(usize),
     /// An event arrives.
     Deliver(EventSpec),
@@ -42,15 +42,15 @@ pub(super) enum Action {
     Sweep,
     /// A call takes effect and is answered.
     Answer(usize, usize),
-    /// A read is answered with what was there before.
+    /// A read is answered with the group before its last change.
     AnswerStale(usize, usize),
-    /// A call ends in silence; whether it takes effect.
+    /// A call ends without an answer. The flag says whether it takes effect.
     Silence(usize, usize, bool),
-    /// An invocation dies; whether the call that it waits for takes effect.
+    /// An invocation dies. The call that it waits for takes effect if it is given here.
     Crash(usize, Option<usize>),
     /// Time passes.
     Pause(usize),
-    /// Everything comes to rest, and then a sweep looks.
+    /// Everything comes to rest, and then sweeps look.
     Close,
 }
 
@@ -63,7 +63,7 @@ impl Protocol {
         }
     }
 
-    /// How many runs of the code it took.
+    /// The number of runs of the code.
     pub(super) fn replays(&self) -> usize {
         let known = self.known.lock();
         known.unwrap_or_else(PoisonError::into_inner).len()
@@ -89,7 +89,7 @@ impl Protocol {
         next
     }
 
-    /// Whether the clock may go on to a time: nobody's invocation and nobody's step may be overdue then.
+    /// Whether the clock may reach a time without making an invocation or a step overdue.
     fn may_reach(&self, state: &State, time: u64) -> bool {
         let in_time = |running: &Running| time < running.began + INVOCATION_MS;
         let due = state.actors.iter().filter(|it| !it.stopped);
@@ -99,7 +99,7 @@ impl Protocol {
                 .all(|due| time <= due || time == state.clock)
     }
 
-    /// When somebody's next step is taken, if it can be taken now.
+    /// The time of somebody's next step, if it can be taken now.
     fn step_time(&self, state: &State, actor: usize) -> Option<u64> {
         let progress = &state.actors[actor];
         let step = self.scenario.actors[actor].steps.get(progress.done)?;
@@ -162,8 +162,8 @@ impl Protocol {
         self.go_on(state, running);
     }
 
-    /// Puts an invocation back among the others, or ends it. Calls whose time makes no difference are answered at once:
-    /// a sweep's first look at the table, and which groups exist.
+    /// Puts an invocation back among the others, or ends it. The time of some calls makes no difference, so they are
+    /// answered at once: a sweep's first reads of the table, and which groups exist.
     fn go_on(&self, state: &mut State, mut running: Running) {
         loop {
             let next = running.next.0.clone();
@@ -188,7 +188,7 @@ impl Protocol {
         state.sort();
     }
 
-    /// An invocation is over. Lambda repeats one of an event that failed or died.
+    /// Ends an invocation. Lambda repeats an event's invocation that failed or died.
     fn end(&self, state: &mut State, cause: &Cause, well: bool) {
         let Cause::Event(event) = cause else { return };
         let Some(delivery) = state.events.get_mut(event) else {
@@ -255,7 +255,7 @@ impl Protocol {
         }
     }
 
-    /// Answers one open call of an invocation at the earliest time for it.
+    /// Answers one open call of an invocation at the earliest possible time.
     fn answer(&self, state: &mut State, index: usize, slot: usize, how: How) {
         let mut running = state.running.remove(index);
         let next = running.next.0.clone();
@@ -283,7 +283,7 @@ impl Protocol {
         self.go_on(state, running);
     }
 
-    /// Everything comes to rest; then sweeps look until no wait of a fight is left.
+    /// Brings everything to rest. Then sweeps look until no rule is contested.
     fn close(&self, state: &mut State) {
         state.truth.lost = state.events.values().any(|it| !it.handled);
         for delivery in state.events.values_mut() {
@@ -440,7 +440,7 @@ impl Model for Protocol {
             }
             Action::Close => self.close(&mut state),
         }
-        // What a read could still show only matters while it can.
+        // The group before its last change matters only while a read may still show it.
         if state.remaining.stale_reads == 0 || state.stale().is_none() {
             state.before = None;
         }

@@ -1,9 +1,9 @@
-//! Running the real code again from its start, over ports that answer from a list.
+//! Runs the real code again from its start, over ports that answer from a list.
 //!
-//! What an invocation does next follows from what set it off and from the answers it has had. So an invocation in
-//! flight is kept as those answers, and to learn what it asks next it is run from its beginning: each call gets its
-//! answer at the time at which it was given, and the first calls without an answer are what it asks now. Time is the
-//! runtime's paused clock, which goes on by itself whenever there is nothing to do but wait.
+//! The cause of an invocation and its answers so far decide what it does next. So an invocation in progress is stored
+//! as these answers. To learn its next calls, it is run from the beginning: each call gets its answer at the time when
+//! it was given, and the first calls without an answer are the next calls. The time is the runtime's paused clock,
+//! which advances by itself when everything waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ use crate::sweep::{Bounds, sweep};
 /// The live rules of the group and their ids.
 pub(super) type Live = BTreeMap<Rule, u8>;
 
-/// What set an invocation off.
+/// What started an invocation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Cause {
     Event(EventSpec),
@@ -66,7 +66,7 @@ impl Ask {
     }
 }
 
-/// What a call was answered.
+/// The answer to a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
     Loaded(Arc<DesiredRecord>, Option<Arc<GroupState>>),
@@ -82,11 +82,11 @@ pub(super) enum Answer {
     LostRace,
     StateChanged,
     Saved(bool),
-    /// No answer came: the call may have worked.
+    /// No answer came. The call may have worked.
     Silence,
 }
 
-/// An answer, when it was given (in milliseconds from the start of the invocation), and a digest of both.
+/// An answer, its time in milliseconds from the start of the invocation, and a digest of both.
 #[derive(Debug, Clone)]
 pub(super) struct Answered {
     after: u64,
@@ -125,7 +125,7 @@ pub(super) fn digest(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// An open call: its place among all calls of the invocation, and when it was made.
+/// An open call: its number among all calls of the invocation, and its time.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
     pub(super) slot: usize,
@@ -137,7 +137,7 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Next {
     Asks(Vec<Asked>),
-    /// It ends; whether it failed, so that Lambda calls again.
+    /// The invocation ends. If it failed for a retryable reason, Lambda calls again.
     Ends {
         retryable: bool,
     },
@@ -173,7 +173,7 @@ impl fmt::Display for Asked {
     }
 }
 
-/// Runs an invocation that began at a time, as far as its answers reach.
+/// Runs an invocation that began at this time, as far as its answers reach.
 pub(super) fn replay(
     cause: &Cause,
     began: u64,
@@ -201,7 +201,7 @@ pub(super) fn replay(
         tokio::select! {
             biased;
             retryable = run => Next::Ends { retryable },
-            // Time goes on by itself until something is due, so this is due only when the invocation waits for an answer.
+            // The paused clock advances until something is due. This is due only if the invocation waits for an answer.
             () = tokio::time::sleep(Duration::from_millis(20 * INVOCATION_MS)) => {
                 Next::Asks(script.asked.take())
             }
@@ -244,7 +244,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
             report.is_retryable()
         }
         Cause::Apply(rules) => {
-            // Whoever lost a race repeats the command, as its message says.
+            // An operator that lost a race repeats the command, as its message says.
             apply(script, rules, template).await.is_err()
         }
     }
@@ -333,7 +333,7 @@ pub(super) fn rule_id(id: u8) -> RuleId {
 }
 
 thread_local! {
-    /// When the invocation at hand began, by the model's clock and by the runtime's.
+    /// The start of the present invocation, on the model's clock and on the runtime's.
     static BEGAN: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
 }
 
@@ -371,7 +371,7 @@ impl Script<'_> {
         }
     }
 
-    /// A record as it is, or with what the event names if that mistake is to be made.
+    /// The record, or a record with the rules of the event if that mistake is made.
     fn with_named(&self, record: &DesiredRecord) -> DesiredRecord {
         let mut record = record.clone();
         if let Cause::Event(EventSpec {
@@ -519,7 +519,7 @@ impl Table for Script<'_> {
         }
     }
 
-    /// Nobody decides anything by incidents, so writing one is no step of the model.
+    /// No decision depends on incidents, so writing one is not a step of the model.
     async fn record_incident(&self, _: &Incident) -> Result<(), ApiError> {
         Ok(())
     }

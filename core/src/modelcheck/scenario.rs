@@ -1,4 +1,4 @@
-//! What a scenario says: who does what to the group, and how far things may go wrong.
+//! A scenario: who does what to the group, and what may go wrong.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,23 +6,23 @@ use crate::desired::{DesiredRecord, Policy, Principal};
 use crate::fakes::{key, record};
 use crate::model::RuleKey;
 
-/// A rule of the scenario, by its place in [`Scenario::rules`].
+/// A rule of the scenario, by its index in [`Scenario::rules`].
 pub(super) type Rule = u8;
 
 /// How long Lambda lets an invocation run, in milliseconds.
 pub(super) const INVOCATION_MS: u64 = 30_000;
 
-/// The model's clock counts milliseconds from a time in the middle of a second, because events are told to the second.
+/// The model's clock counts milliseconds. It begins in the middle of a second, because events tell whole seconds.
 pub(super) fn at(ms: u64) -> Timestamp {
     let start: Timestamp = "2026-11-22T09:30:00.4Z".parse().expect("a time");
     let ms = i64::try_from(ms).expect("some hours at most");
     start + SignedDuration::from_millis(ms)
 }
 
-/// The time of an event at a time: CloudTrail tells whole seconds.
+/// The time that an event gives for a time: the start of its second, as in CloudTrail.
 pub(super) fn told(ms: u64) -> u64 {
-    // 400 ms of the first second are over at the start, so the second before it begins at no time of the clock; it is
-    // told as 0 all the same, less than half a second late.
+    // The clock begins 400 ms after the start of a second, so it has no time for that start. The event gives 0 instead,
+    // which is 400 ms late.
     match (ms + 400) / 1_000 {
         0 => 0,
         seconds => seconds * 1_000 - 400,
@@ -32,13 +32,13 @@ pub(super) fn told(ms: u64) -> u64 {
 /// Who changes the group or the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Who {
-    /// A controller that is followed.
+    /// A followed controller.
     Controller,
-    /// Another one.
+    /// Another followed controller.
     Second,
-    /// Whose revokes are accepted.
+    /// A principal whose revokes are accepted.
     Terraform,
-    /// Whose revokes are drops.
+    /// A principal that is not listed, so its revokes are drops.
     Stranger,
     Operator,
 }
@@ -66,7 +66,7 @@ impl Who {
     }
 }
 
-/// What an event tells of: rules with the ids that they had or were given.
+/// What an event reports: rules with the ids that they had or got.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Did {
     Revoked(Rule, Option<u8>),
@@ -87,17 +87,17 @@ pub(super) struct EventSpec {
 pub(super) enum Do {
     /// Revoke a rule, if it is live.
     Revoke(Rule),
-    /// Look again and again, and revoke a rule as soon as it is live.
+    /// Revoke a rule as soon as it is live.
     RevokeWhenLive(Rule),
-    /// The same, but not before everything that happened until then was dealt with.
+    /// Revoke a rule as soon as it is live and everything before that was handled.
     Insist(Rule),
-    /// Authorize a rule. EC2 refuses one that is live or names nothing that exists.
+    /// Authorize a rule. EC2 refuses a rule that is live or references a missing group.
     Authorize(Rule),
     /// Write a record of these rules.
     Apply(Vec<Rule>),
 }
 
-/// A step of somebody's, how long it takes, and how soon after the step before it must be taken.
+/// A step, how long it takes, and how soon after the previous step it must be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) does: Do,
@@ -114,7 +114,7 @@ pub(super) fn step(does: Do) -> Step {
     }
 }
 
-/// A step that comes at once after the one before it.
+/// A step that is taken at once after the previous one.
 pub(super) fn promptly(does: Do) -> Step {
     Step {
         within_ms: Some(1_500),
@@ -122,7 +122,7 @@ pub(super) fn promptly(does: Do) -> Step {
     }
 }
 
-/// A step that takes its time.
+/// A step of this duration.
 pub(super) fn slow(does: Do, takes_ms: u64) -> Step {
     Step {
         takes_ms,
@@ -130,37 +130,37 @@ pub(super) fn slow(does: Do, takes_ms: u64) -> Step {
     }
 }
 
-/// Somebody, and what they do in order.
+/// An actor and its steps in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Actor {
     pub(super) who: Who,
     pub(super) steps: Vec<Step>,
-    /// Whether they may stop for good between two steps.
+    /// Whether the actor may stop for good between two steps.
     pub(super) may_stop: bool,
 }
 
-/// How far things may go wrong. What is not bounded here is the order of everything, which is free.
+/// What may go wrong, and how often. The order of everything is always free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Invocations at the same time.
+    /// Invocations that run at the same time.
     pub(super) running: usize,
-    /// How often an event is delivered at most, if nothing fails.
+    /// The most deliveries of an event, if nothing fails.
     pub(super) copies: u8,
-    /// How often Lambda repeats an invocation of an event that failed or died.
+    /// The most repeats of an event's invocation that failed or died.
     pub(super) retries: u8,
-    /// Invocations that die, at any await, before or after the effect of the call that is awaited.
+    /// Invocations that die at any await, before or after the awaited call takes effect.
     pub(super) crashes: u8,
-    /// Calls that end in silence, with or without having taken effect.
+    /// Calls that end without an answer, whether or not they take effect.
     pub(super) silences: u8,
-    /// Reads of the group that show it as it was before its last change, up to two seconds ago.
+    /// Reads that show the group before its last change, which was at most a second ago.
     pub(super) stale_reads: u8,
-    /// Sweeps while events are under way. There is always one in the end.
+    /// Sweeps while events are under way. At the end there is always one.
     pub(super) sweeps: u8,
-    /// Times that pass with nothing happening, each once at most, in milliseconds.
+    /// Times in which nothing happens, each at most once, in milliseconds.
     pub(super) pauses_ms: &'static [u64],
-    /// Whether events may never come.
+    /// Whether events may be lost.
     pub(super) lossy: bool,
-    /// Whether events tell the ids of rules.
+    /// Whether events contain the ids of rules.
     pub(super) ids: bool,
 }
 
@@ -178,32 +178,32 @@ pub(super) const CALM: Bounds = Bounds {
     ids: true,
 };
 
-/// How a scenario ends when everybody did all of their steps and every event was handled.
+/// How a scenario ends when everybody took all steps and every event was handled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ends {
-    /// Rules that a principal meant to take away: neither in the record nor live. Property (c).
+    /// Rules that a principal meant to remove: neither in the record nor live. Property (c).
     pub(super) accepted: Vec<Rule>,
     /// Rules that a principal meant to add: in the record and live. Property (c).
     pub(super) entered: Vec<Rule>,
-    /// Rules whose change was aborted, or that nobody meant to take away: in the record and live. Property (d).
+    /// Rules of an aborted change, or that nobody meant to remove: in the record and live. Property (d).
     pub(super) restored: Vec<Rule>,
 }
 
-/// A small world of its own.
+/// A scenario with its own small world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) rules: Vec<RuleKey>,
-    /// The rules of the record, which are live at first.
+    /// The recorded rules, which are live at first.
     pub(super) recorded: Vec<Rule>,
     /// Rules that are live at first and not recorded.
     pub(super) unrecorded: Vec<Rule>,
-    /// Rules that name something that does not exist.
+    /// Rules that reference a missing group.
     pub(super) invalid: Vec<Rule>,
     pub(super) actors: Vec<Actor>,
     pub(super) bounds: Bounds,
     pub(super) ends: Ends,
-    /// Whether a rule is to be contested in some of its runs.
+    /// Whether some runs of the scenario end with a contested rule.
     pub(super) fights: bool,
 }
 
@@ -235,7 +235,7 @@ impl Scenario {
         Self { ends, ..self }
     }
 
-    /// Everybody may stop half-way.
+    /// Every actor may stop half-way.
     pub(super) fn may_stop(mut self) -> Self {
         for actor in &mut self.actors {
             actor.may_stop = true;
@@ -243,7 +243,7 @@ impl Scenario {
         self
     }
 
-    /// The record at first: everybody has the policy of their name.
+    /// The record at first. Everybody has the policy of their role in the model.
     pub(super) fn record(&self) -> DesiredRecord {
         let names: Vec<String> = self
             .recorded

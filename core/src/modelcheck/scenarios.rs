@@ -23,7 +23,7 @@ const DYING: Bounds = Bounds {
     ..CALM
 };
 
-/// One instance at a time, and a little of everything else.
+/// One instance at a time, with a little of everything else.
 const ROUGH: Bounds = Bounds {
     copies: 2,
     retries: 1,
@@ -32,14 +32,14 @@ const ROUGH: Bounds = Bounds {
     ..CALM
 };
 
-/// Calls that may have worked and say nothing.
+/// Calls that end without an answer and may have worked.
 const SILENT: Bounds = Bounds {
     retries: 1,
     silences: 2,
     ..CALM
 };
 
-/// Nothing need be delivered, and a sweep may come at any time.
+/// Every event may be lost, and a sweep may come at any time.
 const LOSSY: Bounds = Bounds {
     lossy: true,
     sweeps: 1,
@@ -75,7 +75,7 @@ fn of(name: &'static str, rules: &[&str], bounds: Bounds) -> Scenario {
     }
 }
 
-/// A followed controller replaces a rule by a wider one.
+/// A followed controller replaces a rule with a wider one.
 fn replacement(name: &'static str, steps: Vec<Step>, bounds: Bounds) -> Scenario {
     of(name, &[OLD, WIDER], bounds)
         .with(Who::Controller, steps)
@@ -86,7 +86,7 @@ fn replacement(name: &'static str, steps: Vec<Step>, bounds: Bounds) -> Scenario
         })
 }
 
-/// A followed controller revokes a rule, and the authorize that was to replace it is refused.
+/// A followed controller revokes a rule, and the authorize of its replacement is refused.
 fn abortion(name: &'static str, steps: Vec<Step>, bounds: Bounds) -> Scenario {
     let scenario = Scenario {
         invalid: vec![1],
@@ -112,7 +112,7 @@ fn accepted(rules: &[u8]) -> Ends {
     }
 }
 
-/// Scenarios for a short run, or the same with more that goes wrong at once, for a long one.
+/// The scenarios for a short run, or with more faults at once for a long run.
 pub(super) fn all(large: bool) -> Vec<Scenario> {
     [replacements(large), drops(large), decisions(large)].concat()
 }
@@ -137,7 +137,8 @@ fn replacements(large: bool) -> Vec<Scenario> {
         replacement("replaced, told without ids", replaces(), untold),
         replacement("new order, two instances", in_the_new_order(), two),
         replacement("new order, delivered twice", in_the_new_order(), ROUGH),
-        // Whoever stops half-way, or is not told of, gets no transaction; what is left is that nothing stays missing.
+        // A controller that stops half-way, or whose event is lost, gets no complete change. Still, nothing may stay
+        // missing.
         replacement("replaced, stopped, lost, late", replaces(), late)
             .may_stop()
             .ends(Ends::default()),
@@ -154,7 +155,7 @@ fn replacements(large: bool) -> Vec<Scenario> {
         ),
         abortion("aborted twice", tries_twice(), choose(DYING, ROUGH)),
     ];
-    // The second of two authorizes is refused, so the change as a whole was aborted, and the first one stands.
+    // The second of two authorizes is refused. So the whole change is aborted, but the first authorize stays.
     let half = Scenario {
         invalid: vec![2],
         ..of("half aborted", &[OLD, WIDER, BAD], choose(DYING, ROUGH))
@@ -168,7 +169,7 @@ fn replacements(large: bool) -> Vec<Scenario> {
         entered: vec![1],
         ..restored(&[0])
     }));
-    // It takes longer than a revoke settles, so the old rule is back, and the controller has to ask for it once more.
+    // The step takes longer than a revoke settles. The old rule is restored, and the controller has to revoke it again.
     let slowly = vec![
         step(Do::Revoke(0)),
         slow(Do::Authorize(1), 6_000),
@@ -176,7 +177,7 @@ fn replacements(large: bool) -> Vec<Scenario> {
         step(Do::RevokeWhenLive(0)),
     ];
     all.push(replacement("replaced slowly", slowly, choose(CALM, DYING)));
-    // After a change that was aborted no revoke counts for a quarter of an hour.
+    // After an aborted change no revoke counts for a quarter of an hour.
     let again = Scenario {
         invalid: vec![2],
         ..of(
@@ -192,14 +193,14 @@ fn replacements(large: bool) -> Vec<Scenario> {
         promptly(Do::Authorize(1)),
         slow(Do::Insist(0), 20 * 60_000),
         step(Do::Insist(0)),
-        // Whoever dies before noting a restore costs another time.
+        // If an invocation dies before it notes a restore, one more revoke is needed.
         step(Do::Insist(0)),
     ];
     all.push(again.with(Who::Controller, steps).ends(Ends {
         entered: vec![1],
         ..accepted(&[0])
     }));
-    // The drop of one is handled while the other is half-way, which puts its old rule back.
+    // The drop of one controller is handled while the other is half-way, which restores the other's old rule.
     let insisting = vec![step(Do::Insist(0)); 2];
     let both = Scenario {
         recorded: vec![0, 2],
@@ -217,7 +218,7 @@ fn replacements(large: bool) -> Vec<Scenario> {
     all
 }
 
-/// A rule is revoked and authorized anew, as a change of its description takes.
+/// A rule is revoked and authorized again, as for a change of its description.
 fn made_anew() -> Vec<Step> {
     vec![step(Do::Revoke(0)), promptly(Do::Authorize(0))]
 }
@@ -285,7 +286,7 @@ fn decisions(large: bool) -> Vec<Scenario> {
         )
         .with(Who::Controller, vec![step(Do::Insist(0)); 2])
         .ends(accepted(&[0])),
-        // Whatever goes wrong may cost another time.
+        // Each fault may cost one more revoke.
         of(
             "asked again",
             &[OLD],

@@ -1,4 +1,4 @@
-//! The state of the world, and what calls do to it.
+//! The state of the world, and the effects of calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::fakes::group;
 use crate::model::RuleKey;
 use crate::ports::NewGeneration;
 
-/// Something that follows from other parts of a state.
+/// A value that follows from other parts of a state.
 #[derive(Debug, Clone)]
 pub(super) struct Derived<T>(pub(super) Arc<T>);
 
@@ -36,17 +36,17 @@ impl<T> Hash for Derived<T> {
 pub(super) struct Delivery {
     pub(super) copies: u8,
     pub(super) retries: u8,
-    /// Whether an invocation dealt with it to the end.
+    /// Whether an invocation handled it to the end.
     pub(super) handled: bool,
 }
 
-/// An invocation in flight.
+/// An invocation in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub(super) cause: Cause,
     pub(super) began: u64,
     pub(super) log: Vec<Option<Answered>>,
-    /// The place in history of the generation that was current when it began.
+    /// The index in history of the generation that was current when it began.
     pub(super) since: usize,
     pub(super) next: Derived<Next>,
 }
@@ -60,11 +60,11 @@ impl Running {
     }
 }
 
-/// How far somebody is.
+/// An actor's progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Progress {
     pub(super) done: usize,
-    /// When the next step is due at the latest.
+    /// The latest time of the next step.
     pub(super) due: Option<u64>,
     pub(super) stopped: bool,
 }
@@ -88,20 +88,20 @@ pub(super) struct Remaining {
     pub(super) pauses: Vec<bool>,
 }
 
-/// What the model knows and rulekeeper does not.
+/// Facts that the model knows and rulekeeper does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Truth {
     /// When somebody last revoked a rule.
     pub(super) revoked: BTreeMap<(Who, Rule), u64>,
     /// When an operator last put a rule into the record.
     pub(super) decided: BTreeMap<Rule, u64>,
-    /// When we authorized a rule.
+    /// When we authorized each rule.
     pub(super) restored: BTreeMap<Rule, Vec<u64>>,
-    /// How many invocations died or met silence.
+    /// How many invocations died or got no answer.
     pub(super) mishaps: u8,
-    /// An event was never dealt with.
+    /// An event was never handled.
     pub(super) lost: bool,
-    /// A rule was contested when everything had come to rest.
+    /// A rule was contested when everything was at rest.
     pub(super) contested: bool,
 }
 
@@ -110,10 +110,10 @@ pub(super) struct Truth {
 pub(super) struct State {
     pub(super) clock: u64,
     pub(super) live: Arc<Live>,
-    /// What was live before the last change, and when that was.
+    /// The live rules before the last change, and the time of that change.
     pub(super) before: Option<(Arc<Live>, u64)>,
     pub(super) next_id: u8,
-    /// Every generation that was current, the present one last.
+    /// Every generation that was current. The last one is the present one.
     pub(super) history: Arc<Vec<Arc<DesiredRecord>>>,
     pub(super) memory: Option<Arc<GroupState>>,
     pub(super) events: BTreeMap<EventSpec, Delivery>,
@@ -121,7 +121,7 @@ pub(super) struct State {
     pub(super) actors: Vec<Progress>,
     pub(super) remaining: Remaining,
     pub(super) truth: Truth,
-    /// Everything has come to rest, and the last sweep is over.
+    /// Everything is at rest, and the last sweep is over.
     pub(super) at_rest: bool,
     pub(super) broken: BTreeSet<Broken>,
 }
@@ -148,7 +148,7 @@ impl fmt::Display for State {
     }
 }
 
-/// How long a read may lag behind, in milliseconds.
+/// How long a read may lag, in milliseconds.
 const LAG_MS: u64 = 1_000;
 
 impl State {
@@ -187,7 +187,7 @@ impl State {
         self.history.last().expect("there is a first generation")
     }
 
-    /// Puts what is running into an order that does not tell what began first.
+    /// Sorts the running invocations into an order that does not show which began first.
     pub(super) fn sort(&mut self) {
         self.running
             .sort_by_cached_key(|it| (it.cause.clone(), it.began, digest(&it.log)));
@@ -212,7 +212,7 @@ impl State {
         id
     }
 
-    /// Lets a call of ours take effect, and answers it.
+    /// Lets our call take effect, and returns its answer.
     pub(super) fn answer(
         &mut self,
         scenario: &Scenario,
@@ -231,7 +231,7 @@ impl State {
                 open: self.memory.as_ref().is_some_and(|memory| is_open(memory)),
             },
             Ask::Rules => Answer::Rules(self.live.clone()),
-            // What the scenario calls invalid names a group that does not exist.
+            // The scenario's invalid rules reference a group that does not exist.
             Ask::Groups(_) => Answer::Groups([group().id].into()),
             Ask::Authorize(rules) => self.authorize(scenario, since, rules),
             Ask::Write(change) => self.write(scenario, fault, change),
@@ -264,7 +264,7 @@ impl State {
                 .iter()
                 .filter(|time| self.clock - **time < window)
                 .count();
-            // The one restore after a wait belongs to the same fight.
+            // The single restore after a wait counts too.
             if lately > RESTORES_IN_WINDOW_MAX + usize::from(self.truth.mishaps) {
                 self.broken.insert(Broken::UncountedFight);
             }
@@ -304,7 +304,8 @@ impl State {
         Answer::Written(change.record.generation)
     }
 
-    /// Whether a generation loses a rule without saying who took it away and why, or although they did not.
+    /// Notes whether a generation removes a rule without an author and a reason, or with an author who did not revoke
+    /// it. Also notes what an operator added.
     fn note_generation(&mut self, scenario: &Scenario, next: &DesiredRecord) {
         let present = self.record().clone();
         let author = next.updated_by.as_deref().and_then(Who::of_arn);
@@ -352,7 +353,7 @@ impl State {
         true
     }
 
-    /// Until when some rule is left alone because of a fight.
+    /// Until when some rule is contested.
     pub(super) fn contested_until(&self) -> Option<u64> {
         let contested = self.memory.as_ref()?.contested.values();
         let until = contested.map(|contest| contest.until).max()?;
@@ -363,7 +364,8 @@ impl State {
             .map(|wait| self.clock + wait)
     }
 
-    /// Rules of the record that are missing, that EC2 would take, and that no live rules outside the record make up for.
+    /// Rules of the record that are missing, that EC2 would accept, and that no live rules outside the record
+    /// supersede.
     pub(super) fn missing(&self, scenario: &Scenario) -> Vec<Rule> {
         let live = crate::model::ActualRules::new(
             self.live.keys().map(|rule| crate::model::ActualRule {
@@ -391,7 +393,7 @@ fn clock_of(time: jiff::Timestamp) -> u64 {
     u64::try_from(time.duration_since(at(0)).as_millis()).unwrap_or(0)
 }
 
-/// What the table's filter for [`crate::ports::GroupMarks`] asks for.
+/// The table's filter for [`crate::ports::GroupMarks`].
 fn is_open(memory: &GroupState) -> bool {
     !memory.contested.is_empty() || memory.to_json().contains_key("unapplied")
 }

@@ -1,4 +1,4 @@
-//! Exploring the scenarios, and showing that mistakes would be noticed.
+//! Explores the scenarios, and shows that mistakes are noticed.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use super::scenario::Scenario;
 use super::scenarios::all;
 use super::state::State;
 
-/// How long one scenario may take. It is far more than any needs; what is cut off counts as a failure.
+/// The most time for one scenario. It is far more than any scenario needs. A scenario that does not finish fails.
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
-/// The scenarios that take longest. `cargo test -p rulekeeper-core` leaves them to `make test`.
+/// The slowest scenarios. `cargo test -p rulekeeper-core` leaves them to `make test`.
 const LONG: [&str; 5] = [
     "added, then dropped",
     "new order, two instances",
@@ -31,7 +31,7 @@ enum Extent {
     Short,
     /// Every scenario, as CI does.
     All,
-    /// Every scenario in wider bounds; takes minutes.
+    /// Every scenario with wider bounds. This takes minutes.
     Large,
 }
 
@@ -66,7 +66,7 @@ fn in_words(path: Path<State, Action>) -> String {
     text
 }
 
-/// Explores a scenario to its end. Every promise holds in all of it, and what the scenario is about is reached.
+/// Explores a scenario completely. Every promise must hold, and the ends of the scenario must be reached.
 fn explore(scenario: Scenario) {
     let (name, began) = (scenario.name, Instant::now());
     let checker = Protocol::new(scenario, None).checker().threads(2);
@@ -111,7 +111,7 @@ fn long_scenarios_exist() {
     assert!(LONG.iter().all(|long| names.contains(long)), "{names:?}");
 }
 
-/// The length of the way to a state in which a mistake breaks a promise.
+/// The length of the path to a state in which a mistake breaks a promise.
 fn counterexample(fault: Fault, promise: &'static str, scenario: &str) {
     let found = all(false).into_iter().find(|it| it.name == scenario);
     let found = found.expect("a scenario of this name");
