@@ -6,7 +6,7 @@ use rulekeeper_core::reconcile::Settings;
 /// AWS's default quota of inbound rules per security group (VPC User Guide, "Amazon VPC quotas").
 pub const DEFAULT_RULES_PER_GROUP: u32 = 60;
 
-/// What the environment says.
+/// The values of the environment variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `RULEKEEPER_TABLE`, required: the table's name.
@@ -15,19 +15,19 @@ pub struct Config {
     pub mode: Mode,
     /// `RULEKEEPER_RULES_PER_GROUP`: the account's quota of ingress rules per group, 1 to 1000.
     pub rules_per_group: u32,
-    /// `RULEKEEPER_ROLE_NAME`: the role to assume in the event's account when it is not ours.
+    /// `RULEKEEPER_ROLE_NAME`: the role to assume in the event's account if it is not ours.
     pub role_name: Option<String>,
-    /// `RULEKEEPER_SWEEP_QUEUE`: the URL of the queue that feeds the function, for sweeps that one invocation cannot
-    /// finish.
+    /// `RULEKEEPER_SWEEP_QUEUE`: the URL of the queue that feeds the function, for sweeps that need several
+    /// invocations.
     pub sweep_queue: Option<String>,
-    /// `RULEKEEPER_RESULTS_BUS`: the name or ARN of the event bus that is told what came of such sweeps. Lambda tells it of
-    /// everything else.
+    /// `RULEKEEPER_RESULTS_BUS`: the name or ARN of the event bus that receives the results of such sweeps. Lambda
+    /// sends all other results.
     pub results_bus: Option<String>,
     /// `RULEKEEPER_LOG`: a tracing filter, such as `info` or `rulekeeper=debug`.
     pub log: String,
 }
 
-/// A variable that is missing or wrong.
+/// A variable that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {problem}")]
 pub struct InvalidVariable {
@@ -36,10 +36,10 @@ pub struct InvalidVariable {
 }
 
 impl Config {
-    /// Reads the configuration. An empty variable counts as absent, as CloudFormation cannot leave one out.
+    /// Reads the configuration. An empty variable counts as absent, because CloudFormation cannot leave one out.
     ///
     /// # Errors
-    /// The first variable that is missing or wrong, by name, with what it should be.
+    /// The first variable that is missing or invalid, with its name and what it should be.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidVariable> {
         let given = |name: &str| {
             variable(name)
@@ -113,7 +113,7 @@ impl Config {
         })
     }
 
-    /// The settings of a reconcile that acts.
+    /// The settings of a reconcile that may act.
     pub fn settings(&self) -> Settings {
         Settings {
             mode: self.mode,

@@ -1,4 +1,4 @@
-//! DynamoDB attributes as JSON and back. Numbers keep their digits; sets become lists.
+//! Converts between DynamoDB attributes and JSON. Numbers keep their digits. Sets become lists.
 
 use std::collections::HashMap;
 
@@ -28,14 +28,14 @@ fn value_to_json(value: &AttributeValue) -> Value {
     }
 }
 
-/// Sets come in any order, and a list that is compared needs one.
+/// Sets have no order, but lists are compared in order.
 fn sorted(set: &[String]) -> impl Iterator<Item = &str> {
     let mut set: Vec<&str> = set.iter().map(String::as_str).collect();
     set.sort_unstable();
     set.into_iter()
 }
 
-/// A number that JSON cannot hold stays text, so that whoever reads it can say what is wrong with it.
+/// A number that JSON cannot hold stays text, so that the reader can report it.
 fn number_to_json(number: &str) -> Value {
     serde_json::from_str(number).map_or_else(|_| number.into(), Value::Number)
 }

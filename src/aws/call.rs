@@ -1,4 +1,4 @@
-//! What every API call has in common: it is counted, it ends in time, and its error is put into our words.
+//! Helpers for API calls: counting, a deadline, and our error type.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use rulekeeper_core::ports::{ApiError, Calls, Failure, Verdict, without_encoded_part};
 
-/// Counts every attempt of an operation, as it goes over the wire.
+/// Counts every attempt of an operation when it is sent.
 #[derive(Debug)]
 pub(super) struct CountAttempts {
     pub(super) calls: Calls,
@@ -39,7 +39,7 @@ impl Intercept for CountAttempts {
     }
 }
 
-/// Awaits a call, no longer than until `deadline`.
+/// Awaits a call, at most until `deadline`.
 pub(super) async fn within<T, E>(
     deadline: Instant,
     operation: &'static str,
@@ -51,7 +51,7 @@ where
     within_as(None, deadline, operation, call).await
 }
 
-/// The same for a call that assumes a role first, if one is given by its ARN.
+/// The same for a call that may first assume the role with this ARN.
 pub(super) async fn within_as<T, E>(
     role: Option<&str>,
     deadline: Instant,
@@ -75,16 +75,16 @@ where
     }
 }
 
-/// The operation under which a refusal of a role is reported.
+/// The operation that a refused role is reported under.
 const ASSUME_ROLE: &str = "AssumeRole";
 
-/// Whether a call failed because STS refuses the role that it needs.
+/// Whether a call failed because STS refused its role.
 pub(super) fn is_refused_role(error: &ApiError) -> bool {
     error.operation == ASSUME_ROLE && error.verdict() == Verdict::Denied
 }
 
-/// What STS said, when a call never went out because the role for it could not be assumed. The SDK would have it look
-/// like a server that is out of reach.
+/// The answer of STS, if a call was not sent because its role could not be assumed. The SDK reports this like a server
+/// that cannot be reached.
 fn role_error(role: &str, error: &(dyn std::error::Error + 'static)) -> Option<ApiError> {
     let mut error = api_error(ASSUME_ROLE, assume_role_error(error)?);
     if error.verdict() == Verdict::Denied {
@@ -97,7 +97,7 @@ fn role_error(role: &str, error: &(dyn std::error::Error + 'static)) -> Option<A
     Some(error)
 }
 
-/// What STS answered to an AssumeRole, anywhere among the causes of an error.
+/// The answer of STS to an AssumeRole, anywhere among the causes of an error.
 fn assume_role_error<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> Option<&'e SdkError<AssumeRoleError, HttpResponse>> {
@@ -105,7 +105,7 @@ fn assume_role_error<'e>(
         .find_map(|cause| cause.downcast_ref())
 }
 
-/// An SDK error in our words, whichever service it is from.
+/// Turns an SDK error of any service into ours.
 pub fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
@@ -137,7 +137,7 @@ where
     }
 }
 
-/// An error and its causes in a line. Some carry a whole answer of the server, which belongs in no report.
+/// An error and its causes in one line. The line is cut off, because some causes contain a whole answer of the server.
 pub(super) fn causes(error: &dyn std::error::Error) -> String {
     const LONGEST: usize = 300;
     let chain = std::iter::successors(Some(error), |error| error.source());
@@ -165,7 +165,7 @@ mod tests {
 
     type Read = SdkError<DescribeSecurityGroupRulesError, HttpResponse>;
 
-    /// A read for which there are no credentials, because STS answered so.
+    /// A read without credentials, because STS gave this answer.
     fn read_without_role(status: u16, code: &str) -> ApiError {
         let status = StatusCode::try_from(status).expect("a status");
         let meta = ErrorMetadata::builder().code(code).message("said STS");
@@ -210,7 +210,7 @@ mod tests {
         let other = CredentialsError::provider_error("no instance profile");
         let error: Read = SdkError::construction_failure(other);
         assert_eq!(role_error(ROLE, &error), None);
-        // EC2's own refusal is no refusal of the role.
+        // EC2's own refusal is not a refusal of the role.
         let meta = ErrorMetadata::builder().code("UnauthorizedOperation");
         let status = StatusCode::try_from(403).expect("a status");
         let error: Read = SdkError::service_error(

@@ -1,4 +1,4 @@
-//! SDK clients, built once and kept.
+//! SDK clients, built once and reused.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,20 +19,20 @@ use super::{DynamoTable, Ec2, SqsSweepQueue};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::{Budget, Calls, Clouds, Pace, SESSION_NAME};
 
-/// Bounds of one call. Without them the SDK waits for more than a minute on a server that accepts a connection and then
-/// says nothing, which is longer than the function may run. EC2 answers an authorize in well under a second.
+/// Time limits of one call. Without them the SDK waits for more than a minute on a server that accepts a connection and
+/// does not answer. That is longer than the function may run. EC2 answers an authorize in well under a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Attempts of one read. Backoff starts at 100 ms, because a group is open while we wait; the invocation's deadline ends
-/// it sooner.
+/// The most attempts of one read. Backoff starts at 100 ms, because rules are missing while we wait. The invocation's
+/// deadline ends the attempts earlier.
 const READ_ATTEMPTS: u32 = 12;
 
-/// Standard SDK configuration (environment, profile, role of the function) with our HTTP client, time-outs and retries.
-/// Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as everywhere. A profile that is named here gives the
-/// credentials whatever the environment holds, as with the AWS CLI's `--profile`.
+/// The standard SDK configuration (environment, profile, the function's role) with our HTTP client, time limits and
+/// retries. Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as usual. If `profile` is given, its credentials win
+/// over the environment, as with the AWS CLI's `--profile`.
 pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -68,13 +68,13 @@ pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) ->
 /// EC2's clients for one Region and one set of credentials.
 #[derive(Debug, Clone)]
 struct Ec2Clients {
-    /// Repeats what fails for a retryable reason.
+    /// Repeats calls that fail for a retryable reason.
     reading: aws_sdk_ec2::Client,
-    /// Repeats nothing.
+    /// Repeats no call.
     changing: aws_sdk_ec2::Client,
 }
 
-/// Clients for every account and Region that was asked for, and the table's.
+/// Clients for every account and Region used so far, and for the table.
 #[derive(Debug)]
 pub struct Clients {
     pub(super) config: SdkConfig,
@@ -88,11 +88,11 @@ pub struct Clients {
     scopes: Arc<Mutex<BTreeSet<Scope>>>,
 }
 
-/// A Region, and the role that is assumed there.
+/// A Region, and the ARN of the role that is assumed there.
 type Place = (SdkRegion, Option<String>);
 
 impl Clients {
-    /// Clients with this configuration. `role_name` is the role to assume in accounts that are not ours.
+    /// Clients with this configuration. `role_name` is the role to assume in other accounts.
     pub fn new(config: SdkConfig, table: String, role_name: Option<String>) -> Self {
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
         Self {
@@ -119,7 +119,7 @@ impl Clients {
         self
     }
 
-    /// The same with a queue, by its URL, that takes what a sweep has no time for, and a bus that is told what came of it.
+    /// The same with a queue for the work that a sweep has no time for, and a bus that receives its results.
     #[must_use]
     pub fn with_queue(mut self, url: Option<String>, results_bus: Option<String>) -> Self {
         self.sweep_queue = url;
@@ -127,7 +127,8 @@ impl Clients {
         self
     }
 
-    /// Builds the clients for our own account and Region ahead of the first event, so that it does not wait for them.
+    /// Builds the clients for our own account and Region before the first event, so that the event does not wait for
+    /// them.
     pub async fn prepare(&self) {
         if let Some(region) = self.config.region() {
             let _ = self.clients(region.clone(), None).await;
@@ -163,7 +164,7 @@ impl Clients {
         clients
     }
 
-    /// The token buckets of sweeps in a place, which are filled by time and not by being asked for.
+    /// The token buckets of sweeps in a place. Time fills them, whether or not they are used.
     fn pacer(&self, place: Place, pace: Pace) -> Option<Arc<Pacer>> {
         let mut pacers = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pacers.get(&(place.clone(), pace)) {
@@ -174,7 +175,7 @@ impl Clients {
         Some(pacer)
     }
 
-    /// Credentials of a role, which are asked for when they are first needed.
+    /// The credentials of a role. They are requested when they are first needed.
     pub(super) async fn role_provider(&self, role_arn: &str) -> AssumeRoleProvider {
         AssumeRoleProvider::builder(role_arn)
             .session_name(SESSION_NAME)
@@ -183,7 +184,7 @@ impl Clients {
             .await
     }
 
-    /// The role to assume in a foreign scope, when a role was named.
+    /// The ARN of the role to assume in a foreign scope, if a role is configured.
     pub(super) fn role_in(&self, scope: &Scope) -> Option<String> {
         let name = self.role_name.as_ref()?;
         let partition = match scope.region.as_str() {
@@ -197,7 +198,7 @@ impl Clients {
         ))
     }
 
-    /// The table, for work that ends in this time.
+    /// The table, for work within this budget.
     pub fn table(&self, calls: &Calls, budget: Budget) -> DynamoTable {
         DynamoTable {
             client: self.dynamodb.clone(),

@@ -25,25 +25,25 @@ use rulekeeper_core::ports::{
 };
 use rulekeeper_core::report::incident::Incident;
 
-/// How often an incident is merged anew when somebody else writes it at the same moment.
+/// How often an incident is merged again if somebody else writes it at the same moment.
 const MERGES_MAX: usize = 5;
 
-/// The table, for the time of one piece of work.
+/// The table, for one piece of work.
 #[derive(Debug, Clone)]
 pub struct DynamoTable {
     pub(super) client: Client,
     pub(super) name: String,
     pub(super) calls: Calls,
-    /// Scopes that are known to be known.
+    /// Scopes that the table is known to hold.
     pub(super) scopes: Arc<Mutex<BTreeSet<Scope>>>,
-    /// The latest moment to wait for an answer while rules are being restored.
+    /// The deadline of reads, and of writes that only try a permission.
     pub(super) deadline: Instant,
-    /// The latest moment to wait for an answer when only the incident is left to write.
+    /// The deadline of small writes, such as the incident and the run-time state.
     pub(super) record_deadline: Instant,
 }
 
-/// The key condition for a part of the items under a key. DynamoDB's bounds are inclusive, so the first item may be one
-/// too many.
+/// The key condition for a range of the items under a partition key. DynamoDB's bounds are inclusive, so the result may
+/// begin with one item too many.
 fn keys_of(pk: String, range: &GroupRange) -> (&'static str, HashMap<String, AttributeValue>) {
     let mut values = HashMap::from([(":pk".to_owned(), text(pk))]);
     let mut bound = |name: &str, id: &Option<String>| match id {
@@ -72,16 +72,16 @@ impl DynamoTable {
         }
     }
 
-    /// The items under a key, all pages of them.
+    /// All pages of the items under a partition key.
     ///
     /// # Errors
-    /// The first page that could not be read.
+    /// When a page cannot be read.
     pub async fn query(&self, pk: String, filter: Option<&str>) -> Result<Vec<Item>, ApiError> {
         let values = HashMap::from([(":pk".to_owned(), text(pk))]);
         self.pages("pk = :pk", values, filter).await
     }
 
-    /// The items under a key by their second key, which is a group's id.
+    /// The items under a partition key, by their sort key, which is a group's id.
     pub async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
         let items = self.query(pk, None).await?;
         let named = items.iter().map(|item| {
@@ -95,7 +95,7 @@ impl DynamoTable {
         Ok(named.collect())
     }
 
-    /// The items under a key whose second key is not below this one.
+    /// The items under a partition key whose sort key is at least `from`.
     pub async fn query_from(&self, pk: String, from: String) -> Result<Vec<Item>, ApiError> {
         let values = HashMap::from([
             (":pk".to_owned(), text(pk)),
@@ -121,7 +121,7 @@ impl DynamoTable {
         }
     }
 
-    /// One page of a query, and the key to go on from.
+    /// One page of a query, and the key to continue from.
     async fn page(
         &self,
         keys: &str,
@@ -146,7 +146,7 @@ impl DynamoTable {
         Ok((page.items.unwrap_or_default(), next))
     }
 
-    /// The items with these keys, in their order. DynamoDB may leave some for another call when it is busy.
+    /// The items with these keys, in the same order. A busy DynamoDB may leave some of them to another call.
     pub async fn get_all<const N: usize>(
         &self,
         keys: [(String, &str); N],
@@ -203,7 +203,7 @@ impl DynamoTable {
         }
     }
 
-    /// Puts an incident on condition that its revision is still `revision`; answers with what is there when it is not.
+    /// Puts an incident on condition that its revision is still `revision`. If it is not, returns the present incident.
     async fn put_incident(
         &self,
         incident: &Incident,
@@ -354,16 +354,16 @@ impl Table for DynamoTable {
         Ok(())
     }
 
-    /// One transaction: the new generation, on condition that the present one is the one that was read, and the present
-    /// one into history. Either both are written, and the run-time state with them, or nothing is. Any mark that the group
-    /// is gone is taken off, so that sweeps look for it again.
+    /// Writes one transaction: the new generation, the run-time state, and the present generation into history. Its
+    /// condition is that the present generation is the one that was read. Everything is written or nothing. A mark that
+    /// the group does not exist is removed, so that sweeps look at it again.
     ///
-    /// Whoever writes items past these tools may have used a generation twice. History is never overwritten: the
-    /// present record then goes behind the latest of it, and the new one counts on from there.
+    /// An item that was written without these tools may have used a generation twice. History is never overwritten. The
+    /// present record then gets the number after the latest in history, and the new record the one after that.
     async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
         if change.replaces.is_none() {
-            // Sweeps are to find the first record of a scope. Should the table refuse this and take the record, the
-            // next new record, or the first event, tells it again.
+            // Sweeps must find the first record of a scope. If the table refuses this and accepts the record, the next
+            // new record or the first event tries again.
             let _ = self.remember_scope(&change.address.scope).await;
         }
         let mut change = change.clone();
@@ -414,7 +414,7 @@ impl Table for DynamoTable {
             }
             incident.merge(&written);
             if incident.attributes.get("rules") == written.get("rules") {
-                // What is written says all that we could add.
+                // The present incident already contains everything that we could add.
                 return Ok(());
             }
         }

@@ -1,4 +1,4 @@
-//! EC2's security groups. This adapter can describe and it can authorize ingress; it calls nothing else.
+//! EC2's security groups. This adapter describes and authorizes ingress. It makes no other calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -22,12 +22,12 @@ use rulekeeper_core::model::{
 };
 use rulekeeper_core::ports::{ApiError, Authorized, Calls, GROUPS_PER_READ, SecurityGroups};
 
-/// The largest page of the describes we use (EC2 API Reference). Asking for pages also buys the larger token bucket of
-/// filtered and paginated reads (EC2 Developer Guide, "Request throttling").
+/// The largest page of the describes that we use (EC2 API Reference). A read with pages also has the larger token
+/// bucket of filtered and paginated reads (EC2 Developer Guide, "Request throttling").
 const PAGE: i32 = 1_000;
 
-/// What AWS's own prefix lists count towards the quota, by the end of their name; any other counts 1
-/// (VPC User Guide, "AWS-managed prefix list weight").
+/// The quota weights of AWS's own prefix lists, by the end of their name. Any other of them counts 1 (VPC User Guide,
+/// "AWS-managed prefix list weight").
 const MANAGED_WEIGHTS: [(&str, u32); 4] = [
     (".global.cloudfront.origin-facing", 55),
     (".global.ipv6.cloudfront.origin-facing", 55),
@@ -35,26 +35,26 @@ const MANAGED_WEIGHTS: [(&str, u32); 4] = [
     (".vpc-lattice", 10),
 ];
 
-/// EC2 in one account and Region, for the time of one piece of work.
+/// EC2 in one account and Region, for one piece of work.
 #[derive(Debug, Clone)]
 pub struct Ec2 {
-    /// Repeats what fails for a retryable reason.
+    /// Repeats calls that fail for a retryable reason.
     pub(super) reading: Client,
-    /// Never repeats anything: whether an authorize may be sent again is not for the SDK to say.
+    /// Repeats no call. The SDK must not decide whether an authorize is sent again.
     pub(super) changing: Client,
     pub(super) account: AccountId,
-    /// Keeps a sweep's calls to what EC2 grants.
+    /// Limits a sweep's calls to what EC2 allows.
     pub(super) pacer: Option<Arc<Pacer>>,
     pub(super) calls: Calls,
     pub(super) deadline: Instant,
-    /// The ARN of the role that is assumed for the calls, if one is.
+    /// The ARN of the role that is assumed for the calls, if any.
     pub(super) role: Option<String>,
-    /// What STS said when it refused the role: it is not asked again during this piece of work.
+    /// The answer of STS when it refused the role. The role is not requested again during this piece of work.
     pub(super) refused_role: Arc<OnceLock<ApiError>>,
 }
 
 impl Ec2 {
-    /// Awaits a call, unless the role that it needs was refused already.
+    /// Awaits a call, unless STS already refused its role.
     async fn within<T, E>(
         &self,
         operation: &'static str,
@@ -82,7 +82,7 @@ impl Ec2 {
         }
     }
 
-    /// Waits for a sweep's turn to read.
+    /// Waits until a sweep may read.
     async fn turn_to_read(&self) {
         if let Some(pacer) = &self.pacer {
             pacer.read(self.deadline).await;
@@ -105,10 +105,10 @@ impl Ec2 {
             .find_map(|vpc| vpc.vpc_id))
     }
 
-    /// Every group that the filters let through.
+    /// Every group that matches the filters.
     ///
     /// # Errors
-    /// The first page that could not be read.
+    /// When a page cannot be read.
     pub async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<FoundGroup>, ApiError> {
         const OPERATION: &str = "DescribeSecurityGroups";
         let (mut groups, mut token) = (Vec::new(), None);
@@ -149,11 +149,11 @@ impl Ec2 {
 pub struct FoundGroup {
     /// Its id.
     pub id: GroupId,
-    /// Its name, which is not its `Name` tag.
+    /// Its name. This is not its `Name` tag.
     pub name: String,
     /// The id of its VPC.
     pub vpc: String,
-    /// Its tags, AWS's own included.
+    /// Its tags, including AWS's own.
     pub tags: Tags,
 }
 
@@ -181,7 +181,7 @@ impl SecurityGroups for Ec2 {
             self.turn_to_read().await;
             let page = self.within(OPERATION, request.send()).await?;
             rules.extend(page.security_group_rules.unwrap_or_default());
-            // A short or empty page is not the last one while a token is there.
+            // A short or empty page is not the last one if it has a token.
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
                 break;
@@ -246,7 +246,7 @@ impl SecurityGroups for Ec2 {
     ) -> Result<BTreeSet<GroupId>, ApiError> {
         let mut existing = BTreeSet::new();
         let ids: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
-        // A filter answers with those that exist; ids given directly would fail the call for the first that does not.
+        // A filter returns the groups that exist. Ids given directly would make the call fail if one does not exist.
         for ids in ids.chunks(GROUPS_PER_READ) {
             let found = self
                 .describe_groups(vec![filter("group-id", ids.iter().copied())])
@@ -310,7 +310,7 @@ impl SecurityGroups for Ec2 {
         if let Some(group) = named?.into_iter().find(|group| group.vpc == vpc) {
             return Ok(Some(group.id));
         }
-        // Filter values are case-sensitive and group names are not.
+        // Filter values are case-sensitive, but group names are not.
         let all = self
             .describe_groups(vec![filter("vpc-id", [vpc.as_str()])])
             .await?;
@@ -321,7 +321,7 @@ impl SecurityGroups for Ec2 {
     }
 }
 
-/// A filter of a describe by the values that it lets through.
+/// A filter of a describe, by its allowed values.
 pub fn filter<'v>(name: &str, values: impl IntoIterator<Item = &'v str>) -> Filter {
     let values = values.into_iter().map(str::to_owned).collect();
     Filter::builder()
@@ -336,7 +336,7 @@ fn tags(tags: Option<&[Tag]>) -> Tags {
         .collect()
 }
 
-/// A live rule in our vocabulary, or its description as text when it has no place there.
+/// A live rule as our type, or as text if it cannot be expressed.
 fn actual_rule(rule: &SecurityGroupRule, owner: &AccountId) -> Result<ActualRule, String> {
     let reference_owner = rule
         .referenced_group_info
@@ -385,7 +385,7 @@ fn rule_key(rule: &SecurityGroupRule, owner: &AccountId) -> Result<RuleKey, Inva
     Ok(RuleKey { protocol, source })
 }
 
-/// One permission per protocol and ports, holding all its sources, as EC2 itself bundles them.
+/// One permission per protocol and ports, with all its sources, as EC2 bundles them.
 pub(super) fn permissions(batch: &Batch) -> Vec<IpPermission> {
     let mut bundles: BTreeMap<Protocol, Vec<_>> = BTreeMap::new();
     for rule in &batch.rules {
@@ -432,8 +432,8 @@ pub(super) fn permissions(batch: &Batch) -> Vec<IpPermission> {
     bundles.into_iter().map(permission).collect()
 }
 
-/// The ports of a request. EC2 ignores those of a protocol that is given by number, and Terraform always sends 0 and 0
-/// for one; some stand-ins for EC2 stumble when they are absent.
+/// The ports of a request. EC2 ignores the ports of a protocol that is given by number. Terraform always sends 0 and 0
+/// for it, and some replacements for EC2 fail without ports.
 fn sent_ports(protocol: Protocol) -> Option<(i32, i32)> {
     match protocol {
         Protocol::Number(_) => Some((0, 0)),

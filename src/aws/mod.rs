@@ -1,4 +1,4 @@
-//! The only room that speaks to the AWS SDK. Adapters translate and nothing else.
+//! The only module that uses the AWS SDK. Adapters translate and do nothing else.
 
 pub mod attributes;
 mod call;

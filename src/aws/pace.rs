@@ -1,4 +1,4 @@
-//! Token buckets on our side, so that a sweep keeps to what EC2 grants.
+//! Token buckets on our side, so that a sweep stays within EC2's limits.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use rulekeeper_core::ports::Pace;
 
-/// Tokens at once, and the time in which one more comes, of one action in one account and Region.
+/// The bucket of one action in one account and Region: its size in tokens, and the time in which one token is added.
 struct Bucket {
     burst: NonZeroU32,
     every: Duration,
@@ -26,13 +26,13 @@ const fn bucket(burst: u32, every_ms: u64) -> Bucket {
     }
 }
 
-/// A sweep's share of what EC2 grants to all callers together: filtered and paginated reads 100 and 20 a second, and
-/// authorizes 50 and 5 a second (EC2 Developer Guide, "Request throttling"). A sweep that is alone takes four fifths of
-/// the rate: 16 reads and 4 authorizes a second.
+/// A sweep's share of EC2's limits, which apply to all callers together. For filtered and paginated reads they are a
+/// bucket of 100 and 20 a second, for authorizes 50 and 5 a second (EC2 Developer Guide, "Request throttling"). A sweep
+/// that is alone takes four fifths of the rate: 16 reads and 4 authorizes a second.
 const READS: Bucket = bucket(60, 62);
 const AUTHORIZES: Bucket = bucket(30, 250);
 
-/// The share of a sweep that has two others beside it: 6 reads and 1.5 authorizes a second.
+/// The share of a sweep next to two others: 6 reads and 1.5 authorizes a second.
 const READS_OF_PART: Bucket = bucket(20, 167);
 const AUTHORIZES_OF_PART: Bucket = bucket(10, 667);
 
@@ -44,7 +44,7 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Full buckets for a pace, unless it is as fast as it goes.
+    /// Full buckets for a pace. `None` for a pace without a limit.
     pub(super) fn new(pace: Pace) -> Option<Self> {
         let (reads, authorizes) = match pace {
             Pace::Free => return None,
@@ -72,7 +72,7 @@ fn limiter(bucket: &Bucket) -> Option<DefaultDirectRateLimiter> {
     Some(DefaultDirectRateLimiter::direct(quota))
 }
 
-/// Waits for a token, no longer than until the deadline, after which the call ends by itself.
+/// Waits for a token, at most until the deadline. After the deadline the call ends by itself.
 async fn wait(limiter: &DefaultDirectRateLimiter, deadline: Instant) {
     while let Err(not_yet) = limiter.check() {
         let ready = Instant::now() + not_yet.wait_time_from(DefaultClock::default().now());

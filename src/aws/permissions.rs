@@ -1,4 +1,4 @@
-//! Trying what the credentials allow. Each call here is a read, a dry run, or a write whose condition cannot hold.
+//! Tries what the credentials allow. Each call here is a read, a dry run, or a write whose condition is never true.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::config::ProvideCredentials as _;
@@ -15,13 +15,13 @@ use rulekeeper_core::function::permissions::{
 use rulekeeper_core::model::{GroupId, IngressRule, Scope};
 use rulekeeper_core::ports::{ApiError, Budget, Failure};
 
-/// The smallest page of the describes (EC2 API Reference); that of prefix lists could be smaller.
+/// The smallest page of these describes (EC2 API Reference). The prefix lists allow a smaller one.
 const SMALLEST_PAGE: i32 = 5;
 
-/// No item meets it: an item is there or it is not.
+/// No item meets this condition.
 const NEVER: &str = "attribute_exists(pk) AND attribute_not_exists(pk)";
 
-/// What a call that must not succeed did.
+/// The error for a call that succeeded and must not.
 fn succeeded(operation: &'static str) -> ApiError {
     ApiError {
         operation,
@@ -30,7 +30,7 @@ fn succeeded(operation: &'static str) -> ApiError {
     }
 }
 
-/// A refusal with the code that is the proof of permission counts as success.
+/// Counts a refusal with this code as success, because the code proves the permission.
 fn proven<T>(
     operation: &'static str,
     proof: &str,
@@ -68,7 +68,7 @@ impl TryGroups for Ec2 {
         Ok(())
     }
 
-    /// The one authorize here, and it is a dry run whoever asks for it.
+    /// The only authorize here. It is always a dry run.
     async fn try_authorize(&self, group: &GroupId, rule: &IngressRule) -> Result<(), ApiError> {
         const TRIED: &str = "AuthorizeSecurityGroupIngress";
         let batch = Batch {

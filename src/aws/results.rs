@@ -1,4 +1,4 @@
-//! Telling the bus of results what came of a queue's messages. Of all other invocations Lambda tells it.
+//! Sends the results of a queue's messages to the bus of results. For all other invocations, Lambda sends them.
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
@@ -9,17 +9,17 @@ use rulekeeper_core::ports::{ApiError, Budget, Failure};
 
 const OPERATION: &str = "PutEvents";
 
-/// The source of these events. Lambda's own have `lambda`.
+/// The source of these events. Lambda's own events have `lambda`.
 const SOURCE: &str = "rulekeeper";
 
 /// The detail type of these events.
 const DETAIL_TYPE: &str = "Sweep Result";
 
 impl Clients {
-    /// Puts an answer on the bus of results, in the shape of Lambda's invocation record, if a bus was named.
+    /// Puts an answer on the bus of results, in the format of Lambda's invocation record. Does nothing without a bus.
     ///
     /// # Errors
-    /// When EventBridge does not take it.
+    /// When EventBridge does not accept it.
     pub async fn tell(
         &self,
         request_id: &str,

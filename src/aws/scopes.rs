@@ -1,4 +1,4 @@
-//! What the table knows of sweeps.
+//! The table's items about sweeps.
 
 use std::sync::PoisonError;
 
@@ -10,10 +10,10 @@ use super::keys::text;
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::{ApiError, KnownScopes, ScopeTable};
 
-/// The items of all scopes; the second key is `ACCOUNT#REGION`.
+/// The partition key of the items of all scopes. The sort key is `ACCOUNT#REGION`.
 const FLEET: &str = "fleet";
 
-/// The attribute with the last group that was looked at.
+/// The attribute with the last group of an unfinished sweep.
 const AFTER: &str = "after";
 
 fn scope_key(scope: &Scope) -> String {
@@ -47,7 +47,7 @@ impl ScopeTable for DynamoTable {
         if known().contains(scope) {
             return Ok(());
         }
-        // An update of nothing makes the item if there is none, and leaves one that is there as it is.
+        // An update without changes creates the item if it is absent, and leaves a present item as it is.
         let request = self
             .client
             .update_item()

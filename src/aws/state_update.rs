@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::attributes::from_json;
 use rulekeeper_core::decide::changes::{GroupState, REMEMBERED_FOR};
 
-/// How the state item is written: attributes of other kinds, such as the mark of an orphan, stay.
+/// The update of the state item. Other attributes, such as the mark of an orphan, stay.
 pub(super) struct StateUpdate {
     pub(super) update: String,
     pub(super) condition: &'static str,

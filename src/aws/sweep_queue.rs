@@ -9,16 +9,16 @@ use tokio::time::Instant;
 use super::call::{CountAttempts, within};
 use rulekeeper_core::ports::{ApiError, Calls, Failure, SweepQueue, SweepTask};
 
-/// SQS takes ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
+/// SQS accepts ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
 const MESSAGES_PER_CALL: usize = 10;
 
-/// A queue of SQS, for the time of one piece of work.
+/// An SQS queue, for one piece of work.
 #[derive(Debug, Clone)]
 pub struct SqsSweepQueue {
     pub(super) client: aws_sdk_sqs::Client,
     pub(super) url: String,
     pub(super) calls: Calls,
-    /// The latest moment to wait for an answer: tasks are sent when the time for groups is over.
+    /// The deadline of calls. It is later than that of groups, because tasks are sent after the groups.
     pub(super) deadline: Instant,
 }
 
@@ -87,7 +87,7 @@ impl SweepQueue for SqsSweepQueue {
     }
 }
 
-/// The same request that anybody may make of the function.
+/// A sweep request, as anybody may send it to the function.
 fn body(task: &SweepTask) -> String {
     let mut request = json!({
         "account": task.scope.account, "region": task.scope.region, "attempt": task.attempt,

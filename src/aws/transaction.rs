@@ -1,4 +1,4 @@
-//! Writing records and their history: everything in one transaction, or nothing.
+//! Writes a record and its history in one transaction: everything or nothing.
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -19,24 +19,24 @@ use rulekeeper_core::desired::RECORD_ATTRIBUTES;
 use rulekeeper_core::model::GroupAddress;
 use rulekeeper_core::ports::{ApiError, NewGeneration};
 
-/// How a transaction that reached the table ended.
+/// The result of a transaction that reached the table.
 pub enum Transaction {
     /// Everything was written.
     Written,
-    /// The item that it replaces is not the one that was read.
+    /// The replaced item is not the one that was read.
     Changed,
-    /// The run-time state is not the one that was read, or somebody writes one of the items at this moment.
+    /// The run-time state is not the one that was read, or somebody is writing one of the items at this moment.
     StateChanged,
-    /// History holds a generation of that number.
+    /// History already holds a generation with that number.
     InHistory,
 }
 
 impl DynamoTable {
-    /// Sends a transaction whose first part is about the item that was read, and its second about the run-time state, if
-    /// `with_state`; what follows goes into history.
+    /// Sends a transaction. Its first part is about the item that was read. If `with_state`, its second part is about
+    /// the run-time state. The other parts go into history.
     ///
-    /// What was read comes as JSON, in which a set looks like a list. If the condition fails and the item turns out to be
-    /// the same in JSON, it goes again with the item as it is.
+    /// The item that was read is JSON, in which a set looks like a list. If the condition fails and the present item is
+    /// the same in JSON, the transaction is sent again with the present item.
     pub async fn transact(
         &self,
         read: Option<&Value>,
@@ -94,7 +94,7 @@ impl DynamoTable {
         Err(api_error(OPERATION, &error))
     }
 
-    /// The record, the run-time state, and what goes into history, in this order.
+    /// Writes the record, the run-time state and the replaced record's place in history, in this order.
     pub async fn replace(&self, change: &NewGeneration) -> Result<Transaction, ApiError> {
         let group = &change.address;
         let writes = |read: Option<&Item>| {
@@ -116,7 +116,7 @@ impl DynamoTable {
         self.transact(change.replaces.as_ref(), true, writes).await
     }
 
-    /// Puts an item on condition that the one that was read is still there.
+    /// Puts an item on condition that the present item is the one that was read.
     pub fn put_unless_changed(
         &self,
         item: Item,
@@ -136,7 +136,7 @@ impl DynamoTable {
             .build())
     }
 
-    /// A generation's way into history, where nothing is ever overwritten.
+    /// Puts a generation into history. Nothing there is ever overwritten.
     pub fn archived(
         &self,
         pk: String,
@@ -152,7 +152,7 @@ impl DynamoTable {
             .build())
     }
 
-    /// Writes the run-time state beside a record, and takes off any mark that the group is gone.
+    /// Writes the run-time state with a record, and removes a mark that the group does not exist.
     pub fn state_update(
         &self,
         group: &GroupAddress,
@@ -182,7 +182,7 @@ impl DynamoTable {
             .build())
     }
 
-    /// The highest generation under a key of history, 0 when there is none.
+    /// The highest generation under a key of history, or 0 if there is none.
     ///
     /// # Errors
     /// When history cannot be read.
@@ -201,7 +201,7 @@ fn without_keys(item: &Value) -> Map<String, Value> {
     fields
 }
 
-/// A part of a transaction, whose builder asks for what is always given here.
+/// A part of a transaction. The builder fails only if a required field is missing, and all are given here.
 pub fn built<T>(range: Result<T, BuildError>) -> Result<T, ApiError> {
     range.map_err(|error| unusable("TransactWriteItems", &error))
 }

@@ -1,6 +1,6 @@
-//! The condition that an item is still the one that was read, attribute by attribute.
+//! The condition that an item is still the one that was read. It compares each attribute.
 //!
-//! People change items by hand and do not count the generation on, so the generation alone says too little.
+//! People who change items by hand do not raise the generation, so the generation alone is not enough.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::keys::Item;
 
-/// The most attributes that are compared. DynamoDB takes 300 operators and functions in an expression ("Quotas",
-/// Amazon DynamoDB Developer Guide), and each attribute needs two. No item of ours has a tenth of it; of one with more, the
-/// known attributes and then the first others are compared.
+/// The most attributes that are compared. DynamoDB allows 300 operators and functions in an expression ("Quotas",
+/// Amazon DynamoDB Developer Guide), and each attribute needs two. Our items have less than a tenth of this. If an item
+/// has more, its known attributes and the first others are compared.
 const ATTRIBUTES_MAX: usize = 140;
 
-/// A condition, and what its placeholders stand for.
+/// A condition, and the meaning of its placeholders.
 pub struct Unchanged {
     /// The condition expression.
     pub expression: String,
@@ -24,9 +24,9 @@ pub struct Unchanged {
 }
 
 impl Unchanged {
-    /// That nothing has come where nothing was, or that every attribute is what it was, and that none of the known ones
-    /// has been added. An attribute that nobody knows and somebody adds meanwhile goes unnoticed: DynamoDB has no words
-    /// for "nothing else".
+    /// The condition since a read. If there was no item, there still is none. Otherwise every attribute is unchanged,
+    /// and no known attribute was added. A new attribute with an unknown name is not noticed, because DynamoDB cannot
+    /// express "nothing else".
     pub fn since(read: Option<&Item>, known: &[&str]) -> Self {
         let Some(read) = read else {
             return Self {

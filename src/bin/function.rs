@@ -1,4 +1,4 @@
-//! The Lambda function: builds what stays, hands events to the library, gives its answers to Lambda.
+//! The Lambda function: it builds the clients, passes events to the library, and returns the answers to Lambda.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
     let sdk_config = load_sdk_config(aws_config::from_env(), None).await;
     let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone())
         .with_queue(config.sweep_queue.clone(), config.results_bus.clone());
-    // The first event finds its client built. Nothing is called for it.
+    // The first event then finds its client built. This makes no call.
     clients.prepare().await;
     let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
     let service = service_fn(move |event: LambdaEvent<Value>| {
@@ -87,10 +87,10 @@ async fn answer(
     }
 }
 
-/// Tells the bus of results what came of a queue's messages: Lambda does so for asynchronous invocations only.
+/// Sends the results of a queue's messages to the bus of results. Lambda does this for asynchronous invocations only.
 async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     let budget = Budget::of(remaining(context));
-    // A message that comes again is told of when it is done with.
+    // A message that is delivered again is reported after its last delivery.
     let done = queue.messages.iter();
     let done = done.filter(|(_, answer)| !answer.is_retryable());
     for (_, answer) in done {
@@ -105,8 +105,8 @@ async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     }
 }
 
-/// The report and the metrics, one JSON object a line. Writing to standard output cannot be allowed to fail the
-/// invocation: the rules are restored by now.
+/// Logs the report and the metrics, one JSON object a line. A failed write must not fail the invocation, because the
+/// rules are already restored.
 fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
     let report = |answer: &Answer| {
         let line = json!({"timestamp": at.to_string(), "level": "INFO", "message": "report", "request_id": request_id,
@@ -133,8 +133,8 @@ fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
     }
 }
 
-/// The time until the deadline. Nothing is invoked after its deadline, so one in the past says nothing: `cargo lambda
-/// watch` gives such a one.
+/// The time until the deadline. A deadline in the past, as `cargo lambda watch` gives it, tells nothing, because Lambda
+/// invokes nothing after a deadline.
 fn remaining(context: &Context) -> Duration {
     const UNKNOWN: Duration = Duration::from_secs(30);
     context
@@ -143,8 +143,8 @@ fn remaining(context: &Context) -> Duration {
         .unwrap_or(UNKNOWN)
 }
 
-/// The runtime fails an invocation whose payload is not JSON, and Lambda would deliver it again to no avail. As a JSON
-/// text it reaches the handler, which says what it is.
+/// The runtime fails an invocation whose payload is not JSON, and Lambda would deliver it again without success. As a
+/// JSON text it reaches the handler, which reports it.
 fn json_at_least(mut invocation: LambdaInvocation) -> LambdaInvocation {
     if serde_json::from_slice::<Value>(&invocation.body).is_err() {
         let text = String::from_utf8_lossy(&invocation.body).into_owned();
