@@ -44,7 +44,7 @@ impl Superseded {
 pub enum Hold {
     /// The record only observes.
     Observe,
-    /// The function observes, or this run only plans. It changes nothing, whatever the mode of the record.
+    /// The function observes, or this run only plans. It changes nothing, even if the record says enforce.
     DryRun,
     /// Somebody paused the group.
     Paused {

@@ -64,7 +64,6 @@ impl Default for Bounds {
 /// Reads for many groups at once only show which groups to look at. Those that differ are read again, because a record
 /// may change during the sweep. Groups that are known not to exist are reported, and EC2 is not asked about them.
 /// `rest` holds the groups that were not looked at.
-/// asked about. What could not be looked at is the report's `rest`.
 pub async fn sweep<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     scope: &Scope,
