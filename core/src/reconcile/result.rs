@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::model::RuleKey;
@@ -17,6 +18,8 @@ pub struct GroupResult {
     pub retryable: bool,
     /// The failed rules that another try could help.
     pub retryable_rules: Vec<RuleKey>,
+    /// When somebody is to look again, because a rule waits for its cause.
+    pub wake_at: Option<Timestamp>,
     /// The record was there and could not be understood.
     pub unreadable: bool,
     /// The record or the group's rules could not be had, so that nobody knows what is missing.
@@ -29,6 +32,7 @@ impl From<Report> for GroupResult {
             report,
             retryable: false,
             retryable_rules: Vec::new(),
+            wake_at: None,
             unreadable: false,
             unread: false,
         }

@@ -307,7 +307,7 @@ pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     }
     if held > 0 {
         let (n, noun) = plural(held, "rule");
-        parts.push(format!("{n} {noun} held while a change is under way"));
+        parts.push(format!("{n} {noun} held for now"));
     }
     if parts.is_empty() {
         parts.push("no rule is missing".to_owned());

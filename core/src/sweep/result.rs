@@ -2,7 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::model::GroupRange;
+use jiff::Timestamp;
+
+use crate::model::{GroupAddress, GroupRange};
 use crate::report::SweepReport;
 
 /// What came of a sweep: its report, and what follows from it for this invocation and its metrics.
@@ -14,6 +16,8 @@ pub struct SweepResult {
     pub retryable: bool,
     /// Of each group that failed for a reason that may pass by itself, that reason.
     pub group_retries: Vec<String>,
+    /// Groups to look at again, because a rule waits for its cause, and when.
+    pub wakes: Vec<(GroupAddress, Timestamp)>,
     /// How many records could not be understood.
     pub unreadable: usize,
     /// Of how many groups the record or the rules could not be had.
@@ -57,6 +61,7 @@ impl SweepResult {
         self.report.reason = next.report.reason;
         self.retryable = next.retryable;
         self.group_retries.extend(next.group_retries);
+        self.wakes.extend(next.wakes);
         self.unreadable += next.unreadable;
         self.unread += next.unread;
         self.rest = next.rest;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ABORTED_FOR, Authorization, GroupState, Judgement, ObservedCall, RemovalReason, Removed,
-    Replacement, Revision, Settling, Situation, second,
+    Revision, Settling, Situation, second,
 };
 use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
@@ -18,7 +18,6 @@ pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
         situation,
         state,
         settling: BTreeMap::new(),
-        replaced: BTreeMap::new(),
     };
     judge.confirm_decisions();
     let reinstating = judge.reinstating();
@@ -36,7 +35,6 @@ pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
         revision,
         state: judge.state,
         settling: judge.settling,
-        replaced: judge.replaced,
     }
 }
 
@@ -44,7 +42,6 @@ struct Judge<'a> {
     situation: Situation<'a>,
     state: GroupState,
     settling: BTreeMap<RuleKey, Settling>,
-    replaced: BTreeMap<RuleKey, Replacement>,
 }
 
 impl Judge<'_> {
@@ -164,9 +161,6 @@ impl Judge<'_> {
         let mut leaving = Vec::new();
         for rule in self.situation.record.rules.keys() {
             let Some((by, at)) = self.cause(rule) else {
-                let replaced = self.replaced(rule);
-                let entry = replaced.map(|it| (rule.clone(), it));
-                self.replaced.extend(entry);
                 continue;
             };
             let why = match self.situation.principals.policy(&by) {
@@ -278,31 +272,6 @@ impl Judge<'_> {
         }
         self.asked_twice(rule, by, at)
             .then_some(RemovalReason::AskedTwice)
-    }
-
-    /// Who seems to have replaced a missing rule whose revoke is not known.
-    fn replaced(&self, rule: &RuleKey) -> Option<Replacement> {
-        let Situation { actual, now, .. } = self.situation;
-        let dropped = self.last_revoked(rule, Policy::Restore);
-        let restored = self.state.last_restored(rule);
-        let is_a_drop = dropped.is_some_and(|(at, _)| restored.is_none_or(|time| time < at));
-        if actual.contains(rule) || is_a_drop {
-            return None;
-        }
-        let decided = self.state.decided.get(rule).map(|time| second(*time));
-        let mut authors = self.state.calls.keys();
-        authors.find_map(|by| {
-            if self.situation.principals.policy(by) != Policy::Follow || self.is_aborted(by, now) {
-                return None;
-            }
-            let with = self.substitutes(rule, by, now)?;
-            let mut own = with.iter().filter_map(|key| self.entered(key, by, now));
-            own.any(|at| decided.is_none_or(|decided| decided <= at))
-                .then(|| Replacement {
-                    by: by.clone(),
-                    with,
-                })
-        })
     }
 
     fn settle(&self, by: &str) -> SignedDuration {
