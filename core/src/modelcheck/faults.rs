@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// A mistake. The first four are made in the code, where `fault!` names them; the others in the scripted table, which
+/// A mistake. The first five are made in the code, where `fault!` names them; the others in the scripted table, which
 /// then is not what the code relies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     RecordedRulesStandIn,
     /// A generation is written without its author.
     WritesWithoutAuthor,
+    /// A missing rule is restored before its cause is known.
+    CausesAreNotAwaited,
     /// The record is answered with whatever the event names in it, so that this is what is authorized.
     RecordsHoldWhatEventsName,
     /// Records are read as they were a generation ago.

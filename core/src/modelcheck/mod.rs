@@ -40,14 +40,14 @@
 //!   silence before it could note its restore; the fight ends contested; no invocation makes more than 60 calls.
 //! - **(f)** A rule leaves the record only with a new generation, its number the next one, with a reason and an author: an
 //!   operator, or a principal whose changes are meant, who did revoke that rule after an operator last put it in.
+//! - **(g)** Where pauses are shorter than the wait for causes, a rule that an accepted principal revoked is never open again.
 //! - Each run comes to rest. All runs are finite, because everything that may go wrong is counted.
 //!
 //! Each exploration is complete within its bounds, and fails when no run of a scenario ends well, or no fight contested.
 //! `faults` has mistakes to be made on purpose; each promise is broken by one, or the tests fail.
 //!
 //! # What does not hold
-//! - A revoke that was lost, or that a sweep or another event's handling precedes, is a rule that is missing for no known
-//!   reason: it is put back, and a controller that means it has to ask again.
+//! - A rule whose revoke is lost, or told after the wait, is restored, and a controller that means it has to revoke it again.
 //! - Asking twice is enough when each revoke is dealt with before the next. Otherwise each event that is late, each
 //!   death and each stale read may cost another time.
 //! - A generation that the table does not take holds back the rules that were to leave, until the event is delivered

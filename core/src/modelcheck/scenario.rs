@@ -205,6 +205,8 @@ pub(super) struct Scenario {
     pub(super) ends: Ends,
     /// Whether a rule is to be contested in some of its runs.
     pub(super) fights: bool,
+    /// Whether pauses are too short for a wait to end, so that an accepted rule is never open again.
+    pub(super) stays_closed: bool,
 }
 
 impl Scenario {
@@ -219,6 +221,7 @@ impl Scenario {
             bounds: CALM,
             ends: Ends::default(),
             fights: false,
+            stays_closed: false,
         }
     }
 

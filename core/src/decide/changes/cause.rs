@@ -37,7 +37,11 @@ pub fn cause(
 ) -> Cause {
     let told = dropped_by.get(rule);
     let is_unlisted = |by: &String| principals.policy(by) == Policy::Restore;
-    if told.is_some_and(is_unlisted) || is_taken(rule, state) || is_new(rule, state) {
+    if told.is_some_and(is_unlisted)
+        || is_taken(rule, state)
+        || is_new(rule, state)
+        || fault!(CausesAreNotAwaited)
+    {
         return Cause::Known;
     }
     let since = state.missing_since.get(rule).copied().unwrap_or(now);
