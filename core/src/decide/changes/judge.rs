@@ -12,6 +12,9 @@ use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
 use crate::model::{IngressRule, RuleKey, settable_tags};
 
+/// A call's time may be this much ahead of our clock.
+const CLOCKS_DIFFER_MAX: SignedDuration = SignedDuration::from_secs(60);
+
 /// Judges what the facts make of the record.
 pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
     let mut judge = Judge {
@@ -261,8 +264,10 @@ impl Judge<'_> {
         if self.is_aborted(by, at) {
             return None;
         }
-        let until = at + self.settle(by);
-        if self.situation.now < until && !fault!(JudgesBeforeSettling) {
+        let until = at.checked_add(self.settle(by)).unwrap_or(at);
+        // Nothing waits for a time that only a wrong clock can have given.
+        let is_wrong = at.duration_since(self.situation.now) > CLOCKS_DIFFER_MAX;
+        if self.situation.now < until && !is_wrong && !fault!(JudgesBeforeSettling) {
             let by = by.to_owned();
             self.settling.insert(rule.clone(), Settling { by, until });
             return None;
@@ -328,7 +333,7 @@ impl Judge<'_> {
             state
                 .removed
                 .get(rule)
-                .map(|removed| removed.at + SignedDuration::from_secs(1)),
+                .and_then(|removed| removed.at.checked_add(SignedDuration::from_secs(1)).ok()),
         ];
         let since = since.into_iter().flatten().max();
         let revoked = state

@@ -112,3 +112,22 @@ async fn where_nobody_is_listed_nothing_waits() {
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert_eq!((ec2.live().len(), report.wake_at), (2, None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_only_a_wrong_clock_can_have_given_holds_no_rule() {
+    for time in ["2026-11-22T12:00:00Z", "9999-12-30T22:00:00Z"] {
+        for policy in [Policy::Accept, Policy::Follow] {
+            let (ec2, table) = (FakeEc2::new(&[]), with_listed(policy));
+            let mut event = revoke();
+            event["eventTime"] = time.into();
+            let report = handled(&ec2, &table, &event).await;
+            let expected: &[&str] = match policy {
+                Policy::Follow => &[OFFICE],
+                _ => &[],
+            };
+            assert_eq!(ec2.live(), expected, "{report:#?}");
+            // Once more, with what the first left in the state.
+            drop(handled(&ec2, &table, &event).await);
+        }
+    }
+}
