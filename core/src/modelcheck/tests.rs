@@ -16,7 +16,9 @@ use super::state::State;
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// The scenarios that take longest. `cargo test -p rulekeeper-core` leaves them to `make test`.
-const LONG: [&str; 6] = [
+const LONG: [&str; 8] = [
+    "aborted, two instances",
+    "aborted twice",
     "accepted, two calls",
     "added, then dropped",
     "new order, two instances",

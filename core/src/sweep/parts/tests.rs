@@ -216,7 +216,7 @@ async fn without_a_queue_the_next_sweep_goes_on_and_ends_where_it_began() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
+async fn while_tasks_wait_no_more_are_made_and_nobody_starves() {
     let waiting = whole(group().scope);
     let mut scene = Scene::new(unreadable(600), Some(FakeQueue::default()));
     let queue = scene.queue.as_ref().expect("a queue");
@@ -345,7 +345,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_accounts_with_records_get_an_errand_each() {
+async fn other_accounts_with_records_get_a_task_each() {
     let other = Scope {
         account: "444455556666".parse().expect("an account"),
         ..group().scope
