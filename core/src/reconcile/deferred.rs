@@ -65,7 +65,7 @@ impl Deferred {
                         );
                         deferred.add(rule, RuleOutcome::Held, reason);
                         deferred.missing_since.insert(rule.clone(), since);
-                        if !state.missing_since.contains_key(rule) {
+                        if state.missing_since.get(rule) != Some(&since) {
                             let first = deferred.wake_at.map_or(until, |at| at.min(until));
                             deferred.wake_at = Some(first);
                         }

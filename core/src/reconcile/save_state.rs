@@ -62,13 +62,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         if snapshot.principals().any_meant() {
             state.note_ids(&snapshot.record.rules, actual);
-            // Another look may have seen a rule missing before.
-            let known = std::mem::take(&mut state.missing_since);
-            let earlier = |(rule, since): (&RuleKey, &Timestamp)| {
-                let since = known.get(rule).map_or(*since, |known| *known.min(since));
-                (rule.clone(), since)
-            };
-            state.missing_since = deferred.missing_since.iter().map(earlier).collect();
+            state.missing_since.clone_from(&deferred.missing_since);
         }
         let state = state.pruned(now);
         if state == snapshot.state {

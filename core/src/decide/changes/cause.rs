@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{GroupState, second};
 use crate::desired::{Policy, Principals};
 use crate::model::RuleKey;
+
+/// How long after the end of a wait the look that ends it may take to come: sweeps are to run at least hourly. A rule
+/// that is missing later than that came back meanwhile, and waits anew.
+const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
 /// What is known of the cause of a missing rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +48,11 @@ pub fn cause(
     {
         return Cause::Known;
     }
-    let since = state.missing_since.get(rule).copied().unwrap_or(now);
-    let until = since.checked_add(principals.cause_wait()).unwrap_or(now);
+    let wait = principals.cause_wait();
+    let since = state.missing_since.get(rule).copied();
+    let since = since.filter(|since| now.duration_since(*since) < wait + LOOKED_AT_WITHIN);
+    let since = since.unwrap_or(now);
+    let until = since.checked_add(wait).unwrap_or(now);
     match now < until {
         true => Cause::Awaited { since, until },
         false => Cause::NeverTold,
@@ -79,8 +86,6 @@ fn is_new(rule: &RuleKey, state: &GroupState) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::desired::Principal;
     use crate::fakes::{key, now};
@@ -128,6 +133,13 @@ mod tests {
         state.missing_since.insert(key(RULE), now());
         assert_eq!(of(&state, None, now() + seconds(59)), awaited);
         assert_eq!(of(&state, None, until), Cause::NeverTold);
+        // Nobody looked for hours, so the rule was back meanwhile.
+        let later = until + LOOKED_AT_WITHIN;
+        let anew = Cause::Awaited {
+            since: later,
+            until: later + seconds(60),
+        };
+        assert_eq!(of(&state, None, later), anew);
     }
 
     #[test]

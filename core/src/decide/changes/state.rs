@@ -284,6 +284,7 @@ impl GroupState {
             .retain(|rule, _| restored.contains_key(rule));
         self.contested.retain(|_, contest| matters(&contest.until));
         self.decided.retain(|_, at| matters(at));
+        self.missing_since.retain(|_, at| matters(at));
         self.removed.retain(|_, removed| matters(&removed.at));
         keep_latest(&mut self.restored, |times| times.last().copied());
         keep_latest(&mut self.removed, |removed| Some(removed.at));
