@@ -1,4 +1,4 @@
-//! The attributes of the table's items, and of record files, in one table each: what is not listed is not known.
+//! The attributes of the table's items and of record files, one list each. An attribute that is not listed is unknown.
 
 /// Every attribute of a record's item.
 pub const RECORD_ATTRIBUTES: [&str; 16] = [

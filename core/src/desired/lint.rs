@@ -1,4 +1,4 @@
-//! Reading a record and saying everything that is wrong with it.
+//! Reads a record and collects all its findings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,20 +20,20 @@ use crate::model::{AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scop
 pub enum Severity {
     /// The record can be used; something in it has no effect.
     Warning,
-    /// The record can be used, and whoever writes it should say that it is meant.
+    /// The record can be used, but its author should confirm the entry.
     Doubt,
     /// The record cannot be used.
     Error,
 }
 
-/// One thing that is wrong with a record.
+/// One problem of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The attribute at fault, such as `rules[3].from_port`.
+    /// The attribute with the problem, such as `rules[3].from_port`.
     pub path: String,
-    /// Whether the record can be used all the same.
+    /// Whether the record can still be used.
     pub severity: Severity,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be right.
     pub message: String,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Reads JSON and collects findings; a method answers `None` when it noted an error.
+/// Reads JSON and collects findings. A method returns `None` when it noted an error.
 #[derive(Default)]
 pub(super) struct Reader {
     findings: Vec<Finding>,
@@ -55,7 +55,7 @@ impl Reader {
         Ok(Reading { record, warnings })
     }
 
-    /// What was read, and the warnings; or every finding when there is an error among them.
+    /// The value that was read and its warnings, or every finding if one is an error.
     pub(super) fn finish_with<T>(self, read: Option<T>) -> Result<(T, Vec<Finding>), Unreadable> {
         let findings = self.findings;
         match read {
@@ -389,7 +389,7 @@ impl Reader {
         }
     }
 
-    /// A description that EC2 would refuse costs the description, not the rule.
+    /// A description that EC2 would refuse is left out. The rule stays.
     fn description(
         &mut self,
         value: &Value,
@@ -471,7 +471,7 @@ impl Reader {
         }
     }
 
-    /// A text that says something about the record and nothing about the group: what is wrong with it costs itself.
+    /// A text about the record, which has no effect on the group. If it is invalid, only the text is left out.
     fn remark(&mut self, value: &Value, name: &str) -> Option<String> {
         let text = match present(value, name)? {
             Value::String(text) => text.clone(),
@@ -524,7 +524,7 @@ impl Reader {
     }
 }
 
-/// The value of an attribute; null is absent.
+/// The value of an attribute. Null counts as absent.
 fn present<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     value.get(name).filter(|value| !value.is_null())
 }
@@ -537,8 +537,8 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// What EC2 would refuse about a description: at most 255 characters of letters, digits, space and some punctuation, of
-/// which `&` is for CIDRs only (EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId`).
+/// Why EC2 would refuse a description. EC2 takes at most 255 characters: letters, digits, space and some punctuation.
+/// `&` is allowed for CIDRs only (EC2 API Reference, `IpRange`, `UserIdGroupPair`, `PrefixListId`).
 fn description_fault(text: &str, source: Option<&Source>) -> Option<String> {
     const PUNCTUATION: &str = " ._-:/()#,@[]+=;{}!$*";
     if text.chars().count() > 255 {

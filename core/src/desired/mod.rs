@@ -1,7 +1,7 @@
-//! The desired-state record: what a group should hold, and its reading from and writing to JSON.
+//! The desired-state record: the rules that a group should hold. It is read from JSON and written to JSON.
 //!
-//! The same shape serves the table, record files and the CLI's output. People write it with Terraform or the console
-//! too, so reading collects every finding with its path, and a record with an error is never half used.
+//! The table, record files and the CLI's output all use the same shape. People also write it with Terraform or the
+//! console, so reading collects every finding with its path. A record with an error is not used at all.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,25 +31,25 @@ pub const SCHEMA: u64 = 1;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Put back what is missing.
+    /// Put missing rules back.
     #[default]
     Enforce,
-    /// Report, change nothing.
+    /// Report missing rules and change nothing.
     Observe,
 }
 
-/// Whether a dropped rule may stay away because other live rules allow the same.
+/// Whether a dropped rule may stay missing because other live rules allow the same traffic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Superseding {
-    /// Leave it out.
+    /// The dropped rule stays missing.
     #[default]
     Honor,
-    /// Put it back all the same.
+    /// The dropped rule is put back.
     Ignore,
 }
 
-/// A group that is left alone for a time.
+/// A time in which a group is left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// When it ends.
@@ -61,17 +61,17 @@ pub struct Pause {
 /// What one security group should hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct DesiredRecord {
-    /// Counts the changes from 1; 0 when whoever wrote the item gave none.
+    /// Counts the changes from 1; 0 when the item gives none.
     pub generation: u64,
     /// Enforce or observe.
     pub mode: Mode,
-    /// Set while, and after, the group is to be left alone; compare with the present time.
+    /// Set while the group is paused. It stays set after the pause has ended, so compare it with the present time.
     pub pause: Option<Pause>,
     /// Whether superseding is honoured.
     pub superseding: Superseding,
-    /// Principals with a policy of their own.
+    /// Principals with their own policy.
     pub principals: Vec<Principal>,
-    /// How long revokes of followed principals settle, in seconds, if not as the settings say.
+    /// How long revokes of followed principals settle, in seconds. The settings decide if this is absent.
     pub settle_seconds: Option<u8>,
     /// How long a missing rule waits for its cause, in seconds, if not as the settings say.
     pub cause_wait_seconds: Option<u16>,
@@ -87,7 +87,7 @@ pub struct DesiredRecord {
     pub reason: Option<String>,
 }
 
-/// A record that was read, with the findings that did not keep it from being understood.
+/// A record that was read without errors, and its warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     /// The record.
@@ -96,7 +96,7 @@ pub struct Reading {
     pub warnings: Vec<Finding>,
 }
 
-/// The findings of a record that cannot be used; at least one is an error.
+/// The findings of a record that cannot be used. At least one is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// Everything found, errors and warnings, in the order of the record.
@@ -104,7 +104,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// The errors in a line.
+    /// The errors in one line.
     pub fn errors(&self) -> String {
         let errors: Vec<String> = self
             .findings
@@ -129,30 +129,30 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl DesiredRecord {
-    /// Reads a record from JSON with the attribute names of the table. `owner` is the account of the group: a
-    /// reference to a group of that account is kept without the account, whichever way it was written.
+    /// Reads a record from JSON with the attribute names of the table. `owner` is the account of the group. A reference
+    /// to a group of the same account is stored without the account.
     ///
     /// # Errors
-    /// When any attribute cannot be understood: nothing of the record is used then.
+    /// When any attribute cannot be understood. Nothing of the record is used then.
     pub fn from_json(value: &Value, owner: &AccountId) -> Result<Reading, Unreadable> {
         let mut reader = Reader::default();
         let record = reader.record(value, owner);
         reader.finish(record)
     }
 
-    /// The pause, while it lasts.
+    /// The pause, if it has not ended.
     pub fn paused_at(&self, now: Timestamp) -> Option<&Pause> {
         self.pause.as_ref().filter(|pause| pause.until > now)
     }
 
-    /// The rules in the order in which they are restored: higher priority first, then by rule notation.
+    /// The rules in the order of restoring: higher priority first, then by rule notation.
     pub fn rules_in_order(&self) -> Vec<&IngressRule> {
         let mut rules: Vec<&IngressRule> = self.rules.values().collect();
         rules.sort_by_cached_key(|rule| (std::cmp::Reverse(rule.priority), rule.key.to_string()));
         rules
     }
 
-    /// The record in JSON, with the attribute names of the table; what is absent or default by absence is left out.
+    /// The record in JSON, with the attribute names of the table. Absent values and most defaults are left out.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut item = Map::new();
         item.insert("schema".into(), SCHEMA.into());
@@ -192,7 +192,7 @@ impl DesiredRecord {
         item
     }
 
-    /// Whether two records ask for the same, whoever wrote them and when.
+    /// Whether two records have the same content. Generation, time, author and reason do not count.
     pub fn same_content(&self, other: &Self) -> bool {
         let content = |record: &Self| Self {
             generation: 0,
@@ -237,12 +237,12 @@ fn rule_to_json(rule: &IngressRule) -> Value {
     Value::Object(item)
 }
 
-/// What the table's settings item says for all groups.
+/// The table's settings item, which applies to all groups.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct SharedSettings {
-    /// Counts the changes from 1; 0 when there is no item, or none was given.
+    /// Counts the changes from 1; 0 when there is no item, or when the item gives none.
     pub generation: u64,
-    /// Principals with a policy of their own, for groups whose record does not list them.
+    /// Principals with their own policy. A record's own list comes first.
     pub principals: Vec<Principal>,
     /// How long revokes of followed principals settle, in seconds.
     pub settle_seconds: Option<u8>,
@@ -257,10 +257,10 @@ pub struct SharedSettings {
 }
 
 impl SharedSettings {
-    /// Reads the settings item; with what is doubtful about it.
+    /// Reads the settings item, and returns the findings that are not errors.
     ///
     /// # Errors
-    /// When any attribute cannot be understood: nothing of it is used then.
+    /// When any attribute cannot be understood. Nothing of the item is used then.
     pub fn from_json(value: &Value) -> Result<(Self, Vec<Finding>), Unreadable> {
         let mut reader = Reader::default();
         let settings = reader.settings(value);
@@ -293,7 +293,7 @@ impl SharedSettings {
     }
 }
 
-/// A record with its address, as record files hold it.
+/// A record with its group's address: the content of a record file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFile {
     /// The group.
@@ -305,8 +305,8 @@ pub struct RecordFile {
 impl RecordFile {
     /// Reads a record file's content: a record with `account`, `region` and `group` in front.
     ///
-    /// Unlike an item of the table, a file may hold nothing that is not understood: here a warning counts as an error,
-    /// because its author is there to mend it. What is merely doubtful passes when it is `confirmed`.
+    /// The table's items may hold attributes that are not understood; a file may not. A warning counts as an error
+    /// here, because the author is there to fix it. A doubtful entry passes if `confirmed` is set.
     ///
     /// # Errors
     /// Every finding of the file, each with its path.

@@ -1,4 +1,4 @@
-//! Whose changes are meant: principals by ARN pattern, and how their revokes and authorizes are taken.
+//! The principals whose changes are intended: an ARN pattern and a policy for each.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-/// How long a followed principal's revoke waits for the authorize that belongs to it, in seconds from `eventTime`, unless
-/// a principal, a record or the settings say otherwise.
+/// How long a followed principal's revoke waits for the authorize that belongs to it, in seconds from `eventTime`. A
+/// principal, a record or the settings can give another value.
 pub const SETTLE_SECONDS: u8 = 3;
 
-/// The most seconds of it. A longer wait would outlast an invocation and its first retry.
+/// The longest settle time in seconds. A longer wait would outlast an invocation and its first retry.
 pub const SETTLE_SECONDS_MAX: u8 = 60;
 
 /// How long a missing rule waits for the event that says who took it, in seconds from the look that first saw it missing,
@@ -20,15 +20,15 @@ pub const CAUSE_WAIT_SECONDS: u16 = 180;
 /// The most seconds of it: what SQS delays a message.
 pub const CAUSE_WAIT_SECONDS_MAX: u16 = 900;
 
-/// How a principal's changes are to be taken.
+/// How a principal's changes are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
-    /// A drop is a drop.
+    /// Rules that it drops are restored.
     Restore,
-    /// Its revokes are decisions.
+    /// Rules that it revokes stay revoked.
     Accept,
-    /// Its side of the record is kept up to date, and it gets the transaction that it lacks.
+    /// The record follows its changes. When its authorize does not follow its revoke, its rules are restored.
     Follow,
 }
 
@@ -49,12 +49,12 @@ impl fmt::Display for Policy {
     }
 }
 
-/// A principal with a policy of its own. Whoever is not listed is restored against.
+/// A principal with its own policy. Principals that are not listed have the policy `restore`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Principal {
-    /// ARN of a role or a user; `*` stands for any text. Sessions of an assumed role count as the role.
+    /// ARN of a role or a user. `*` stands for any text. Sessions of an assumed role count as the role.
     pub arn: String,
-    /// How its changes are taken.
+    /// How its changes are treated.
     pub policy: Policy,
     /// For `follow`: how long a revoke waits for its authorize, 0 to 60 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +62,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether a caller is meant by the pattern. ARNs are compared with regard to case, as IAM does.
+    /// Whether the pattern matches a caller. The comparison is case-sensitive, as in IAM.
     ///
     /// A pattern with all six parts of an ARN is held against a caller part by part, as IAM's `ArnLike` does, so that a `*`
     /// never reaches into the next part (IAM User Guide, "IAM JSON policy elements: Condition operators").
@@ -79,9 +79,9 @@ impl Principal {
         caller_parts.len() == PARTS && parts.all(|(pattern, part)| matches(pattern, part))
     }
 
-    /// What is doubtful about the pattern, in a sentence that can follow it; `None` when nothing is.
+    /// What is doubtful about the pattern, as the end of a sentence that begins with it; `None` when nothing is.
     ///
-    /// A pattern that no caller can have is a mistake, and one that accepts everybody's revokes switches the keeping off.
+    /// A pattern that no caller can match is a mistake. A pattern that accepts everybody's revokes turns restoring off.
     pub fn doubt(&self) -> Option<String> {
         if let Some(hint) = never(&self.arn) {
             return Some(format!("can match nobody: {hint}"));
@@ -107,7 +107,7 @@ impl Principal {
 }
 
 impl Principal {
-    /// Whether the pattern is met by callers whose names nobody would list on purpose, in some partition and account.
+    /// Whether the pattern matches callers with names that nobody would list on purpose, in any partition and account.
     fn matches_strangers(&self) -> bool {
         let account = self
             .arn
@@ -127,16 +127,16 @@ impl Principal {
     }
 }
 
-/// Who is listed, for one group: its own record first, then what the settings say for all.
+/// The listed principals of one group: first those of its record, then those of the settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Principals<'a> {
-    /// Of the record.
+    /// Principals of the record.
     pub of_record: &'a [Principal],
-    /// How long the record has revokes settle.
+    /// How long revokes settle according to the record, in seconds.
     pub settle_of_record: Option<u8>,
-    /// Of the settings.
+    /// Principals of the settings.
     pub of_all: &'a [Principal],
-    /// How long the settings have revokes settle.
+    /// How long revokes settle according to the settings, in seconds.
     pub settle_of_all: Option<u8>,
     /// How long the record has missing rules wait for their cause.
     pub cause_wait_of_record: Option<u16>,
@@ -145,13 +145,13 @@ pub struct Principals<'a> {
 }
 
 impl Principals<'_> {
-    /// The entry for a caller: the first that matches.
+    /// The first entry that matches a caller.
     fn entry(&self, caller: &str) -> Option<&Principal> {
         let mut entries = self.of_record.iter().chain(self.of_all);
         entries.find(|entry| entry.matches(caller))
     }
 
-    /// How a caller's changes are taken.
+    /// How a caller's changes are treated.
     pub fn policy(&self, caller: &str) -> Policy {
         self.entry(caller)
             .map_or(Policy::Restore, |entry| entry.policy)
@@ -172,7 +172,7 @@ impl Principals<'_> {
         SignedDuration::from_secs(seconds.unwrap_or(CAUSE_WAIT_SECONDS).into())
     }
 
-    /// Whether anybody's changes are meant at all.
+    /// Whether any listed principal has a policy other than `restore`.
     pub fn any_meant(&self) -> bool {
         let mut entries = self.of_record.iter().chain(self.of_all);
         entries.any(|entry| entry.policy != Policy::Restore)
@@ -193,9 +193,9 @@ const PARTITIONS: [&str; 7] = [
     "aws-iso-f",
 ];
 
-/// What callers can be named, as `sessionIssuer.arn`, `arn` or `invokedBy` of CloudTrail's `userIdentity`: `#` is one or
-/// more characters of any kind that names and paths may have, `9` is one digit. (CloudTrail User Guide, "CloudTrail
-/// userIdentity element"; IAM User Guide, "IAM identifiers".)
+/// The forms of a caller's name: `sessionIssuer.arn`, `arn` or `invokedBy` of CloudTrail's `userIdentity`. `#` is one
+/// or more characters that names and paths may have, `9` is one digit (CloudTrail User Guide, "CloudTrail userIdentity
+/// element"; IAM User Guide, "IAM identifiers").
 const CALLERS: [&str; 8] = [
     "arn:aws:iam::999999999999:role/#",
     "arn:aws:iam::999999999999:user/#",
@@ -207,7 +207,7 @@ const CALLERS: [&str; 8] = [
     "#.amazonaws.com",
 ];
 
-/// Patterns that look right and never are.
+/// A hint for patterns that look right and match no caller.
 fn never(pattern: &str) -> Option<&'static str> {
     if pattern.contains(":assumed-role/") {
         return Some(
@@ -223,7 +223,7 @@ fn never(pattern: &str) -> Option<&'static str> {
     None
 }
 
-/// An account that fits a pattern for one, if any does.
+/// An account that matches a pattern for accounts, if any does.
 fn account_like(pattern: &str) -> String {
     let (front, back) = pattern.split_once('*').unwrap_or((pattern, ""));
     let back = back.replace('*', "");
@@ -231,7 +231,7 @@ fn account_like(pattern: &str) -> String {
     format!("{front}{}{back}", "9".repeat(fill))
 }
 
-/// Whether a text fits a pattern in which `*` stands for any text, also none.
+/// Whether a text matches a pattern in which `*` stands for any text, including none.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
@@ -250,10 +250,10 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether some text fits both a pattern and a shape of [`CALLERS`].
+/// Whether some text matches both a pattern and a form of [`CALLERS`].
 fn may_meet(pattern: &str, shape: &str) -> bool {
     let (pattern, shape) = (pattern.as_bytes(), shape.as_bytes());
-    // A place in the pattern, one in the shape, and whether the shape's `#` has had its first character.
+    // A position in the pattern, a position in the shape, and whether the shape's `#` already has its first character.
     let mut reached = BTreeSet::from([(0, 0, false)]);
     let mut open = vec![(0, 0, false)];
     while let Some((p, s, begun)) = open.pop() {

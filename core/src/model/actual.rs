@@ -1,4 +1,4 @@
-//! The actual rules of a group: what EC2 reports, in our vocabulary.
+//! The actual rules of a group: the rules that EC2 reports, as our types.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::model::{GroupRef, RuleId, RuleKey, Source, Tags};
 /// One live ingress rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActualRule {
-    /// EC2's id of this rule, when it gave one.
+    /// The rule's id, if EC2 gave one.
     pub id: Option<RuleId>,
     /// Identity.
     pub key: RuleKey,
@@ -15,8 +15,8 @@ pub struct ActualRule {
     pub description: Option<String>,
     /// Tags.
     pub tags: Tags,
-    /// EC2 named no owner for the referenced group. It does so when that group was deleted
-    /// (EC2 API Reference, `ReferencedSecurityGroup`); the reference may then be to any account's group.
+    /// EC2 named no owner for the referenced group, because that group was deleted (EC2 API Reference,
+    /// `ReferencedSecurityGroup`). The group may have belonged to any account.
     pub reference_owner_unknown: bool,
 }
 
@@ -24,12 +24,12 @@ pub struct ActualRule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActualRules {
     rules: BTreeMap<RuleKey, ActualRule>,
-    /// Live rules that could not be put into our vocabulary, as text. They are reported and never guessed at.
+    /// Live rules that could not be read, as text. They are reported and never guessed at.
     pub unrecognised: Vec<String>,
 }
 
 impl ActualRules {
-    /// Collects live rules and the texts of those that could not be read.
+    /// Collects live rules, and the texts of rules that could not be read.
     pub fn new(rules: impl IntoIterator<Item = ActualRule>, unrecognised: Vec<String>) -> Self {
         let rules = rules
             .into_iter()
@@ -41,8 +41,10 @@ impl ActualRules {
         }
     }
 
-    /// The live rule with this identity. A reference whose owner EC2 no longer names stands for the same group id in
-    /// any account: group ids are not reused, and the stale rule would make an authorize a duplicate.
+    /// The live rule with this identity.
+    ///
+    /// A live reference whose owner EC2 no longer names matches the same group id in any account. Group ids are not
+    /// reused, and EC2 would refuse to authorize the rule as a duplicate.
     pub fn get(&self, key: &RuleKey) -> Option<&ActualRule> {
         self.rules.get(key).or_else(|| {
             let Source::ReferencedGroup(GroupRef {
@@ -70,7 +72,7 @@ impl ActualRules {
         self.get(key).is_some()
     }
 
-    /// The same without the rules that have one of these ids: they are gone, and the read was stale.
+    /// The same rules without those that have one of these ids. The ids were revoked, so the read was stale.
     pub fn without(mut self, revoked: &BTreeSet<RuleId>) -> Self {
         self.rules
             .retain(|_, rule| rule.id.as_ref().is_none_or(|id| !revoked.contains(id)));

@@ -1,11 +1,11 @@
-//! Identifiers that AWS hands out, as types that cannot be mistaken for one another.
+//! AWS identifiers, one type each, so that the compiler tells them apart.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A string that is not the identifier it should be.
+/// A string is not the identifier that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not {expected}")]
 pub struct InvalidIdentifier {
@@ -13,9 +13,9 @@ pub struct InvalidIdentifier {
     expected: &'static str,
 }
 
-/// EC2's ids are a prefix, a hyphen, and hexadecimal digits: 8 of them for old resources, 17 for new ones.
-/// The length and the digits are left to EC2, which says `…Malformed` when it disagrees; what must never get through
-/// is a character that could change the meaning of a key or of a line of text.
+/// EC2's ids are a prefix, a hyphen and hexadecimal digits: 8 digits for old resources, 17 for new ones.
+/// EC2 checks the length and the digits itself and answers `…Malformed`. This check refuses characters that could
+/// change the meaning of a key or of a line of text.
 fn has_shape(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|rest| {
         (1..=64).contains(&rest.len())
@@ -29,7 +29,7 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A Region name becomes part of a host name, so only what a host label may hold is let through.
+/// A Region name becomes part of a host name, so it may hold only what a host label may hold.
 fn is_region(text: &str) -> bool {
     (4..=32).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -95,8 +95,8 @@ identifier!(
     |text| has_shape(text, "sg-")
 );
 identifier!(
-    /// A security group rule's id, such as `sgr-0123456789abcdef0`. A rule that was revoked and authorized again has a
-    /// new one, so it is evidence and never identity.
+    /// A security group rule's id, such as `sgr-0123456789abcdef0`. A rule that is revoked and authorized again gets a
+    /// new id, so an id is evidence and never identity.
     RuleId,
     "a security group rule id such as sgr-0123456789abcdef0",
     |text| has_shape(text, "sgr-")
@@ -120,12 +120,12 @@ identifier!(
     is_region
 );
 
-/// An account and Region: where a record, a group and an EC2 endpoint belong together.
+/// An account and Region. A record, its group and the EC2 endpoint share one scope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// The account that owns the group.
     pub account: AccountId,
-    /// The Region the group lives in.
+    /// The group's Region.
     pub region: Region,
 }
 
@@ -135,7 +135,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A security group, found anywhere: its scope and its id.
+/// A security group's full address: its scope and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupAddress {
     /// The account and Region.

@@ -1,4 +1,4 @@
-//! The vocabulary: identifiers, protocols, sources and rules, each parsed once at the edge and trusted afterwards.
+//! The vocabulary: identifiers, protocols, sources and rules. Each is parsed once at the edge and trusted afterwards.
 //!
 //! Nothing here performs I/O or reads a clock.
 

@@ -4,19 +4,19 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Why a protocol and its ports make no rule.
+/// Why a protocol and its ports are not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProtocol {
-    /// Neither a name that EC2 knows nor a number.
+    /// The protocol is neither a name that EC2 knows nor a number.
     #[error("protocol {0:?} is not tcp, udp, icmp, icmpv6, -1 (all) or a number from 0 to 255")]
     Unknown(String),
-    /// TCP and UDP need both ends of the range.
+    /// A TCP or UDP rule lacks an end of its port range.
     #[error("{0} needs both from_port and to_port (0 and 65535 for all ports)")]
     PortsMissing(&'static str),
     /// A port is outside 0 to 65535, or the range is reversed.
     #[error("ports {0}-{1} are not a range within 0-65535")]
     PortsOutOfRange(i64, i64),
-    /// An ICMP type or code is outside -1 to 255, or a code stands beside type -1.
+    /// An ICMP type or code is outside -1 to 255, or type -1 has a code other than -1.
     #[error(
         "ICMP type {0} with code {1}: both go from 0 to 255, or -1 for all, and type -1 needs code -1"
     )]
@@ -28,7 +28,7 @@ pub enum InvalidProtocol {
     Notation(String),
 }
 
-/// A range of TCP or UDP ports, both ends included. Ordered, within 0 to 65535.
+/// A range of TCP or UDP ports within 0 to 65535, in order, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     from: u16,
@@ -57,7 +57,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// Which ICMP messages a rule allows. EC2 puts the type into `FromPort` and the code into `ToPort`, with -1 for all
+/// The ICMP messages that a rule allows. EC2 puts the type into `FromPort` and the code into `ToPort`; -1 means all
 /// (EC2 API Reference, `IpPermission`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IcmpSelector {
@@ -70,7 +70,7 @@ pub enum IcmpSelector {
 }
 
 impl IcmpSelector {
-    /// Absent means all, which EC2 documents for icmpv6 and which is the only sensible reading for icmp.
+    /// An absent type or code means all. EC2 documents this for icmpv6, and icmp allows no other sensible reading.
     fn new(icmp_type: Option<i64>, code: Option<i64>) -> Result<Self, InvalidProtocol> {
         let (t, c) = (icmp_type.unwrap_or(-1), code.unwrap_or(-1));
         match (u8::try_from(t), u8::try_from(c)) {
@@ -89,7 +89,7 @@ impl IcmpSelector {
         }
     }
 
-    /// The messages as numbers `type * 256 + code`, so that covering is a question about ranges.
+    /// The messages as numbers `type * 256 + code`, so that ranges of them can be compared.
     fn span(self) -> RangeInclusive<u32> {
         match self {
             Self::All => 0..=u32::from(u16::MAX),
@@ -112,10 +112,10 @@ impl fmt::Display for IcmpSelector {
     }
 }
 
-/// A protocol and what of it is allowed, in the one form in which equal rules compare equal.
+/// A protocol with its ports or ICMP messages, in canonical form: equal rules compare equal.
 ///
-/// EC2 ignores the ports of every protocol but tcp, udp, icmp and icmpv6, so they are not kept
-/// (EC2 API Reference, `IpPermission.IpProtocol`).
+/// EC2 ignores the ports of all protocols except tcp, udp, icmp and icmpv6, so they are left out (EC2 API Reference,
+/// `IpPermission.IpProtocol`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// All traffic, EC2's `-1`.
@@ -133,11 +133,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Reads EC2's three fields. Names ignore case, the numbers 1, 6, 17 and 58 become names, and an absent port is
-    /// absent, not zero.
+    /// Reads EC2's three fields. Names ignore case. The numbers 1, 6, 17 and 58 become names. An absent port is absent,
+    /// not zero.
     ///
     /// # Errors
-    /// When the protocol is unknown, when tcp or udp lack a port, or when a number is out of its range.
+    /// When the protocol is unknown, when tcp or udp lacks a port, or when a number is out of range.
     pub fn from_fields(
         protocol: &str,
         from_port: Option<i64>,
@@ -154,7 +154,7 @@ impl Protocol {
             "icmp" | "1" => IcmpSelector::new(from_port, to_port).map(Self::Icmp),
             "icmpv6" | "58" => IcmpSelector::new(from_port, to_port).map(Self::Icmpv6),
             other => match other.parse::<u8>() {
-                // Another spelling of a number, such as 06, is that number.
+                // A number with leading zeros, such as 06, is that number.
                 Ok(number) if number.to_string() != other => {
                     Self::from_fields(&number.to_string(), from_port, to_port)
                 }
@@ -176,7 +176,7 @@ impl Protocol {
         }
     }
 
-    /// `FromPort` and `ToPort` for a request or a record; `None` where the protocol has none.
+    /// `FromPort` and `ToPort` for a request or a record; `None` if the protocol has none.
     pub fn ports(&self) -> Option<(i32, i32)> {
         match self {
             Self::All | Self::Number(_) => None,
@@ -185,8 +185,8 @@ impl Protocol {
         }
     }
 
-    /// What of `wanted` this protocol allows: `None` when they have nothing in common, else a span of the numbers in
-    /// which [`Protocol::span`] expresses `wanted`.
+    /// The part of `wanted` that this protocol allows, in the numbers of [`Protocol::span`]. The range may extend
+    /// beyond `wanted`. `None` when the two have nothing in common.
     pub(crate) fn span_within(&self, wanted: &Self) -> Option<RangeInclusive<u32>> {
         match (self, wanted) {
             (Self::All, _) => Some(wanted.span()),
@@ -199,7 +199,7 @@ impl Protocol {
         }
     }
 
-    /// The ports or ICMP messages as a range of numbers; a protocol without either is the single number 0.
+    /// The ports or ICMP messages as a range of numbers. A protocol without either is the single number 0.
     pub(crate) fn span(&self) -> RangeInclusive<u32> {
         match self {
             Self::All | Self::Number(_) => 0..=0,

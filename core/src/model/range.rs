@@ -2,27 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The groups whose id comes after one text and not after another, in the order of text, which is the table's.
+/// The groups whose id comes after `after` and not after `until`, in text order. The table sorts ids the same way.
 ///
-/// The default is all of them.
+/// The default is all groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRange {
-    /// The first group is the one after this.
+    /// The range begins after this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The last group is this one, or the one before it.
+    /// The range ends with this id, which is included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
 }
 
-/// What every id begins with.
+/// The prefix of every id.
 const PREFIX: &str = "sg-";
 
-/// Ids of today are `sg-0` and 16 more digits; the eight digits of old ones may begin with any. Lengths: EC2 User Guide,
-/// "Resource IDs"; the zero, and that the other digits look random, is seen in published ids and stated nowhere.
+/// The end of the new ids. New ids are `sg-0` and 16 more digits; the eight digits of old ids begin with any digit. The
+/// lengths are from EC2 User Guide, "Resource IDs". The zero, and that the other digits look random, comes from
+/// published ids and is not documented.
 const END_OF_LONG_IDS: &str = "sg-1";
 
-/// Digits behind the prefix that tell places apart.
+/// How many digits after the prefix count for an id's place.
 const DIGITS: usize = 13;
 
 impl GroupRange {
@@ -35,18 +36,18 @@ impl GroupRange {
         }
     }
 
-    /// Whether a group is in it.
+    /// Whether the range holds this id.
     pub fn contains(&self, id: &str) -> bool {
         self.after.as_deref().is_none_or(|after| id > after)
             && self.until.as_deref().is_none_or(|until| id <= until)
     }
 
-    /// Whether it is all groups.
+    /// Whether the range is all groups.
     pub fn is_all(&self) -> bool {
         self.after.is_none() && self.until.is_none()
     }
 
-    /// What is left of it behind a group.
+    /// The part of the range after an id.
     #[must_use]
     pub fn behind(&self, id: &str) -> Self {
         Self {
@@ -55,7 +56,7 @@ impl GroupRange {
         }
     }
 
-    /// What of it is not behind a group.
+    /// The part of the range up to an id, which is included.
     #[must_use]
     pub fn up_to(&self, id: &str) -> Self {
         Self {
@@ -64,14 +65,14 @@ impl GroupRange {
         }
     }
 
-    /// Cuts it into ranges about as wide as `like`, at most `most` of them: together they are this range, no group is in
-    /// two.
+    /// Cuts the range into at most `most` ranges, each about as wide as `like`. Together they are this range, and no
+    /// group is in two of them.
     ///
-    /// Ids look random, so ranges of one width hold about as many groups each. Nothing depends on that but how evenly the
-    /// work is divided.
+    /// Ids look random, so ranges of equal width hold about equally many groups. If that is wrong, only the work is
+    /// divided less evenly.
     pub fn split(&self, like: &Self, most: usize) -> Vec<Self> {
         let (from, end, long) = (self.from(), self.end(), place(END_OF_LONG_IDS));
-        // Where hardly any id is, one range will do, unless that is where the work is.
+        // Old ids are few, so one range covers them, unless this range begins among them.
         let dense_end = if from < long { end.min(long) } else { end };
         let bound = |place: u64| match from < long {
             true => place.min(long),
@@ -112,7 +113,8 @@ impl GroupRange {
     }
 }
 
-/// Where an id stands among all ids. Whatever is no hexadecimal digit stands where its neighbours in the order of text do.
+/// The place of an id among all ids. A character that is not a hexadecimal digit counts as the digit nearest to it in
+/// text order.
 fn place(id: &str) -> u64 {
     let Some(digits) = id.strip_prefix(PREFIX) else {
         return if id < PREFIX {

@@ -1,4 +1,4 @@
-//! Ingress rules: what identifies one, and what is restored along with it.
+//! Ingress rules: what identifies a rule, and what else is restored with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,9 +11,9 @@ use super::{GroupRef, InvalidProtocol, InvalidSource, Protocol, Source};
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// What identifies an ingress rule within its group: protocol, ports and one source, in canonical form.
+/// The identity of an ingress rule within its group: protocol, ports and one source, in canonical form.
 ///
-/// EC2 compares the same three (description, tags and rule id are not identity), so two equal keys in one group are a
+/// EC2 compares the same three. Description, tags and rule id are not identity. Two equal keys in one group are a
 /// duplicate to EC2 too.
 ///
 /// ```
@@ -34,7 +34,7 @@ pub struct RuleKey {
 }
 
 impl RuleKey {
-    /// The referenced group, when that is the source.
+    /// The referenced group, if the source is one.
     pub fn referenced_group(&self) -> Option<&GroupRef> {
         match &self.source {
             Source::ReferencedGroup(group) => Some(group),
@@ -49,16 +49,16 @@ impl fmt::Display for RuleKey {
     }
 }
 
-/// Why a text is no rule.
+/// Why a text is not a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
-    /// The protocol or its ports.
+    /// The protocol or its ports are invalid.
     #[error(transparent)]
     Protocol(#[from] InvalidProtocol),
-    /// The source.
+    /// The source is invalid.
     #[error(transparent)]
     Source(#[from] InvalidSource),
-    /// No ` from ` between the two.
+    /// The text has no ` from ` between protocol and source.
     #[error("{0:?} is not a rule such as \"tcp 443 from 10.0.0.0/8\"")]
     Notation(String),
 }
@@ -91,16 +91,16 @@ impl<'de> Deserialize<'de> for RuleKey {
     }
 }
 
-/// A rule of the desired-state record: its identity, and what it is given back along with it.
+/// A rule of the desired-state record: its identity, and the attributes that are restored with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IngressRule {
     /// Identity.
     pub key: RuleKey,
-    /// EC2's free text; controllers find their own rules by it.
+    /// EC2's free text. Controllers find their own rules by it.
     pub description: Option<String>,
     /// Tags of the rule.
     pub tags: Tags,
-    /// Higher goes first when a group has too little room for all.
+    /// A higher priority goes first when the group has no room for all rules.
     pub priority: i64,
 }
 
@@ -115,14 +115,14 @@ impl IngressRule {
         }
     }
 }
-/// Rules in a sentence: their notations, with commas between them.
+/// The rules in rule notation, separated by commas.
 pub fn in_words(rules: &[RuleKey]) -> String {
     let names: Vec<String> = rules.iter().map(ToString::to_string).collect();
     names.join(", ")
 }
 
-/// The tags that a caller may set: AWS keeps the prefix `aws:` to itself and refuses a call that uses it
-/// (EC2 User Guide, "Tag restrictions").
+/// The tags that a caller may set. AWS reserves the prefix `aws:` and refuses a call that uses it (EC2 User Guide, "Tag
+/// restrictions").
 pub fn settable_tags(tags: &Tags) -> Tags {
     let own = tags
         .iter()

@@ -1,4 +1,4 @@
-//! Where a rule lets traffic in from: exactly one CIDR, prefix list or security group.
+//! The source of a rule: exactly one CIDR, prefix list or security group.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,19 +7,19 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{AccountId, GroupId, InvalidIdentifier, PrefixListId};
 
-/// Why a text is no source.
+/// Why a text is not a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSource {
-    /// Not an IPv4 CIDR.
+    /// The text is not an IPv4 CIDR.
     #[error("{0:?} is not an IPv4 CIDR such as 10.0.0.0/8 (a single address is /32)")]
     Ipv4(String),
-    /// Not an IPv6 CIDR.
+    /// The text is not an IPv6 CIDR.
     #[error("{0:?} is not an IPv6 CIDR such as 2001:db8::/32 (a single address is /128)")]
     Ipv6(String),
-    /// An id inside the source is not one.
+    /// An id inside the source is invalid.
     #[error(transparent)]
     Identifier(#[from] InvalidIdentifier),
-    /// The text is no source in rule notation.
+    /// The text is not a source in rule notation.
     #[error("{0:?} is not a source: give a CIDR, pl-…, sg-… or ACCOUNT/sg-…")]
     Notation(String),
 }
@@ -29,13 +29,13 @@ pub enum InvalidSource {
 pub struct GroupRef {
     /// The group whose members may send.
     pub group_id: GroupId,
-    /// The account that owns it, when that is not the account of the group that holds the rule. EC2 fills in our own
-    /// account on output; canonical form leaves it out.
+    /// The account that owns the group, if it is not the account of the group that holds the rule. EC2 reports our own
+    /// account too; canonical form leaves it out.
     pub account_id: Option<AccountId>,
 }
 
-/// The one source of a rule, in canonical form: host bits cleared, as EC2 does before it stores or compares
-/// (EC2 API Reference, `AuthorizeSecurityGroupIngress`), and our own account left out.
+/// The one source of a rule, in canonical form. Host bits are cleared, as EC2 does before it stores or compares (EC2
+/// API Reference, `AuthorizeSecurityGroupIngress`). Our own account is left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// IPv4 addresses.
@@ -52,7 +52,7 @@ impl Source {
     /// An IPv4 CIDR with its host bits cleared.
     ///
     /// # Errors
-    /// When the text is no IPv4 CIDR.
+    /// When the text is not an IPv4 CIDR.
     pub fn ipv4(cidr: &str) -> Result<Self, InvalidSource> {
         let net: Ipv4Net = cidr
             .trim()
@@ -61,10 +61,10 @@ impl Source {
         Ok(Self::Ipv4(net.trunc()))
     }
 
-    /// An IPv6 CIDR with its host bits cleared; every spelling of one network compares equal.
+    /// An IPv6 CIDR with its host bits cleared. All spellings of one network compare equal.
     ///
     /// # Errors
-    /// When the text is no IPv6 CIDR.
+    /// When the text is not an IPv6 CIDR.
     pub fn ipv6(cidr: &str) -> Result<Self, InvalidSource> {
         let net: Ipv6Net = cidr
             .trim()
@@ -76,15 +76,16 @@ impl Source {
     /// A prefix list.
     ///
     /// # Errors
-    /// When the text is no prefix list id.
+    /// When the text is not a prefix list id.
     pub fn prefix_list(id: &str) -> Result<Self, InvalidSource> {
         Ok(Self::PrefixList(id.trim().parse()?))
     }
 
-    /// A security group, owned by `account_id` unless that is `owner`, the account of the group that holds the rule.
+    /// A security group. `owner` is the account of the group that holds the rule; `account_id` is left out if it is the
+    /// same.
     ///
     /// # Errors
-    /// When either text is no such id.
+    /// When either text is not a valid id.
     pub fn referenced_group(
         group_id: &str,
         account_id: Option<&str>,
