@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rulekeeper_cli::operator::Submitted;
-use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RecordFile};
+use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, RecordFile};
 use serde::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -186,21 +186,8 @@ pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure>
 /// A record's JSON with its names in the order in which people read them.
 pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
 
-/// The names in front of a record, and those of a rule.
+/// The names in front of a record.
 const ADDRESS: [&str; 3] = ["account", "region", "group"];
-const RULE: [&str; 11] = [
-    "protocol",
-    "from_port",
-    "to_port",
-    "cidr_ipv4",
-    "cidr_ipv6",
-    "prefix_list_id",
-    "referenced_group",
-    "description",
-    "tags",
-    "priority",
-    "group_id",
-];
 
 /// Where a name stands: the address, the record's attributes with its rules last, a rule's attributes, any other.
 fn place(name: &str) -> usize {
@@ -209,7 +196,8 @@ fn place(name: &str) -> usize {
         .iter()
         .chain(record)
         .chain(["rules"].iter())
-        .chain(&RULE);
+        .chain(&RULE_ATTRIBUTES)
+        .chain(["group_id"].iter());
     known.take_while(|known| **known != name).count()
 }
 

@@ -38,7 +38,7 @@ pub const SETTINGS_ATTRIBUTES: [&str; 10] = [
 pub(super) const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
 
 /// Every attribute of a rule.
-pub(super) const RULE_ATTRIBUTES: [&str; 10] = [
+pub const RULE_ATTRIBUTES: [&str; 10] = [
     "protocol",
     "from_port",
     "to_port",

@@ -198,7 +198,7 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// Live rules that the record does not hold. Never touched.
     pub unexpected: Vec<String>,
-    /// Things that did not keep the job from being done and that somebody may want to mend.
+    /// Problems that did not stop the work, and that somebody may want to fix.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Generations of the record that were written on behalf of principals.
