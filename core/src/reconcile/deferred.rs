@@ -15,10 +15,12 @@ use crate::report::{RuleOutcome, RuleReport};
 pub(super) struct Deferred {
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
     pub(super) contests: BTreeMap<RuleKey, Contest>,
-    /// Rules that wait for their cause, and since when.
+    /// Rules whose cause is not known, and since when they are missing.
     pub(super) missing_since: BTreeMap<RuleKey, Timestamp>,
     /// When the first of the waits that begin now ends.
     pub(super) wake_at: Option<Timestamp>,
+    /// Whether rules wait for their causes at present: neither paused nor observed, and somebody is listed.
+    pub(super) awaits_causes: bool,
     /// Rules that have waited in vain and are restored now.
     pub(super) never_told: Vec<RuleKey>,
 }
@@ -37,7 +39,7 @@ impl Deferred {
         let state = update.unsaved.as_ref().unwrap_or(&snapshot.state);
         let state = state.clone().without_ended_contests(now);
         let principals = snapshot.principals();
-        let awaits_causes = begin && principals.any_meant();
+        deferred.awaits_causes = begin && principals.any_meant();
         for rule in snapshot
             .record
             .rules
@@ -55,10 +57,20 @@ impl Deferred {
                 deferred.add(rule, RuleOutcome::Held, reason);
                 continue;
             }
-            if awaits_causes {
+            let by = dropped_by.get(rule).map(String::as_str);
+            let backoff = backoff_of(&state, rule, by, now);
+            if let Backoff::Waiting(contest) = &backoff {
+                deferred.add(rule, RuleOutcome::Contested, contest_text(contest));
+                continue;
+            }
+            if deferred.awaits_causes {
                 match cause(rule, &state, dropped_by, principals, now) {
                     Cause::Known => {}
-                    Cause::NeverTold => deferred.never_told.push(rule.clone()),
+                    // Known until the rule is live again, so that a try that fails begins no new wait.
+                    Cause::NeverTold { since } => {
+                        deferred.never_told.push(rule.clone());
+                        deferred.missing_since.insert(rule.clone(), since);
+                    }
                     Cause::Awaited { since, until } => {
                         let reason = format!(
                             "the event that took it has not come; it is restored at {until} if none comes"
@@ -73,20 +85,29 @@ impl Deferred {
                     }
                 }
             }
-            let by = dropped_by.get(rule).map(String::as_str);
-            match backoff_of(&state, rule, by, now) {
-                Backoff::None => {}
-                Backoff::Waiting(contest) => {
-                    deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));
-                }
+            match backoff {
                 Backoff::Begins(contest) if begin => {
                     deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));
                     deferred.contests.insert(rule.clone(), contest);
                 }
-                Backoff::Begins(_) => {}
+                Backoff::Begins(_) | Backoff::None | Backoff::Waiting(_) => {}
             }
         }
         deferred
+    }
+
+    /// Rules whose cause is not known and that are still missing after these were restored.
+    pub(super) fn still_missing<'k>(
+        &self,
+        actual: &ActualRules,
+        restored: impl Iterator<Item = &'k RuleKey>,
+    ) -> BTreeMap<RuleKey, Timestamp> {
+        let mut missing = self.missing_since.clone();
+        missing.retain(|rule, _| !actual.contains(rule));
+        for rule in restored {
+            missing.remove(rule);
+        }
+        missing
     }
 
     fn add(&mut self, rule: &RuleKey, outcome: RuleOutcome, reason: String) {

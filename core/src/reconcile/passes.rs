@@ -137,7 +137,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         );
         let seen_to = self.see_to_rules(&deferred).await;
         self.note(&mut update);
-        self.wake_at = deferred.wake_at.or(self.wake_at);
+        self.wake_at = deferred.wake_at.into_iter().chain(self.wake_at).min();
         self.note_untold(&deferred);
         let overtaken = self.save_state(update.unsaved, &deferred, &seen_to).await;
         let settles = update
@@ -189,6 +189,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             evidence: &self.lookup.evidence,
             hold: self.hold.as_ref(),
             deferred: &deferred.lines,
+            awaits_causes: self.snapshot.principals().any_meant(),
+            looked_for: self.dropped_by.keys().cloned().collect(),
             budget: self.budget,
             actual: self.live.actual.clone(),
             presumed_absent: BTreeSet::new(),
@@ -265,8 +267,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         seen_to: &SeenTo,
     ) -> bool {
         let has_facts = unsaved.is_some();
-        let waits_changed = self.snapshot.state.missing_since != deferred.missing_since
-            && self.snapshot.principals().any_meant();
+        let restored = seen_to.restored.iter().map(|(rule, _)| rule);
+        let still_missing = deferred.still_missing(&seen_to.actual, restored);
+        let waits_changed =
+            deferred.awaits_causes && self.snapshot.state.missing_since != still_missing;
         let is_news = has_facts
             || waits_changed
             || !seen_to.restored.is_empty()

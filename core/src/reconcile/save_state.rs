@@ -62,7 +62,10 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         if snapshot.principals().any_meant() {
             state.note_ids(&snapshot.record.rules, actual);
-            state.missing_since.clone_from(&deferred.missing_since);
+            if deferred.awaits_causes {
+                let restored = restores.rules.iter().map(|(rule, _)| rule);
+                state.missing_since = deferred.still_missing(actual, restored);
+            }
         }
         let state = state.pruned(now);
         if state == snapshot.state {

@@ -12,10 +12,13 @@ use crate::model::RuleKey;
 /// that is missing later than that came back meanwhile, and waits anew.
 const LOOKED_AT_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
+/// How long a rule counts as new after a person put it into the record.
+const NEW_FOR: SignedDuration = SignedDuration::from_mins(15);
+
 /// What is known of the cause of a missing rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// A known call took it, or a person recorded it and it was never live: what follows is decided by that.
+    /// A known call took it, or a person recorded it and it was not live since: what follows is decided by that.
     Known,
     /// No event told yet who took it. It waits until this time, because its caller may mean it.
     Awaited {
@@ -25,7 +28,10 @@ pub enum Cause {
         until: Timestamp,
     },
     /// No event told who took it, and it has waited long enough.
-    NeverTold,
+    NeverTold {
+        /// When it was first seen missing.
+        since: Timestamp,
+    },
 }
 
 /// The cause of a rule that is missing now, where anybody is listed.
@@ -43,7 +49,7 @@ pub fn cause(
     let is_unlisted = |by: &String| principals.policy(by) == Policy::Restore;
     if told.is_some_and(is_unlisted)
         || is_taken(rule, state)
-        || is_new(rule, state)
+        || is_new(rule, state, now)
         || fault!(CausesAreNotAwaited)
     {
         return Cause::Known;
@@ -55,7 +61,7 @@ pub fn cause(
     let until = since.checked_add(wait).unwrap_or(now);
     match now < until {
         true => Cause::Awaited { since, until },
-        false => Cause::NeverTold,
+        false => Cause::NeverTold { since },
     }
 }
 
@@ -78,10 +84,12 @@ fn is_taken(rule: &RuleKey, state: &GroupState) -> bool {
     since.all(|time| second(time) <= *revoked)
 }
 
-/// Whether a person put the rule into the record and it was not live since: nobody took it.
-fn is_new(rule: &RuleKey, state: &GroupState) -> bool {
+/// Whether a person put the rule into the record lately and it was not live since: nobody took it.
+fn is_new(rule: &RuleKey, state: &GroupState, now: Timestamp) -> bool {
     let was_live = state.ids.values().any(|known| known == rule);
-    state.decided.contains_key(rule) && !was_live && state.last_restored(rule).is_none()
+    let decided = state.decided.get(rule);
+    let lately = decided.is_some_and(|at| now.duration_since(*at) < NEW_FOR);
+    lately && !was_live && state.last_restored(rule).is_none()
 }
 
 #[cfg(test)]
@@ -132,7 +140,7 @@ mod tests {
         assert_eq!(of(&state, None, now()), awaited);
         state.missing_since.insert(key(RULE), now());
         assert_eq!(of(&state, None, now() + seconds(59)), awaited);
-        assert_eq!(of(&state, None, until), Cause::NeverTold);
+        assert_eq!(of(&state, None, until), Cause::NeverTold { since: now() });
         // Nobody looked for hours, so the rule was back meanwhile.
         let later = until + LOOKED_AT_WITHIN;
         let anew = Cause::Awaited {
