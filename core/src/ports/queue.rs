@@ -22,7 +22,7 @@ pub struct SweepTask {
 }
 
 impl SweepTask {
-    /// Looking at one group again at a time, or as late before it as a message can be delayed.
+    /// Another look at one group at this time, or after the longest delay of a message if that is sooner.
     pub fn to_look_again(group: &GroupAddress, at: Timestamp, now: Timestamp) -> Self {
         const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
         // Delays are whole seconds; one more makes it not too early.

@@ -140,7 +140,7 @@ pub struct KnownScopes {
     pub scopes: BTreeMap<Scope, Option<String>>,
 }
 
-/// The table's part in sweeps of more than one invocation can look at.
+/// The table's part in sweeps that one invocation cannot finish.
 pub trait ScopeTable {
     /// Every scope that is known.
     fn known_scopes(&self) -> impl Future<Output = Result<KnownScopes, ApiError>>;

@@ -1,4 +1,4 @@
-//! Saving the run-time state: what was restored, which waits began, and calls that led to nothing.
+//! Saving the run-time state: what was restored, which waits began, and observed calls that changed no record.
 
 use std::collections::BTreeMap;
 

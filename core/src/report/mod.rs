@@ -22,7 +22,7 @@ pub enum GroupOutcome {
     Restored,
     /// Some of it is back.
     Partial,
-    /// The group is paused.
+    /// Missing rules are left alone: the group is paused, a change is settling, or a cause is awaited.
     Held,
     /// Observe mode: rules are missing and were left missing.
     Observed,
@@ -68,9 +68,9 @@ pub enum RuleOutcome {
     RestoredElsewhere,
     /// Other live rules allow the same, or the rule left the record because its revoke was meant.
     Superseded,
-    /// Removed alone on purpose.
+    /// Left alone on purpose, until a change has settled, or until its cause is known.
     Held,
-    /// Removed alone for a time, because somebody drops it as often as we put it back.
+    /// Left alone for a time, because somebody drops it as often as we put it back.
     Contested,
     /// Still missing.
     Failed,

@@ -31,7 +31,7 @@ const GROUP_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most tasks of one hand-over: nine calls of ten.
 const TASKS_MAX: usize = 90;
 
-/// How often a range with groups that fail for a retryable reason is swept at.
+/// How often a range with groups that fail for a retryable reason is swept.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// How long to wait before that, so that what failed has time to pass.
@@ -55,7 +55,7 @@ pub(crate) struct SweepRound<'a, E, T, Q> {
 /// What came of looking.
 struct Progressed {
     report: SweepResult,
-    /// What was swept at.
+    /// The ranges that were swept.
     done: Vec<GroupRange>,
     /// What was not.
     remaining: VecDeque<GroupRange>,

@@ -407,7 +407,7 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
     let tasks = scene.take();
     let again: Vec<&SweepTask> = tasks.iter().filter(|task| task.attempt == 2).collect();
     let [again] = again[..] else {
-        panic!("one task for what was swept at: {tasks:?}")
+        panic!("one task for what was swept: {tasks:?}")
     };
     assert_eq!(again.delay, RETRY_DELAY);
     assert!(again.range.contains(group().id.as_str()));
