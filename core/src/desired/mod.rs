@@ -27,11 +27,11 @@ pub use principals::{
 /// The version of the record's shape that this code reads and writes.
 pub const SCHEMA: u64 = 1;
 
-/// Whether missing rules are put back or only reported.
+/// Whether missing rules are restored or only reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Put missing rules back.
+    /// Restore missing rules.
     #[default]
     Enforce,
     /// Report missing rules and change nothing.
@@ -45,7 +45,7 @@ pub enum Superseding {
     /// The dropped rule stays missing.
     #[default]
     Honor,
-    /// The dropped rule is put back.
+    /// The dropped rule is restored.
     Ignore,
 }
 

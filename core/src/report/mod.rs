@@ -16,7 +16,7 @@ pub use sweep::{HandedOver, SweepReport, Swept};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupOutcome {
-    /// Nothing that should be put back is missing.
+    /// No rule that should be restored is missing.
     Converged,
     /// Everything that was missing is back.
     Restored,

@@ -63,7 +63,6 @@ impl Default for Bounds {
 ///
 /// The records and rules that are read for many groups at once only tell which groups to look at: those that differ are
 /// read again, because a record may change while a sweep is under way. Groups known to be gone are reported and not
-/// asked about. What could not be looked at is the report's `rest`.
 pub async fn sweep<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     scope: &Scope,
