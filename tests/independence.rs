@@ -78,7 +78,7 @@ impl Scene {
 
     async fn record_rules(&self, rules: Vec<Value>) {
         let principals = json!([{"arn": role("lbc"), "policy": "follow"}, {"arn": role("terraform"), "policy": "accept"}]);
-        let record = json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules, "settle_seconds": 1,
+        let record = json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules, "settle_seconds": 1, "cause_wait_seconds": 0,
             "principals": principals});
         self.table
             .put_desired(MOTO_ACCOUNT, &self.group, &record)

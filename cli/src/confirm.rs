@@ -1,10 +1,10 @@
-//! Asking before something is changed. On a terminal only: elsewhere nobody is there to answer.
+//! Questions before a change. They are asked on a terminal only.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::failure::{Failure, Status};
 
-/// Whether to go on: yes, unless somebody at a terminal says otherwise. `shown` goes before the question.
+/// Whether to go on: yes, unless the answer on the terminal is no. `shown` is printed before the question.
 ///
 /// # Errors
 /// When somebody could answer and cannot see the question.
@@ -34,12 +34,12 @@ pub(crate) fn agreed(
     Ok(answer == "y" || answer == "yes")
 }
 
-/// Whether somebody is there to answer.
+/// Whether standard input is a terminal, where somebody can answer.
 pub(crate) fn on_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// How a command ends that was told not to go on.
+/// How a command ends after a no.
 pub(crate) fn declined() -> Status {
     eprintln!("nothing was written");
     Status::Failed

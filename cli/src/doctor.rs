@@ -43,19 +43,19 @@ mod trail;
 use cloud::Cloud;
 use facts::{FoundFunction, FunctionFacts, RoleAnswer};
 
-/// What is to be looked at.
+/// What to check.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     /// The function, if it was named.
     pub(crate) function: Option<&'a str>,
-    /// Accounts and Regions whose role the function is to try, besides those of the records.
+    /// Accounts and Regions whose role the function should try, besides those of the records.
     pub(crate) scopes: Vec<Scope>,
 }
 
-/// Looks at everything; independent things at once.
+/// Makes all checks, independent ones at once.
 ///
 /// # Errors
-/// When no table is named or no Region is set: nothing can be looked at then.
+/// When no table is named or no Region is set.
 pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<Check>, Failure> {
     let name = session.table_name()?;
     let region = session.region().await?;
@@ -122,7 +122,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     Ok(checks)
 }
 
-/// What can be looked at once the function is known.
+/// What can be checked once the function is known.
 struct Around {
     settings: Vec<Check>,
     rules: Vec<Check>,

@@ -1,4 +1,4 @@
-//! Event files: whatever people have saved events in.
+//! Files of events, in each format that people save them in.
 
 use std::path::PathBuf;
 

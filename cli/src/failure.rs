@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and what is said when it could not do its work.
+//! How a command ends: its exit code, and the error message if it failed.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ impl From<Status> for ExitCode {
 }
 
 impl Status {
-    /// What a report amounts to. One that failed and lists no rule could not find out what is missing.
+    /// The status of a report. A failed one without rules could not find out what is missing.
     pub(crate) fn of_report(report: &Report) -> Self {
         match report.outcome {
             GroupOutcome::Failed if report.rules.is_empty() => Self::Failed,
@@ -42,7 +42,7 @@ impl Status {
         }
     }
 
-    /// The worst of an answer's reports. A sweep that could not be finished has found out too little.
+    /// The worst status of an answer's reports. An unfinished sweep counts as failed.
     pub(crate) fn of_answer(answer: &Answer) -> Self {
         let unfinished = match answer {
             Answer::Sweep(sweep) => sweep.reason.is_some(),
@@ -65,7 +65,7 @@ impl Status {
     }
 }
 
-/// Why a command could not do its work.
+/// An error message with its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: Status,
@@ -100,7 +100,7 @@ impl Failure {
         self
     }
 
-    /// Says what went wrong, with the hint after a blank line, and gives the exit code.
+    /// Prints the message, with the hint after a blank line, and gives the exit code.
     pub(crate) fn tell(self) -> ExitCode {
         eprintln!("error: {}", self.message);
         if let Some(hint) = self.hint {

@@ -1,5 +1,5 @@
-//! Records made from what other tools say a group holds. Nothing is guessed: a group of which anything cannot be found out
-//! is left out as a whole, and what it was is named.
+//! Records from the files of other tools. Nothing is guessed: if anything about a group is unknown, the whole group is left
+//! out, and the reason is named.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +16,13 @@ use crate::failure::Failure;
 pub(crate) mod cloudformation;
 pub(crate) mod terraform;
 
-/// What came of a file.
+/// The result of reading a file.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Import {
-    /// The groups that are known in full, by their ids.
+    /// The groups that are known in full.
     pub(crate) records: Vec<RecordFile>,
-    /// Why others are not.
+    /// Why others are left out.
     pub(crate) unresolved: Vec<Unresolved>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Unresolved {
     }
 }
 
-/// What the command line says about the groups of a file.
+/// The account and Region that the command line names for the groups of a file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stated {
     pub(crate) account: Option<AccountId>,
@@ -116,12 +116,12 @@ impl Place {
     }
 }
 
-/// How much a tool's word for a rule counts.
+/// How much a rule in a file counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Perhaps only what the tool found when it last looked.
+    /// Perhaps found when the tool last looked.
     Found,
-    /// What it was told to make.
+    /// Declared in the tool's configuration.
     Declared,
 }
 
@@ -150,7 +150,7 @@ impl Drafts {
         self.groups.entry(address.id).or_insert(draft);
     }
 
-    /// Notes what cannot be found out, and that it belongs to a group, if that much is known.
+    /// Notes what is unknown, and its group if that is known.
     fn unresolved(&mut self, group: Option<&GroupId>, place: Place, reason: impl fmt::Display) {
         self.unresolved.push(Unresolved {
             address: place.address,
@@ -162,7 +162,7 @@ impl Drafts {
         }
     }
 
-    /// Whether a rule's group is one of the file. A record of some of a group's rules would pass for one of all of them.
+    /// Whether a rule's group is in the file. Without the group the record would lack its other rules.
     fn has(&mut self, group: &GroupId, place: Place) -> bool {
         let known = self.groups.contains_key(group);
         if !known {

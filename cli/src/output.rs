@@ -1,4 +1,4 @@
-//! Where things go: results to standard output, everything else to standard error.
+//! Results to standard output, everything else to standard error.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::Format;
 use crate::failure::Failure;
 
-/// Shows results the way that was asked for.
+/// Shows results in the requested format.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     format: Format,
@@ -29,12 +29,12 @@ impl Output {
         }
     }
 
-    /// Whether somebody said how results are to be shown.
+    /// Whether the command line names a format.
     pub(crate) fn is_asked(self) -> bool {
         self.asked
     }
 
-    /// Whether people are to read it.
+    /// Whether results are text for people.
     pub(crate) fn is_table(self) -> bool {
         self.format == Format::Table
     }
@@ -73,7 +73,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// it looks elsewhere, which is nothing to worry about.
 const USUAL_LOGS: &str = "warn,aws_config=error";
 
-/// Sends logs to standard error, as much as the filter lets through.
+/// Sends logs that pass the filter to standard error.
 pub(crate) fn log_to_stderr(filter: Option<String>) -> Result<(), Failure> {
     let filter = filter
         .filter(|text| !text.trim().is_empty())

@@ -1,4 +1,4 @@
-//! Where a page goes: to a file, whole or not at all, or to standard output.
+//! Writes a page: to a file, whole or not at all, or to standard output.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) enum PageFile {
 }
 
 impl PageFile {
-    /// Finds out whether a page could go there, before anything is asked of the cloud for it.
+    /// Checks that a page can be written there, before the first call to AWS.
     ///
     /// # Errors
     /// When there is something else than a file, or no folder that could hold one. A device or a pipe is refused, because
@@ -72,7 +72,7 @@ impl PageFile {
         }
     }
 
-    /// Where it goes, as people say it.
+    /// The name in messages.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdout => "standard output".to_owned(),

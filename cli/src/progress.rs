@@ -8,7 +8,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A bar that counts things of this name. It shows once it is told of any.
+    /// A bar that counts things of this name. It appears with the first progress.
     pub(crate) fn of(things: &'static str) -> Self {
         let bar = ProgressBar::no_length();
         let template = format!("{{wide_bar}} {{pos}}/{{len}} {things}");
@@ -18,7 +18,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// So many are done, of so many.
+    /// Shows how many of all are done.
     pub(crate) fn tell(&self, done: usize, total: usize) {
         self.bar
             .set_length(u64::try_from(total).unwrap_or(u64::MAX));
@@ -27,7 +27,7 @@ impl Progress {
     }
 }
 
-/// The bar goes before the result comes, whichever way the work ends.
+/// Removes the bar before the result is printed, also after an error.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

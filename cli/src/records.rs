@@ -1,11 +1,11 @@
-//! Record files: reading them as YAML or JSON, and writing them.
+//! Reads and writes record files, as YAML or JSON.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rulekeeper_cli::operator::Submitted;
-use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RecordFile};
+use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, RecordFile};
 use serde::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -42,7 +42,7 @@ pub(crate) fn read_text(file: &Path) -> Result<String, String> {
         .unwrap_or(text))
 }
 
-/// How messages call a file.
+/// The name of a file in messages.
 pub(crate) fn name_of(file: &Path) -> String {
     if file == Path::new("-") {
         "standard input".to_owned()
@@ -135,7 +135,7 @@ pub(crate) fn write_text(record: &RecordFile, format: FileFormat) -> Result<Stri
     }
 }
 
-/// A record that is not from the table, in YAML: it has no generation, and so `apply` takes it whatever the table's is.
+/// A record that is not from the table, in YAML. Without a generation `apply` writes it over any.
 pub(crate) fn new_text(record: &RecordFile) -> Result<String, Failure> {
     let mut content = record.to_json();
     content.remove("generation");
@@ -174,7 +174,7 @@ pub(crate) fn write_file(file: &Path, text: &str, replace: bool) -> Result<(), F
     written
 }
 
-/// Refuses a file that exists, unless it is to be replaced.
+/// Refuses a file that exists, unless it may be replaced.
 pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure> {
     if replace || fs::symlink_metadata(file).is_err() {
         return Ok(());
@@ -183,24 +183,11 @@ pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure>
         .hint("Give --force to replace it."))
 }
 
-/// A record's JSON with its names in the order in which people read them, whichever order the map keeps.
+/// A record's JSON with its names in the order in which people read them.
 pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
 
-/// The names in front of a record, and those of a rule.
+/// The names in front of a record.
 const ADDRESS: [&str; 3] = ["account", "region", "group"];
-const RULE: [&str; 11] = [
-    "protocol",
-    "from_port",
-    "to_port",
-    "cidr_ipv4",
-    "cidr_ipv6",
-    "prefix_list_id",
-    "referenced_group",
-    "description",
-    "tags",
-    "priority",
-    "group_id",
-];
 
 /// Where a name stands: the address, the record's attributes with its rules last, a rule's attributes, any other.
 fn place(name: &str) -> usize {
@@ -209,7 +196,8 @@ fn place(name: &str) -> usize {
         .iter()
         .chain(record)
         .chain(["rules"].iter())
-        .chain(&RULE);
+        .chain(&RULE_ATTRIBUTES)
+        .chain(["group_id"].iter());
     known.take_while(|known| **known != name).count()
 }
 

@@ -1,4 +1,4 @@
-//! Results as text for people. Nothing is said by colour, and other people's texts cannot steer the terminal.
+//! Results as text for people. It uses no colour, and no control characters of other people's texts.
 
 use comfy_table::{Row, Table, presets};
 

@@ -1,5 +1,5 @@
-//! What most verbs need of the outside: configuration, clients, and who is asking. Each is had when it is first needed,
-//! so that a verb that can do without makes no call.
+//! Configuration, clients, and who is asking. Each is loaded when it is first needed, so a verb that needs none makes no
+//! call.
 
 use std::cell::OnceCell;
 use std::error::Error;
@@ -27,7 +27,7 @@ pub(crate) const GROUP_TIME: Duration = Duration::from_secs(60);
 /// The time for a sweep: what Lambda would allow the function at most.
 pub(crate) const SWEEP_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// Stands in for the Region where none is needed, because nothing is called.
+/// A Region for clients that make no call.
 const NO_REGION: &str = "us-east-1";
 
 /// Who is asking, as STS says.
@@ -161,7 +161,7 @@ impl Session {
         })
     }
 
-    /// Where we are ourselves.
+    /// Our own account and Region.
     pub(crate) async fn home(&self) -> Result<Home, Failure> {
         let account = self.caller().await?.account.clone();
         Ok(Home {
@@ -265,7 +265,7 @@ impl Session {
             .filter(|name| !name.trim().is_empty())
     }
 
-    /// The settings of a reconcile that acts, or of one that only looks.
+    /// The settings of a reconcile that acts, or of one that changes nothing.
     pub(crate) fn settings(&self, acts: bool) -> Settings {
         let mode = if acts { Mode::Enforce } else { Mode::Observe };
         Settings {
@@ -291,7 +291,7 @@ impl Session {
         }
     }
 
-    /// The same failure, or a better one: without credentials no service is asked, and the SDK's words for it are many.
+    /// The same failure, or a clearer one if the credentials are missing: the SDK has many messages for that.
     pub(crate) async fn explain(&self, failure: Failure) -> Failure {
         match self.credentials().await {
             Ok(()) => failure,

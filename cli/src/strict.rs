@@ -1,4 +1,4 @@
-//! JSON values read with care: a map that gives one name twice is refused, where the last one would win unseen.
+//! JSON values from JSON or YAML. A map that gives a name twice is refused; serde_json would take the last.
 
 use std::fmt;
 

@@ -354,3 +354,18 @@ fn a_duplicate_of_a_single_rule_refused_nothing() {
     assert!(!refused(permission(&["10.0.0.0/8"])));
     assert!(refused(permission(&["10.0.0.0/8", "192.0.2.0/24"])));
 }
+
+#[test]
+fn an_envelope_of_another_account_than_its_record_is_ignored() {
+    let mut event = read(&events_dir().join("revoke-by-permission.json"));
+    assert!(matches!(intent(&event), Intent::Reconcile(_)));
+    event["account"] = "999988887777".into();
+    let Intent::Ignore(ignored) = intent(&event) else {
+        panic!("one account's event says nothing of another's group")
+    };
+    assert!(
+        ignored.reason.contains("999988887777"),
+        "{}",
+        ignored.reason
+    );
+}

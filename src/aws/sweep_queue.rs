@@ -38,7 +38,6 @@ impl SweepQueue for SqsSweepQueue {
         let counts = [
             Name::ApproximateNumberOfMessages,
             Name::ApproximateNumberOfMessagesNotVisible,
-            Name::ApproximateNumberOfMessagesDelayed,
         ];
         let request = self
             .client

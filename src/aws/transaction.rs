@@ -17,7 +17,7 @@ use super::unchanged::Unchanged;
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::desired::RECORD_ATTRIBUTES;
 use rulekeeper_core::model::GroupAddress;
-use rulekeeper_core::ports::{ApiError, NewGeneration};
+use rulekeeper_core::ports::{ApiError, Failure, NewGeneration};
 
 /// The result of a transaction that reached the table.
 pub enum Transaction {
@@ -91,7 +91,15 @@ impl DynamoTable {
         if reasons.iter().skip(history).any(failed) {
             return Ok((Transaction::InHistory, None));
         }
-        Err(api_error(OPERATION, &error))
+        let mut failed = api_error(OPERATION, &error);
+        // The whole transaction is cancelled. The reason of a part shows whether another try could succeed.
+        let reason = reasons.iter().find(|reason| !code(reason, "None"));
+        if let Some(cancelled) = reason.and_then(CancellationReason::code) {
+            failed.failure = Failure::Refused {
+                code: cancelled.to_owned(),
+            };
+        }
+        Err(failed)
     }
 
     /// Writes the record, the run-time state and the replaced record's place in history, in this order.

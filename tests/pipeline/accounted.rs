@@ -66,7 +66,7 @@ async fn run(seed: u64) {
     let principal = |role: &str, policy: &str| json!({"arn": format!("arn:aws:iam::{ACCOUNT}:role/{role}"), "policy": policy});
     scene
         .record_as(&json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules, "settle_seconds": 1,
-            "principals": [principal("lbc", "follow"), principal("ack", "follow"), principal("terraform", "accept")]}))
+            "cause_wait_seconds": 1, "principals": [principal("lbc", "follow"), principal("ack", "follow"), principal("terraform", "accept")]}))
         .await;
     for _ in 0..14 {
         let role = rng.choice(ROLES).expect("not empty");

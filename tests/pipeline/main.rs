@@ -5,6 +5,7 @@
 mod support;
 
 mod accounted;
+mod cause;
 mod doctor;
 mod events;
 mod fleet;

@@ -286,7 +286,7 @@ async fn the_function_does_not_follow_itself() {
         json!({"schema": 1, "generation": 1, "principals": [{"arn": "*", "policy": "follow"}]});
     scene.table.put("settings", "settings", &settings).await;
     // A rule that can never come back: every try of ours is refused, which must not count as an aborted change.
-    let mut record = json!({"schema": 1, "generation": 8});
+    let mut record = json!({"schema": 1, "generation": 8, "cause_wait_seconds": 0});
     record["rules"] = [OFFICE, NOWHERE].map(rule_json).to_vec().into();
     scene.record_as(&record).await;
     scene.revoke_as("somebody", OFFICE).await;

@@ -21,7 +21,7 @@ fn settings_history_key() -> String {
     format!("history#{SETTINGS}")
 }
 
-/// The generations under a key, oldest first. What is no number was not written by us.
+/// The generations under a key, oldest first. A key that is no number is not ours.
 async fn generations(table: &DynamoTable, pk: String) -> Result<Vec<(u64, Value)>, ApiError> {
     let items = table.query(pk, None).await?;
     let numbered = items.iter().filter_map(|item| {

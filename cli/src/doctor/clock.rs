@@ -1,4 +1,4 @@
-//! Whose clock is off, and by how much.
+//! Which clock is wrong, and by how much.
 //!
 //! A request must reach AWS within five minutes of the time in its signature (IAM User Guide, "AWS Signature Version 4
 //! for API requests"); some services grant more. Pauses end, and incidents are told, in real time, so less matters too.
@@ -9,7 +9,7 @@ use rulekeeper_core::function::permissions::{Check, Findings};
 use super::check::{failed, ok, skipped, warning};
 use super::facts::Reading;
 
-/// From here on a clock is worth a word. The `Date` of an answer is to the second, and the network takes a part.
+/// From here on a clock gets a warning. The `Date` of an answer is to the second, and the network takes a part.
 const DOUBTFUL_MS: i64 = 5_000;
 
 /// From here on a clock is broken: a minute more, and AWS may refuse every call.

@@ -1,4 +1,4 @@
-//! Asking. Every call here reads, or is a write whose condition cannot hold; none changes anything.
+//! The calls to AWS. Each reads, or writes on a condition that cannot hold; none changes anything.
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
@@ -18,7 +18,7 @@ mod times;
 
 use times::Times;
 
-/// Tries of one call. Somebody waits, and what fails thrice is a finding.
+/// Attempts of one call. An operator waits, and three failures are a result.
 const ATTEMPTS: u32 = 3;
 
 /// No item meets it: an item is there or it is not.
@@ -148,7 +148,7 @@ impl Cloud {
     }
 }
 
-/// An answer that makes no sense.
+/// The error for an answer that cannot be right.
 fn odd(operation: &'static str, error: &dyn std::fmt::Display) -> ApiError {
     ApiError {
         operation,

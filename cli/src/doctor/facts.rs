@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::session::Caller;
 
-/// A time that somebody else told, between two moments of ours.
+/// A time by another clock, between two times by ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
     /// When we asked.
     pub(super) sent: Timestamp,
-    /// What we were told, as precisely as it was told.
+    /// The other clock's time, as precise as the answer has it.
     pub(super) told: Timestamp,
-    /// How much later it may have been in truth, in milliseconds.
+    /// How much later the true time may be, in milliseconds.
     pub(super) blur_ms: i64,
     /// When the answer came.
     pub(super) received: Timestamp,
@@ -25,7 +25,7 @@ pub(super) struct Reading {
 #[derive(Debug)]
 pub(super) struct CallerFacts {
     pub(super) identity: Result<Caller, ApiError>,
-    /// Had from a refusal too: a clock that is far off is refused.
+    /// A refusal has it too: STS refuses requests of a clock that is far off.
     pub(super) clock: Option<Reading>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Expiry {
     pub(super) attribute: Option<String>,
 }
 
-/// Which function is meant.
+/// The function that was found, or why there is none.
 #[derive(Debug)]
 pub(super) enum FoundFunction {
     One(Box<FunctionFacts>),
@@ -97,12 +97,12 @@ pub(super) struct FunctionFacts {
     pub(super) dead_letters: Option<String>,
 }
 
-/// How Lambda goes about asynchronous invocations.
+/// The settings of asynchronous invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Invocations {
     /// Tries after the first.
     pub(super) retries: Option<i32>,
-    /// The ARN of where events go that the function failed on.
+    /// The ARN of the destination of failed events.
     pub(super) on_failure: Option<String>,
 }
 
@@ -116,7 +116,7 @@ pub(super) fn same_table(one: &str, other: &str) -> bool {
     name(one) == name(other)
 }
 
-/// What the function said when it was asked.
+/// What the function answered about its role.
 #[derive(Debug)]
 pub(super) enum RoleAnswer {
     Findings {
@@ -271,5 +271,5 @@ impl QueueName {
     }
 }
 
-/// What waits in a queue; `None` when there is no such queue.
+/// How many messages a queue holds; `None` when there is no such queue.
 pub(super) type Waiting = Result<Option<usize>, (&'static str, ApiError)>;

@@ -1,4 +1,4 @@
-//! What only operators ask of the table: history, incidents, the settings, and taking a record out. The function has no such verbs.
+//! What only operators ask of the table: history, incidents, the settings, and taking a record out.
 
 use std::future::Future;
 
@@ -10,7 +10,7 @@ use rulekeeper_core::desired::SharedSettings;
 use rulekeeper_core::model::{GroupAddress, Scope};
 use rulekeeper_core::ports::{ApiError, Table, WriteError};
 
-/// A record about to be taken out of keeping.
+/// A record about to be taken out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakenOut {
     /// The group.
@@ -34,7 +34,7 @@ pub struct NewSettings {
     pub replaces: Option<Value>,
 }
 
-/// The table, as operators know it.
+/// The table's verbs for operators.
 pub trait Archive: Table {
     /// Every earlier generation of a group's record by number, oldest first.
     fn history(

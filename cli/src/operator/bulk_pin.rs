@@ -18,7 +18,7 @@ use rulekeeper_core::model::{ActualRules, GroupAddress, GroupId, RuleKey, Scope}
 use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded};
 use rulekeeper_core::sweep::Progress;
 
-/// What pinning many groups was told.
+/// The options of a bulk pin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BulkPinOptions {
     /// What holds for each group.
@@ -27,11 +27,11 @@ pub struct BulkPinOptions {
     pub include_managed: bool,
     /// Whether a record may lose rules that are not live.
     pub replace: bool,
-    /// Whether groups whose record was taken out are recorded anew.
+    /// Whether groups whose record was taken out are recorded again.
     pub include_unpinned: bool,
 }
 
-/// What is to become, or became, of the record of one group.
+/// The planned or written change of one group's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BulkPinOutcome {
@@ -39,7 +39,7 @@ pub enum BulkPinOutcome {
     New,
     /// Something differs.
     Changed,
-    /// It asks for just this already, and is left alone.
+    /// It asks for the same already.
     Unchanged,
     /// It is left alone, and the reason says why.
     LeftOut,
@@ -61,7 +61,7 @@ pub struct BulkPinGroup {
     /// How many live ingress rules it has; absent when they could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<usize>,
-    /// What is to become, or became, of its record.
+    /// The planned or written change of its record.
     pub outcome: BulkPinOutcome,
     /// The generation that is current now, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct BulkPinGroup {
     /// Attributes besides the rules that change, such as `mode`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<&'static str, FromTo>,
-    /// Why it was left out or failed, or what else is to be said of it.
+    /// Why it was left out or failed, or a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -110,7 +110,7 @@ impl BulkPinGroup {
     }
 }
 
-/// Many groups with what would become of their records. Nothing is written until [`BulkPin::write`].
+/// Many groups with the planned changes of their records. Nothing is written until [`BulkPin::write`].
 #[derive(Debug)]
 #[must_use]
 pub struct BulkPin {
@@ -133,8 +133,8 @@ struct Pending {
     in_history: Option<u64>,
 }
 
-/// Finds out what pinning the selected groups would record. A group of which something cannot be read is among them, as
-/// failed, and holds back nobody.
+/// Plans what to record of the selected groups. A group that cannot be read is among them as failed, and the others are
+/// planned all the same.
 ///
 /// The calls: one describe for each 1,000 groups, or 200 that are named; one for each 200 groups' rules and 1,000 of
 /// their rules; the records and run-time states of the account and Region by two queries; and one query for each group
@@ -208,7 +208,7 @@ fn not_found<'a>(
     })
 }
 
-/// The same, unless it would be a new record of a group whose record somebody took out: that was a decision.
+/// Leaves a group out whose record somebody took out, unless told otherwise: that was a decision.
 async fn unless_taken_out(
     table: &impl Archive,
     mut planned: Planned,
@@ -248,7 +248,7 @@ async fn unless_taken_out(
     planned
 }
 
-/// What would become of the record of one group.
+/// Plans the record of one group.
 fn plan(
     scope: &Scope,
     found: &FoundGroup,

@@ -19,7 +19,7 @@ pub struct FromTo {
     pub to: Value,
 }
 
-/// A rule that stayed and is recorded with something else along with it.
+/// A rule that stayed with other attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleChange {
     /// The rule.
@@ -29,10 +29,10 @@ pub struct RuleChange {
     pub attributes: BTreeMap<&'static str, FromTo>,
 }
 
-/// What one generation has and another has not.
+/// What differs between two generations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Rules that came.
+    /// Rules that entered.
     pub added: Vec<RuleKey>,
     /// Rules that left.
     pub removed: Vec<RuleKey>,
@@ -83,7 +83,7 @@ impl Difference {
     /// From one settings item to another.
     pub fn of_settings(from: &SharedSettings, to: &SharedSettings) -> Self {
         let mut attributes = attributes(&SETTINGS_ATTRIBUTES, &from.to_json(), &to.to_json());
-        // An empty list is what there is without an item.
+        // Without an item the list is empty.
         attributes.retain(|_, change| !(is_empty(&change.from) && is_empty(&change.to)));
         Self {
             attributes,

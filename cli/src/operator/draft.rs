@@ -1,4 +1,4 @@
-//! A change to a record between being worked out and being written, so that an operator can look at it first.
+//! A record that is planned and not yet written, so that an operator can look at it first.
 
 use super::{Archive, Author, Difference, OperatorError, Written, generation_of};
 use rulekeeper_core::decide::changes::GroupState;
@@ -30,7 +30,7 @@ impl Draft {
         &self.record
     }
 
-    /// Whether the present record asks for just this already.
+    /// Whether the present record asks for the same.
     pub fn changes_nothing(&self) -> bool {
         let before = self.before.as_ref();
         before.is_some_and(|before| before.same_content(&self.record))

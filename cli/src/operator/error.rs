@@ -44,7 +44,7 @@ pub enum OperatorError {
         "the settings can be understood, so nothing was written; `rulekeeper principal remove` removes a principal from the list"
     )]
     NothingToReset,
-    /// Live rules that a record could not hold.
+    /// Live rules that a record cannot hold.
     #[error("{group} holds rules that a record cannot hold: {}; nothing was written", rules.join(", "))]
     Unrecognised {
         /// The group.
@@ -141,10 +141,10 @@ pub enum OperatorError {
         "the settings changed while this command was at work, so they were not written; look at them with `rulekeeper principal list` and run the command again"
     )]
     SettingsChanged,
-    /// A time beyond all calendars.
+    /// A time after the last that can be written.
     #[error("the pause would end after the last day that can be written")]
     NoSuchTime,
-    /// A time before all calendars.
+    /// A time before the first that can be written.
     #[error("the time lies before the first day that can be written")]
     TooLongAgo,
     /// A record could not be written.

@@ -9,7 +9,7 @@ use rulekeeper_core::desired::{DesiredRecord, RecordFile};
 use rulekeeper_core::model::GroupAddress;
 use rulekeeper_core::sweep::Progress;
 
-/// A record file that was read and not looked at yet.
+/// The content of a record file, not checked yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submitted {
     /// Where it came from, for messages.
@@ -48,7 +48,7 @@ fn check(
     (records, findings)
 }
 
-/// What is wrong with files, as far as they tell by themselves: one line for each finding, with its file and path.
+/// What is wrong with files by themselves: one line for each finding, with its file and path.
 pub fn findings(files: &[Submitted], confirmed: bool) -> Vec<String> {
     check(files, confirmed).1
 }

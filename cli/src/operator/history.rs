@@ -1,4 +1,4 @@
-//! Generations: what they were, who made them, and making an earlier one current.
+//! Generations: their contents and authors, and rolling back to one.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,9 +22,9 @@ pub struct Generation {
     pub updated_by: Option<String>,
     /// Why.
     pub reason: Option<String>,
-    /// Whether it is the one that counts.
+    /// Whether it is current.
     pub current: bool,
-    /// Whether it took the record out of keeping.
+    /// Whether it took the record out.
     pub unpinned: bool,
     /// What cannot be understood about it; nothing is said of its content then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub async fn settings_history(table: &impl Archive) -> Result<History, OperatorE
     })
 }
 
-/// A record as a generation has it. What took the record out keeps nothing.
+/// The record of a generation. One that took the record out has no rules.
 fn content(item: &Value, account: &AccountId) -> Result<DesiredRecord, Unreadable> {
     if is_unpinned(item) {
         return Ok(DesiredRecord::default());
@@ -114,7 +114,7 @@ fn line_up<T: Default>(
             Ok(content) => {
                 generation.difference = compare(&last.1, &content);
                 if generation.unpinned {
-                    // Nothing is kept, so nothing else is said of how.
+                    // Without a record its other attributes mean nothing.
                     generation.difference.attributes.clear();
                 }
                 last = (Some(number), content);
@@ -190,7 +190,7 @@ pub async fn rollback(
     })
 }
 
-/// The pause of a record of which nothing else has to be understood.
+/// The pause of a record, even if the rest of it cannot be understood.
 fn pause_alone(group: &GroupAddress, item: &Value) -> Result<Option<Pause>, OperatorError> {
     let mut fields = Map::from_iter([("rules".to_owned(), Value::Array(Vec::new()))]);
     for name in ["paused_until", "pause_reason"] {

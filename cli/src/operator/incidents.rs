@@ -16,7 +16,7 @@ use rulekeeper_core::report::RuleOutcome;
 use rulekeeper_core::report::incident::time_of_key;
 use rulekeeper_core::sweep::Progress;
 
-/// How many groups are asked about at once. The table answers a query within milliseconds, so nearly all of the time is
+/// How many groups are queried at once. The table answers a query within milliseconds, so nearly all of the time is
 /// the way there and back. 16 at once take most of that away, and stay far below the 12,000 reads a second that a new
 /// on-demand table serves (DynamoDB Developer Guide, "On-demand capacity mode").
 const GROUPS_AT_ONCE: usize = 16;
@@ -25,7 +25,7 @@ const GROUPS_AT_ONCE: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub struct Since(Span);
 
-/// Why a text does not say how far to look back.
+/// Why a text is no time to look back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSince {
     /// It is no duration.
@@ -71,7 +71,7 @@ pub struct Incidents {
     /// The time.
     #[serde(skip)]
     pub since: Timestamp,
-    /// In how many groups they were looked for.
+    /// How many groups were searched.
     #[serde(skip)]
     pub groups: usize,
 }
@@ -83,14 +83,14 @@ pub struct PastIncident {
     pub group: GroupAddress,
     /// Its key in the table: `eventTime#eventID`.
     pub key: String,
-    /// What is known of it.
+    /// Its item.
     #[serde(flatten)]
     pub content: Content,
 }
 
 impl PastIncident {
     fn new(group: &GroupAddress, key: String, item: &Value) -> Self {
-        let content = match Story::of(item) {
+        let content = match IncidentFacts::of(item) {
             Ok(story) => Content::Readable(Box::new(story)),
             Err(unreadable) => Content::Unreadable { unreadable },
         };
@@ -112,7 +112,7 @@ impl PastIncident {
 #[serde(untagged)]
 pub enum Content {
     /// It can be understood.
-    Readable(Box<Story>),
+    Readable(Box<IncidentFacts>),
     /// It cannot.
     Unreadable {
         /// The attribute at fault, and what is wrong with it.
@@ -120,9 +120,9 @@ pub enum Content {
     },
 }
 
-/// What happened.
+/// The facts of an incident.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Story {
+pub struct IncidentFacts {
     /// From the event until the last rule was restored, in milliseconds; unknown for what a sweep or an operator found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift_open_ms: Option<u64>,
@@ -138,7 +138,7 @@ pub struct Story {
     /// Who called, or which operator found it.
     #[serde(skip)]
     pub principal: Option<String>,
-    /// What came of the group. A name that this version does not know is shown like any other.
+    /// The group's outcome. A name that this version does not know is shown like any other.
     #[serde(skip)]
     pub outcome: String,
     /// The same in a sentence.
@@ -146,15 +146,15 @@ pub struct Story {
     pub reason: Option<String>,
     /// The dropped rules.
     #[serde(skip)]
-    pub lines: Vec<StoryLine>,
+    pub lines: Vec<DroppedRule>,
 }
 
 /// A dropped rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct StoryLine {
+pub struct DroppedRule {
     /// The rule, in rule notation.
     pub rule: String,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: String,
     /// Its new id.
     pub rule_id: Option<String>,
@@ -177,10 +177,10 @@ struct TimingItem {
     restored_ms: Option<u64>,
 }
 
-impl Story {
+impl IncidentFacts {
     fn of(item: &Value) -> Result<Self, String> {
         let mut attributes = item.as_object().cloned().unwrap_or_default();
-        // The keys are told as the group and the key, and nothing may be told twice.
+        // The group and the key are fields of their own; nothing appears twice.
         for name in ["pk", "sk", "group", "key", "drift_open_ms"] {
             attributes.remove(name);
         }
@@ -221,9 +221,8 @@ fn optional<T: DeserializeOwned>(item: &Value, name: &str) -> Result<Option<T>, 
     serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
 }
 
-/// What happened to these groups since a time, or to every group of the scope with a record when none is given. A record
-/// that cannot be understood is one, too. The groups are asked about some at once; the order of what is found is that of
-/// time, key and group, whichever answers first.
+/// The incidents of these groups since a time, or of every group of the scope with a record when none is given, readable or
+/// not. Several groups are queried at once; the incidents are in order of time, key and group.
 ///
 /// # Errors
 /// When the table cannot be read. An item that cannot be understood is listed as such.
@@ -236,7 +235,7 @@ pub async fn incidents(
 ) -> Result<Incidents, OperatorError> {
     let groups: BTreeSet<GroupId> = if groups.is_empty() {
         let records = table.all_desired(scope).await?;
-        // Under a name that is no group's there can be no incident.
+        // A name that is no group's id has no incidents.
         let ids = records.iter().filter_map(|(id, _)| id.parse().ok());
         ids.collect()
     } else {
@@ -264,7 +263,7 @@ pub async fn incidents(
     })
 }
 
-/// Asks about every group, some at once, and gives the answers as they come. The first error ends it.
+/// Queries every group, several at once, and gives the answers as they come. The first error ends it.
 async fn some_at_once<A, F: Future<Output = Result<A, OperatorError>>>(
     groups: BTreeSet<GroupId>,
     ask: impl FnMut(GroupId) -> F,

@@ -51,10 +51,10 @@ impl fmt::Display for TagChoice {
     }
 }
 
-/// Which groups are meant.
+/// A selection of groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// These, whatever else is true of them.
+    /// These ids.
     Named(BTreeSet<GroupId>),
     /// Every group of one of these VPCs that has all of these tags; without a VPC, of any. Both empty: every group.
     Chosen {
@@ -66,7 +66,7 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// Whether a group is meant.
+    /// Whether a group is selected.
     pub fn takes(&self, group: &FoundGroup) -> bool {
         match self {
             Self::Named(ids) => ids.contains(&group.id),
@@ -157,7 +157,7 @@ mod tests {
             (&[], &["team="], true),
             (&[], &["env="], false),
             (&[], &["env=prod", "owner"], false),
-            // Capitals count, and nothing stands for other texts.
+            // Capitals count, and no character is a wildcard.
             (&[], &["Env=prod"], false),
             (&[], &["env=pro*"], false),
         ] {

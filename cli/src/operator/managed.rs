@@ -1,4 +1,4 @@
-//! Which groups AWS services write rules into by themselves.
+//! Which groups AWS services manage.
 //!
 //! EC2 does not say so of a group, as it does of network interfaces (`RequesterManaged`). What is known are the names
 //! and tags that services give to the groups they make. `aws:cloudformation:…` and other tags of AWS's own say who made
@@ -8,7 +8,7 @@ use std::fmt;
 
 use rulekeeper::aws::FoundGroup;
 
-/// The service that manages a group, and by what that shows.
+/// The service that manages a group, and what shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manager {
     service: &'static str,
@@ -21,7 +21,7 @@ impl fmt::Display for Manager {
     }
 }
 
-/// A fact by which groups of a service are known.
+/// A fact that identifies the groups of a service.
 enum Fact {
     /// A tag with this key, and with this value if one is given.
     Tag(&'static str, Option<&'static str>),

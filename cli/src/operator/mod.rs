@@ -39,7 +39,7 @@ pub use error::OperatorError;
 pub use files::{Submitted, apply, findings};
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
-    Content, Incidents, InvalidSince, PastIncident, Since, Story, StoryLine, incidents,
+    Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastIncident, Since, incidents,
 };
 pub use inventory::{InvalidTagChoice, Inventory, Selection, TagChoice};
 pub use managed::{Manager, manager};
@@ -51,7 +51,7 @@ pub use principals::{
 };
 pub use release::{Unpinning, release, unpin};
 
-/// What became of one record.
+/// A record after it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Written {
     /// The group.
@@ -60,7 +60,7 @@ pub struct Written {
     pub generation: u64,
     /// Whether that generation is new.
     pub changed: bool,
-    /// Whether that generation took the record out of keeping.
+    /// Whether that generation took the record out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unpinned: bool,
     /// Rules that the record gained, in rule notation.
@@ -102,7 +102,7 @@ pub struct Listed {
     pub group: String,
     /// How the group is kept: `enforce`, `observe`, `paused`, `orphaned` or `unreadable`.
     pub state: &'static str,
-    /// What more there is to say of the state.
+    /// Details of the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The generation, when the record can be read.
@@ -173,11 +173,11 @@ pub async fn list(
     Ok(records?.into_iter().map(line).collect())
 }
 
-/// Says of groups that do not exist that they are orphaned, whether or not the function has found out: it does so only
-/// when it has a rule to put back. One describe for each 200 groups.
+/// Marks groups that do not exist as orphaned. The function marks them only when it has a rule to restore. One describe
+/// for each 200 groups.
 ///
 /// # Errors
-/// When EC2 cannot be asked; what was found out by then is said.
+/// When EC2 cannot be asked; groups marked by then stay marked.
 pub async fn find_gone(
     ec2: &impl SecurityGroups,
     records: &mut [Listed],
@@ -246,7 +246,7 @@ fn read_settings(item: &Value) -> Result<SharedSettings, OperatorError> {
     }
 }
 
-/// Why something was done: what it was, and what the operator has to say about it.
+/// The reason in a record: what was done, and the operator's reason.
 fn because(what: &str, reason: Option<&str>) -> String {
     match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
         Some(reason) => format!("{what}: {reason}"),

@@ -16,7 +16,7 @@ pub struct PauseLength(SignedDuration);
 /// The longest pause, in days.
 const DAYS_MAX: i64 = 30;
 
-/// Why a text is no length of a pause.
+/// Why a text is not the length of a pause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPause {
     /// It is no duration.
@@ -60,7 +60,7 @@ impl fmt::Display for PauseLength {
     }
 }
 
-/// Works out a record that leaves its group alone from now on, whether it is paused already or not.
+/// Drafts a record that pauses its group from now on, whether it is paused already or not.
 ///
 /// # Errors
 /// When there is no record, or it cannot be read or understood.
@@ -91,7 +91,7 @@ pub async fn pause(
     })
 }
 
-/// Works out a record without its pause; it changes nothing when the group is not paused. A pause that is over is none.
+/// Drafts a record without its pause; it changes nothing when the group is not paused, or no longer.
 ///
 /// # Errors
 /// When there is no record, or it cannot be read or understood.

@@ -1,11 +1,11 @@
-//! Making the live rules of a group its record.
+//! Recording the live rules of a group.
 
 use super::{Archive, Author, Draft, OperatorError, Written, read};
 use rulekeeper_core::desired::{DesiredRecord, Mode};
 use rulekeeper_core::model::{ActualRules, GroupAddress, IngressRule, settable_tags};
 use rulekeeper_core::ports::{Loaded, SecurityGroups};
 
-/// What `pin` was told.
+/// The options of `pin`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PinOptions {
     /// The mode to set; the record's own, or enforce, when absent.
@@ -40,7 +40,7 @@ pub async fn pin(
     draft.write_seeing(&actual, table, author).await
 }
 
-/// The live rules of a group as its next record.
+/// Drafts a record of a group's live rules.
 ///
 /// # Errors
 /// When a live rule cannot be recorded, or the present record cannot be understood.

@@ -1,4 +1,4 @@
-//! Whose changes are meant: reading and changing the lists of principals, of one record or of all groups.
+//! Reading and changing the lists of principals, of one record or for all groups.
 
 use std::fmt;
 
@@ -100,8 +100,8 @@ fn in_order(entries: Vec<(Principal, Origin)>) -> Vec<Entry> {
     entries.map(entry).collect()
 }
 
-/// The first pattern that matches everybody whom a principal's could match. A `*` that only a `*` can take makes that
-/// plain; what patterns have in common beyond it is not found out.
+/// The first pattern that matches everything a principal's could match. A `*` of the latter must be matched by a `*`;
+/// overlaps beyond that are not found.
 fn wider<'p>(earlier: &'p [String], principal: &Principal) -> Option<&'p str> {
     let covers = |pattern: &&String| {
         let wide = Principal {
@@ -113,7 +113,7 @@ fn wider<'p>(earlier: &'p [String], principal: &Principal) -> Option<&'p str> {
     earlier.iter().find(covers).map(String::as_str)
 }
 
-/// What is to become of a list.
+/// A change of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrincipalChange {
     /// An entry is added, or takes the place of the one with the same pattern.
@@ -193,7 +193,7 @@ struct SettingsDraft {
     resets: bool,
 }
 
-/// What became of a list.
+/// A list after it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PrincipalsWritten {
     /// The group; absent for what holds for all groups.
@@ -207,7 +207,7 @@ pub struct PrincipalsWritten {
     pub principals: Vec<Principal>,
 }
 
-/// Works out a list of principals, of a group's record or of the settings. A doubtful pattern has to be `confirmed`.
+/// Drafts a list of principals, of a group's record or of the settings. A doubtful pattern must be `confirmed`.
 ///
 /// # Errors
 /// When the pattern is doubtful, or what is to be removed is not listed; when there is no record, or something cannot be
@@ -282,8 +282,8 @@ pub async fn change_principals(
     Ok(draft)
 }
 
-/// Works out empty settings in the place of those that cannot be understood; these go into the history. Nobody is listed
-/// meanwhile either, because nothing of such settings is used.
+/// Drafts empty settings in the place of those that cannot be understood, which go into the history. Nobody loses a policy
+/// by that: nothing of such settings is used.
 ///
 /// # Errors
 /// When there are no settings or they can be understood, or the table cannot be read.

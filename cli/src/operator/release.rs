@@ -1,4 +1,4 @@
-//! Taking rules, or a whole record, out of keeping. The live rules stay as they are.
+//! Releasing rules, or taking out a whole record. The live rules stay as they are.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use rulekeeper_core::model::{GroupAddress, RuleKey};
 use rulekeeper_core::ports::{Loaded, WriteError};
 use rulekeeper_core::reconcile::STATE_TRIES_MAX;
 
-/// The attribute that tells a generation which took the record out from one that keeps no rule.
+/// The attribute of a generation that took the record out. One without rules does not have it.
 const UNPINNED: &str = "unpinned";
 
-/// Works out a record without some of its rules.
+/// Drafts a record without some of its rules.
 ///
 /// # Errors
 /// When a rule is not in the record; when there is no record, or it cannot be read or understood.
@@ -49,7 +49,7 @@ pub async fn release(
     })
 }
 
-/// A record that is to be taken out. Nothing is written until [`Unpinning::write`].
+/// A record before it is taken out. Nothing is written until [`Unpinning::write`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unpinning {
     group: GroupAddress,
@@ -60,7 +60,7 @@ pub struct Unpinning {
     reason: String,
 }
 
-/// Looks at the record that is to be taken out. One that cannot be understood can be taken out too.
+/// Reads the record that is to be taken out. It may be one that cannot be understood.
 ///
 /// # Errors
 /// When there is no record, or the table cannot be read.

@@ -4,7 +4,7 @@ use rulekeeper_cli::operator::{BulkPinGroup, BulkPinOutcome};
 
 use super::{columns, plain};
 
-/// The most rules that are told of one group; JSON has all.
+/// The most rules that are shown of one group; JSON has all.
 const RULES_SHOWN: usize = 10;
 
 /// A line for each group, the rules that records lose or would lose, and how many groups there are of each outcome.
@@ -48,7 +48,7 @@ fn outcome(outcome: BulkPinOutcome) -> &'static str {
     }
 }
 
-/// Rules that come, go and change, and the names of attributes that change: `+1 -2 ~3 mode`.
+/// The numbers of added, removed and changed rules, and the names of changed attributes: `+1 -2 ~3 mode`.
 fn change(group: &BulkPinGroup) -> String {
     let counts = [
         ('+', group.added.len()),

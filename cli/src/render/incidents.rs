@@ -1,7 +1,7 @@
-//! What happened.
+//! Incidents.
 
 use jiff::SignedDuration;
-use rulekeeper_cli::operator::{Content, Incidents, PastIncident, Story, StoryLine};
+use rulekeeper_cli::operator::{Content, DroppedRule, IncidentFacts, Incidents, PastIncident};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::report::RuleOutcome;
 
@@ -26,7 +26,7 @@ fn incident(incident: &PastIncident) -> String {
     let time = incident.time();
     let time = time.map_or_else(|| plain(&incident.key), |time| format!("{time:.0}"));
     match &incident.content {
-        Content::Readable(story) => format!("{time}  {group}  {}", told(story)),
+        Content::Readable(facts) => format!("{time}  {group}  {}", told(facts)),
         Content::Unreadable { unreadable } => format!(
             "{time}  {group}  unreadable\n  {}\n  the item's key is {}\n",
             plain(unreadable),
@@ -35,26 +35,26 @@ fn incident(incident: &PastIncident) -> String {
     }
 }
 
-fn told(story: &Story) -> String {
-    let reason = story.reason.as_ref();
+fn told(facts: &IncidentFacts) -> String {
+    let reason = facts.reason.as_ref();
     let reason = reason.map(|reason| format!(": {}", plain(reason)));
-    let open = match open(story) {
+    let open = match open(facts) {
         Some(open) => format!("; {open}"),
         None => String::new(),
     };
     format!(
         "{}{}\n  {}{open}\n{}",
-        plain(&story.outcome),
+        plain(&facts.outcome),
         reason.unwrap_or_default(),
-        origin(story),
-        columns(&[], story.lines.iter().map(line).collect(), "    "),
+        origin(facts),
+        columns(&[], facts.lines.iter().map(line).collect(), "    "),
     )
 }
 
 /// Who did what, or who found it.
-fn origin(story: &Story) -> String {
-    let who = story.principal.as_deref().map(plain);
-    match (story.kind.as_str(), &story.event_name) {
+fn origin(facts: &IncidentFacts) -> String {
+    let who = facts.principal.as_deref().map(plain);
+    match (facts.kind.as_str(), &facts.event_name) {
         ("sweep", _) => "found by a sweep".to_owned(),
         ("operator", _) => format!(
             "found by {}",
@@ -69,16 +69,16 @@ fn nobody() -> String {
     "an unknown caller".to_owned()
 }
 
-/// How long rules were missing that came back, and how many did not. Nothing when none was missing.
-fn open(story: &Story) -> Option<String> {
+/// How long restored rules were missing, and how many rules did not come back; nothing when none was missing.
+fn open(facts: &IncidentFacts) -> Option<String> {
     let came_back = [RuleOutcome::Restored, RuleOutcome::RestoredElsewhere].map(RuleOutcome::name);
-    let any = |line: &StoryLine| came_back.contains(&line.outcome.as_str());
-    let closed = match story.drift_open_ms {
+    let any = |line: &DroppedRule| came_back.contains(&line.outcome.as_str());
+    let closed = match facts.drift_open_ms {
         Some(ms) => Some(format!("open for {}", duration(ms))),
-        None if story.lines.iter().any(any) => Some("open for an unknown time".to_owned()),
+        None if facts.lines.iter().any(any) => Some("open for an unknown time".to_owned()),
         None => None,
     };
-    let left = match story.left_missing() {
+    let left = match facts.left_missing() {
         0 => None,
         1 => Some("1 rule did not come back".to_owned()),
         rules => Some(format!("{rules} rules did not come back")),
@@ -92,7 +92,7 @@ fn duration(ms: u64) -> String {
     format!("{length:#}")
 }
 
-fn line(line: &StoryLine) -> Vec<String> {
+fn line(line: &DroppedRule) -> Vec<String> {
     let details = [&line.rule_id, &line.error_code, &line.reason];
     let details: Vec<_> = details.into_iter().flatten().cloned().collect();
     vec![line.outcome.clone(), line.rule.clone(), details.join(": ")]
@@ -114,15 +114,15 @@ mod tests {
         }
     }
 
-    fn story(kind: &str, principal: &str, open: Option<u64>, outcomes: &[&str]) -> Story {
-        let lines = outcomes.iter().map(|outcome| StoryLine {
+    fn facts(kind: &str, principal: &str, open: Option<u64>, outcomes: &[&str]) -> IncidentFacts {
+        let lines = outcomes.iter().map(|outcome| DroppedRule {
             rule: "tcp 443 from 10.0.0.0/8".to_owned(),
             outcome: (*outcome).to_owned(),
             rule_id: None,
             error_code: None,
             reason: Some("so it is".to_owned()),
         });
-        Story {
+        IncidentFacts {
             drift_open_ms: open,
             attributes: Default::default(),
             kind: kind.to_owned(),
@@ -150,17 +150,17 @@ mod tests {
 
     #[test]
     fn each_incident_says_who_what_how_long_and_why_not() {
-        let readable = |story| Content::Readable(Box::new(story));
+        let readable = |facts| Content::Readable(Box::new(facts));
         let text = shown(vec![
-            readable(story(
+            readable(facts(
                 "event",
                 "a\u{1b}",
                 Some(62_201),
                 &["restored", "failed"],
             )),
-            readable(story("sweep", "b", None, &["restored"])),
-            readable(story("operator", "maria", None, &["held", "contested"])),
-            readable(story("event", "c", None, &["superseded"])),
+            readable(facts("sweep", "b", None, &["restored"])),
+            readable(facts("operator", "maria", None, &["held", "contested"])),
+            readable(facts("event", "c", None, &["superseded"])),
             Content::Unreadable {
                 unreadable: "rules: is missing".to_owned(),
             },

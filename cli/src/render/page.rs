@@ -1,4 +1,4 @@
-//! What happened, as one page for a browser: markup, style, script, chart library and data in a single file.
+//! Incidents as one page for a browser: markup, style, script, chart library and data in a single file.
 //!
 //! The texts in an incident are anybody's: EC2's messages, names of principals, items that people edit. They go into the
 //! page as JSON only, in a block that no browser runs, and with `<`, `>` and `&` spelled as escapes, so that none can end
@@ -22,7 +22,7 @@ const STYLE: &str = concat!(
 );
 const CHART: &str = include_str!("../../assets/vendor/chart.js/chart.umd.min.js");
 
-/// What the library's authors ask to go with it.
+/// The notice that the library's license requires.
 const LICENCES: &str = concat!(
     include_str!("../../assets/vendor/chart.js/LICENSE.md"),
     "\n",
@@ -40,7 +40,7 @@ const SCRIPT: &str = concat!(
     "})();\n",
 );
 
-/// The page of what happened in a scope, as it was known at a time. What is still open is drawn up to that time.
+/// The page of a scope's incidents at a time. Open incidents are drawn up to that time.
 ///
 /// The data in it is the document that `--output json` shows.
 ///

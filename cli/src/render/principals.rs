@@ -5,7 +5,7 @@ use rulekeeper_core::desired::Principal;
 
 use super::columns;
 
-/// The entries in the order in which they count, with what is to be said against them.
+/// The entries in the order in which they count, with warnings.
 pub(crate) fn principals(list: &PrincipalList) -> String {
     if list.principals.is_empty() {
         let place = list.group.as_ref().map_or_else(
@@ -27,12 +27,12 @@ pub(crate) fn principals(list: &PrincipalList) -> String {
     columns(&header, list.principals.iter().map(row).collect(), "")
 }
 
-/// A list as it is to become.
+/// A list before it is written.
 pub(crate) fn principal_lines(list: &[Principal]) -> String {
     columns(&[], list.iter().map(cells).collect(), "  ")
 }
 
-/// What became of a list.
+/// A list after it was written.
 pub(crate) fn principals_written(written: &PrincipalsWritten) -> String {
     let place = written
         .group

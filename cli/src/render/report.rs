@@ -5,7 +5,7 @@ use rulekeeper_core::report::{GroupOutcome, Report, RuleOutcome, RuleReport, Swe
 
 use super::{checks, columns, plain};
 
-/// What the reports are of: of what was done, or of what would be.
+/// Whether reports tell what was done or what would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Something was done.
@@ -14,7 +14,7 @@ pub(crate) enum Style {
     Plan,
 }
 
-/// An answer, with where it came from in front if that is not plain from the command.
+/// An answer, after its source unless the command makes that plain.
 pub(crate) fn answer(answer: &Answer, origin: Option<&str>, style: Style) -> String {
     let origin = origin
         .map(|origin| format!("{}: ", plain(origin)))
@@ -38,7 +38,7 @@ pub(crate) fn answer(answer: &Answer, origin: Option<&str>, style: Style) -> Str
     }
 }
 
-/// Tells what the reports warn of, on standard error.
+/// Prints the warnings of reports on standard error.
 pub(crate) fn warn(answer: &Answer) {
     for report in answer.reports() {
         let group = report

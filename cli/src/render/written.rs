@@ -1,10 +1,10 @@
-//! What became of a record.
+//! A written record.
 
 use rulekeeper_cli::operator::Written;
 
 use super::plain;
 
-/// What was written, with the rules that came and went.
+/// What was written, with the rules that entered and left.
 pub(crate) fn written(record: &Written) -> String {
     let Written {
         group,

@@ -1,4 +1,4 @@
-//! What the verbs that change a record have in common: showing what is meant, asking, and putting back afterwards.
+//! What the verbs that change a record share: showing the change, asking, and restoring afterwards.
 
 use rulekeeper_cli::operator::{Draft, Written};
 use rulekeeper_core::function::Answer;
@@ -41,7 +41,7 @@ impl<'a> Done<'a> {
     }
 }
 
-/// Asks whether a draft is to be written, after showing what differs.
+/// Shows what differs and asks whether to write a draft.
 pub(super) fn agreed(yes: bool, draft: &Draft, question: &str) -> Result<bool, Failure> {
     let shown = || {
         let difference = render::difference(&draft.difference(), "  ");
@@ -56,7 +56,7 @@ pub(super) async fn write(session: &Session, draft: Draft) -> Result<Written, Fa
     Ok(draft.write(&session.table().await?, &author).await?)
 }
 
-/// Shows what was written, and puts back what is missing unless that is not wished for.
+/// Shows what was written, and restores unless told not to.
 pub(super) async fn restore(
     session: &Session,
     output: Output,

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong around rulekeeper, and how to fix it.
+//! `doctor`: whether everything rulekeeper needs is in place, and how to fix what is not.
 
 use rulekeeper_core::function::permissions::Outcome;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `export`: the record of a group as a file that `apply` takes.
+//! `export`: the record of a group as a file that `apply` reads.
 
 use rulekeeper_cli::operator;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `import`: record files from what Terraform or CloudFormation says of groups.
+//! `import`: record files from Terraform's JSON or CloudFormation templates.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! `incidents`: who dropped what, and what came of it.
+//! `incidents`: who dropped which rules, and how that ended.
 
 use jiff::Timestamp;
 use rulekeeper_cli::operator;

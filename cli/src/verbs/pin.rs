@@ -1,4 +1,4 @@
-//! `pin`: the live rules of groups become their records.
+//! `pin`: record the live rules of groups.
 
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::{
@@ -40,7 +40,7 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
     many(session, output, &pin, &selection, &options).await
 }
 
-/// What the command line asks for. Whoever names a service's group, or one whose record was taken out, means it.
+/// The selection and options. A group that is named is pinned even if a service manages it or its record was taken out.
 fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
     for (place, tag) in pin.tags.iter().enumerate() {
         let earlier = pin.tags.iter().take(place);
@@ -75,7 +75,7 @@ fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
     Ok((selection, options))
 }
 
-/// What is shown of many groups.
+/// The document for many groups.
 #[derive(Serialize)]
 struct Many<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]

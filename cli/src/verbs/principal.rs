@@ -1,4 +1,4 @@
-//! `principal`: whose changes are meant.
+//! `principal`: the policies for principals.
 
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::{OperatorError, PrincipalChange, PrincipalDraft, change_principals};

@@ -1,4 +1,4 @@
-//! What `plan` and `restore` have in common: the function's own code, set off by a person.
+//! What `plan` and `restore` share: they run the function's own code.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `release` and `unpin`: take rules, or a whole record, out of keeping.
+//! `release` and `unpin`: stop keeping rules, or a whole group.
 
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::Written;

@@ -140,7 +140,7 @@ impl<'a> Player<'a> {
             && let Err(out_of_reach) = self.session.reach(&account).await
         {
             let reason = format!("{out_of_reach}: without --role-name its groups cannot be seen");
-            // To restore with the wrong credentials would find every group gone and say so in the table.
+            // With the wrong credentials every group would look deleted, and the table would say so.
             if self.execute {
                 let report = Report::bare(trigger, group, GroupOutcome::Failed, reason);
                 return Ok(Answer::Group(Box::new(report.into())));

@@ -1,7 +1,7 @@
 //! The attributes of the table's items and of record files, one list each. An attribute that is not listed is unknown.
 
 /// Every attribute of a record's item.
-pub const RECORD_ATTRIBUTES: [&str; 15] = [
+pub const RECORD_ATTRIBUTES: [&str; 16] = [
     "pk",
     "sk",
     "schema",
@@ -12,6 +12,7 @@ pub const RECORD_ATTRIBUTES: [&str; 15] = [
     "superseding",
     "principals",
     "settle_seconds",
+    "cause_wait_seconds",
     "rules",
     "updated_at",
     "updated_by",
@@ -20,13 +21,14 @@ pub const RECORD_ATTRIBUTES: [&str; 15] = [
 ];
 
 /// Every attribute of the settings item.
-pub const SETTINGS_ATTRIBUTES: [&str; 9] = [
+pub const SETTINGS_ATTRIBUTES: [&str; 10] = [
     "pk",
     "sk",
     "schema",
     "generation",
     "principals",
     "settle_seconds",
+    "cause_wait_seconds",
     "updated_at",
     "updated_by",
     "reason",
@@ -36,7 +38,7 @@ pub const SETTINGS_ATTRIBUTES: [&str; 9] = [
 pub(super) const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
 
 /// Every attribute of a rule.
-pub(super) const RULE_ATTRIBUTES: [&str; 10] = [
+pub const RULE_ATTRIBUTES: [&str; 10] = [
     "protocol",
     "from_port",
     "to_port",
@@ -72,7 +74,8 @@ mod tests {
     fn full() -> Value {
         json!({
             "schema": 1, "generation": 7, "mode": "observe", "paused_until": "2026-11-22T09:30:00Z",
-            "pause_reason": "p", "superseding": "ignore", "settle_seconds": 5, "updated_at": "2026-11-22T09:30:00Z",
+            "pause_reason": "p", "superseding": "ignore", "settle_seconds": 5, "cause_wait_seconds": 60,
+            "updated_at": "2026-11-22T09:30:00Z",
             "updated_by": "u", "note": "n", "reason": "r",
             "principals": [{"arn": "arn:aws:iam::111122223333:role/lbc", "policy": "follow", "settle_seconds": 4}],
             "rules": [

@@ -12,7 +12,7 @@ use super::attributes::{
     PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES,
 };
 use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
-use crate::desired::{Principal, SETTLE_SECONDS_MAX};
+use crate::desired::{CAUSE_WAIT_SECONDS_MAX, Principal, SETTLE_SECONDS_MAX};
 use crate::model::{AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scope, Source, Tags};
 
 /// How much a finding matters.
@@ -125,6 +125,7 @@ impl Reader {
         let reason = self.remark(value, "reason");
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
+        let cause_wait_seconds = self.cause_wait_seconds(value);
         let rules = self.rules(value, owner);
         schema?;
         Some(DesiredRecord {
@@ -137,6 +138,7 @@ impl Reader {
             superseding: superseding?.unwrap_or_default(),
             principals: principals?,
             settle_seconds: settle_seconds?,
+            cause_wait_seconds: cause_wait_seconds?,
             rules: rules?,
             updated_at,
             updated_by,
@@ -154,11 +156,13 @@ impl Reader {
         let generation = self.generation(value);
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
+        let cause_wait_seconds = self.cause_wait_seconds(value);
         schema?;
         Some(SharedSettings {
             generation: generation?,
             principals: principals?,
             settle_seconds: settle_seconds?,
+            cause_wait_seconds: cause_wait_seconds?,
             updated_at: self
                 .remark(value, "updated_at")
                 .and_then(|text| text.parse().ok()),
@@ -194,6 +198,19 @@ impl Reader {
             _ => self.error(
                 &join(path, "settle_seconds"),
                 format_args!("{number} is not between 0 and {SETTLE_SECONDS_MAX}"),
+            ),
+        }
+    }
+
+    fn cause_wait_seconds(&mut self, value: &Value) -> Option<Option<u16>> {
+        let Some(number) = self.integer(value, "", "cause_wait_seconds")? else {
+            return Some(None);
+        };
+        match u16::try_from(number) {
+            Ok(seconds) if seconds <= CAUSE_WAIT_SECONDS_MAX => Some(Some(seconds)),
+            _ => self.error(
+                "cause_wait_seconds",
+                format_args!("{number} is not between 0 and {CAUSE_WAIT_SECONDS_MAX}"),
             ),
         }
     }

@@ -16,10 +16,13 @@ mod attributes;
 mod lint;
 mod principals;
 
-pub use attributes::{RECORD_ATTRIBUTES, SETTINGS_ATTRIBUTES};
+pub use attributes::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES};
 use lint::Reader;
 pub use lint::{Finding, Severity};
-pub use principals::{Policy, Principal, Principals, SETTLE_SECONDS, SETTLE_SECONDS_MAX};
+pub use principals::{
+    CAUSE_WAIT_SECONDS, CAUSE_WAIT_SECONDS_MAX, Policy, Principal, Principals, SETTLE_SECONDS,
+    SETTLE_SECONDS_MAX,
+};
 
 /// The version of the record's shape that this code reads and writes.
 pub const SCHEMA: u64 = 1;
@@ -70,6 +73,8 @@ pub struct DesiredRecord {
     pub principals: Vec<Principal>,
     /// How long revokes of followed principals settle, in seconds. The settings decide if this is absent.
     pub settle_seconds: Option<u8>,
+    /// How long a missing rule waits for its cause, in seconds. The settings decide if this is absent.
+    pub cause_wait_seconds: Option<u16>,
     /// The rules by identity.
     pub rules: BTreeMap<RuleKey, IngressRule>,
     /// When this generation was written.
@@ -168,6 +173,9 @@ impl DesiredRecord {
         if let Some(seconds) = self.settle_seconds {
             item.insert("settle_seconds".into(), seconds.into());
         }
+        if let Some(seconds) = self.cause_wait_seconds {
+            item.insert("cause_wait_seconds".into(), seconds.into());
+        }
         let rules = self.rules_in_order().into_iter().map(rule_to_json);
         item.insert("rules".into(), rules.collect());
         let texts = [
@@ -238,6 +246,8 @@ pub struct SharedSettings {
     pub principals: Vec<Principal>,
     /// How long revokes of followed principals settle, in seconds.
     pub settle_seconds: Option<u8>,
+    /// How long a missing rule waits for its cause, in seconds.
+    pub cause_wait_seconds: Option<u16>,
     /// When this was written.
     pub updated_at: Option<Timestamp>,
     /// Who wrote it: an ARN.
@@ -265,6 +275,9 @@ impl SharedSettings {
         item.insert("principals".into(), json!(self.principals));
         if let Some(seconds) = self.settle_seconds {
             item.insert("settle_seconds".into(), seconds.into());
+        }
+        if let Some(seconds) = self.cause_wait_seconds {
+            item.insert("cause_wait_seconds".into(), seconds.into());
         }
         let texts = [
             ("updated_at", self.updated_at.map(|at| at.to_string())),

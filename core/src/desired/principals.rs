@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 /// How long a followed principal's revoke waits for the authorize that belongs to it, in seconds from `eventTime`. A
@@ -11,6 +12,13 @@ pub const SETTLE_SECONDS: u8 = 3;
 
 /// The longest settle time in seconds. A longer wait would outlast an invocation and its first retry.
 pub const SETTLE_SECONDS_MAX: u8 = 60;
+
+/// How long a missing rule waits for the event that tells who removed it, if any principal is listed. In seconds from
+/// the look that first found it missing. The only published 99th percentile of the delay of such events is 90 s.
+pub const CAUSE_WAIT_SECONDS: u16 = 180;
+
+/// The longest such wait in seconds. SQS delays a message no longer than this.
+pub const CAUSE_WAIT_SECONDS_MAX: u16 = 900;
 
 /// How a principal's changes are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,13 +64,26 @@ pub struct Principal {
 
 impl Principal {
     /// Whether the pattern matches a caller. The comparison is case-sensitive, as in IAM.
+    ///
+    /// A pattern with all six parts of an ARN is compared with a caller part by part, as in IAM's `ArnLike`. A `*` then
+    /// matches text of one part only (IAM User Guide, "IAM JSON policy elements: Condition operators").
     pub fn matches(&self, caller: &str) -> bool {
-        matches(&self.arn, caller)
+        const PARTS: usize = 6;
+        let (pattern, caller_parts): (Vec<&str>, Vec<&str>) = (
+            self.arn.splitn(PARTS, ':').collect(),
+            caller.splitn(PARTS, ':').collect(),
+        );
+        if pattern.len() < PARTS {
+            return matches(&self.arn, caller);
+        }
+        let mut parts = pattern.iter().zip(&caller_parts);
+        caller_parts.len() == PARTS && parts.all(|(pattern, part)| matches(pattern, part))
     }
 
     /// What is doubtful about the pattern, as the end of a sentence that begins with it; `None` when nothing is.
     ///
-    /// A pattern that no caller can match is a mistake. A pattern that accepts everybody's revokes turns restoring off.
+    /// A pattern that no caller can match is a mistake. A pattern that accepts everybody turns restoring off, and one that
+    /// follows everybody records everything that is authorized.
     pub fn doubt(&self) -> Option<String> {
         if let Some(hint) = never(&self.arn) {
             return Some(format!("can match nobody: {hint}"));
@@ -74,12 +95,16 @@ impl Principal {
                     .to_owned(),
             );
         }
-        let accepts_everybody = self.policy == Policy::Accept && self.matches_strangers();
-        accepts_everybody.then(|| {
-            "matches every role, user or service of a kind, and with accept nothing that they revoke would come back; \
-             name the ones that you mean"
-                .to_owned()
-        })
+        if self.policy == Policy::Restore || !self.matches_strangers() {
+            return None;
+        }
+        let what = match self.policy {
+            Policy::Follow => "with follow everything that they authorize would be recorded",
+            _ => "with accept nothing that they revoke would come back",
+        };
+        Some(format!(
+            "matches every role, user or service of a kind, and {what}; name the ones that you mean"
+        ))
     }
 }
 
@@ -115,6 +140,10 @@ pub struct Principals<'a> {
     pub of_all: &'a [Principal],
     /// How long revokes settle according to the settings, in seconds.
     pub settle_of_all: Option<u8>,
+    /// How long missing rules wait for their cause according to the record, in seconds.
+    pub cause_wait_of_record: Option<u16>,
+    /// How long missing rules wait for their cause according to the settings, in seconds.
+    pub cause_wait_of_all: Option<u16>,
 }
 
 impl Principals<'_> {
@@ -137,6 +166,12 @@ impl Principals<'_> {
             .or(self.settle_of_record)
             .or(self.settle_of_all)
             .unwrap_or(SETTLE_SECONDS)
+    }
+
+    /// How long a missing rule waits for its cause.
+    pub fn cause_wait(&self) -> SignedDuration {
+        let seconds = self.cause_wait_of_record.or(self.cause_wait_of_all);
+        SignedDuration::from_secs(seconds.unwrap_or(CAUSE_WAIT_SECONDS).into())
     }
 
     /// Whether any listed principal has a policy other than `restore`.
@@ -293,6 +328,17 @@ mod tests {
     }
 
     #[test]
+    fn a_star_does_not_reach_into_the_next_part_of_an_arn() {
+        let pattern = entry("arn:aws:iam::*:role/eks/lbc-*", Policy::Follow);
+        assert!(pattern.matches("arn:aws:iam::111122223333:role/eks/lbc-prod"));
+        assert!(!pattern.matches("arn:aws:iam::111122223333:role/x/:role/eks/lbc-prod"));
+        assert!(!pattern.matches("eks.amazonaws.com"));
+        // The last part is a name with its path, which may contain colons.
+        let path = entry("arn:aws:iam::111122223333:role/x/*", Policy::Follow);
+        assert!(path.matches("arn:aws:iam::111122223333:role/x/:y/lbc"));
+    }
+
+    #[test]
     fn patterns_that_nobody_can_have_are_doubted() {
         for pattern in [
             "",
@@ -314,9 +360,7 @@ mod tests {
             );
         }
         for pattern in [
-            "*",
             "arn:aws:iam::111122223333:role/lbc",
-            "arn:aws:iam::*:role/*",
             "arn:*:iam::*:role/lbc*",
             "arn:aws-cn:iam::111122223333:user/path/deploy",
             "arn:aws:iam::111122223333:root",
@@ -329,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn accepting_everybody_is_doubted() {
+    fn listing_everybody_is_doubted() {
         for pattern in [
             "*",
             "arn:*",
@@ -343,13 +387,14 @@ mod tests {
             "arn:aws:sts::*",
             "*.amazonaws.com",
         ] {
-            let doubt = entry(pattern, Policy::Accept).doubt();
-            assert!(
-                doubt
-                    .as_deref()
-                    .is_some_and(|doubt| doubt.starts_with("matches every")),
-                "{pattern}: {doubt:?}"
-            );
+            for policy in [Policy::Accept, Policy::Follow] {
+                let doubt = entry(pattern, policy).doubt();
+                let doubt = doubt.as_deref();
+                assert!(
+                    doubt.is_some_and(|doubt| doubt.starts_with("matches every")),
+                    "{pattern}: {doubt:?}"
+                );
+            }
         }
         for pattern in [
             "arn:aws:iam::111122223333:role/terraform*",
@@ -375,6 +420,8 @@ mod tests {
             settle_of_record: None,
             of_all: &all,
             settle_of_all: Some(5),
+            cause_wait_of_record: None,
+            cause_wait_of_all: None,
         };
         assert_eq!(principals.policy("lbc"), Policy::Restore);
         assert_eq!(principals.policy("terraform"), Policy::Accept);

@@ -338,6 +338,15 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
             "the record names no account and Region of the group",
         );
     };
+    if let Some(envelope) = around.account.as_deref()
+        && envelope != scope.account.as_str()
+    {
+        let reason = format!(
+            "the envelope is of account {envelope}, and the record of {}: EventBridge delivers no such event",
+            scope.account
+        );
+        return ignore(trigger, None, reason);
+    }
     let request = detail.get("requestParameters").unwrap_or(&Value::Null);
     let response = detail.get("responseElements").unwrap_or(&Value::Null);
     let group = rules::group(request, response);

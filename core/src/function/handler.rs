@@ -10,7 +10,7 @@ use super::permissions::{self, TryClouds};
 use super::{Answer, Home, QueueAnswer};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
-use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
+use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue, SweepTask};
 use crate::reconcile::{GroupResult, MissingReferences, Settings, World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport};
 use crate::sweep::parts::SweepRound;
@@ -120,13 +120,29 @@ impl<C: TryClouds> Handler<C> {
             in_burst: lookup.call.is_some() && self.burst.joined(),
             ..self.world(&ec2, &table, &calls, foreign)
         };
-        let report = reconcile(world, lookup, budget).await;
+        let mut report = reconcile(world, lookup, budget).await;
         if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
             // The record may have been written without these tools, so its scope may be unknown to sweeps. If the table
             // refuses this write, the next instance tries again.
             let _ = table.remember_scope(&lookup.scope).await;
         }
+        self.wake(&mut report, &calls, budget).await;
         Answer::Group(Box::new(report))
+    }
+
+    /// Asks for another look at a group with a rule that waits for its cause. Without a queue, the next sweep looks again.
+    async fn wake(&self, result: &mut GroupResult, calls: &Calls, budget: Budget) {
+        let (Some(at), Some(group)) = (result.wake_at, &result.report.group) else {
+            return;
+        };
+        if let Some(queue) = self.clouds.sweep_queue(calls, budget) {
+            let task = SweepTask::to_look_again(group, at, (self.now)());
+            if let Err(error) = queue.send(&[task]).await {
+                let warning = format!("another look at {at} could not be asked for: {error}");
+                result.report.warnings.push(warning);
+            }
+            result.report.calls = calls.counted();
+        }
     }
 
     /// Looks at every recorded group of the requested scope, or of home, as far as the time goes.

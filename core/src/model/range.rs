@@ -27,6 +27,16 @@ const END_OF_LONG_IDS: &str = "sg-1";
 const DIGITS: usize = 13;
 
 impl GroupRange {
+    /// A range with this group. It may hold other groups whose ids differ in the last digit only, because no text is
+    /// the next one before an id.
+    pub fn around(id: &str) -> Self {
+        let last = id.char_indices().last().map_or(0, |(place, _)| place);
+        Self {
+            after: Some(id[..last].to_owned()),
+            until: Some(id.to_owned()),
+        }
+    }
+
     /// Whether the range holds this id.
     pub fn contains(&self, id: &str) -> bool {
         self.after.as_deref().is_none_or(|after| id > after)
@@ -142,6 +152,13 @@ mod tests {
             after: after.map(str::to_owned),
             until: until.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn a_range_around_a_group_holds_it_and_few_others() {
+        let range = GroupRange::around("sg-0abc");
+        let inside = ["sg-0abc", "sg-0ab", "sg-0aa", "sg-0abd"].map(|id| range.contains(id));
+        assert_eq!(inside, [true, false, false, false]);
     }
 
     #[test]

@@ -43,6 +43,8 @@
 //! - **(f)** A rule leaves the record only with a new generation that has the next number, a reason and an author. The
 //!   author is an operator, or a principal whose changes are meant and who revoked that rule after an operator last
 //!   added it.
+//! - **(g)** If pauses are shorter than the wait for causes, a rule that an accepted principal revoked is never live
+//!   again.
 //! - Each run comes to rest. All runs are finite, because everything that may go wrong is counted.
 //!
 //! Each exploration is complete within its bounds. It fails if no run of a scenario ends well, or if a scenario about a
@@ -50,8 +52,8 @@
 //! by one of them.
 //!
 //! # What does not hold
-//! - If a revoke is lost, or a sweep or another event is handled before it, its rule is missing without a known reason.
-//!   The rule is restored, and a controller that meant the revoke has to repeat it.
+//! - If the event of a revoke is lost or comes after the wait, the rule is restored, and a controller that meant the
+//!   revoke has to repeat it.
 //! - Two revokes are enough if the first is handled before the second. Otherwise each late event, each death and each
 //!   stale read may cost one more.
 //! - If the table does not accept a generation, the rules that it removes are held until the event is delivered again.

@@ -12,6 +12,7 @@ pub(super) const C: &str = "(c) a change that is meant ends accepted and stays";
 pub(super) const D: &str = "(d) a change that is aborted ends restored";
 pub(super) const E: &str = "(e) a fight ends contested, and no invocation goes on for ever";
 pub(super) const F: &str = "(f) no rule leaves the record without an author who took it away";
+pub(super) const G: &str = "(g) what was accepted within the wait never opens again";
 const STUCK: &str = "every run comes to rest";
 const RESTED: &str = "every event is handled and everything comes to rest";
 const FOUGHT: &str = "a fight ends contested";
@@ -37,6 +38,12 @@ pub(super) fn properties() -> Vec<Property<Protocol>> {
         }),
         Property::always(F, |_, state: &State| {
             !state.broken.contains(&Broken::LostRule)
+        }),
+        Property::always(G, |model: &Protocol, state: &State| {
+            let mut accepted = model.scenario.ends.accepted.iter();
+            !model.scenario.stays_closed
+                || !model.went_well(state)
+                || accepted.all(|rule| !state.truth.restored.contains_key(rule))
         }),
         Property::always(STUCK, |model: &Protocol, state: &State| {
             let mut actions = Vec::new();

@@ -205,6 +205,8 @@ pub(super) struct Scenario {
     pub(super) ends: Ends,
     /// Whether some runs of the scenario end with a contested rule.
     pub(super) fights: bool,
+    /// Whether all pauses are shorter than the wait for causes, so that an accepted revoke is never undone.
+    pub(super) stays_closed: bool,
 }
 
 impl Scenario {
@@ -219,6 +221,7 @@ impl Scenario {
             bounds: CALM,
             ends: Ends::default(),
             fights: false,
+            stays_closed: false,
         }
     }
 

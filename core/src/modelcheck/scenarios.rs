@@ -311,6 +311,24 @@ fn decisions(large: bool) -> Vec<Scenario> {
         )
         .with(Who::Terraform, vec![step(Do::Revoke(0))])
         .ends(accepted(&[0])),
+        Scenario {
+            recorded: vec![0, 1],
+            stays_closed: true,
+            ..of(
+                "accepted, two calls",
+                &[OLD, OTHER],
+                Bounds {
+                    running: 2,
+                    sweeps: 1,
+                    ..CALM
+                },
+            )
+        }
+        .with(
+            Who::Terraform,
+            vec![step(Do::Revoke(0)), promptly(Do::Revoke(1))],
+        )
+        .ends(accepted(&[0, 1])),
         of("accepted and taken back", &[OLD], TWO)
             .with(Who::Terraform, made_anew())
             .ends(restored(&[0])),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use super::faults::Fault;
-use super::properties::{A, B, C, D, E, F};
+use super::properties::{A, B, C, D, E, F, G};
 use super::protocol::{Action, Protocol};
 use super::scenario::Scenario;
 use super::scenarios::all;
@@ -16,7 +16,10 @@ use super::state::State;
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// The slowest scenarios. `cargo test -p rulekeeper-core` leaves them to `make test`.
-const LONG: [&str; 5] = [
+const LONG: [&str; 8] = [
+    "aborted, two instances",
+    "aborted twice",
+    "accepted, two calls",
     "added, then dropped",
     "new order, two instances",
     "replaced, two instances",
@@ -148,6 +151,7 @@ fn every_promise_is_broken_by_some_mistake() {
         (Fault::RestoresAreForgotten, E, "a fight"),
         (Fault::WritesWithoutAuthor, F, "accepted"),
         (Fault::RecordsAreOverwritten, F, "applied meanwhile"),
+        (Fault::CausesAreNotAwaited, G, "accepted, two calls"),
     ] {
         counterexample(fault, promise, scenario);
     }

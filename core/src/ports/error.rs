@@ -131,6 +131,11 @@ impl Verdict {
             | "SlowDown"
             | "EC2ThrottledException"
             | "ProvisionedThroughputExceededException"
+            | "ProvisionedThroughputExceeded"
+            | "ThrottlingError"
+            // Somebody else is writing the same item.
+            | "TransactionConflictException"
+            | "TransactionInProgressException"
             | "LimitExceededException" => Self::Throttled,
             "InternalError"
             | "InternalFailure"
@@ -202,6 +207,8 @@ mod tests {
             ("RulesPerSecurityGroupLimitExceeded", Verdict::QuotaFull),
             ("TagPolicyViolation", Verdict::TagsRefused),
             ("RequestLimitExceeded", Verdict::Throttled),
+            ("TransactionConflictException", Verdict::Throttled),
+            ("ThrottlingError", Verdict::Throttled),
             ("InternalError", Verdict::Uncertain),
             ("RequestExpired", Verdict::Expired),
             ("UnauthorizedOperation", Verdict::Denied),

@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::ApiError;
-use crate::model::{GroupRange, Scope};
+use crate::model::{GroupAddress, GroupRange, Scope};
 
 /// A sweep that another invocation makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +21,25 @@ pub struct SweepTask {
     pub delay: Duration,
 }
 
+impl SweepTask {
+    /// Another look at one group at this time, or after the longest possible delay of a message if that is earlier.
+    pub fn to_look_again(group: &GroupAddress, at: Timestamp, now: Timestamp) -> Self {
+        const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
+        // Delays are whole seconds. One more second makes sure that the look is not too early.
+        let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        let delay = Duration::from_secs(delay.as_secs() + 1).min(DELAY_MAX);
+        Self {
+            scope: group.scope.clone(),
+            range: GroupRange::around(group.id.as_str()),
+            attempt: 1,
+            delay,
+        }
+    }
+}
+
 /// The queue that feeds the function.
 pub trait SweepQueue {
-    /// About how many tasks wait or are in progress.
+    /// About how many tasks wait or are in progress. Delayed tasks do not count, because they are about single groups.
     fn waiting(&self) -> impl Future<Output = Result<u64, ApiError>>;
 
     /// Puts tasks into the queue. After an error, some of them may be in the queue.

@@ -11,7 +11,7 @@ use crate::decide::plan::{Hold, Plan, plan};
 use crate::decide::staleness::{Staleness, staleness};
 use crate::desired::DesiredRecord;
 use crate::event::Evidence;
-use crate::model::{ActualRules, GroupAddress, RuleId, RuleKey};
+use crate::model::{ActualRules, GroupAddress, IngressRule, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups};
 use crate::reconcile::execute::{Context, Execution, authorize};
 use crate::report::{RuleOutcome, RuleReport};
@@ -48,6 +48,10 @@ pub(super) struct Convergence<'a, E, T> {
     pub(super) hold: Option<&'a Hold>,
     /// Lines of missing rules that are not authorized now.
     pub(super) deferred: &'a BTreeMap<RuleKey, RuleReport>,
+    /// Whether rules wait for their cause: one that goes missing while we work then waits for its own event.
+    pub(super) awaits_causes: bool,
+    /// Rules that were missing at the first look, or that the event names.
+    pub(super) looked_for: BTreeSet<RuleKey>,
     pub(super) budget: Budget,
     pub(super) actual: ActualRules,
     pub(super) presumed_absent: BTreeSet<RuleKey>,
@@ -64,6 +68,10 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             let plan = plan(self.record, &self.actual, &self.presumed_absent);
             if self.hold.is_some() && round == 1 && self.actual.iter().next().is_none() {
                 self.group_gone = self.is_gone().await;
+            }
+            if round == 1 {
+                let missing = plan.missing.iter().map(|rule| rule.key.clone());
+                self.looked_for.extend(missing);
             }
             let restored = self.act(&plan).await;
             if self.group_gone || round > ROUNDS_MAX + LOOK_AGAIN_AFTER.len() {
@@ -101,6 +109,24 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         for rule in &rules {
             if let Some(line) = self.deferred.get(&rule.key) {
                 self.lines.insert(rule.key.clone(), line.clone().into());
+            }
+        }
+        if self.awaits_causes {
+            let is_new = |rule: &&IngressRule| {
+                !self.looked_for.contains(&rule.key)
+                    && !self.evidence.revoked.contains(&rule.key)
+                    && !self.presumed_absent.contains(&rule.key)
+                    && !self.lines.contains_key(&rule.key)
+            };
+            let new: Vec<RuleKey> = rules
+                .iter()
+                .filter(is_new)
+                .map(|rule| rule.key.clone())
+                .collect();
+            for rule in new {
+                let line = RuleReport::new(rule.clone(), RuleOutcome::Held)
+                    .because("it went missing a moment ago, and waits for its own event");
+                self.lines.insert(rule, line.into());
             }
         }
         rules.retain(|rule| !self.lines.contains_key(&rule.key));

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::record_update::RecordUpdate;
 use super::snapshot::Snapshot;
-use crate::decide::changes::{Backoff, Contest, Replacement, Settling, backoff_of};
-use crate::model::{ActualRules, RuleKey, in_words};
+use crate::decide::changes::{Backoff, Cause, Contest, Settling, backoff_of, cause};
+use crate::model::{ActualRules, RuleKey};
 use crate::report::{RuleOutcome, RuleReport};
 
 /// The lines of the deferred rules, and the waits that begin now.
@@ -15,6 +15,14 @@ use crate::report::{RuleOutcome, RuleReport};
 pub(super) struct Deferred {
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
     pub(super) contests: BTreeMap<RuleKey, Contest>,
+    /// Rules whose cause is not known, and since when they are missing.
+    pub(super) missing_since: BTreeMap<RuleKey, Timestamp>,
+    /// When the first of the waits that begin now ends.
+    pub(super) wake_at: Option<Timestamp>,
+    /// Whether rules wait for their causes at present: neither paused nor observed, and somebody is listed.
+    pub(super) awaits_causes: bool,
+    /// Rules that have waited in vain and are restored now.
+    pub(super) never_told: Vec<RuleKey>,
 }
 
 impl Deferred {
@@ -28,7 +36,10 @@ impl Deferred {
         begin: bool,
     ) -> Self {
         let mut deferred = Self::default();
-        let state = snapshot.state.clone().without_ended_contests(now);
+        let state = update.unsaved.as_ref().unwrap_or(&snapshot.state);
+        let state = state.clone().without_ended_contests(now);
+        let principals = snapshot.principals();
+        deferred.awaits_causes = begin && principals.any_meant();
         for rule in snapshot
             .record
             .rules
@@ -40,14 +51,6 @@ impl Deferred {
                 deferred.add(rule, RuleOutcome::Held, reason);
                 continue;
             }
-            if let Some(Replacement { by, with }) = update.replaced.get(rule) {
-                let with = in_words(with);
-                let reason = format!(
-                    "{by} seems to have replaced it, and the event of its revoke is awaited; live rules allow the same: {with}"
-                );
-                deferred.add(rule, RuleOutcome::Superseded, reason);
-                continue;
-            }
             if let Some(by) = update.unwritten.get(rule) {
                 let reason =
                     format!("{by} means it to be gone, and the record could not be written");
@@ -55,19 +58,56 @@ impl Deferred {
                 continue;
             }
             let by = dropped_by.get(rule).map(String::as_str);
-            match backoff_of(&state, rule, by, now) {
-                Backoff::None => {}
-                Backoff::Waiting(contest) => {
-                    deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));
+            let backoff = backoff_of(&state, rule, by, now);
+            if let Backoff::Waiting(contest) = &backoff {
+                deferred.add(rule, RuleOutcome::Contested, contest_text(contest));
+                continue;
+            }
+            if deferred.awaits_causes {
+                match cause(rule, &state, dropped_by, principals, now) {
+                    Cause::Known => {}
+                    // Known until the rule is live again, so that a try that fails begins no new wait.
+                    Cause::NeverTold { since } => {
+                        deferred.never_told.push(rule.clone());
+                        deferred.missing_since.insert(rule.clone(), since);
+                    }
+                    Cause::Awaited { since, until } => {
+                        let reason = format!(
+                            "the event that took it has not come; it is restored at {until} if none comes"
+                        );
+                        deferred.add(rule, RuleOutcome::Held, reason);
+                        deferred.missing_since.insert(rule.clone(), since);
+                        if state.missing_since.get(rule) != Some(&since) {
+                            let first = deferred.wake_at.map_or(until, |at| at.min(until));
+                            deferred.wake_at = Some(first);
+                        }
+                        continue;
+                    }
                 }
+            }
+            match backoff {
                 Backoff::Begins(contest) if begin => {
                     deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));
                     deferred.contests.insert(rule.clone(), contest);
                 }
-                Backoff::Begins(_) => {}
+                Backoff::Begins(_) | Backoff::None | Backoff::Waiting(_) => {}
             }
         }
         deferred
+    }
+
+    /// Rules whose cause is not known and that are still missing after these were restored.
+    pub(super) fn still_missing<'k>(
+        &self,
+        actual: &ActualRules,
+        restored: impl Iterator<Item = &'k RuleKey>,
+    ) -> BTreeMap<RuleKey, Timestamp> {
+        let mut missing = self.missing_since.clone();
+        missing.retain(|rule, _| !actual.contains(rule));
+        for rule in restored {
+            missing.remove(rule);
+        }
+        missing
     }
 
     fn add(&mut self, rule: &RuleKey, outcome: RuleOutcome, reason: String) {

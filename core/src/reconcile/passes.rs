@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::converge::Convergence;
@@ -48,6 +49,8 @@ pub(super) struct Passes<'a, E, T> {
     plan: Option<Plan>,
     group_gone: bool,
     last_restored: Option<Instant>,
+    /// When the group is to be looked at again, because a rule waits for its cause.
+    wake_at: Option<Timestamp>,
 }
 
 /// What restoring came to.
@@ -87,6 +90,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             plan: None,
             group_gone: false,
             last_restored: None,
+            wake_at: None,
         }
     }
 
@@ -133,6 +137,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         );
         let seen_to = self.see_to_rules(&deferred).await;
         self.note(&mut update);
+        self.wake_at = deferred.wake_at.into_iter().chain(self.wake_at).min();
+        self.note_untold(&deferred);
         let overtaken = self.save_state(update.unsaved, &deferred, &seen_to).await;
         let settles = update
             .settling
@@ -183,6 +189,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             evidence: &self.lookup.evidence,
             hold: self.hold.as_ref(),
             deferred: &deferred.lines,
+            awaits_causes: self.snapshot.principals().any_meant(),
+            looked_for: self.dropped_by.keys().cloned().collect(),
             budget: self.budget,
             actual: self.live.actual.clone(),
             presumed_absent: BTreeSet::new(),
@@ -226,6 +234,19 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         seen_to
     }
 
+    /// Tells of rules that were restored without anybody knowing who took them.
+    fn note_untold(&mut self, deferred: &Deferred) {
+        let is_restored = |rule: &&RuleKey| {
+            let line = self.lines.get(*rule);
+            line.is_some_and(|line| line.outcome == RuleOutcome::Restored)
+        };
+        let restored = deferred.never_told.iter().filter(is_restored);
+        let notices: Vec<String> = restored
+            .map(|rule| format!("{rule} was restored, and no event told who took it"))
+            .collect();
+        self.notices.extend(notices);
+    }
+
     /// Takes over what the record update reports.
     fn note(&mut self, update: &mut RecordUpdate) {
         // A removed rule may be back in the record by now.
@@ -246,7 +267,14 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         seen_to: &SeenTo,
     ) -> bool {
         let has_facts = unsaved.is_some();
-        let is_news = has_facts || !seen_to.restored.is_empty() || !deferred.contests.is_empty();
+        let restored = seen_to.restored.iter().map(|(rule, _)| rule);
+        let still_missing = deferred.still_missing(&seen_to.actual, restored);
+        let waits_changed =
+            deferred.awaits_causes && self.snapshot.state.missing_since != still_missing;
+        let is_news = has_facts
+            || waits_changed
+            || !seen_to.restored.is_empty()
+            || !deferred.contests.is_empty();
         if !self.world.settings.writes || !is_news {
             return false;
         }
@@ -259,9 +287,9 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             rules: &restored.collect::<Vec<_>>(),
             dropped_by: &self.dropped_by,
         };
-        let (snapshot, contests) = (&mut self.snapshot, &deferred.contests);
+        let snapshot = &mut self.snapshot;
         let actual = &seen_to.actual;
-        match save_state(&self.world, snapshot, unsaved, restores, contests, actual).await {
+        match save_state(&self.world, snapshot, unsaved, restores, deferred, actual).await {
             Ok(saved) => {
                 self.notices.extend(saved.notices);
                 saved.overtaken && self.snapshot.principals().any_meant()
@@ -300,6 +328,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.generation = Some(self.snapshot.record.generation);
         report.retryable = self.retryable || !retryable_rules.is_empty();
         report.retryable_rules = retryable_rules;
+        report.wake_at = self.wake_at;
         report.rules = rules;
         report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.snapshot.warnings;

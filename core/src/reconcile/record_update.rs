@@ -10,7 +10,7 @@ use super::converge::LOOK_AGAIN_AFTER;
 use super::error::WorkError;
 use super::snapshot::{LiveRead, Snapshot};
 use crate::decide::changes::{
-    GroupState, ObservedCall, RemovalReason, Replacement, Revision, Settling, Situation, judge,
+    GroupState, ObservedCall, RemovalReason, Revision, Settling, Situation, judge,
 };
 use crate::decide::staleness::shows_event;
 use crate::desired::DesiredRecord;
@@ -28,7 +28,6 @@ pub(super) struct RecordUpdate {
     /// A state to save that changed no record: it is written after the rules are restored.
     pub(super) unsaved: Option<GroupState>,
     pub(super) settling: BTreeMap<RuleKey, Settling>,
-    pub(super) replaced: BTreeMap<RuleKey, Replacement>,
     /// Rules whose removal the table refused to take, with the principal whose change it is.
     pub(super) unwritten: BTreeMap<RuleKey, String>,
     /// What kept it from being judged or written.
@@ -102,7 +101,6 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
         };
         let judgement = judge(situation, state.pruned(now));
         update.settling = judgement.settling;
-        update.replaced = judgement.replaced;
         let written = match judgement.revision {
             Some(revision) => {
                 let removed = revision.removed.iter().map(|(rule, _)| rule.clone());

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::model::RuleKey;
@@ -17,6 +18,8 @@ pub struct GroupResult {
     pub retryable: bool,
     /// The failed rules for which another try could help.
     pub retryable_rules: Vec<RuleKey>,
+    /// When to look again, because a rule waits for its cause.
+    pub wake_at: Option<Timestamp>,
     /// The record exists and could not be understood.
     pub unreadable: bool,
     /// The record or the group's rules could not be read, so the missing rules are unknown.
@@ -29,6 +32,7 @@ impl From<Report> for GroupResult {
             report,
             retryable: false,
             retryable_rules: Vec::new(),
+            wake_at: None,
             unreadable: false,
             unread: false,
         }

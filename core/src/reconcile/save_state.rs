@@ -1,15 +1,15 @@
-//! Saving the run-time state: what was restored, which waits began, and calls that led to nothing.
+//! Saving the run-time state: what was restored, which waits began, and observed calls that changed no record.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::World;
-use super::deferred::contest_text;
+use super::deferred::{Deferred, contest_text};
 use super::error::WorkError;
 use super::record_update::{WRITES_MAX, next};
 use super::snapshot::Snapshot;
-use crate::decide::changes::{Backoff, Contest, GroupState, backoff_of};
+use crate::decide::changes::{Backoff, GroupState, backoff_of};
 use crate::model::{ActualRules, RuleKey};
 use crate::ports::{SecurityGroups, Table};
 
@@ -38,7 +38,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
     snapshot: &mut Snapshot,
     mut unsaved: Option<GroupState>,
     restores: Restores<'_>,
-    contests: &BTreeMap<RuleKey, Contest>,
+    deferred: &Deferred,
     actual: &ActualRules,
 ) -> Result<Saved, WorkError> {
     let mut saved = Saved::default();
@@ -47,7 +47,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         let facts = unsaved.take().unwrap_or_else(|| snapshot.state.clone());
         let mut state = facts.without_ended_contests(now);
         saved.notices.clear();
-        for (rule, contest) in contests {
+        for (rule, contest) in &deferred.contests {
             if let Backoff::Begins(contest) = backoff_of(&state, rule, contest.by.as_deref(), now) {
                 let notice = format!("{rule} is contested: {}", contest_text(&contest));
                 saved.notices.push(notice);
@@ -62,6 +62,10 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         if snapshot.principals().any_meant() {
             state.note_ids(&snapshot.record.rules, actual);
+            if deferred.awaits_causes {
+                let restored = restores.rules.iter().map(|(rule, _)| rule);
+                state.missing_since = deferred.still_missing(actual, restored);
+            }
         }
         let state = state.pruned(now);
         if state == snapshot.state {

@@ -46,7 +46,7 @@ pub(super) fn answered(snapshot: &Snapshot, lookup: &Lookup) -> Option<Answered>
     if lookup.call != Some(Call::Revoke) || !all_are_named || snapshot.principals().any_meant() {
         return None;
     }
-    let after = lookup.trigger.event_time? + SURELY_AFTER;
+    let after = lookup.trigger.event_time?.checked_add(SURELY_AFTER).ok()?;
     let mut rules = Vec::new();
     for rule in named {
         let is_kept = snapshot.record.rules.contains_key(rule);

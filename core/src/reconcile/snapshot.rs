@@ -74,6 +74,8 @@ impl Snapshot {
             settle_of_record: self.record.settle_seconds,
             of_all: &self.shared.principals,
             settle_of_all: self.shared.settle_seconds,
+            cause_wait_of_record: self.record.cause_wait_seconds,
+            cause_wait_of_all: self.shared.cause_wait_seconds,
         }
     }
 

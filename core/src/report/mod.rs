@@ -22,7 +22,7 @@ pub enum GroupOutcome {
     Restored,
     /// Some missing rules are back.
     Partial,
-    /// The group is paused, or its missing rules are held while a change is under way.
+    /// Missing rules stay missing for now: the group is paused, a change is settling, or a cause is awaited.
     Held,
     /// Rules are missing, and observe mode left them missing.
     Observed,
@@ -68,7 +68,8 @@ pub enum RuleOutcome {
     RestoredElsewhere,
     /// Other live rules allow the same, or the rule left the record because its revoke was intended.
     Superseded,
-    /// It is missing, and stays missing for now on purpose.
+    /// It is missing and not restored now: a change is settling, its cause is awaited, or the group is paused or only
+    /// observed.
     Held,
     /// It is missing, and stays missing for a time, because somebody drops it as often as we restore it.
     Contested,
@@ -308,7 +309,7 @@ pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     }
     if held > 0 {
         let (n, noun) = plural(held, "rule");
-        parts.push(format!("{n} {noun} held while a change is under way"));
+        parts.push(format!("{n} {noun} held for now"));
     }
     if parts.is_empty() {
         parts.push("no rule is missing".to_owned());

@@ -76,6 +76,7 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         let elsewhere = self.send_elsewhere(&scopes).await;
         let cursor = scopes.scopes.get(self.scope).cloned().flatten();
         let mut swept = self.sweep_from(cursor.as_deref()).await;
+        self.ask_to_look_again(&mut swept.report).await;
         let passed_on = self.pass_on(&mut swept, elsewhere.asked > 0).await;
         let mut report = swept.report;
         if cursor.is_some() && (swept.remaining.is_empty() || passed_on) {
@@ -252,6 +253,28 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         SweepTask {
             range,
             ..whole(self.scope.clone())
+        }
+    }
+
+    /// Asks for another look at groups with a rule that waits for its cause. Without a queue, the next sweep looks again.
+    async fn ask_to_look_again(&self, report: &mut SweepResult) {
+        let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
+            return;
+        };
+        let now = (self.world.now)();
+        let wakes = std::mem::take(&mut report.wakes);
+        let tasks = wakes.iter();
+        let tasks: Vec<SweepTask> = tasks
+            .map(|(group, at)| SweepTask::to_look_again(group, *at, now))
+            .collect();
+        if tasks.is_empty() {
+            return;
+        }
+        if let Err(error) = queue.send(&tasks).await {
+            add_reason(
+                report,
+                format!("another look could not be asked for: {error}"),
+            );
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::model::GroupRange;
+use jiff::Timestamp;
+
+use crate::model::{GroupAddress, GroupRange};
 use crate::report::SweepReport;
 
 /// The result of a sweep: its report, and what this invocation and its metrics need to know.
@@ -14,6 +16,8 @@ pub struct SweepResult {
     pub retryable: bool,
     /// One reason for each group that failed for a reason that may pass by itself.
     pub group_retries: Vec<String>,
+    /// Groups to look at again because a rule waits for its cause, each with the time.
+    pub wakes: Vec<(GroupAddress, Timestamp)>,
     /// How many records could not be understood.
     pub unreadable: usize,
     /// The number of groups whose record or rules could not be read.
@@ -57,6 +61,7 @@ impl SweepResult {
         self.report.reason = next.report.reason;
         self.retryable = next.retryable;
         self.group_retries.extend(next.group_retries);
+        self.wakes.extend(next.wakes);
         self.unreadable += next.unreadable;
         self.unread += next.unread;
         self.rest = next.rest;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::SweepResult;
+use crate::model::GroupAddress;
 use crate::reconcile::GroupResult;
 use crate::report::{GroupOutcome, Report, SweepReport, Swept};
 
@@ -13,6 +16,7 @@ pub(super) struct Tally {
     reports: Vec<Report>,
     remarks: Vec<Report>,
     group_retries: Vec<String>,
+    wakes: Vec<(GroupAddress, Timestamp)>,
     unreadable: usize,
     unread: usize,
     /// The size of the reports as JSON, in bytes.
@@ -29,10 +33,12 @@ impl Tally {
         self.group_retries.extend(result.retry_reason());
         let GroupResult {
             report,
+            wake_at,
             unreadable,
             unread,
             ..
         } = result;
+        self.wakes.extend(report.group.clone().zip(wake_at));
         self.unreadable += usize::from(unreadable);
         self.unread += usize::from(unread);
         self.count(report.outcome);
@@ -70,6 +76,7 @@ impl Tally {
             },
             retryable,
             group_retries: self.group_retries,
+            wakes: self.wakes,
             unreadable: self.unreadable,
             unread: self.unread,
             ..SweepResult::default()

@@ -1,4 +1,4 @@
-//! The way of an event: trails, rules, queues.
+//! What an event passes: trails, rules and queues.
 
 use aws_sdk_cloudtrail::types::{AdvancedFieldSelector, EventSelector, Trail};
 use aws_sdk_eventbridge::types::RuleState;
@@ -170,7 +170,7 @@ impl Cloud {
         Ok(through)
     }
 
-    /// What waits in each queue; `None` for what is no queue.
+    /// How many messages each queue holds; `None` for what is no queue.
     pub(in crate::doctor) async fn queues(
         &self,
         arns: Vec<String>,
@@ -206,7 +206,7 @@ impl Cloud {
                 };
             }
         };
-        // Hidden ones come back unless somebody deletes them.
+        // Hidden messages appear again unless somebody deletes them.
         let counts = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,

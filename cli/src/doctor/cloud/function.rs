@@ -104,7 +104,7 @@ impl Cloud {
         Ok(answer.reserved_concurrent_executions)
     }
 
-    /// How the function's asynchronous invocations are gone about, if that is said anywhere.
+    /// The settings of the function's asynchronous invocations, if there are any.
     pub(in crate::doctor) async fn invocations(
         &self,
         name: &str,
@@ -131,7 +131,7 @@ impl Cloud {
         }
     }
 
-    /// Has the function try what its role allows.
+    /// Invokes the function, which tries what its role allows.
     pub(in crate::doctor) async fn ask(&self, name: &str, scopes: &[Scope]) -> RoleAnswer {
         let patient = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
@@ -139,7 +139,7 @@ impl Cloud {
             .operation_attempt_timeout(ANSWER)
             .operation_timeout(ANSWER)
             .build();
-        // Asked twice it would not be wrong, but it would take twice as long.
+        // A second attempt would do no harm, but take as long again.
         let config = aws_sdk_lambda::config::Builder::from(&self.config)
             .timeout_config(patient)
             .retry_config(RetryConfig::disabled());

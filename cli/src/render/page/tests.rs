@@ -1,5 +1,5 @@
 use jiff::SignedDuration;
-use rulekeeper_cli::operator::{Content, PastIncident, Story, StoryLine};
+use rulekeeper_cli::operator::{Content, DroppedRule, IncidentFacts, PastIncident};
 use rulekeeper_core::model::GroupAddress;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ fn incident(n: usize) -> PastIncident {
         "rules": [{"rule": "tcp 443 from 10.0.0.0/8", "outcome": outcome, "reason": hostile}],
         "timing": {"event_age_ms": 2000, "restored_ms": 60}, "calls": {"Describe<b>": 1},
     });
-    let line = StoryLine {
+    let line = DroppedRule {
         rule: "tcp 443 from 10.0.0.0/8".to_owned(),
         outcome: outcome.to_owned(),
         rule_id: None,
@@ -57,7 +57,7 @@ fn incident(n: usize) -> PastIncident {
         9 => Content::Unreadable {
             unreadable: format!("rules: invalid type: string {hostile:?}"),
         },
-        _ => Content::Readable(Box::new(Story {
+        _ => Content::Readable(Box::new(IncidentFacts {
             drift_open_ms: (kind == "event").then_some(2060),
             attributes,
             kind: kind.to_owned(),

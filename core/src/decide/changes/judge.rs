@@ -6,11 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ABORTED_FOR, Authorization, GroupState, Judgement, ObservedCall, RemovalReason, Removed,
-    Replacement, Revision, Settling, Situation, second,
+    Revision, Settling, Situation, second,
 };
 use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
 use crate::model::{IngressRule, RuleKey, settable_tags};
+
+/// A call's time may be this much ahead of our clock.
+const CLOCKS_DIFFER_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// Judges what the facts make of the record.
 pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
@@ -18,7 +21,6 @@ pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
         situation,
         state,
         settling: BTreeMap::new(),
-        replaced: BTreeMap::new(),
     };
     judge.confirm_decisions();
     let reinstating = judge.reinstating();
@@ -36,7 +38,6 @@ pub fn judge(situation: Situation<'_>, state: GroupState) -> Judgement {
         revision,
         state: judge.state,
         settling: judge.settling,
-        replaced: judge.replaced,
     }
 }
 
@@ -44,7 +45,6 @@ struct Judge<'a> {
     situation: Situation<'a>,
     state: GroupState,
     settling: BTreeMap<RuleKey, Settling>,
-    replaced: BTreeMap<RuleKey, Replacement>,
 }
 
 impl Judge<'_> {
@@ -164,9 +164,6 @@ impl Judge<'_> {
         let mut leaving = Vec::new();
         for rule in self.situation.record.rules.keys() {
             let Some((by, at)) = self.cause(rule) else {
-                let replaced = self.replaced(rule);
-                let entry = replaced.map(|it| (rule.clone(), it));
-                self.replaced.extend(entry);
                 continue;
             };
             let why = match self.situation.principals.policy(&by) {
@@ -267,8 +264,10 @@ impl Judge<'_> {
         if self.is_aborted(by, at) {
             return None;
         }
-        let until = at + self.settle(by);
-        if self.situation.now < until && !fault!(JudgesBeforeSettling) {
+        let until = at.checked_add(self.settle(by)).unwrap_or(at);
+        // Nothing waits for a time that only a wrong clock can have given.
+        let is_wrong = at.duration_since(self.situation.now) > CLOCKS_DIFFER_MAX;
+        if self.situation.now < until && !is_wrong && !fault!(JudgesBeforeSettling) {
             let by = by.to_owned();
             self.settling.insert(rule.clone(), Settling { by, until });
             return None;
@@ -278,31 +277,6 @@ impl Judge<'_> {
         }
         self.asked_twice(rule, by, at)
             .then_some(RemovalReason::AskedTwice)
-    }
-
-    /// Who seems to have replaced a missing rule whose revoke is not known.
-    fn replaced(&self, rule: &RuleKey) -> Option<Replacement> {
-        let Situation { actual, now, .. } = self.situation;
-        let dropped = self.last_revoked(rule, Policy::Restore);
-        let restored = self.state.last_restored(rule);
-        let is_a_drop = dropped.is_some_and(|(at, _)| restored.is_none_or(|time| time < at));
-        if actual.contains(rule) || is_a_drop {
-            return None;
-        }
-        let decided = self.state.decided.get(rule).map(|time| second(*time));
-        let mut authors = self.state.calls.keys();
-        authors.find_map(|by| {
-            if self.situation.principals.policy(by) != Policy::Follow || self.is_aborted(by, now) {
-                return None;
-            }
-            let with = self.substitutes(rule, by, now)?;
-            let mut own = with.iter().filter_map(|key| self.entered(key, by, now));
-            own.any(|at| decided.is_none_or(|decided| decided <= at))
-                .then(|| Replacement {
-                    by: by.clone(),
-                    with,
-                })
-        })
     }
 
     fn settle(&self, by: &str) -> SignedDuration {
@@ -359,7 +333,7 @@ impl Judge<'_> {
             state
                 .removed
                 .get(rule)
-                .map(|removed| removed.at + SignedDuration::from_secs(1)),
+                .and_then(|removed| removed.at.checked_add(SignedDuration::from_secs(1)).ok()),
         ];
         let since = since.into_iter().flatten().max();
         let revoked = state

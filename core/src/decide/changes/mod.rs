@@ -8,10 +8,11 @@
 //! - `accept`: a rule that the principal revoked and that is gone leaves the record, until it authorizes it again.
 //! - `follow`: a rule that the principal authorized and that is live enters it. One that it revoked and that is gone is
 //!   judged when its `settle_seconds` are over: made up for by other live rules, it leaves (the change *committed*);
-//!   revoked once more after we put it back, it leaves too (*asked twice*); else it is put back. A missing rule of whose
-//!   revoke no event has told is left alone while live rules that the principal authorized lately allow the same. While an authorize of
+//!   revoked once more after we put it back, it leaves too (*asked twice*); else it is put back. While an authorize of
 //!   the principal was refused in the same change or up to 15 minutes before (the change *aborted*), nothing leaves, and
 //!   what had left by then comes back.
+//!
+//! Where anybody is listed, a missing rule whose [`cause`] is not known yet waits for the event that says who took it.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +21,13 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use crate::desired::{DesiredRecord, Principals};
 use crate::model::{ActualRules, IngressRule, RuleKey};
 
+mod cause;
 mod contest;
 mod judge;
 mod observed;
 mod state;
 
+pub use cause::{Cause, cause};
 pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
 pub use judge::judge;
 pub use observed::{ObservedCall, dropped_by};
@@ -59,18 +62,6 @@ pub struct Judgement {
     pub state: GroupState,
     /// Missing rules whose change is still under way.
     pub settling: BTreeMap<RuleKey, Settling>,
-    /// Missing rules for which a change lately made up, and nobody is known to have revoked them: their event is
-    /// probably under way. They are left alone meanwhile, as [`ABORTED_FOR`] allows.
-    pub replaced: BTreeMap<RuleKey, Replacement>,
-}
-
-/// A rule that a followed principal seems to have replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replacement {
-    /// By whom.
-    pub by: String,
-    /// The live rules that allow the same.
-    pub with: Vec<RuleKey>,
 }
 
 /// A revoke that waits for its authorize.

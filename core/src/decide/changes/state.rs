@@ -45,6 +45,9 @@ pub struct GroupState {
     /// Rules that left the record because their revoke was meant.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<RuleKey, Removed>,
+    /// Rules of the record whose cause is not known, and when each was first seen missing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing_since: BTreeMap<RuleKey, Timestamp>,
     /// What each principal did.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calls: BTreeMap<String, ObservedCalls>,
@@ -106,7 +109,7 @@ pub struct Contest {
 
 impl GroupState {
     /// Every attribute of the item but its keys, `revision` and `expires_at`. One that is not written is removed.
-    pub const ATTRIBUTES: [&'static str; 8] = [
+    pub const ATTRIBUTES: [&'static str; 9] = [
         "restored",
         "dropped_by",
         "contested",
@@ -115,6 +118,7 @@ impl GroupState {
         "removed",
         "calls",
         "unapplied",
+        "missing_since",
     ];
 
     /// Reads the item. Attributes of another kind are no concern of this.
@@ -234,6 +238,7 @@ impl GroupState {
             self.contested.remove(rule);
             self.restored.remove(rule);
             self.removed.remove(rule);
+            self.missing_since.remove(rule);
         }
     }
 
@@ -279,6 +284,7 @@ impl GroupState {
             .retain(|rule, _| restored.contains_key(rule));
         self.contested.retain(|_, contest| matters(&contest.until));
         self.decided.retain(|_, at| matters(at));
+        self.missing_since.retain(|_, at| matters(at));
         self.removed.retain(|_, removed| matters(&removed.at));
         keep_latest(&mut self.restored, |times| times.last().copied());
         keep_latest(&mut self.removed, |removed| Some(removed.at));

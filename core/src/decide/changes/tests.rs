@@ -45,6 +45,8 @@ fn judged_with(
             settle_of_record: None,
             of_all: &[],
             settle_of_all: None,
+            cause_wait_of_record: None,
+            cause_wait_of_all: None,
         },
         actual: &live(rules),
         observed,
@@ -159,35 +161,6 @@ fn it_does_not_matter_whether_the_new_rule_entered_before_the_old_one_is_judged(
     let rules = |judgement: Judgement| judgement.revision.expect("a revision").rules;
     let (first, second) = (rules(first), rules(second));
     assert!(first.keys().eq([&key(WIDER)]) && second.keys().eq([&key(WIDER)]));
-}
-
-#[test]
-fn an_authorize_that_is_told_before_its_revoke_has_the_old_rule_left_alone_for_a_while() {
-    let state_at = |seconds: i64| {
-        let mut state = GroupState::default();
-        state.note_authorized(LBC, [(&key(WIDER), None)], ago(seconds));
-        having_entered(state, LBC)
-    };
-    let recorded = [OLD, WIDER];
-    let replaced = |policy, live: &[&str], state| judged(policy, &recorded, live, state).replaced;
-    let replacement = Replacement {
-        by: LBC.to_owned(),
-        with: vec![key(WIDER)],
-    };
-    let expected = BTreeMap::from([(key(OLD), replacement)]);
-    assert_eq!(replaced(Policy::Follow, &[WIDER], state_at(5)), expected);
-    assert!(replaced(Policy::Accept, &[WIDER], state_at(5)).is_empty());
-    assert!(replaced(Policy::Follow, &[], state_at(5)).is_empty());
-    assert!(replaced(Policy::Follow, &[WIDER], state_at(16 * 60)).is_empty());
-    let mut refused = state_at(5);
-    refused.note_refused(LBC, ago(4));
-    assert!(replaced(Policy::Follow, &[WIDER], refused).is_empty());
-    let mut decided = state_at(5);
-    decided.note_decided([&key(OLD)], ago(2));
-    assert!(replaced(Policy::Follow, &[WIDER], decided).is_empty());
-    let mut dropped = state_at(5);
-    dropped.note_revoked("somebody else", [&key(OLD)], ago(2));
-    assert!(replaced(Policy::Follow, &[WIDER], dropped).is_empty());
 }
 
 #[test]
@@ -402,6 +375,7 @@ fn the_table_of_attributes_lists_what_is_written() {
     };
     state.removed.insert(rule.clone(), removed);
     state.note_authorized(LBC, [(&rule, None)], now());
+    state.missing_since.insert(rule.clone(), now());
     let written = state.to_json();
     let mut names: Vec<&str> = written.keys().map(String::as_str).collect();
     names.retain(|name| *name != "revision");

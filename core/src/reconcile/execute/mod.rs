@@ -33,6 +33,9 @@ use batches::{CallOrder, batches};
 const UNCERTAIN_TOGETHER_MAX: u8 = 2;
 const UNCERTAIN_ALONE_MAX: u8 = 4;
 
+/// Why rules fail whose turn did not come.
+const TIME_RAN_OUT: &str = "the invocation's time ran out before this rule's turn";
+
 /// The result of executing a plan.
 #[derive(Debug, Default)]
 pub struct Execution {
@@ -119,7 +122,9 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 continue;
             };
             if !self.context.budget.allows(Duration::ZERO) {
-                self.fail_everything(attempt, &out_of_time(), true);
+                self.fail_waiting(attempt, |rule| {
+                    failure(rule, "OutOfTime", TIME_RAN_OUT, true)
+                });
                 return;
             }
             match self
@@ -358,33 +363,32 @@ impl<E: SecurityGroups> Executor<'_, E> {
         Ok(actual.without(self.context.revoked_ids))
     }
 
-    /// Ends the execution, because no waiting rule can succeed now.
+    /// Fails the attempt and all waiting rules, because none of them can succeed now.
     fn fail_everything(&mut self, attempt: Attempt, error: &ApiError, retryable: bool) {
+        self.fail_waiting(attempt, |rule| refusal(rule, error, retryable));
+    }
+
+    fn fail_waiting(&mut self, attempt: Attempt, line: impl Fn(&RuleKey) -> RuleResult) {
         let waiting = std::mem::take(&mut self.queue);
-        for rule in std::iter::once(attempt)
-            .chain(waiting)
-            .flat_map(|attempt| attempt.batch.rules)
-        {
-            let line = refusal(&rule.key, error, retryable);
+        let attempts = std::iter::once(attempt).chain(waiting);
+        for rule in attempts.flat_map(|attempt| attempt.batch.rules) {
+            let line = line(&rule.key);
             self.execution.reports.entry(rule.key).or_insert(line);
         }
     }
 }
 
+/// The line of a rule that the API refused.
 fn refusal(rule: &RuleKey, error: &ApiError, retryable: bool) -> RuleResult {
-    let report = RuleReport::new(rule.clone(), RuleOutcome::Failed).because(error.message.clone());
-    let mut line = RuleResult::from(report);
-    line.error_code = Some(error.code().to_owned());
-    line.retryable = retryable;
-    line
+    failure(rule, error.code(), &error.message, retryable)
 }
 
-fn out_of_time() -> ApiError {
-    ApiError {
-        operation: "AuthorizeSecurityGroupIngress",
-        failure: Failure::OutOfTime,
-        message: "the invocation's time ran out before this rule's turn".to_owned(),
-    }
+fn failure(rule: &RuleKey, code: &str, reason: &str, retryable: bool) -> RuleResult {
+    let report = RuleReport::new(rule.clone(), RuleOutcome::Failed).because(reason);
+    let mut line = RuleResult::from(report);
+    line.error_code = Some(code.to_owned());
+    line.retryable = retryable;
+    line
 }
 
 #[cfg(test)]

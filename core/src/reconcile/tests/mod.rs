@@ -1,4 +1,5 @@
 mod burst;
+mod cause;
 mod order;
 mod record_update;
 mod stale;

@@ -216,7 +216,7 @@ async fn without_a_queue_the_next_sweep_goes_on_and_ends_where_it_began() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_errands_wait_no_more_are_made_and_nobody_starves() {
+async fn while_tasks_wait_no_more_are_made_and_nobody_starves() {
     let waiting = whole(group().scope);
     let mut scene = Scene::new(unreadable(600), Some(FakeQueue::default()));
     let queue = scene.queue.as_ref().expect("a queue");
@@ -345,7 +345,7 @@ async fn a_queue_that_refuses_is_told_of_and_the_place_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_accounts_with_records_get_an_errand_each() {
+async fn other_accounts_with_records_get_a_task_each() {
     let other = Scope {
         account: "444455556666".parse().expect("an account"),
         ..group().scope
@@ -407,7 +407,7 @@ async fn groups_that_failed_for_a_retryable_reason_are_looked_at_anew_when_the_r
     let tasks = scene.take();
     let again: Vec<&SweepTask> = tasks.iter().filter(|task| task.attempt == 2).collect();
     let [again] = again[..] else {
-        panic!("one task for what was swept at: {tasks:?}")
+        panic!("one task for what was swept: {tasks:?}")
     };
     assert_eq!(again.delay, RETRY_DELAY);
     assert!(again.range.contains(group().id.as_str()));

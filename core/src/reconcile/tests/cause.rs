@@ -1,0 +1,133 @@
+//! If any principal is listed, a missing rule waits for the event that tells who removed it.
+
+use super::*;
+use crate::desired::Policy;
+use crate::event::Trigger;
+use crate::sweep::{Bounds, sweep};
+
+const HTTP: &str = "tcp 80 from 10.0.0.0/8";
+
+fn with_listed(policy: Policy) -> FakeTable {
+    let mut listed = record(&[OFFICE, HTTP]);
+    listed.principals = vec![Principal {
+        arn: "arn:aws:iam::111122223333:role/controller".to_owned(),
+        policy,
+        settle_seconds: None,
+    }];
+    FakeTable::with(&listed)
+}
+
+fn recorded(table: &FakeTable) -> Vec<String> {
+    let items = table.items.lock().expect("not poisoned");
+    let item = &items[&group()];
+    let record = crate::desired::DesiredRecord::from_json(item, &group().scope.account);
+    let record = record.expect("readable").record;
+    record.rules.keys().map(ToString::to_string).collect()
+}
+
+fn revoke_of(port: u16, event_id: &str) -> Value {
+    let mut event = revoke_event(port, json!({"_return": true}));
+    event["eventID"] = event_id.into();
+    event
+}
+
+/// A sweep at this time.
+async fn swept_at(
+    ec2: &FakeEc2,
+    table: &FakeTable,
+    at: fn() -> jiff::Timestamp,
+) -> crate::sweep::SweepResult {
+    let missing = MissingReferences::default();
+    let mut world = world(ec2, table, &missing);
+    world.now = at;
+    let (scope, bounds) = (group().scope, Bounds::default());
+    let trigger = Trigger::default();
+    sweep(
+        world,
+        &scope,
+        &trigger,
+        &bounds,
+        Budget::of(SECONDS_30),
+        &|_, _| {},
+    )
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_of_two_calls_stays_closed_in_either_order_and_with_a_sweep_between() {
+    for ports in [[443, 80], [80, 443]] {
+        let (ec2, table) = (FakeEc2::new(&[]), with_listed(Policy::Accept));
+        let first = handled(&ec2, &table, &revoke_of(ports[0], "a")).await;
+        assert_eq!(first.outcome, GroupOutcome::Held, "{first:#?}");
+        assert!(first.wake_at.is_some());
+        let between = swept_at(&ec2, &table, now).await;
+        assert_eq!(between.sweep["held"], 1);
+        assert_eq!(between.wakes, [], "it was asked for already");
+        let second = handled(&ec2, &table, &revoke_of(ports[1], "b")).await;
+        assert_eq!(second.outcome, GroupOutcome::Converged, "{second:#?}");
+        assert_eq!((ec2.live(), recorded(&table)), (vec![], vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_unlisted_caller_took_comes_back_at_once_and_the_rest_waits() {
+    let (ec2, table) = (FakeEc2::new(&[]), with_listed(Policy::Accept));
+    let mut event = revoke();
+    event["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] =
+        "arn:aws:iam::111122223333:role/somebody".into();
+    let report = handled(&ec2, &table, &event).await;
+    assert_eq!(
+        outcomes(&report),
+        [format!("{OFFICE} restored"), format!("{HTTP} held")]
+    );
+    assert_eq!(ec2.live(), [OFFICE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_whose_event_is_lost_is_restored_after_the_wait_with_a_notice() {
+    let (ec2, table) = (FakeEc2::new(&[]), with_listed(Policy::Follow));
+    let first = swept_at(&ec2, &table, now).await;
+    assert_eq!(first.sweep["held"], 1);
+    assert_eq!(first.wakes.len(), 1);
+    let too_early = swept_at(&ec2, &table, || now() + SignedDuration::from_secs(179)).await;
+    assert_eq!((too_early.sweep["held"], ec2.live()), (1, vec![]));
+    let late = swept_at(&ec2, &table, || now() + SignedDuration::from_secs(180)).await;
+    assert_eq!(ec2.live(), [HTTP, OFFICE]);
+    let notices = &late.reports[0].notices;
+    assert!(
+        notices
+            .iter()
+            .any(|notice| notice.contains("no event told who took it")),
+        "{notices:?}"
+    );
+    let states = table.states.lock().expect("not poisoned");
+    let state = GroupState::from_json(&states[&group()]).expect("readable");
+    assert!(state.missing_since.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_is_listed_nothing_waits() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE, HTTP])));
+    let report = handled(&ec2, &table, &revoke()).await;
+    assert_eq!(report.outcome, GroupOutcome::Restored);
+    assert_eq!((ec2.live().len(), report.wake_at), (2, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_only_a_wrong_clock_can_have_given_holds_no_rule() {
+    for time in ["2026-11-22T12:00:00Z", "9999-12-30T22:00:00Z"] {
+        for policy in [Policy::Accept, Policy::Follow] {
+            let (ec2, table) = (FakeEc2::new(&[]), with_listed(policy));
+            let mut event = revoke();
+            event["eventTime"] = time.into();
+            let report = handled(&ec2, &table, &event).await;
+            let expected: &[&str] = match policy {
+                Policy::Follow => &[OFFICE],
+                _ => &[],
+            };
+            assert_eq!(ec2.live(), expected, "{report:#?}");
+            // The second try begins with the state of the first.
+            drop(handled(&ec2, &table, &event).await);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where somebody is listed, a missing rule waits for the event that says who took it.
+
+use std::time::Duration;
+
+use rulekeeper_local::{Ec2, EventSource, Identity, QueueConfig, StackConfig};
+use serde_json::{Value, json};
+
+use crate::support::{ACCOUNT, Scene, rule_json};
+
+const TERRAFORM: &str = "arn:aws:iam::111122223333:role/terraform";
+const RULES: [&str; 4] = [
+    "tcp 22 from 192.0.2.0/24",
+    "tcp 443 from 10.0.0.0/8",
+    "tcp 8080 from 10.0.0.0/8",
+    "udp 53 from ::/0",
+];
+
+/// Rules that are live and recorded, with Terraform accepted.
+async fn keep(scene: &Scene, wait_seconds: u16) {
+    let ec2 = scene.stack.cloud().ec2().quietly();
+    ec2.authorize(&scene.group, &RULES).expect("good rules");
+    let rules: Vec<Value> = RULES.iter().map(|rule| rule_json(rule)).collect();
+    let record = json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules,
+        "cause_wait_seconds": wait_seconds, "principals": [{"arn": TERRAFORM, "policy": "accept"}]});
+    scene.record_as(&record).await;
+}
+
+fn terraform(scene: &Scene) -> Ec2 {
+    let ec2 = scene.stack.cloud().ec2();
+    ec2.acting_as(Identity::assumed_role(ACCOUNT, "terraform", "apply"))
+}
+
+#[tokio::test]
+async fn a_decision_of_many_calls_stays_closed_while_its_events_come_late_and_in_any_order() {
+    let scene = Scene::with(|config| {
+        let delivery = &mut config.delivery;
+        (delivery.delay_ms, delivery.jitter_ms) = (300, 1_500);
+        (delivery.reorder_window_ms, delivery.duplicates) = (1_000, 1);
+    })
+    .await;
+    keep(&scene, 180).await;
+    let ec2 = terraform(&scene);
+    for rule in RULES {
+        ec2.revoke(&scene.group, &[rule]).expect("live");
+        scene.stack.bridge().schedule("rulekeeper-sweep");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    scene.settle().await;
+    assert_eq!(scene.live(), Vec::<String>::new());
+    let generations = scene.generations().await;
+    let last = generations.last().expect("a record");
+    assert_eq!(last.rules, Vec::<String>::new());
+    assert_eq!(last.author, TERRAFORM);
+    for answer in scene.answers() {
+        let calls = &answer["calls"]["AuthorizeSecurityGroupIngress"];
+        assert!(calls.is_null(), "nothing was opened again: {answer:#}");
+    }
+}
+
+fn add_queue(config: &mut StackConfig) {
+    let url = format!("https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/sweeps");
+    let env = &mut config.lambda.env;
+    env.insert("RULEKEEPER_SWEEP_QUEUE".to_owned(), url);
+    let source = EventSource {
+        batch_size: 1,
+        concurrency: 2,
+    };
+    config.queues = vec![QueueConfig {
+        visibility_timeout: Duration::from_secs(20),
+        event_source: Some(source),
+        ..QueueConfig::named("sweeps")
+    }];
+}
+
+#[tokio::test]
+async fn the_function_asks_itself_to_look_again_when_the_wait_is_over() {
+    let scene = Scene::with(|config| {
+        config.delivery.lose_next = 1;
+        add_queue(config);
+    })
+    .await;
+    keep(&scene, 2).await;
+    let ec2 = terraform(&scene);
+    // The event of the first call is lost; that of the second leads to a look.
+    ec2.revoke(&scene.group, &[RULES[0]]).expect("live");
+    ec2.revoke(&scene.group, &[RULES[1]]).expect("live");
+    // The delayed message and what it leads to are waited for too.
+    scene.settle().await;
+    assert_eq!(scene.live(), [RULES[0], RULES[2], RULES[3]]);
+    let answers = scene.answers();
+    let held = answers.iter().find(|answer| answer["outcome"] == "held");
+    assert_eq!(
+        held.expect("a look while it waited")["calls"]["SendMessageBatch"],
+        1
+    );
+    let authorizes = answers.iter().filter(|answer| {
+        let calls = &answer["calls"]["AuthorizeSecurityGroupIngress"];
+        !calls.is_null()
+    });
+    assert_eq!(authorizes.count(), 0, "no event led to it");
+}
