@@ -3,7 +3,7 @@
 use super::{Archive, Author, Difference, OperatorError, Written, generation_of};
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::desired::DesiredRecord;
-use rulekeeper_core::model::{ActualRules, GroupAddress, RuleKey};
+use rulekeeper_core::model::{ActualRules, GroupAddress};
 use rulekeeper_core::ports::{Loaded, NewGeneration};
 use rulekeeper_core::reconcile::write_decision;
 
@@ -102,9 +102,17 @@ impl Draft {
             replaces: self.loaded.desired,
             state: GroupState::default(),
         };
-        let decided: Vec<&RuleKey> = added.iter().chain(&removed).collect();
-        let state = self.loaded.state;
-        let generation = write_decision(table, change, state, &decided, live, author.now).await?;
+        let (group, state) = (&self.group, self.loaded.state);
+        let decided = added.iter().chain(&removed);
+        let write = async |mut state: GroupState| {
+            state.note_ids(&change.record.rules, live);
+            let change = NewGeneration {
+                state,
+                ..change.clone()
+            };
+            table.write(&change).await
+        };
+        let generation = write_decision(table, group, state, decided, author.now, write).await?;
         Ok(written(self.group, generation))
     }
 }

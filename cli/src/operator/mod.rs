@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::desired::{DesiredRecord, Mode, RecordFile, SharedSettings};
 use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, RuleKey, Scope};
 use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded, SecurityGroups, Table};
@@ -220,10 +219,6 @@ fn generation_of(item: &Value) -> u64 {
         Some(number) => number.as_u64().unwrap_or(0),
         None => 0,
     }
-}
-
-fn state_of(item: &Value) -> GroupState {
-    GroupState::from_json(item).unwrap_or_else(|unreadable| unreadable.0)
 }
 
 /// A group's record as it is, with all that was read of the group.

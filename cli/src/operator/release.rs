@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::{
     Archive, Author, Draft, OperatorError, TakenOut, Written, because, generation_of, read,
-    recorded, state_of,
+    recorded,
 };
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::desired::SCHEMA;
 use rulekeeper_core::model::{GroupAddress, RuleKey};
-use rulekeeper_core::ports::{Loaded, WriteError};
-use rulekeeper_core::reconcile::STATE_TRIES_MAX;
+use rulekeeper_core::ports::Loaded;
+use rulekeeper_core::reconcile::write_decision;
 
 /// The attribute of a generation that took the record out. One without rules does not have it.
 const UNPINNED: &str = "unpinned";
@@ -102,35 +102,31 @@ impl Unpinning {
             "schema": SCHEMA, UNPINNED: true, "rules": [],
             "updated_at": author.now.to_string(), "updated_by": author.arn, "reason": self.reason,
         });
-        let mut change = TakenOut {
+        let change = TakenOut {
             address: self.group.clone(),
             generation: generation_of(&self.item) + 1,
             tombstone,
             replaces: self.item,
             state: GroupState::default(),
         };
-        let mut state = self.loaded.state;
-        for tries_left in (0..STATE_TRIES_MAX).rev() {
-            change.state = state.as_ref().map_or_else(GroupState::default, state_of);
-            change.state.note_decided(&self.rules, author.now);
-            match table.take_out(&change).await {
-                Ok(generation) => {
-                    return Ok(Written {
-                        group: self.group,
-                        generation,
-                        changed: true,
-                        unpinned: true,
-                        added: Vec::new(),
-                        removed: self.rules,
-                    });
-                }
-                Err(WriteError::StateChanged { .. }) if tries_left > 0 => {
-                    state = table.load(&self.group).await?.state;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(WriteError::StateChanged { group: self.group }.into())
+        let (group, state) = (&self.group, self.loaded.state);
+        let write = async |state| {
+            let change = TakenOut {
+                state,
+                ..change.clone()
+            };
+            table.take_out(&change).await
+        };
+        let generation =
+            write_decision(table, group, state, &self.rules, author.now, write).await?;
+        Ok(Written {
+            group: self.group,
+            generation,
+            changed: true,
+            unpinned: true,
+            added: Vec::new(),
+            removed: self.rules,
+        })
     }
 }
 

@@ -34,7 +34,7 @@ fn current(table: &FakeTable) -> DesiredRecord {
 
 fn state(table: &FakeTable) -> GroupState {
     let states = table.states.lock().unwrap_or_else(PoisonError::into_inner);
-    states.get(&group()).map(state_of).unwrap_or_default()
+    GroupState::of_item(states.get(&group()))
 }
 
 /// Somebody changes the record by hand and does not count the generation on.

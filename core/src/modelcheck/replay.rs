@@ -285,15 +285,21 @@ async fn apply(
         .filter(|rule| !is_in_both(rule))
         .cloned()
         .collect();
-    let decided: Vec<&RuleKey> = decided.iter().collect();
     let change = NewGeneration {
         address: group(),
         record: record.clone(),
         replaces: Some(item),
         state: GroupState::default(),
     };
-    let live = ActualRules::default();
-    write_decision(script, change, loaded.state, &decided, &live, now()).await?;
+    let write = async |mut state: GroupState| {
+        state.note_ids(&record.rules, &ActualRules::default());
+        let change = NewGeneration {
+            state,
+            ..change.clone()
+        };
+        script.write(&change).await
+    };
+    write_decision(script, &group(), loaded.state, &decided, now(), write).await?;
     Ok(())
 }
 

@@ -1,49 +1,41 @@
-//! Writes a record that a person decided on, while the function may write at the same moment.
+//! Writing what a person decided, while the function may be writing at the same moment.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::decide::changes::GroupState;
-use crate::model::{ActualRules, RuleKey};
-use crate::ports::{NewGeneration, Table, WriteError};
+use crate::model::{GroupAddress, RuleKey};
+use crate::ports::{Table, WriteError};
 
-/// How many tries a write gets when the function keeps writing the group's run-time state at the same moment.
-pub const STATE_TRIES_MAX: usize = 5;
+/// The most tries of a write that the function overtakes by writing the group's run-time state at the same moment.
+const STATE_TRIES_MAX: usize = 5;
 
-/// Writes the next generation of a record. In the new state, nothing known about the `decided` rules before `at` counts
-/// any more.
-///
-/// `state` is the state item that was read. If the function wrote another one since, it is read again. `live` shows
-/// which rules the ids belong to. Returns the generation that the record got.
+/// Writes a decision about a group's record with `write`, which is handed the state to write with it: everything known of
+/// the `decided` rules before `at` no longer counts. `state` is the state item as it was read; it is read again if the
+/// function wrote another one meanwhile. Returns the generation that the record was given.
 ///
 /// # Errors
-/// [`WriteError::LostRace`] when the record changed since it was read, [`WriteError::StateChanged`] when the state
-/// changed at each try, or the table's own error.
+/// What `write` answers, or the table's own error. [`WriteError::StateChanged`] only if the state changed each time.
 pub async fn write_decision(
     table: &impl Table,
-    mut change: NewGeneration,
+    group: &GroupAddress,
     mut state: Option<Value>,
-    decided: &[&RuleKey],
-    live: &ActualRules,
+    decided: impl IntoIterator<Item = &RuleKey> + Clone,
     at: Timestamp,
+    write: impl AsyncFn(GroupState) -> Result<u64, WriteError>,
 ) -> Result<u64, WriteError> {
     for tries_left in (0..STATE_TRIES_MAX).rev() {
-        change.state = state.as_ref().map_or_else(GroupState::default, |item| {
-            GroupState::from_json(item).unwrap_or_else(|unreadable| unreadable.0)
-        });
-        change.state.note_decided(decided.iter().copied(), at);
-        change.state.note_ids(&change.record.rules, live);
-        match table.write(&change).await {
-            // The function is handling the group. The person decided on the record and not on the state, so the write
-            // is repeated.
+        let mut next = GroupState::of_item(state.as_ref());
+        next.note_decided(decided.clone(), at);
+        match write(next).await {
+            // The function is at work on the group. The record is still the one that the person decided on.
             Err(WriteError::StateChanged { .. }) if tries_left > 0 => {
-                let loaded = table.load(&change.address).await;
-                state = loaded.map_err(WriteError::Api)?.state;
+                let loaded = table.load(group).await.map_err(WriteError::Api)?;
+                state = loaded.state;
             }
             ended => return ended,
         }
     }
-    Err(WriteError::StateChanged {
-        group: change.address,
-    })
+    let group = group.clone();
+    Err(WriteError::StateChanged { group })
 }

@@ -21,7 +21,7 @@ mod snapshot;
 mod started;
 mod world;
 
-pub use decision::{STATE_TRIES_MAX, write_decision};
+pub use decision::write_decision;
 pub use missing::MissingReferences;
 pub use result::{GroupResult, RuleResult};
 pub use world::{Settings, World};

@@ -68,20 +68,18 @@ pub fn cause(
 /// Whether a revoke of the rule is known, and nothing that put it back after it.
 fn is_taken(rule: &RuleKey, state: &GroupState) -> bool {
     let calls = state.calls.values();
-    let revoked = calls
-        .clone()
-        .filter_map(|calls| calls.revoked.get(rule)?.last());
+    let revoked = calls.filter_map(|calls| calls.revoked.get(rule)?.last());
     let Some(revoked) = revoked.max() else {
         return false;
     };
-    let authorized = calls
-        .filter_map(|calls| Some(calls.authorized.get(rule)?.at))
-        .max();
     let decided = state.decided.get(rule).copied();
-    let mut since = [authorized, decided, state.last_restored(rule)]
-        .into_iter()
-        .flatten();
-    since.all(|time| second(time) <= *revoked)
+    let back = [
+        state.last_authorized(rule),
+        decided,
+        state.last_restored(rule),
+    ];
+    let mut back = back.into_iter().flatten();
+    back.all(|time| second(time) <= *revoked)
 }
 
 /// Whether a person put the rule into the record lately and it was not live since: nobody took it.

@@ -202,7 +202,7 @@ impl Judge<'_> {
     /// authorized it since.
     fn is_undecided(&self, rule: &RuleKey, at: Timestamp, at_hand: Option<&ObservedCall>) -> bool {
         let restored = self.state.last_restored(rule);
-        let authorized = self.last_authorized(rule);
+        let authorized = self.state.last_authorized(rule);
         let by_us = restored.is_some_and(|time| at <= time);
         match (at_hand, self.situation.actual.contains(rule)) {
             (Some(_), false) => self.nothing_since(rule, at, None),
@@ -236,18 +236,11 @@ impl Judge<'_> {
     /// one because of which the rule was removed before.
     fn nothing_since(&self, rule: &RuleKey, at: Timestamp, put_back: Option<Timestamp>) -> bool {
         let decided = self.state.decided.get(rule).copied();
-        let mut since = [decided, put_back, self.last_authorized(rule)]
+        let mut since = [decided, put_back, self.state.last_authorized(rule)]
             .into_iter()
             .flatten();
         let removed = self.state.removed.get(rule);
         since.all(|time| second(time) <= at) && removed.is_none_or(|removed| removed.at < at)
-    }
-
-    /// When a rule was last authorized, as far as known.
-    fn last_authorized(&self, rule: &RuleKey) -> Option<Timestamp> {
-        let calls = self.state.calls.values();
-        let authorized = calls.filter_map(|calls| Some(calls.authorized.get(rule)?.at));
-        authorized.max()
     }
 
     /// When and by whom a rule was last revoked, of those whose changes are taken in this way.

@@ -254,6 +254,20 @@ impl GroupState {
         self.ids.retain(|_, rule| rules.contains_key(rule));
     }
 
+    /// The state of an item, as far as it can be understood; the default where there is none.
+    pub fn of_item(item: Option<&Value>) -> Self {
+        item.map_or_else(Self::default, |item| {
+            Self::from_json(item).unwrap_or_else(|unreadable| unreadable.0)
+        })
+    }
+
+    /// When a rule was last authorized, as far as known.
+    pub fn last_authorized(&self, rule: &RuleKey) -> Option<Timestamp> {
+        let calls = self.calls.values();
+        let authorized = calls.filter_map(|calls| Some(calls.authorized.get(rule)?.at));
+        authorized.max()
+    }
+
     /// When we last restored a rule.
     pub fn last_restored(&self, rule: &RuleKey) -> Option<Timestamp> {
         self.restored.get(rule)?.last().copied()
