@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attempt, Executor};
+use super::{Attempt, Executor, failure};
 use crate::decide::quota::prefix_lists;
 use crate::model::{GroupId, GroupRef, IngressRule, Source};
 use crate::ports::{ApiError, SecurityGroups};
-use crate::report::{RuleOutcome, RuleReport};
 
 impl<E: SecurityGroups> Executor<'_, E> {
     /// EC2 did not find a group: ours, or one that a rule references. One lookup shows which groups exist. It does not
@@ -93,10 +92,9 @@ impl<E: SecurityGroups> Executor<'_, E> {
             Source::PrefixList(_) => "InvalidPrefixListID.NotFound",
             _ => "InvalidGroup.NotFound",
         };
-        let mut line = RuleReport::new(rule.key.clone(), RuleOutcome::Failed)
-            .because(format!("{} does not exist", rule.key.source));
-        line.error_code = Some(code.to_owned());
-        self.execution.reports.insert(rule.key.clone(), line.into());
+        let reason = format!("{} does not exist", rule.key.source);
+        let line = failure(&rule.key, code, &reason, false);
+        self.execution.reports.insert(rule.key.clone(), line);
     }
 }
 

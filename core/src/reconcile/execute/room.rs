@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Attempt, Executor};
+use super::{Attempt, Executor, failure};
 use crate::decide::quota::{Room, prefix_lists};
 use crate::model::IngressRule;
 use crate::ports::SecurityGroups;
-use crate::report::{RuleOutcome, RuleReport};
+use crate::report::RuleOutcome;
 
 impl<E: SecurityGroups> Executor<'_, E> {
     /// The group has no room for the batch. Counts the room, authorizes the rules that fit in order of priority, and
@@ -60,8 +60,12 @@ impl<E: SecurityGroups> Executor<'_, E> {
             Some(room) => format!("no room: {room}"),
             None => "no room in the group".to_owned(),
         };
-        let mut line = RuleReport::new(rule.key.clone(), RuleOutcome::Failed).because(reason);
-        line.error_code = Some("RulesPerSecurityGroupLimitExceeded".to_owned());
-        self.execution.reports.insert(rule.key.clone(), line.into());
+        let line = failure(
+            &rule.key,
+            "RulesPerSecurityGroupLimitExceeded",
+            &reason,
+            false,
+        );
+        self.execution.reports.insert(rule.key.clone(), line);
     }
 }

@@ -4,6 +4,7 @@ mod order;
 mod record_update;
 mod stale;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -17,7 +18,7 @@ use crate::event::{Intent, intent};
 use crate::fakes::{
     FakeEc2, FakeTable, group, key, now, record, refused, revoke_event, settings, world,
 };
-use crate::model::{ActualRule, ActualRules};
+use crate::model::{ActualRule, ActualRules, GroupRange};
 use crate::ports::{ApiError, Failure};
 
 const SECONDS_30: Duration = Duration::from_secs(30);
@@ -37,6 +38,12 @@ async fn handled_within(
     };
     let missing = MissingReferences::default();
     reconcile(world(ec2, table, &missing), &lookup, Budget::of(remaining)).await
+}
+
+/// The groups that the table says are gone.
+async fn orphaned(table: &FakeTable) -> BTreeSet<GroupId> {
+    let marks = table.marks(&group().scope, &GroupRange::default()).await;
+    marks.expect("readable").orphaned
 }
 
 fn outcomes(report: &Report) -> Vec<String> {
@@ -238,14 +245,7 @@ async fn a_group_that_is_gone_is_marked_as_orphaned() {
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 failed"]);
     assert!(!report.retryable);
-    assert!(
-        table
-            .marks(&group().scope, &crate::model::GroupRange::default())
-            .await
-            .expect("readable")
-            .orphaned
-            .contains(&group().id)
-    );
+    assert!(orphaned(&table).await.contains(&group().id));
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,14 +379,7 @@ async fn a_plan_notices_that_the_group_is_gone_and_changes_nothing() {
     let report = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert!(table.recorded().is_empty());
-    assert!(
-        table
-            .marks(&group().scope, &crate::model::GroupRange::default())
-            .await
-            .expect("readable")
-            .orphaned
-            .is_empty()
-    );
+    assert!(orphaned(&table).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -402,14 +395,7 @@ async fn a_group_of_a_foreign_account_that_we_cannot_see_is_not_remembered_as_go
     let report = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert!(report.warnings[0].contains("RULEKEEPER_ROLE_NAME"));
-    assert!(
-        table
-            .marks(&group().scope, &crate::model::GroupRange::default())
-            .await
-            .expect("readable")
-            .orphaned
-            .is_empty()
-    );
+    assert!(orphaned(&table).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
