@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rulekeeper_local::{Ec2, EventSource, Identity, QueueConfig, StackConfig};
+use rulekeeper_local::{Ec2, Identity};
 use serde_json::{Value, json};
 
+use crate::fleet::add_queue;
 use crate::support::{ACCOUNT, Scene, rule_json};
 
 const TERRAFORM: &str = "arn:aws:iam::111122223333:role/terraform";
@@ -55,21 +56,6 @@ async fn a_decision_of_many_calls_stays_closed_while_its_events_come_late_and_in
         let calls = &answer["calls"]["AuthorizeSecurityGroupIngress"];
         assert!(calls.is_null(), "nothing was opened again: {answer:#}");
     }
-}
-
-fn add_queue(config: &mut StackConfig) {
-    let url = format!("https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/sweeps");
-    let env = &mut config.lambda.env;
-    env.insert("RULEKEEPER_SWEEP_QUEUE".to_owned(), url);
-    let source = EventSource {
-        batch_size: 1,
-        concurrency: 2,
-    };
-    config.queues = vec![QueueConfig {
-        visibility_timeout: Duration::from_secs(20),
-        event_source: Some(source),
-        ..QueueConfig::named("sweeps")
-    }];
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn scene(with_queue: bool) -> Scene {
     .await
 }
 
-fn add_queue(config: &mut StackConfig) {
+pub(crate) fn add_queue(config: &mut StackConfig) {
     let env = &mut config.lambda.env;
     let url = format!("https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/sweeps");
     env.insert("RULEKEEPER_SWEEP_QUEUE".to_owned(), url);

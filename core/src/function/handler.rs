@@ -10,7 +10,7 @@ use super::permissions::{self, TryClouds};
 use super::{Answer, Home, QueueAnswer};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
-use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue, SweepTask};
+use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
 use crate::reconcile::{GroupResult, MissingReferences, Settings, World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport};
 use crate::sweep::parts::SweepRound;
@@ -132,12 +132,12 @@ impl<C: TryClouds> Handler<C> {
 
     /// Asks for another look at a group with a rule that waits for its cause. Without a queue, the next sweep looks again.
     async fn wake(&self, result: &mut GroupResult, calls: &Calls, budget: Budget) {
-        let (Some(at), Some(group)) = (result.wake_at, &result.report.group) else {
+        let Some(at) = result.wake_at else { return };
+        let Some(group) = result.report.group.clone() else {
             return;
         };
         if let Some(queue) = self.clouds.sweep_queue(calls, budget) {
-            let task = SweepTask::to_look_again(group, at, (self.now)());
-            if let Err(error) = queue.send(&[task]).await {
+            if let Err(error) = queue.look_again(&[(group, at)], (self.now)()).await {
                 let warning = format!("another look at {at} could not be asked for: {error}");
                 result.report.warnings.push(warning);
             }

@@ -23,7 +23,7 @@ pub struct SweepTask {
 
 impl SweepTask {
     /// Another look at one group at this time, or after the longest possible delay of a message if that is earlier.
-    pub fn to_look_again(group: &GroupAddress, at: Timestamp, now: Timestamp) -> Self {
+    fn to_look_again(group: &GroupAddress, at: Timestamp, now: Timestamp) -> Self {
         const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
         // Delays are whole seconds. One more second makes sure that the look is not too early.
         let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
@@ -44,4 +44,17 @@ pub trait SweepQueue {
 
     /// Puts tasks into the queue. After an error, some of them may be in the queue.
     fn send(&self, tasks: &[SweepTask]) -> impl Future<Output = Result<(), ApiError>>;
+
+    /// Asks for another look at each of these groups at its time.
+    fn look_again(
+        &self,
+        wakes: &[(GroupAddress, Timestamp)],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), ApiError>> {
+        async move {
+            let looks = wakes.iter();
+            let looks = looks.map(|(group, at)| SweepTask::to_look_again(group, *at, now));
+            self.send(&looks.collect::<Vec<_>>()).await
+        }
+    }
 }

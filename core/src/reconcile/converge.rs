@@ -11,7 +11,7 @@ use crate::decide::plan::{Hold, Plan, plan};
 use crate::decide::staleness::{Staleness, staleness};
 use crate::desired::DesiredRecord;
 use crate::event::Evidence;
-use crate::model::{ActualRules, GroupAddress, IngressRule, RuleId, RuleKey};
+use crate::model::{ActualRules, GroupAddress, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups};
 use crate::reconcile::execute::{Context, Execution, authorize};
 use crate::report::{RuleOutcome, RuleReport};
@@ -112,21 +112,13 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             }
         }
         if self.awaits_causes {
-            let is_new = |rule: &&IngressRule| {
-                !self.looked_for.contains(&rule.key)
-                    && !self.evidence.revoked.contains(&rule.key)
-                    && !self.presumed_absent.contains(&rule.key)
-                    && !self.lines.contains_key(&rule.key)
+            let is_looked_for = |rule: &RuleKey| {
+                self.looked_for.contains(rule) || self.presumed_absent.contains(rule)
             };
-            let new: Vec<RuleKey> = rules
-                .iter()
-                .filter(is_new)
-                .map(|rule| rule.key.clone())
-                .collect();
-            for rule in new {
-                let line = RuleReport::new(rule.clone(), RuleOutcome::Held)
+            for rule in rules.iter().filter(|rule| !is_looked_for(&rule.key)) {
+                let line = RuleReport::new(rule.key.clone(), RuleOutcome::Held)
                     .because("it went missing a moment ago, and waits for its own event");
-                self.lines.insert(rule, line.into());
+                self.lines.entry(rule.key.clone()).or_insert(line.into());
             }
         }
         rules.retain(|rule| !self.lines.contains_key(&rule.key));

@@ -96,18 +96,22 @@ impl Deferred {
         deferred
     }
 
-    /// Rules whose cause is not known and that are still missing after these were restored.
+    /// Rules whose cause is not known and that are still missing after these were restored; `None` where no rule waits for
+    /// its cause.
     pub(super) fn still_missing<'k>(
         &self,
         actual: &ActualRules,
         restored: impl Iterator<Item = &'k RuleKey>,
-    ) -> BTreeMap<RuleKey, Timestamp> {
+    ) -> Option<BTreeMap<RuleKey, Timestamp>> {
+        if !self.awaits_causes {
+            return None;
+        }
         let mut missing = self.missing_since.clone();
         missing.retain(|rule, _| !actual.contains(rule));
         for rule in restored {
             missing.remove(rule);
         }
-        missing
+        Some(missing)
     }
 
     fn add(&mut self, rule: &RuleKey, outcome: RuleOutcome, reason: String) {

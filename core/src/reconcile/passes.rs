@@ -181,6 +181,11 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         update
     }
 
+    fn named_by_the_event(&self) -> BTreeSet<RuleKey> {
+        let revoked = self.lookup.evidence.revoked.iter();
+        revoked.chain(self.dropped_by.keys()).cloned().collect()
+    }
+
     async fn see_to_rules(&mut self, deferred: &Deferred) -> SeenTo {
         let mut convergence = Convergence {
             world: self.world,
@@ -189,8 +194,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             evidence: &self.lookup.evidence,
             hold: self.hold.as_ref(),
             deferred: &deferred.lines,
-            awaits_causes: self.snapshot.principals().any_meant(),
-            looked_for: self.dropped_by.keys().cloned().collect(),
+            awaits_causes: deferred.awaits_causes,
+            looked_for: self.named_by_the_event(),
             budget: self.budget,
             actual: self.live.actual.clone(),
             presumed_absent: BTreeSet::new(),
@@ -268,9 +273,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     ) -> bool {
         let has_facts = unsaved.is_some();
         let restored = seen_to.restored.iter().map(|(rule, _)| rule);
-        let still_missing = deferred.still_missing(&seen_to.actual, restored);
-        let waits_changed =
-            deferred.awaits_causes && self.snapshot.state.missing_since != still_missing;
+        let missing_since = deferred.still_missing(&seen_to.actual, restored);
+        let waits_changed = missing_since
+            .as_ref()
+            .is_some_and(|missing| *missing != self.snapshot.state.missing_since);
         let is_news = has_facts
             || waits_changed
             || !seen_to.restored.is_empty()
@@ -287,9 +293,16 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             rules: &restored.collect::<Vec<_>>(),
             dropped_by: &self.dropped_by,
         };
-        let snapshot = &mut self.snapshot;
-        let actual = &seen_to.actual;
-        match save_state(&self.world, snapshot, unsaved, restores, deferred, actual).await {
+        let saved = save_state(
+            &self.world,
+            &mut self.snapshot,
+            unsaved,
+            restores,
+            &deferred.contests,
+            missing_since.as_ref(),
+            &seen_to.actual,
+        );
+        match saved.await {
             Ok(saved) => {
                 self.notices.extend(saved.notices);
                 saved.overtaken && self.snapshot.principals().any_meant()

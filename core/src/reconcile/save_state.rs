@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::World;
-use super::deferred::{Deferred, contest_text};
+use super::deferred::contest_text;
 use super::error::WorkError;
 use super::record_update::{WRITES_MAX, next};
 use super::snapshot::Snapshot;
-use crate::decide::changes::{Backoff, GroupState, backoff_of};
+use crate::decide::changes::{Backoff, Contest, GroupState, backoff_of};
 use crate::model::{ActualRules, RuleKey};
 use crate::ports::{SecurityGroups, Table};
 
@@ -32,13 +32,15 @@ pub(super) struct Saved {
 }
 
 /// Writes what was restored, which waits began, and the state that changed no record. Tries again when somebody else wrote
-/// meanwhile; the unsaved state is then dropped, because the next pass judges anew.
+/// meanwhile; the unsaved state is then dropped, because the next pass judges anew. `missing_since` replaces what the state says, where
+/// rules wait for their causes.
 pub(super) async fn save_state<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
     mut unsaved: Option<GroupState>,
     restores: Restores<'_>,
-    deferred: &Deferred,
+    contests: &BTreeMap<RuleKey, Contest>,
+    missing_since: Option<&BTreeMap<RuleKey, Timestamp>>,
     actual: &ActualRules,
 ) -> Result<Saved, WorkError> {
     let mut saved = Saved::default();
@@ -47,7 +49,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         let facts = unsaved.take().unwrap_or_else(|| snapshot.state.clone());
         let mut state = facts.without_ended_contests(now);
         saved.notices.clear();
-        for (rule, contest) in &deferred.contests {
+        for (rule, contest) in contests {
             if let Backoff::Begins(contest) = backoff_of(&state, rule, contest.by.as_deref(), now) {
                 let notice = format!("{rule} is contested: {}", contest_text(&contest));
                 saved.notices.push(notice);
@@ -62,10 +64,9 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         if snapshot.principals().any_meant() {
             state.note_ids(&snapshot.record.rules, actual);
-            if deferred.awaits_causes {
-                let restored = restores.rules.iter().map(|(rule, _)| rule);
-                state.missing_since = deferred.still_missing(actual, restored);
-            }
+        }
+        if let Some(missing_since) = missing_since {
+            state.missing_since.clone_from(missing_since);
         }
         let state = state.pruned(now);
         if state == snapshot.state {

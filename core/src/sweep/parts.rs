@@ -261,16 +261,11 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
         let Some(queue) = self.queue.filter(|_| self.world.settings.writes) else {
             return;
         };
-        let now = (self.world.now)();
         let wakes = std::mem::take(&mut report.wakes);
-        let tasks = wakes.iter();
-        let tasks: Vec<SweepTask> = tasks
-            .map(|(group, at)| SweepTask::to_look_again(group, *at, now))
-            .collect();
-        if tasks.is_empty() {
+        if wakes.is_empty() {
             return;
         }
-        if let Err(error) = queue.send(&tasks).await {
+        if let Err(error) = queue.look_again(&wakes, (self.world.now)()).await {
             add_reason(
                 report,
                 format!("another look could not be asked for: {error}"),
