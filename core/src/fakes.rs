@@ -510,7 +510,7 @@ pub fn world<'a>(
         calls: &ec2.calls,
         missing,
         settings: settings(),
-        blind: false,
+        without_role: false,
         in_burst: false,
         now,
     }

@@ -93,8 +93,8 @@ async fn rules_come_back_in_several_accounts_and_regions_and_one_that_says_no_ho
     ] {
         assert!(reason.contains(&part), "{part} is not in {reason}");
     }
-    let letters = scene.stack.lambda().dead_letters();
-    assert!(letters.is_empty(), "it is answered: {letters:#?}");
+    let messages = scene.stack.lambda().dead_letters();
+    assert!(messages.is_empty(), "it is answered: {messages:#?}");
 }
 
 #[tokio::test]
@@ -137,12 +137,12 @@ async fn a_busy_sts_is_asked_again_and_what_fresh_credentials_may_mend_has_the_e
     other.drop_it();
     scene.settle().await;
     assert!(!other.is_back());
-    let letters = scene.stack.lambda().dead_letters();
+    let messages = scene.stack.lambda().dead_letters();
     assert!(
-        letters
+        messages
             .iter()
             .any(|letter| format!("{letter:?}").contains("555566667777")),
-        "another delivery could have helped: {letters:#?}"
+        "another delivery could have helped: {messages:#?}"
     );
 }
 

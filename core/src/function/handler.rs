@@ -228,7 +228,7 @@ impl<C: TryClouds> Handler<C> {
             calls,
             missing: &self.missing,
             settings: self.settings,
-            blind: foreign && !self.clouds.has_role(),
+            without_role: foreign && !self.clouds.has_role(),
             in_burst: false,
             now: self.now,
         }

@@ -217,7 +217,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
         calls: &calls,
         missing: &missing,
         settings: settings(),
-        blind: false,
+        without_role: false,
         in_burst: false,
         now,
     };

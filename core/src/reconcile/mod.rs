@@ -117,7 +117,7 @@ async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report:
     if !world.settings.writes {
         return;
     }
-    if world.blind && report.outcome == GroupOutcome::Orphaned {
+    if world.without_role && report.outcome == GroupOutcome::Orphaned {
         let hint = "the group's account is not ours, so it may exist all the same: set RULEKEEPER_ROLE_NAME";
         report.warnings.push(hint.to_owned());
     } else if report

@@ -255,11 +255,11 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     /// Takes over what the record update reports.
     fn note(&mut self, update: &mut RecordUpdate) {
         // A removed rule may be back in the record by now.
-        let left = std::mem::take(&mut update.lines).into_iter();
+        let removed = std::mem::take(&mut update.lines).into_iter();
         let recorded = &self.snapshot.record.rules;
-        let left = left.filter(|(rule, _)| !recorded.contains_key(rule));
+        let removed = removed.filter(|(rule, _)| !recorded.contains_key(rule));
         self.lines
-            .extend(left.map(|(rule, line)| (rule, line.into())));
+            .extend(removed.map(|(rule, line)| (rule, line.into())));
         self.changes.append(&mut update.changes);
         self.notices.append(&mut update.notices);
     }

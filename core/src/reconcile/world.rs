@@ -21,7 +21,7 @@ pub struct World<'a, E, T> {
     pub settings: Settings,
     /// The groups belong to another account in which we have no role. A group that EC2 does not show us may still
     /// exist.
-    pub blind: bool,
+    pub without_role: bool,
     /// Events arrive faster than EC2 can answer a read for each.
     pub in_burst: bool,
     /// The present time.

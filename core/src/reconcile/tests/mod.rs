@@ -391,7 +391,7 @@ async fn a_group_of_a_foreign_account_that_we_cannot_see_is_not_remembered_as_go
     };
     let missing = MissingReferences::default();
     let mut world = world(&ec2, &table, &missing);
-    world.blind = true;
+    world.without_role = true;
     let report = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert!(report.warnings[0].contains("RULEKEEPER_ROLE_NAME"));
