@@ -52,7 +52,7 @@ fn revoked(name: &str) -> Vec<String> {
     lookup(name)
         .evidence
         .revoked
-        .iter()
+        .keys()
         .map(ToString::to_string)
         .collect()
 }

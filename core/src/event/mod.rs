@@ -5,7 +5,6 @@
 //! every minor version (CloudTrail User Guide, "CloudTrail record contents").
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
@@ -14,10 +13,12 @@ use serde_json::Value;
 
 use crate::model::{AccountId, GroupAddress, GroupId, GroupRange, Region, RuleId, RuleKey, Scope};
 
+mod caller;
 mod calls;
 mod rules;
 mod sweeps;
 
+use calls::NoEffect;
 pub use calls::{Call, WANTED_CALLS, WantedCall};
 
 /// What a payload asks for.
@@ -148,6 +149,9 @@ pub struct Trigger {
     /// The name of the caller's role session. For a Lambda function it is the function's name.
     #[serde(skip)]
     pub session: Option<String>,
+    /// Whether a person called, at the console or through IAM Identity Center.
+    #[serde(skip)]
+    pub person: bool,
 }
 
 impl Trigger {
@@ -159,18 +163,28 @@ impl Trigger {
     }
 }
 
-/// What an event says about rules. It shows that a read is stale, and which change a rule belongs to. Only a read tells
-/// which rules are missing or live.
+/// What an event says about rules. It shows that a read is stale, which call took a rule away, and which change a rule
+/// belongs to. Only a read tells which rules are missing or live.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Ids of rules that were revoked. EC2 does not reuse ids, so a read that shows one is stale.
     pub revoked_ids: BTreeSet<RuleId>,
-    /// Rules that were revoked, by key.
-    pub revoked: BTreeSet<RuleKey>,
-    /// Rules that were modified, with their new key if it could be read. A modified rule keeps its id.
+    /// Rules that were revoked, with their ids if the response gives both.
+    pub revoked: BTreeMap<RuleKey, Option<RuleId>>,
+    /// Rules that were modified, with their new key if it could be read. A modified rule keeps its id. The record does
+    /// not say whose a referenced group is, so a new key has it as our own account's.
     pub modified: BTreeMap<RuleId, Option<RuleKey>>,
     /// Rules that were authorized, with their ids if the response gives them.
     pub authorized: BTreeMap<RuleKey, Option<RuleId>>,
+    /// Rules that an authorize asked for which was refused or only tried.
+    pub asked: BTreeSet<RuleKey>,
+    /// Rules whose descriptions were updated, by key.
+    pub described: BTreeSet<RuleKey>,
+    /// Rules whose descriptions were updated, by id.
+    pub described_ids: BTreeSet<RuleId>,
+    /// Whether the call took or asked for something that the event does not tell, because CloudTrail omitted the
+    /// parameters or an entry could not be read.
+    pub untold: bool,
 }
 
 /// Reads a payload of the function. It never fails: an unusable payload becomes [`Intent::Ignore`] with a reason,
@@ -320,8 +334,9 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
         event_time: text("eventTime")
             .and_then(|time| time.parse().ok())
             .or(around.time),
-        principal: detail.get("userIdentity").and_then(principal),
-        session: detail.get("userIdentity").and_then(session),
+        principal: detail.get("userIdentity").and_then(caller::principal),
+        session: detail.get("userIdentity").and_then(caller::session),
+        person: caller::is_person(detail),
     };
     if let Some(source) = text("eventSource").filter(|source| *source != "ec2.amazonaws.com") {
         return ignore(trigger, None, format!("{source} is not ec2.amazonaws.com"));
@@ -357,15 +372,12 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
         }),
         _ => None,
     };
-    let call = match (took_no_effect(detail, request, response), call) {
-        (None, call) => call,
-        // EC2 refuses to authorize a single rule that is already live. Such a refusal is not a failed change.
-        (Some(NoEffect::Failed(code)), Call::Authorize)
-            if code != "InvalidPermission.Duplicate" || !rules::asks_for_one(request) =>
-        {
-            Call::RefusedAuthorize
-        }
-        (Some(why), _) => return ignore(trigger, address, why.to_string()),
+    let call = match NoEffect::of(detail, request, response) {
+        None => call,
+        Some(why) => match call.without_effect(&why, rules::asks_for_one(request)) {
+            Some(call) => call,
+            None => return ignore(trigger, address, why.to_string()),
+        },
     };
     match group {
         Some(group) => {
@@ -380,7 +392,7 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
         }
         // CloudTrail omits request parameters of more than 100 KB. Some group of this account and Region lost rules, so
         // all of them are checked.
-        None if call.drops_rules() && is_true(request.get("omitted")) => Intent::Sweep(Sweep {
+        None if call.drops_rules() && is_omitted(request) => Intent::Sweep(Sweep {
             account: Some(scope.account),
             region: Some(scope.region),
             trigger,
@@ -390,41 +402,9 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
     }
 }
 
-/// Why a call changed nothing.
-enum NoEffect {
-    DryRun,
-    Failed(String),
-    ReturnedFalse,
-}
-
-impl fmt::Display for NoEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DryRun => write!(f, "the call was a dry run"),
-            Self::Failed(code) => write!(f, "the call failed with {code} and changed nothing"),
-            Self::ReturnedFalse => write!(f, "the call returned false and changed nothing"),
-        }
-    }
-}
-
-fn took_no_effect(detail: &Value, request: &Value, response: &Value) -> Option<NoEffect> {
-    let code = detail
-        .get("errorCode")
-        .and_then(Value::as_str)
-        .filter(|code| !code.is_empty());
-    let bare = code.map(|code| {
-        code.trim_start_matches("Client.")
-            .trim_start_matches("Server.")
-    });
-    let dry_run = ["dryRun", "DryRun"]
-        .into_iter()
-        .any(|name| is_true(request.get(name)));
-    match bare {
-        Some("DryRunOperation") => Some(NoEffect::DryRun),
-        _ if dry_run => Some(NoEffect::DryRun),
-        Some(code) => Some(NoEffect::Failed(code.to_owned())),
-        None => is_false(response.get("_return")).then_some(NoEffect::ReturnedFalse),
-    }
+/// Whether CloudTrail omitted a field that was too large.
+fn is_omitted(field: &Value) -> bool {
+    is_true(field.get("omitted"))
 }
 
 fn is_true(value: Option<&Value>) -> bool {
@@ -470,34 +450,4 @@ fn scope(detail: &Value, around: &Envelope) -> Option<Scope> {
             .flatten()
             .find_map(|text| text.parse().ok())?,
     })
-}
-
-/// Who called, as the ARN that policies are written for: the role behind an assumed role, otherwise the caller's ARN,
-/// otherwise the service or the kind of caller. Identities vary too much for a type.
-fn principal(identity: &Value) -> Option<String> {
-    let candidates = [
-        identity.pointer("/sessionContext/sessionIssuer/arn"),
-        identity.get("arn"),
-        identity.get("invokedBy"),
-        identity.get("type"),
-    ];
-    let mut texts = candidates.into_iter().flatten().filter_map(Value::as_str);
-    let principal = texts.find(|text| !text.is_empty())?;
-    Some(role_of(principal).unwrap_or_else(|| principal.to_owned()))
-}
-
-/// The role of a session's ARN, for records without an issuer. The ARN does not contain the role's path.
-fn role_of(session_arn: &str) -> Option<String> {
-    let (front, session) = session_arn.split_once(":assumed-role/")?;
-    let (name, _) = session.split_once('/')?;
-    Some(format!("{}:role/{name}", front.replace(":sts:", ":iam:")))
-}
-
-/// The name of an assumed role's session: the end of `principalId`, or of the session's ARN.
-fn session(identity: &Value) -> Option<String> {
-    let text = |name: &str| identity.get(name).and_then(Value::as_str);
-    let of_id = text("principalId").and_then(|id| id.split_once(':'));
-    let of_arn = text("arn").and_then(|arn| arn.split_once(":assumed-role/")?.1.split_once('/'));
-    let (_, name) = of_id.or(of_arn)?;
-    Some(name.to_owned())
 }

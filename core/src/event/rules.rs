@@ -4,37 +4,44 @@
 //! group name instead of its id. A list is `{"items": […]}`, `{}` when empty, or absent. Newer responses contain the
 //! revoked rules (`revokedSecurityGroupRuleSet`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Call, Evidence, GroupLocator};
+use super::{Call, Evidence, GroupLocator, is_omitted};
 use crate::model::{AccountId, GroupId, Protocol, RuleId, RuleKey, Source};
 
 const MODIFY_REQUEST: &str = "ModifySecurityGroupRulesRequest";
 
+/// No published record shows how this call's parameters are written, so they are read with and without this member, and
+/// in both spellings.
+const DESCRIBE_REQUEST: &str = "UpdateSecurityGroupRuleDescriptionsIngressRequest";
+
 /// The group of a record: by id in the request, by id in the response's rules, or by name.
 pub(super) fn group(request: &Value, response: &Value) -> Option<GroupLocator> {
-    let in_request = [
-        request.get("groupId"),
-        request
-            .get(MODIFY_REQUEST)
-            .and_then(|modify| modify.get("GroupId")),
+    let members = [
+        Some(request),
+        request.get(MODIFY_REQUEST),
+        request.get(DESCRIBE_REQUEST),
     ];
+    let in_request = |names: [&str; 2]| {
+        let members = members.into_iter().flatten();
+        let fields = members.flat_map(|member| names.map(|name| member.get(name)));
+        fields.flatten().collect::<Vec<_>>()
+    };
     let in_response = revoked_rule_set(response)
         .into_iter()
         .chain(items(response.get("securityGroupRuleSet")))
-        .map(|rule| rule.get("groupId"));
-    let id = in_request
+        .filter_map(|rule| rule.get("groupId"));
+    let id = in_request(["groupId", "GroupId"])
         .into_iter()
         .chain(in_response)
-        .flatten()
         .find_map(parsed::<GroupId>);
     let name = || {
-        request
-            .get("groupName")
-            .and_then(Value::as_str)
-            .filter(|name| !name.is_empty())
+        let mut names = in_request(["groupName", "GroupName"])
+            .into_iter()
+            .filter_map(Value::as_str);
+        names.find(|name| !name.is_empty())
     };
     id.map(GroupLocator::Id)
         .or_else(|| name().map(|name| GroupLocator::DefaultVpcName(name.to_owned())))
@@ -47,76 +54,133 @@ pub(super) fn evidence(
     response: &Value,
     owner: &AccountId,
 ) -> Evidence {
-    let none = Evidence::default();
-    match call {
-        Call::RefusedAuthorize | Call::Delete => none,
-        Call::Modify => Evidence {
-            modified: modified(request, owner),
-            ..none
-        },
-        Call::Authorize => Evidence {
-            authorized: authorized(request, response, owner),
-            ..none
-        },
+    let evidence = match call {
+        Call::Delete | Call::RefusedDelete => return Evidence::default(),
+        Call::Describe => return described(request, owner),
+        Call::RefusedAuthorize | Call::TriedAuthorize => asked(request, owner),
+        Call::Modify => modified(request, owner),
+        Call::Authorize => authorized(request, response, owner),
         Call::Revoke => revoked(request, response, owner),
+    };
+    Evidence {
+        untold: evidence.untold || is_omitted(request),
+        ..evidence
     }
 }
 
 fn revoked(request: &Value, response: &Value, owner: &AccountId) -> Evidence {
-    let rule_set = revoked_rule_set(response);
     // A set that is present and empty means that nothing was revoked.
     let is_told = response
         .get("revokedSecurityGroupRuleSet")
         .is_some_and(|set| !set.is_null());
+    let mut evidence = Evidence::default();
     if is_told {
+        for rule in revoked_rule_set(response) {
+            let id: Option<RuleId> = rule.get("securityGroupRuleId").and_then(parsed);
+            let key = flat_rule(rule, request, owner);
+            evidence.untold |= id.is_none() && key.is_none();
+            evidence.revoked_ids.extend(id.clone());
+            evidence.revoked.extend(key.map(|key| (key, id)));
+        }
+        return evidence;
+    }
+    let ids: Vec<_> = items(request.get("securityGroupRuleIds"))
+        .into_iter()
+        .map(rule_id)
+        .collect();
+    let named = requested(request, owner);
+    // In a default VPC, EC2 accepts a revoke of a rule that does not exist, and lists the rule here.
+    let unknown = permissions(response.get("unknownIpPermissionSet"), owner).rules;
+    evidence.untold = match ids.is_empty() {
+        true => named.is_untold(),
+        false => named.unread || ids.contains(&None),
+    };
+    evidence.revoked_ids = ids.into_iter().flatten().collect();
+    let rules = named.rules.into_iter();
+    evidence.revoked = rules
+        .filter(|key| !unknown.contains(key))
+        .map(|key| (key, None))
+        .collect();
+    evidence
+}
+
+/// The rules that an authorize made. Older responses do not list them; the rules of the request are used then.
+fn authorized(request: &Value, response: &Value, owner: &AccountId) -> Evidence {
+    let rule_set = items(response.get("securityGroupRuleSet"));
+    if rule_set.is_empty() {
+        let named = requested(request, owner);
         return Evidence {
-            revoked_ids: rule_set
-                .iter()
-                .filter_map(|rule| rule.get("securityGroupRuleId"))
-                .filter_map(parsed)
-                .collect(),
-            revoked: rule_set
-                .iter()
-                .filter_map(|rule| flat_rule(rule, owner))
-                .collect(),
+            untold: named.is_untold(),
+            authorized: named.rules.into_iter().map(|key| (key, None)).collect(),
             ..Evidence::default()
         };
     }
-    let ids = items(request.get("securityGroupRuleIds"));
-    // In a default VPC, EC2 accepts a revoke of a rule that does not exist, and lists the rule here.
-    let unknown = permissions(response.get("unknownIpPermissionSet"), owner);
-    let named = requested(request, owner).into_iter();
+    let mut evidence = Evidence::default();
+    for rule in rule_set.into_iter().filter(|rule| !is_egress(rule)) {
+        match flat_rule(rule, request, owner) {
+            Some(key) => {
+                let id = rule.get("securityGroupRuleId").and_then(parsed);
+                evidence.authorized.insert(key, id);
+            }
+            None => evidence.untold = true,
+        }
+    }
+    evidence
+}
+
+fn asked(request: &Value, owner: &AccountId) -> Evidence {
+    let named = requested(request, owner);
     Evidence {
-        revoked_ids: ids.into_iter().filter_map(rule_id).collect(),
-        revoked: named.filter(|key| !unknown.contains(key)).collect(),
+        untold: named.is_untold(),
+        asked: named.rules,
         ..Evidence::default()
     }
 }
 
-/// The rules that an authorize made. Older responses do not list them; the rules of the request are used then.
-fn authorized(
-    request: &Value,
-    response: &Value,
-    owner: &AccountId,
-) -> BTreeMap<RuleKey, Option<RuleId>> {
-    let rule_set = items(response.get("securityGroupRuleSet"));
-    if rule_set.is_empty() {
-        let named = requested(request, owner).into_iter();
-        return named.map(|key| (key, None)).collect();
+/// The rules whose descriptions were updated, by key or by id.
+fn described(request: &Value, owner: &AccountId) -> Evidence {
+    let request = camel_case(request.get(DESCRIBE_REQUEST).unwrap_or(request));
+    let lists = [
+        "securityGroupRuleDescriptions",
+        "securityGroupRuleDescription",
+    ];
+    let entries = lists.into_iter().flat_map(|list| items(request.get(list)));
+    Evidence {
+        described: permissions(request.get("ipPermissions"), owner).rules,
+        described_ids: entries.filter_map(rule_id).collect(),
+        ..Evidence::default()
     }
-    let made = rule_set.into_iter().filter(|rule| !is_egress(rule));
-    let made = made.filter_map(|rule| {
-        let id = rule.get("securityGroupRuleId").and_then(parsed);
-        Some((flat_rule(rule, owner)?, id))
-    });
-    made.collect()
+}
+
+/// The rules that a request names, as far as they could be read.
+#[derive(Default)]
+struct Named {
+    rules: BTreeSet<RuleKey>,
+    /// Whether an entry could not be read.
+    unread: bool,
+}
+
+impl Named {
+    fn add(&mut self, rule: Option<RuleKey>) {
+        self.unread |= rule.is_none();
+        self.rules.extend(rule);
+    }
+
+    /// Whether some rule is not known. A call that is about rules names at least one.
+    fn is_untold(&self) -> bool {
+        self.unread || self.rules.is_empty()
+    }
 }
 
 /// The rules that a request names, in the nested form and in the flat form.
-fn requested(request: &Value, owner: &AccountId) -> BTreeSet<RuleKey> {
-    let mut rules = permissions(request.get("ipPermissions"), owner);
-    rules.extend(flat_request(request, owner));
-    rules
+fn requested(request: &Value, owner: &AccountId) -> Named {
+    let mut named = permissions(request.get("ipPermissions"), owner);
+    let sources = ["cidrIp", "sourceSecurityGroupId", "sourceSecurityGroupName"];
+    let has = |name: &str| request.get(name).is_some_and(|value| !value.is_null());
+    if sources.into_iter().any(has) {
+        named.add(flat_request(request, owner));
+    }
+    named
 }
 
 /// Whether a request names exactly one rule, readable or not.
@@ -183,36 +247,29 @@ fn protocol(name: Option<&Value>, from: Option<&Value>, to: Option<&Value>) -> O
 }
 
 /// Every rule of a nested list of permissions. A permission holds one protocol and any number of sources.
-fn permissions(list: Option<&Value>, owner: &AccountId) -> BTreeSet<RuleKey> {
-    let mut rules = BTreeSet::new();
+fn permissions(list: Option<&Value>, owner: &AccountId) -> Named {
+    let mut named = Named::default();
     for permission in items(list) {
         let field = |name: &str| permission.get(name);
-        let Some(protocol) = protocol(field("ipProtocol"), field("fromPort"), field("toPort"))
-        else {
-            continue;
-        };
-        let sources = items(field("ipRanges"))
-            .into_iter()
-            .filter_map(|range| cidr(range.get("cidrIp"), Source::ipv4));
-        let sources = sources
-            .chain(
-                items(field("ipv6Ranges"))
-                    .into_iter()
-                    .filter_map(|range| cidr(range.get("cidrIpv6"), Source::ipv6)),
-            )
-            .chain(
-                items(field("prefixListIds"))
-                    .into_iter()
-                    .filter_map(|list| cidr(list.get("prefixListId"), Source::prefix_list)),
-            )
-            .chain(
-                items(field("groups"))
-                    .into_iter()
-                    .filter_map(|group| reference(group, owner)),
-            );
-        rules.extend(sources.map(|source| RuleKey { protocol, source }));
+        let protocol = protocol(field("ipProtocol"), field("fromPort"), field("toPort"));
+        for source in sources(permission, owner) {
+            let rule = protocol.zip(source);
+            named.add(rule.map(|(protocol, source)| RuleKey { protocol, source }));
+        }
     }
-    rules
+    named
+}
+
+/// The sources of a permission; `None` for one that cannot be read.
+fn sources(permission: &Value, owner: &AccountId) -> Vec<Option<Source>> {
+    let list = |name: &str| items(permission.get(name)).into_iter();
+    let ipv4 = list("ipRanges").map(|range| cidr(range.get("cidrIp"), Source::ipv4));
+    let ipv6 = list("ipv6Ranges").map(|range| cidr(range.get("cidrIpv6"), Source::ipv6));
+    let prefix_lists =
+        list("prefixListIds").map(|entry| cidr(entry.get("prefixListId"), Source::prefix_list));
+    let groups = list("groups").map(|group| reference(group, owner));
+    let all = ipv4.chain(ipv6).chain(prefix_lists).chain(groups);
+    all.collect()
 }
 
 fn cidr<E>(value: Option<&Value>, parse: fn(&str) -> Result<Source, E>) -> Option<Source> {
@@ -232,7 +289,10 @@ fn flat_request(request: &Value, owner: &AccountId) -> Option<RuleKey> {
         Some(range) => cidr(Some(range), Source::ipv4)?,
         None => {
             let id = request.get("sourceSecurityGroupId")?.as_str()?;
-            Source::referenced_group(id, None, owner).ok()?
+            let account = request
+                .get("sourceSecurityGroupOwnerId")
+                .and_then(Value::as_str);
+            Source::referenced_group(id, account, owner).ok()?
         }
     };
     let protocol = protocol(
@@ -243,8 +303,9 @@ fn flat_request(request: &Value, owner: &AccountId) -> Option<RuleKey> {
     Some(RuleKey { protocol, source })
 }
 
-/// A rule of a response's rule set: all fields are flat, and it has one source.
-fn flat_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
+/// A rule with flat fields and one source, as in a response's rule set. If it does not say whose a referenced group is,
+/// the request may.
+fn flat_rule(rule: &Value, request: &Value, owner: &AccountId) -> Option<RuleKey> {
     let text = |name: &str| rule.get(name).and_then(Value::as_str);
     let source = if let Some(range) = text("cidrIpv4") {
         Source::ipv4(range).ok()?
@@ -252,10 +313,12 @@ fn flat_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
         Source::ipv6(range).ok()?
     } else if let Some(list) = text("prefixListId") {
         Source::prefix_list(list).ok()?
-    } else if let Some(group) = text("referencedGroupId") {
-        Source::referenced_group(group, None, owner).ok()?
     } else {
-        reference(rule.get("referencedGroupInfo")?, owner)?
+        let group = rule.get("referencedGroupInfo");
+        let field = |name: &str| group.and_then(|group| group.get(name)?.as_str());
+        let id = text("referencedGroupId").or_else(|| field("groupId"))?;
+        let account = field("userId").or_else(|| account_in(request, id));
+        Source::referenced_group(id, account, owner).ok()?
     };
     let protocol = protocol(
         rule.get("ipProtocol"),
@@ -265,39 +328,55 @@ fn flat_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
     Some(RuleKey { protocol, source })
 }
 
-/// The rules of a `ModifySecurityGroupRules` request. Its field names are in Pascal case, and its list may be a single
-/// value.
-fn modified(request: &Value, owner: &AccountId) -> BTreeMap<RuleId, Option<RuleKey>> {
-    let rules = request
-        .get(MODIFY_REQUEST)
-        .and_then(|modify| modify.get("SecurityGroupRule"));
-    let entries = items(rules).into_iter().filter_map(|entry| {
-        let id = entry.get("SecurityGroupRuleId").and_then(parsed)?;
-        Some((
-            id,
-            entry
-                .get("SecurityGroupRule")
-                .and_then(|rule| pascal_rule(rule, owner)),
-        ))
-    });
-    entries.collect()
+/// The account that a request gives for a referenced group.
+fn account_in<'r>(request: &'r Value, group_id: &str) -> Option<&'r str> {
+    let permissions = items(request.get("ipPermissions")).into_iter();
+    let mut groups = permissions.flat_map(|permission| items(permission.get("groups")));
+    groups.find_map(|group| {
+        let is_it = group.get("groupId")?.as_str()?.trim() == group_id.trim();
+        let account = group.get("userId").and_then(Value::as_str);
+        account.filter(|_| is_it)
+    })
 }
 
-fn pascal_rule(rule: &Value, owner: &AccountId) -> Option<RuleKey> {
-    let text = |name: &str| rule.get(name).and_then(Value::as_str);
-    let source = if let Some(range) = text("CidrIpv4") {
-        Source::ipv4(range).ok()?
-    } else if let Some(range) = text("CidrIpv6") {
-        Source::ipv6(range).ok()?
-    } else if let Some(list) = text("PrefixListId") {
-        Source::prefix_list(list).ok()?
-    } else {
-        Source::referenced_group(text("ReferencedGroupId")?, None, owner).ok()?
+/// The rules of a `ModifySecurityGroupRules` request. Its field names are in Pascal case, and its list may be a single
+/// value.
+fn modified(request: &Value, owner: &AccountId) -> Evidence {
+    let request = request.get(MODIFY_REQUEST).map(camel_case);
+    let request = request.unwrap_or_default();
+    let entries = items(request.get("securityGroupRule"));
+    let mut evidence = Evidence {
+        untold: entries.is_empty(),
+        ..Evidence::default()
     };
-    let protocol = protocol(
-        rule.get("IpProtocol"),
-        rule.get("FromPort"),
-        rule.get("ToPort"),
-    )?;
-    Some(RuleKey { protocol, source })
+    for entry in entries {
+        let new = entry
+            .get("securityGroupRule")
+            .and_then(|rule| flat_rule(rule, &Value::Null, owner));
+        match entry.get("securityGroupRuleId").and_then(parsed) {
+            Some(id) => {
+                evidence.modified.insert(id, new);
+            }
+            None => evidence.untold = true,
+        }
+    }
+    evidence
+}
+
+/// The same value with every field name in camel case.
+fn camel_case(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(camel_case).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (camel_name(name), camel_case(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn camel_name(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
