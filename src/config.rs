@@ -15,6 +15,9 @@ pub struct Config {
     pub mode: Mode,
     /// `RULEKEEPER_RULES_PER_GROUP`: the account's quota of ingress rules per group, 1 to 1000.
     pub rules_per_group: u32,
+    /// `RULEKEEPER_OWN_ROLE`: the ARN of the function's role, by which it knows its own calls. Without it, the session's
+    /// name alone decides.
+    pub own_role: Option<String>,
     /// `RULEKEEPER_ROLE_NAME`: the role to assume in the event's account if it is not ours.
     pub role_name: Option<String>,
     /// `RULEKEEPER_SWEEP_QUEUE`: the URL of the queue that feeds the function, for sweeps that need several
@@ -74,6 +77,16 @@ impl Config {
                 }
             },
         };
+        let own_role = given("RULEKEEPER_OWN_ROLE");
+        if let Some(arn) = own_role
+            .as_deref()
+            .filter(|arn| !(arn.starts_with("arn:") && arn.contains(":role/")))
+        {
+            let problem = format!(
+                "is {arn:?}: give the ARN of the function's role, arn:aws:iam::ACCOUNT:role/NAME"
+            );
+            return wrong("RULEKEEPER_OWN_ROLE", problem);
+        }
         let role_name = given("RULEKEEPER_ROLE_NAME");
         if let Some(name) = role_name
             .as_deref()
@@ -106,6 +119,7 @@ impl Config {
             table,
             mode,
             rules_per_group,
+            own_role,
             role_name,
             sweep_queue,
             results_bus,
@@ -154,7 +168,7 @@ mod tests {
     #[test]
     fn a_missing_or_wrong_variable_is_named() {
         let table = ("RULEKEEPER_TABLE", "t");
-        let cases: [(&[(&str, &str)], &str); 7] = [
+        let cases: [(&[(&str, &str)], &str); 8] = [
             (
                 &[table, ("RULEKEEPER_SWEEP_QUEUE", "sweeps")],
                 "RULEKEEPER_SWEEP_QUEUE is \"sweeps\"",
@@ -175,6 +189,10 @@ mod tests {
             (
                 &[table, ("RULEKEEPER_ROLE_NAME", "arn:aws:iam::1:role/x")],
                 "RULEKEEPER_ROLE_NAME is",
+            ),
+            (
+                &[table, ("RULEKEEPER_OWN_ROLE", "rulekeeper-function")],
+                "RULEKEEPER_OWN_ROLE is \"rulekeeper-function\"",
             ),
             (&[table, ("RULEKEEPER_LOG", "a=b=c")], "RULEKEEPER_LOG is"),
         ];

@@ -167,7 +167,7 @@ impl Session {
         Ok(Home {
             account: Some(account),
             region: Some(self.region().await?),
-            function: None,
+            ..Home::default()
         })
     }
 

@@ -57,7 +57,9 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
     let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let handler = Arc::clone(&handler);
-        async move { answer(&handler, event).await }
+        let home = Home::of_function(&event.context.invoked_function_arn)
+            .with_roles(config.own_role.clone(), config.role_name.clone());
+        async move { answer(&handler, &home, event).await }
     });
     Runtime::new(service)
         .layer(MapRequestLayer::new(json_at_least))
@@ -67,12 +69,12 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
 
 async fn answer(
     handler: &Handler<Clients>,
+    home: &Home,
     event: LambdaEvent<Value>,
 ) -> Result<Answer, Diagnostic> {
     let (began, at) = (std::time::Instant::now(), Timestamp::now());
-    let home = Home::of_function(&event.context.invoked_function_arn);
     let answer = handler
-        .handle(&event.payload, &home, remaining(&event.context))
+        .handle(&event.payload, home, remaining(&event.context))
         .await;
     write_log(&answer, &event.context.request_id, at, began.elapsed());
     if let Answer::Queue(queue) = &answer {
