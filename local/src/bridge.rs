@@ -51,6 +51,7 @@ impl Default for Delivery {
         let names = [
             "RevokeSecurityGroupIngress",
             "ModifySecurityGroupRules",
+            "UpdateSecurityGroupRuleDescriptionsIngress",
             "AuthorizeSecurityGroupIngress",
             "DeleteSecurityGroup",
         ];

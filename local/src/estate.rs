@@ -99,18 +99,19 @@ impl Rule {
     /// The event rule, with the pattern of `template.yaml`.
     #[must_use]
     pub fn ingress_dropped() -> Self {
-        let drops = [
+        let succeeded = [
             "RevokeSecurityGroupIngress",
             "ModifySecurityGroupRules",
-            "DeleteSecurityGroup",
+            "UpdateSecurityGroupRuleDescriptionsIngress",
         ];
+        let also_refused = ["AuthorizeSecurityGroupIngress", "DeleteSecurityGroup"];
         let pattern = json!({
             "source": ["aws.ec2"], "detail-type": ["AWS API Call via CloudTrail"],
             "detail": {
                 "eventSource": ["ec2.amazonaws.com"],
                 "$or": [
-                    {"eventName": drops, "errorCode": [{"exists": false}]},
-                    {"eventName": ["AuthorizeSecurityGroupIngress"]},
+                    {"eventName": succeeded, "errorCode": [{"exists": false}]},
+                    {"eventName": also_refused},
                 ],
             },
         });

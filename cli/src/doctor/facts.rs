@@ -145,17 +145,22 @@ pub(super) struct Wanted {
 }
 
 /// What the rules have to let through. Without the first nothing is restored before the next sweep.
-pub(super) const WANTED: [Wanted; 5] = [
+pub(super) const WANTED: [Wanted; 7] = [
     wanted("RevokeSecurityGroupIngress", None),
     wanted("ModifySecurityGroupRules", None),
-    wanted("DeleteSecurityGroup", None),
+    wanted("UpdateSecurityGroupRuleDescriptionsIngress", None),
     wanted("AuthorizeSecurityGroupIngress", None),
+    wanted("DeleteSecurityGroup", None),
     Wanted {
         name: "a refused AuthorizeSecurityGroupIngress",
         ..wanted(
             "AuthorizeSecurityGroupIngress",
             Some("Client.RulesPerSecurityGroupLimitExceeded"),
         )
+    },
+    Wanted {
+        name: "a refused DeleteSecurityGroup",
+        ..wanted("DeleteSecurityGroup", Some("Client.DependencyViolation"))
     },
 ];
 

@@ -75,8 +75,9 @@ impl Setup {
                 delivery.event_names = [
                     "RevokeSecurityGroupIngress",
                     "ModifySecurityGroupRules",
-                    "DeleteSecurityGroup",
+                    "UpdateSecurityGroupRuleDescriptionsIngress",
                     "AuthorizeSecurityGroupIngress",
+                    "DeleteSecurityGroup",
                 ]
                 .map(str::to_owned)
                 .into();
