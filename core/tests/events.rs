@@ -1,10 +1,11 @@
 //! Every sample event is read as `events/README.md` says. Records written by AWS are read too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rulekeeper_core::event::{Call, GroupLocator, Intent, Lookup, intent};
+use rulekeeper_core::event::{Call, GroupLocator, Intent, Lookup, TriggerKind, intent};
+use rulekeeper_core::model::RuleKey;
 use serde_json::Value;
 
 fn events_dir() -> PathBuf {
@@ -253,7 +254,12 @@ fn records_that_aws_wrote_are_read() {
             }
             (_, Intent::Ignore(ignored)) => assert!(!ignored.reason.is_empty()),
             (_, Intent::Reconcile(lookup)) => {
-                let calls = [Call::Authorize, Call::RefusedAuthorize, Call::Delete];
+                let calls = [
+                    Call::Authorize,
+                    Call::RefusedAuthorize,
+                    Call::TriedAuthorize,
+                    Call::Delete,
+                ];
                 assert!(
                     lookup.call.is_some_and(|call| calls.contains(&call)),
                     "{name}"
@@ -332,27 +338,368 @@ fn the_envelopes_time_stands_in_for_the_records() {
     assert_eq!(time, "2026-11-22T09:31:07Z");
 }
 
+/// What the sample with this name asks for if its call failed with this code.
+fn failed(name: &str, code: &str) -> Intent {
+    let mut event = read(&events_dir().join(format!("{name}.json")));
+    event["detail"]["errorCode"] = code.into();
+    event["detail"]["responseElements"] = Value::Null;
+    intent(&event)
+}
+
+fn texts<'k>(rules: impl IntoIterator<Item = &'k RuleKey>) -> Vec<String> {
+    rules.into_iter().map(ToString::to_string).collect()
+}
+
 #[test]
-fn a_duplicate_of_a_single_rule_refused_nothing() {
-    let refused = |rules: Value| {
-        let mut event = read(&events_dir().join("authorize-failed-bad-reference.json"));
-        event["detail"]["errorCode"] = "Client.InvalidPermission.Duplicate".into();
-        event["detail"]["requestParameters"]["ipPermissions"] = rules;
-        match intent(&event) {
-            Intent::Reconcile(lookup) => lookup.call == Some(Call::RefusedAuthorize),
-            Intent::Ignore(_) => false,
-            other => panic!("{other:?}"),
-        }
+fn each_sample_is_of_its_call() {
+    let cases = [
+        ("revoke-by-permission", Call::Revoke, true),
+        ("modify-rules", Call::Modify, true),
+        ("delete-group", Call::Delete, true),
+        ("authorize-succeeded", Call::Authorize, false),
+        ("authorize-duplicate", Call::Authorize, false),
+        (
+            "authorize-failed-bad-reference",
+            Call::RefusedAuthorize,
+            false,
+        ),
+        ("authorize-throttled", Call::TriedAuthorize, false),
+        ("update-descriptions", Call::Describe, false),
+        ("update-descriptions-by-rule-id", Call::Describe, false),
+        ("delete-group-refused", Call::RefusedDelete, false),
+    ];
+    for (name, call, drops_rules) in cases {
+        assert_eq!(lookup(name).call, Some(call), "{name}");
+        assert_eq!(call.drops_rules(), drops_rules, "{name}");
+    }
+}
+
+#[test]
+fn what_passes_by_itself_is_tried_and_anything_else_refused() {
+    let tried = [
+        "Client.RequestLimitExceeded",
+        "RequestLimitExceeded",
+        "Client.ThrottlingException",
+        "Server.InternalError",
+        "Server.NeverHeardOf",
+        "Unavailable",
+        "Client.RequestExpired",
+        "Client.ExpiredToken",
+        "Client.AuthFailure",
+        "Client.InvalidClientTokenId",
+        "Client.DryRunOperation",
+    ];
+    let refused = [
+        "Client.UnauthorizedOperation",
+        "Client.RulesPerSecurityGroupLimitExceeded",
+        "Client.InvalidPermission.Duplicate",
+        "Client.InvalidParameterValue",
+        "Client.NeverHeardOf",
+    ];
+    let call = |code: &str| match failed("authorize-failed-bad-reference", code) {
+        Intent::Reconcile(lookup) => lookup.call,
+        other => panic!("{code}: {other:?}"),
     };
-    let permission = |ranges: &[&str]| {
-        let ranges = ranges
-            .iter()
-            .map(|range| serde_json::json!({"cidrIp": range}));
-        serde_json::json!({"items": [{"ipProtocol": "tcp", "fromPort": 80, "toPort": 80, "groups": {},
-            "ipRanges": {"items": ranges.collect::<Vec<_>>()}}]})
+    for code in tried {
+        assert_eq!(call(code), Some(Call::TriedAuthorize), "{code}");
+    }
+    for code in refused {
+        assert_eq!(call(code), Some(Call::RefusedAuthorize), "{code}");
+    }
+    let dry_run = changed("authorize-failed-bad-reference", |event| {
+        event["detail"]["errorCode"] = "Client.UnauthorizedOperation".into();
+        event["detail"]["requestParameters"]["dryRun"] = true.into();
+    });
+    assert_eq!(dry_run.call, Some(Call::TriedAuthorize));
+}
+
+#[test]
+fn only_a_delete_refused_for_a_dependency_matters() {
+    for code in ["Client.DependencyViolation", "DependencyViolation"] {
+        let Intent::Reconcile(lookup) = failed("delete-group", code) else {
+            panic!("{code} is ignored");
+        };
+        assert_eq!(lookup.call, Some(Call::RefusedDelete), "{code}");
+    }
+    for code in [
+        "Client.UnauthorizedOperation",
+        "Client.DryRunOperation",
+        "Client.RequestLimitExceeded",
+        "Client.InvalidGroup.NotFound",
+    ] {
+        assert!(
+            matches!(failed("delete-group", code), Intent::Ignore(_)),
+            "{code}"
+        );
+    }
+    for name in ["revoke-by-permission", "update-descriptions"] {
+        let code = "Client.DependencyViolation";
+        assert!(matches!(failed(name, code), Intent::Ignore(_)), "{name}");
+    }
+}
+
+#[test]
+fn a_duplicate_of_a_single_rule_is_as_good_as_an_authorize() {
+    let duplicate = |ranges: &[&str]| {
+        changed("authorize-duplicate", |event| {
+            let ranges = ranges
+                .iter()
+                .map(|range| serde_json::json!({"cidrIp": range}));
+            event["detail"]["requestParameters"]["ipPermissions"] = serde_json::json!({"items": [
+                {"ipProtocol": "tcp", "fromPort": 80, "toPort": 80, "groups": {},
+                 "ipRanges": {"items": ranges.collect::<Vec<_>>()}}]});
+        })
     };
-    assert!(!refused(permission(&["10.0.0.0/8"])));
-    assert!(refused(permission(&["10.0.0.0/8", "192.0.2.0/24"])));
+    let one = duplicate(&["10.0.0.0/8"]);
+    assert_eq!(one.call, Some(Call::Authorize));
+    assert_eq!(
+        texts(one.evidence.authorized.keys()),
+        ["tcp 80 from 10.0.0.0/8"]
+    );
+    assert!(one.evidence.authorized.values().all(Option::is_none));
+    assert!(one.evidence.asked.is_empty());
+    let two = duplicate(&["10.0.0.0/8", "192.0.2.0/24"]);
+    assert_eq!(two.call, Some(Call::RefusedAuthorize));
+    assert_eq!(two.evidence.asked.len(), 2);
+    assert!(two.evidence.authorized.is_empty());
+}
+
+#[test]
+fn a_refused_or_tried_authorize_tells_what_it_asked_for() {
+    let refused = lookup("authorize-failed-bad-reference").evidence;
+    assert_eq!(
+        texts(&refused.asked),
+        [
+            "tcp 80-9100 from sg-0fedcba9876543210",
+            "tcp 9443 from sg-0bad0bad0bad0bad0",
+        ]
+    );
+    let tried = lookup("authorize-throttled").evidence;
+    assert_eq!(
+        texts(&tried.asked),
+        ["tcp 80-9100 from sg-0fedcba9876543210"]
+    );
+    for evidence in [refused, tried] {
+        assert!(evidence.authorized.is_empty() && !evidence.untold);
+    }
+    let succeeded = lookup("authorize-succeeded").evidence;
+    assert!(succeeded.asked.is_empty() && !succeeded.authorized.is_empty());
+}
+
+#[test]
+fn described_rules_are_read_by_key_and_by_id_in_every_spelling() {
+    let key = ["tcp 443 from 10.0.0.0/8"];
+    assert_eq!(
+        texts(&lookup("update-descriptions").evidence.described),
+        key
+    );
+    let by_id = lookup("update-descriptions-by-rule-id").evidence;
+    assert_eq!(by_id.described_ids.len(), 1);
+    assert!(by_id.described.is_empty());
+
+    let permissions = serde_json::json!({"tag": 1, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
+        "IpRanges": {"tag": 1, "CidrIp": "10.0.0.0/8", "Description": "office"}});
+    let ids = serde_json::json!([{"tag": 1, "SecurityGroupRuleId": "sgr-0111111111111111a"}]);
+    let parameters = serde_json::json!({"GroupId": "sg-0123456789abcdef0", "IpPermissions": permissions,
+        "SecurityGroupRuleDescription": ids});
+    let wrapped =
+        serde_json::json!({"UpdateSecurityGroupRuleDescriptionsIngressRequest": parameters});
+    for parameters in [parameters, wrapped] {
+        let lookup = changed("update-descriptions", |event| {
+            event["detail"]["requestParameters"] = parameters;
+        });
+        let GroupLocator::Id(id) = lookup.group else {
+            panic!("no id")
+        };
+        assert_eq!(id.as_str(), "sg-0123456789abcdef0");
+        assert_eq!(texts(&lookup.evidence.described), key);
+        assert_eq!(lookup.evidence.described_ids.len(), 1);
+    }
+}
+
+#[test]
+fn revoked_rules_come_with_the_ids_that_the_response_pairs_them_with() {
+    let told = lookup("revoke-by-rule-id").evidence;
+    let ids: BTreeSet<_> = told.revoked.values().flatten().cloned().collect();
+    assert_eq!((told.revoked.len(), ids.len()), (2, 2));
+    assert_eq!(ids, told.revoked_ids);
+    let older = lookup("revoke-by-permission").evidence;
+    assert!(older.revoked.values().all(Option::is_none));
+}
+
+#[test]
+fn the_request_says_whose_a_revoked_reference_is() {
+    let name = "revoke-by-permission-referenced-group-other-account";
+    assert_eq!(
+        revoked(name),
+        ["tcp 9443 from 444455556666/sg-0aaaabbbbccccdddd"]
+    );
+    let unsaid = changed(name, |event| {
+        let group = "/detail/requestParameters/ipPermissions/items/0/groups/items/0/groupId";
+        *event.pointer_mut(group).expect("a group") = "sg-0fedcba9876543210".into();
+    });
+    assert_eq!(
+        texts(unsaid.evidence.revoked.keys()),
+        ["tcp 9443 from sg-0aaaabbbbccccdddd"]
+    );
+}
+
+#[test]
+fn a_modified_rules_reference_counts_as_our_own_accounts() {
+    let modified = lookup("modify-rules-list").evidence.modified;
+    assert_eq!(
+        texts(modified.values().flatten()),
+        [
+            "tcp 443 from 10.1.0.0/16",
+            "tcp 80 from sg-0fedcba9876543210"
+        ]
+    );
+}
+
+#[test]
+fn an_event_that_does_not_tell_everything_says_so() {
+    for name in [
+        "revoke-by-permission",
+        "revoke-by-rule-id",
+        "revoke-by-rule-id-without-rule-set",
+        "revoke-flat-legacy",
+        "revoke-unknown-permission",
+        "revoke-many-permissions",
+        "modify-rules",
+        "authorize-succeeded",
+        "authorize-duplicate",
+        "delete-group",
+    ] {
+        assert!(!lookup(name).evidence.untold, "{name}");
+    }
+    let omitted = lookup("revoke-omitted-parameters");
+    assert!(omitted.evidence.untold);
+    assert_eq!(omitted.evidence.revoked_ids.len(), 2);
+
+    let with = |name: &str, pointer: &str, value: Value| {
+        let lookup = changed(name, |event| {
+            *event.pointer_mut(pointer).expect("the field") = value;
+        });
+        lookup.evidence
+    };
+    let request = "/detail/requestParameters";
+    let permission = format!("{request}/ipPermissions/items/0");
+    let by_name = serde_json::json!({"items": [{"groupName": "web", "userId": "111122223333"}]});
+    let by_name = with(
+        "revoke-by-permission",
+        &format!("{permission}/groups"),
+        by_name,
+    );
+    assert!(by_name.untold);
+    assert_eq!(
+        by_name.revoked.len(),
+        1,
+        "what can be read is read all the same"
+    );
+    for (pointer, value) in [
+        (permission.as_str(), Value::Null),
+        (request, serde_json::json!({"groupId": "sg-0a"})),
+    ] {
+        assert!(
+            with("revoke-by-permission", pointer, value).untold,
+            "{pointer}"
+        );
+    }
+    let flat = serde_json::json!({"groupId": "sg-0a", "ipPermissions": {}, "sourceSecurityGroupName": "web"});
+    assert!(with("revoke-by-permission", request, flat).untold);
+    let id = "/detail/requestParameters/securityGroupRuleIds/items/0/securityGroupRuleId";
+    assert!(with("revoke-by-rule-id-without-rule-set", id, "?".into()).untold);
+    let first = "/detail/responseElements/revokedSecurityGroupRuleSet/items/0";
+    let id = format!("{first}/securityGroupRuleId");
+    let by_key = with("revoke-by-rule-id", &id, Value::Null);
+    assert!(!by_key.untold, "the content tells it");
+    let told_rule = serde_json::json!({"groupId": "sg-0123456789abcdef0"});
+    assert!(with("revoke-by-rule-id", first, told_rule).untold);
+    let modified = format!("{request}/ModifySecurityGroupRulesRequest/SecurityGroupRule");
+    for value in [Value::Null, serde_json::json!({"tag": 1})] {
+        assert!(
+            with("modify-rules", &modified, value.clone()).untold,
+            "{value}"
+        );
+    }
+    let asked = with(
+        "authorize-failed-bad-reference",
+        &format!("{permission}/ipProtocol"),
+        "?".into(),
+    );
+    assert!(asked.untold && asked.asked.len() == 1, "{asked:?}");
+}
+
+#[test]
+fn a_sweep_for_omitted_parameters_says_who_called() {
+    let name = "revoke-omitted-parameters-without-rule-set";
+    let Intent::Sweep(sweep) = intent(&read(&events_dir().join(format!("{name}.json")))) else {
+        panic!("{name} is no sweep")
+    };
+    let trigger = sweep.trigger;
+    assert_eq!(trigger.kind, TriggerKind::Event);
+    assert_eq!(
+        trigger.principal.as_deref(),
+        Some("arn:aws:iam::111122223333:role/NetworkAdmin")
+    );
+    assert_eq!(trigger.session.as_deref(), Some("maria"));
+    assert!(trigger.event_time.is_some() && trigger.event_id.is_some());
+}
+
+#[test]
+fn people_are_told_from_machines() {
+    for name in ["revoke-by-sso-user", "revoke-by-root", "modify-rules"] {
+        assert!(lookup(name).trigger.person, "{name}");
+    }
+    for name in [
+        "revoke-by-permission",
+        "revoke-by-iam-user",
+        "revoke-by-eks-service-account",
+        "revoke-by-cloudformation",
+        "revoke-by-aws-service",
+    ] {
+        assert!(!lookup(name).trigger.person, "{name}");
+    }
+    let is_person = |change: fn(&mut Value)| {
+        let lookup = changed("revoke-by-permission", |event| {
+            change(&mut event["detail"]);
+        });
+        lookup.trigger.person
+    };
+    let people: [fn(&mut Value); 7] = [
+        |record| record["sessionCredentialFromConsole"] = "true".into(),
+        |record| record["sessionCredentialFromConsole"] = true.into(),
+        |record| record["userAgent"] = "signin.amazonaws.com".into(),
+        |record| record["userIdentity"]["invokedBy"] = "signin.amazonaws.com".into(),
+        |record| record["userIdentity"]["type"] = "IdentityCenterUser".into(),
+        |record| {
+            let issuer = &mut record["userIdentity"]["sessionContext"]["sessionIssuer"];
+            issuer["arn"] =
+                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/Own".into();
+        },
+        |record| {
+            let arn = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Own_0/maria";
+            record["userIdentity"]["arn"] = arn.into();
+            record["userIdentity"]["sessionContext"] = Value::Null;
+        },
+    ];
+    for (number, person) in people.into_iter().enumerate() {
+        assert!(is_person(person), "{number}");
+    }
+    let machines: [fn(&mut Value); 3] = [
+        |record| record["sessionCredentialFromConsole"] = "false".into(),
+        |record| {
+            record["sessionCredentialFromConsole"] = "true".into();
+            record["userIdentity"]["invokedBy"] = "cloudformation.amazonaws.com".into();
+        },
+        |record| {
+            let issuer = &mut record["userIdentity"]["sessionContext"]["sessionIssuer"];
+            issuer["arn"] = "arn:aws:iam::111122223333:role/not-AWSReservedSSO_Own".into();
+        },
+    ];
+    for (number, machine) in machines.into_iter().enumerate() {
+        assert!(!is_person(machine), "{number}");
+    }
 }
 
 #[test]

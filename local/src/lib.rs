@@ -137,6 +137,7 @@
 //! | `userIdentity` of each kind of caller | CloudTrail User Guide, "CloudTrail userIdentity element"; EKS example in the AWS Marketplace documentation |
 //! | request forms of revoke and authorize, `{"items": …}` and `{}` | published records (`invictus-ir/aws_dataset`, Stratus Red Team); for rule ids public queries, neighbouring keys inferred |
 //! | ModifySecurityGroupRules in PascalCase with `tag` | cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`; a list for several is inferred |
+//! | UpdateSecurityGroupRuleDescriptionsIngress in the forms of the revoke | inferred: there is no published record |
 //! | failed calls: prefixed `errorCode`, null `responseElements` | published records; that throttling is `Client.` from the EC2 error page |
 //! | EventBridge envelope, best effort, repeats, no order, 256 KB | EventBridge User Guide and Events Reference; CloudTrail User Guide; published events |
 //! | two retries after one and two minutes, event age, failure destinations | Lambda Developer Guide, asynchronous invocation |

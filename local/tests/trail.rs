@@ -185,6 +185,41 @@ fn failures_carry_a_prefixed_code_and_no_response() {
 }
 
 #[test]
+fn updated_descriptions_and_a_refused_delete_are_recorded_and_delivered() {
+    let (stack, client, group) = cloud_with_group();
+    let ec2 = stack.cloud().ec2().quietly();
+    ec2.authorize(&group, &["tcp 443 from 10.0.0.0/8"])
+        .expect("made");
+    client.ec2(
+        "UpdateSecurityGroupRuleDescriptionsIngress",
+        &format!(
+            "GroupId={group}&{TCP_443}&IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8\
+             &IpPermissions.1.IpRanges.1.Description=office"
+        ),
+    );
+    let record = last(&stack);
+    let range = &record["requestParameters"]["ipPermissions"]["items"][0]["ipRanges"]["items"][0];
+    assert_eq!(
+        range,
+        &json!({"cidrIp": "10.0.0.0/8", "description": "office"})
+    );
+    assert_eq!(record["responseElements"]["_return"], true);
+
+    let vpc = client
+        .ec2("DescribeSecurityGroups", &format!("GroupId.1={group}"))
+        .text("vpcId");
+    let holder = ec2.create_group("holder", &vpc).expect("a group");
+    ec2.authorize(&holder, &[&format!("tcp 80 from {group}")])
+        .expect("made");
+    client.ec2("DeleteSecurityGroup", &format!("GroupId={group}"));
+    let record = last(&stack);
+    assert_eq!(record["errorCode"], "Client.DependencyViolation");
+    assert_eq!(record["requestParameters"], json!({"groupId": group}));
+    assert!(record["responseElements"].is_null());
+    assert_eq!(drain(&stack).len(), 2);
+}
+
+#[test]
 fn reads_and_other_services_leave_no_record() {
     let (stack, client, _group) = cloud_with_group();
     let before = stack.cloud().records().len();
