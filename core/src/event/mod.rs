@@ -165,25 +165,34 @@ impl Trigger {
 
 /// What an event says about rules. It shows that a read is stale, which call took a rule away, and which change a rule
 /// belongs to. Only a read tells which rules are missing or live.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Evidence {
     /// Ids of rules that were revoked. EC2 does not reuse ids, so a read that shows one is stale.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub revoked_ids: BTreeSet<RuleId>,
     /// Rules that were revoked, with their ids if the response gives both.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub revoked: BTreeMap<RuleKey, Option<RuleId>>,
     /// Rules that were modified, with their new key if it could be read. A modified rule keeps its id. The record does
     /// not say whose a referenced group is, so a new key has it as our own account's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub modified: BTreeMap<RuleId, Option<RuleKey>>,
     /// Rules that were authorized, with their ids if the response gives them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub authorized: BTreeMap<RuleKey, Option<RuleId>>,
     /// Rules that an authorize asked for which was refused or only tried.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub asked: BTreeSet<RuleKey>,
     /// Rules whose descriptions were updated, by key.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub described: BTreeSet<RuleKey>,
     /// Rules whose descriptions were updated, by id.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub described_ids: BTreeSet<RuleId>,
     /// Whether the call took or asked for something that the event does not tell, because CloudTrail omitted the
     /// parameters or an entry could not be read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
 }
 

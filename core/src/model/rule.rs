@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::{GroupRef, InvalidProtocol, InvalidSource, Protocol, Source};
 
@@ -34,6 +35,30 @@ pub struct RuleKey {
 }
 
 impl RuleKey {
+    /// The rule as JSON for the AWS CLI's `--ip-permissions`: one permission with one source.
+    pub fn ip_permissions(&self) -> String {
+        let mut permission = serde_json::Map::new();
+        permission.insert("IpProtocol".to_owned(), self.protocol.name().into());
+        if let Some((from, to)) = self.protocol.ports() {
+            permission.insert("FromPort".to_owned(), from.into());
+            permission.insert("ToPort".to_owned(), to.into());
+        }
+        let (list, source) = match &self.source {
+            Source::Ipv4(net) => ("IpRanges", json!({"CidrIp": net.to_string()})),
+            Source::Ipv6(net) => ("Ipv6Ranges", json!({"CidrIpv6": net.to_string()})),
+            Source::PrefixList(id) => ("PrefixListIds", json!({"PrefixListId": id})),
+            Source::ReferencedGroup(group) => {
+                let mut pair = json!({"GroupId": group.group_id});
+                if let Some(account) = &group.account_id {
+                    pair["UserId"] = account.as_str().into();
+                }
+                ("UserIdGroupPairs", pair)
+            }
+        };
+        permission.insert(list.to_owned(), json!([source]));
+        Value::from(vec![Value::Object(permission)]).to_string()
+    }
+
     /// The referenced group, if the source is one.
     pub fn referenced_group(&self) -> Option<&GroupRef> {
         match &self.source {
