@@ -301,6 +301,14 @@ impl SecurityGroups for FakeEc2 {
         Ok(self.state().groups.intersection(groups).cloned().collect())
     }
 
+    async fn groups_referring_to(&self, wanted: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
+        self.calls.count("DescribeSecurityGroups");
+        let state = self.state();
+        let mut live = state.live.keys().filter_map(RuleKey::referenced_group);
+        let refers = live.any(|reference| reference.group_id == *wanted);
+        Ok(refers.then(|| group().id).into_iter().collect())
+    }
+
     async fn prefix_lists(
         &self,
         lists: &BTreeSet<PrefixListId>,

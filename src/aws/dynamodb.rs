@@ -296,7 +296,7 @@ impl Table for DynamoTable {
     }
 
     async fn marks(&self, scope: &Scope, range: &GroupRange) -> Result<GroupMarks, ApiError> {
-        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied)";
+        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied) OR attribute_exists(missing_since) OR attribute_exists(reopened)";
         let mut marks = GroupMarks::default();
         let (keys, values) = keys_of(state_key(scope), range);
         for item in self.pages(keys, values, Some(filter)).await? {
@@ -346,7 +346,7 @@ impl Table for DynamoTable {
             .table_name(&self.name)
             .key("pk", text(state_key(&group.scope)))
             .key("sk", text(group.id.as_str()))
-            .update_expression("SET orphaned_at = if_not_exists(orphaned_at, :at)")
+            .update_expression("SET orphaned_at = if_not_exists(orphaned_at, :at) REMOVE expires_at")
             .expression_attribute_values(":at", text(at))
             .customize()
             .interceptor(self.counting(OPERATION));

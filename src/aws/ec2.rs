@@ -256,6 +256,12 @@ impl SecurityGroups for Ec2 {
         Ok(existing)
     }
 
+    async fn groups_referring_to(&self, group: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
+        let refers = filter("ip-permission.group-id", [group.as_str()]);
+        let found = self.describe_groups(vec![refers]).await?;
+        Ok(found.into_iter().map(|group| group.id).collect())
+    }
+
     async fn prefix_lists(
         &self,
         lists: &BTreeSet<PrefixListId>,

@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::attributes::from_json;
 use rulekeeper_core::decide::changes::{GroupState, REMEMBERED_FOR};
 
-/// The update of the state item. Other attributes, such as the mark of an orphan, stay.
+/// The update of the state item. A mark that the group does not exist goes: who writes this has seen the group, and a
+/// group that is gone is marked afterwards. The item expires, unless it holds what has to stay as long as the record.
 pub(super) struct StateUpdate {
     pub(super) update: String,
     pub(super) condition: &'static str,
@@ -19,10 +20,13 @@ impl StateUpdate {
     pub(super) fn of(state: &GroupState) -> Self {
         let mut written = state.to_json();
         written.insert("revision".to_owned(), (state.revision + 1).into());
-        let expires_at = jiff::Timestamp::now() + REMEMBERED_FOR * 2;
-        written.insert("expires_at".to_owned(), expires_at.as_second().into());
+        if !state.outlives_the_day() {
+            let expires_at = jiff::Timestamp::now() + REMEMBERED_FOR * 2;
+            written.insert("expires_at".to_owned(), expires_at.as_second().into());
+        }
         let absent = GroupState::ATTRIBUTES
             .into_iter()
+            .chain(["expires_at", "orphaned_at"])
             .filter(|name| !written.contains_key(*name));
         let remove: Vec<String> = absent.map(|name| format!("#{name}")).collect();
         let set: Vec<String> = written
@@ -35,7 +39,7 @@ impl StateUpdate {
         }
         let named = GroupState::ATTRIBUTES
             .into_iter()
-            .chain(["revision", "expires_at"]);
+            .chain(["revision", "expires_at", "orphaned_at"]);
         let mut values: HashMap<_, _> = from_json(&written)
             .into_iter()
             .map(|(name, value)| (format!(":{name}"), value))

@@ -160,7 +160,7 @@ impl DynamoTable {
             .build())
     }
 
-    /// Writes the run-time state with a record, and removes a mark that the group does not exist.
+    /// Writes the run-time state with a record.
     pub fn state_update(
         &self,
         group: &GroupAddress,
@@ -169,14 +169,9 @@ impl DynamoTable {
         let StateUpdate {
             update,
             condition,
-            mut names,
+            names,
             values,
         } = StateUpdate::of(state);
-        names.insert("#orphaned_at".to_owned(), "orphaned_at".to_owned());
-        let update = match update.contains(" REMOVE ") {
-            true => format!("{update}, #orphaned_at"),
-            false => format!("{update} REMOVE #orphaned_at"),
-        };
         let update = Update::builder()
             .table_name(&self.name)
             .key("pk", text(state_key(&group.scope)))

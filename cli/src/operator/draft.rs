@@ -105,7 +105,7 @@ impl Draft {
         let (group, state) = (&self.group, self.loaded.state);
         let decided = added.iter().chain(&removed);
         let write = async |mut state: GroupState| {
-            state.note_ids(&change.record.rules, live);
+            state.note_ids(&change.record.rules, live, author.now);
             let change = NewGeneration {
                 state,
                 ..change.clone()

@@ -45,7 +45,7 @@ pub fn staleness<'k>(
     let without_ids = evidence.revoked_ids.is_empty();
     let contradicts = shown.iter().any(|(key, live)| {
         let modified = live.id.as_ref().and_then(|id| evidence.modified.get(id));
-        without_ids && evidence.revoked.contains(*key)
+        without_ids && evidence.revoked.contains_key(*key)
             || modified.is_some_and(|new| new.as_ref() != Some(&live.key))
     });
     match contradicts {
@@ -58,6 +58,6 @@ pub fn staleness<'k>(
 pub fn shows_event(evidence: &Evidence, actual: &ActualRules) -> bool {
     let live = actual.iter().map(|live| &live.key);
     let mut authorized = evidence.authorized.keys();
-    staleness(evidence, actual, live.chain(&evidence.revoked)) == Staleness::Fresh
+    staleness(evidence, actual, live.chain(evidence.revoked.keys())) == Staleness::Fresh
         && authorized.all(|rule| actual.contains(rule))
 }

@@ -26,11 +26,13 @@ pub const CAUSE_WAIT_SECONDS_MAX: u16 = 900;
 pub enum Policy {
     /// Rules that it drops are restored.
     Restore,
-    /// Rules that it revokes leave the record.
+    /// Rules that it revokes leave the record, and rules that it authorizes enter it.
     Accept,
     /// Rules that it authorizes enter the record. Rules that it revokes leave the record if its change succeeded, and
     /// are restored if not.
     Follow,
+    /// Rules that it revokes leave the record. Rules that it authorizes do not enter it.
+    Release,
 }
 
 impl Policy {
@@ -40,6 +42,7 @@ impl Policy {
             Self::Restore => "restore",
             Self::Accept => "accept",
             Self::Follow => "follow",
+            Self::Release => "release",
         }
     }
 }
@@ -98,12 +101,13 @@ impl Principal {
         if self.policy == Policy::Restore || !self.matches_strangers() {
             return None;
         }
-        let what = match self.policy {
-            Policy::Follow => "with follow everything that they authorize would be recorded",
-            _ => "with accept nothing that they revoke would come back",
+        let policy = self.policy;
+        let what = match policy {
+            Policy::Follow => "everything that they authorize would be recorded",
+            _ => "nothing that they revoke would come back",
         };
         Some(format!(
-            "matches every role, user or service of a kind, and {what}; name the ones that you mean"
+            "matches every role, user or service of a kind, and with {policy} {what}; name the ones that you mean"
         ))
     }
 }
@@ -172,6 +176,12 @@ impl Principals<'_> {
     pub fn cause_wait(&self) -> SignedDuration {
         let seconds = self.cause_wait_of_record.or(self.cause_wait_of_all);
         SignedDuration::from_secs(seconds.unwrap_or(CAUSE_WAIT_SECONDS).into())
+    }
+
+    /// Whether what any listed principal authorizes enters the record.
+    pub fn any_enters(&self) -> bool {
+        let mut entries = self.of_record.iter().chain(self.of_all);
+        entries.any(|entry| matches!(entry.policy, Policy::Accept | Policy::Follow))
     }
 
     /// Whether any listed principal has a policy other than `restore`.
@@ -387,11 +397,15 @@ mod tests {
             "arn:aws:sts::*",
             "*.amazonaws.com",
         ] {
-            for policy in [Policy::Accept, Policy::Follow] {
+            for (policy, what) in [
+                (Policy::Accept, "with accept nothing that they revoke"),
+                (Policy::Follow, "with follow everything that they authorize"),
+                (Policy::Release, "with release nothing that they revoke"),
+            ] {
                 let doubt = entry(pattern, policy).doubt();
                 let doubt = doubt.as_deref();
                 assert!(
-                    doubt.is_some_and(|doubt| doubt.starts_with("matches every")),
+                    doubt.is_some_and(|doubt| doubt.starts_with("matches every") && doubt.contains(what)),
                     "{pattern}: {doubt:?}"
                 );
             }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// A mistake. The first five are made in the code, at a `fault!` with their name. The others are made in the scripted
+/// A mistake. The first six are made in the code, at a `fault!` with their name. The others are made in the scripted
 /// table, which then breaks what the code relies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     WritesWithoutAuthor,
     /// A missing rule is restored before its cause is known.
     CausesAreNotAwaited,
+    /// A change that leaves less than half of a record takes effect.
+    LetsLargeChangesThrough,
     /// The record is read as if it held every rule that the event names, so those rules are authorized.
     RecordsHoldWhatEventsName,
     /// Records are read one generation late.

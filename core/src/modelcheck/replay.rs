@@ -292,7 +292,7 @@ async fn apply(
         state: GroupState::default(),
     };
     let write = async |mut state: GroupState| {
-        state.note_ids(&record.rules, &ActualRules::default());
+        state.note_ids(&record.rules, &ActualRules::default(), now());
         let change = NewGeneration {
             state,
             ..change.clone()
@@ -308,7 +308,7 @@ fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
     let mut evidence = Evidence::default();
     let call = match &event.did {
         Did::Revoked(rule, id) => {
-            evidence.revoked.insert(key(rule));
+            evidence.revoked.insert(key(rule), id.map(rule_id));
             evidence.revoked_ids.extend(id.map(rule_id));
             Call::Revoke
         }
@@ -316,7 +316,10 @@ fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
             evidence.authorized.insert(key(rule), id.map(rule_id));
             Call::Authorize
         }
-        Did::WasRefused(_) => Call::RefusedAuthorize,
+        Did::WasRefused(rule) => {
+            evidence.asked.insert(key(rule));
+            Call::RefusedAuthorize
+        }
     };
     Lookup {
         scope: group().scope,
@@ -328,6 +331,7 @@ fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
             event_time: Some(at(event.at)),
             principal: Some(event.by.arn().to_owned()),
             session: None,
+            person: false,
         },
         call: Some(call),
         evidence,
@@ -455,6 +459,10 @@ impl SecurityGroups for Script<'_> {
             Answer::Groups(existing) => Ok(existing),
             other => unasked(&other),
         }
+    }
+
+    async fn groups_referring_to(&self, _: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
+        Ok(BTreeSet::new())
     }
 
     async fn prefix_lists(

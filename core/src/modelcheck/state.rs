@@ -347,7 +347,7 @@ impl State {
         let mut state = state.clone();
         state.revision = revision + 1;
         if fault == Some(Fault::RestoresAreForgotten) {
-            state.restored.clear();
+            state.returned.clear();
         }
         self.memory = Some(Arc::new(state));
         true

@@ -37,6 +37,12 @@ pub trait SecurityGroups {
         groups: &BTreeSet<GroupId>,
     ) -> impl Future<Output = Result<BTreeSet<GroupId>, ApiError>>;
 
+    /// The groups with a live ingress rule that refers to this group.
+    fn groups_referring_to(
+        &self,
+        group: &GroupId,
+    ) -> impl Future<Output = Result<BTreeSet<GroupId>, ApiError>>;
+
     /// Which of these prefix lists exist and are visible to us, each with the weight that a rule for it counts towards
     /// the quota.
     fn prefix_lists(

@@ -66,7 +66,12 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         let mut looks = 0;
         for round in 1.. {
             let plan = plan(self.record, &self.actual, &self.presumed_absent);
-            if self.hold.is_some() && round == 1 && self.actual.iter().next().is_none() {
+            let missing = plan.missing.iter();
+            let nothing_to_do = self.hold.is_some()
+                || missing
+                    .map(|rule| &rule.key)
+                    .all(|rule| self.deferred.contains_key(rule));
+            if nothing_to_do && round == 1 && self.is_bare() {
                 self.group_gone = self.is_gone().await;
             }
             if round == 1 {
@@ -166,6 +171,11 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         }
     }
 
+    /// Whether the read shows no rule although rules are recorded: the group may be gone.
+    fn is_bare(&self) -> bool {
+        self.actual.iter().next().is_none() && !self.record.rules.is_empty()
+    }
+
     /// Whether the group does not exist. A read of a deleted group looks like one of an empty group.
     async fn is_gone(&self) -> bool {
         let id = &self.group.id;
@@ -245,7 +255,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         for key in self
             .evidence
             .revoked
-            .iter()
+            .keys()
             .filter(|key| self.record.rules.contains_key(*key))
         {
             let Some(live) = self.actual.get(key) else {

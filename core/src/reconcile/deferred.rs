@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::record_update::RecordUpdate;
 use super::snapshot::Snapshot;
-use crate::decide::changes::{Backoff, Cause, Contest, Settling, backoff_of, cause};
+use crate::decide::changes::{Backoff, Contest, RestoreReason, Verdict, WaitReason, backoff_of};
 use crate::model::{ActualRules, RuleKey};
 use crate::report::{RuleOutcome, RuleReport};
 
@@ -15,14 +15,14 @@ use crate::report::{RuleOutcome, RuleReport};
 pub(super) struct Deferred {
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
     pub(super) contests: BTreeMap<RuleKey, Contest>,
-    /// Rules whose cause is not known, and since when they are missing.
-    pub(super) missing_since: BTreeMap<RuleKey, Timestamp>,
-    /// When the first of the waits that begin now ends.
+    /// When a followed principal's change settles first. The invocation waits for that.
+    pub(super) settles_at: Option<Timestamp>,
+    /// When the first of the longer waits ends.
     pub(super) wake_at: Option<Timestamp>,
     /// Whether rules wait for their causes at present: neither paused nor observed, and somebody is listed.
     pub(super) awaits_causes: bool,
-    /// Rules that have waited in vain and are restored now.
-    pub(super) never_told: Vec<RuleKey>,
+    /// What to say of rules once they are restored.
+    pub(super) notices: BTreeMap<RuleKey, String>,
 }
 
 impl Deferred {
@@ -31,92 +31,133 @@ impl Deferred {
         snapshot: &Snapshot,
         update: &RecordUpdate,
         actual: &ActualRules,
-        dropped_by: &BTreeMap<RuleKey, String>,
         now: Timestamp,
         begin: bool,
     ) -> Self {
         let mut deferred = Self::default();
         let state = update.unsaved.as_ref().unwrap_or(&snapshot.state);
         let state = state.clone().without_ended_contests(now);
-        let principals = snapshot.principals();
-        deferred.awaits_causes = begin && principals.any_meant();
-        for rule in snapshot
-            .record
-            .rules
-            .keys()
-            .filter(|rule| !actual.contains(rule))
-        {
-            if let Some(Settling { by, until }) = update.settling.get(rule) {
-                let reason = format!("a change by {by} is under way; it is judged at {until}");
+        deferred.awaits_causes = begin && snapshot.principals().any_meant();
+        let recorded = snapshot.record.rules.keys();
+        for rule in recorded.filter(|rule| !actual.contains(rule)) {
+            let verdict = update.verdicts.get(rule);
+            if begin && deferred.waits(rule, verdict, update) {
+                continue;
+            }
+            if begin && state.unrestorable.contains_key(rule) {
+                let reason = format!("unrestorable: {} does not exist", rule.source);
                 deferred.add(rule, RuleOutcome::Held, reason);
                 continue;
             }
-            if let Some(by) = update.unwritten.get(rule) {
-                let reason =
-                    format!("{by} means it to be gone, and the record could not be written");
-                deferred.add(rule, RuleOutcome::Held, reason);
-                continue;
-            }
-            let by = dropped_by.get(rule).map(String::as_str);
-            let backoff = backoff_of(&state, rule, by, now);
-            if let Backoff::Waiting(contest) = &backoff {
-                deferred.add(rule, RuleOutcome::Contested, contest_text(contest));
-                continue;
-            }
-            if deferred.awaits_causes {
-                match cause(rule, &state, dropped_by, principals, now) {
-                    Cause::Known => {}
-                    // Known until the rule is live again, so that a try that fails begins no new wait.
-                    Cause::NeverTold { since } => {
-                        deferred.never_told.push(rule.clone());
-                        deferred.missing_since.insert(rule.clone(), since);
-                    }
-                    Cause::Awaited { since, until } => {
-                        let reason = format!(
-                            "the event that took it has not come; it is restored at {until} if none comes"
-                        );
-                        deferred.add(rule, RuleOutcome::Held, reason);
-                        deferred.missing_since.insert(rule.clone(), since);
-                        if state.missing_since.get(rule) != Some(&since) {
-                            let first = deferred.wake_at.map_or(until, |at| at.min(until));
-                            deferred.wake_at = Some(first);
-                        }
-                        continue;
-                    }
+            let by = update.taken_by.get(rule).map(String::as_str);
+            match backoff_of(&state, rule, by, now) {
+                Backoff::Waiting(contest) => {
+                    deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));
+                    continue;
                 }
-            }
-            match backoff {
                 Backoff::Begins(contest) if begin => {
                     deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));
                     deferred.contests.insert(rule.clone(), contest);
+                    continue;
                 }
-                Backoff::Begins(_) | Backoff::None | Backoff::Waiting(_) => {}
+                Backoff::Begins(_) | Backoff::None => {}
+            }
+            if let Some(Verdict::Restore(reason)) = verdict
+                && let Some(notice) = notice(rule, reason)
+            {
+                deferred.notices.insert(rule.clone(), notice);
             }
         }
         deferred
     }
 
-    /// Rules whose cause is not known and that are still missing after these were restored; `None` where no rule waits for
-    /// its cause.
-    pub(super) fn still_missing<'k>(
-        &self,
-        actual: &ActualRules,
-        restored: impl Iterator<Item = &'k RuleKey>,
-    ) -> Option<BTreeMap<RuleKey, Timestamp>> {
-        if !self.awaits_causes {
-            return None;
+    /// Adds the line of a rule that waits, if it does.
+    fn waits(&mut self, rule: &RuleKey, verdict: Option<&Verdict>, update: &RecordUpdate) -> bool {
+        match verdict {
+            Some(Verdict::Wait { until, why }) => {
+                let outcome = match why {
+                    WaitReason::Insists { .. } => RuleOutcome::Contested,
+                    _ => RuleOutcome::Held,
+                };
+                match why {
+                    WaitReason::Settles { .. } => earlier(&mut self.settles_at, *until),
+                    WaitReason::Insists { .. } => {}
+                    _ => earlier(&mut self.wake_at, *until),
+                }
+                self.add(rule, outcome, wait_text(why, *until));
+            }
+            Some(Verdict::Pend(pending)) => self.add(rule, RuleOutcome::Held, pending.reason()),
+            Some(Verdict::Leave(leaving)) => {
+                let by = &leaving.by;
+                let reason =
+                    format!("{by} means it to be gone, and the record could not be written");
+                self.add(rule, RuleOutcome::Held, reason);
+            }
+            None if update.error.is_some() => {
+                let reason = "what became of it could not be judged".to_owned();
+                self.add(rule, RuleOutcome::Held, reason);
+            }
+            _ => return false,
         }
-        let mut missing = self.missing_since.clone();
-        missing.retain(|rule, _| !actual.contains(rule));
-        for rule in restored {
-            missing.remove(rule);
-        }
-        Some(missing)
+        true
     }
 
     fn add(&mut self, rule: &RuleKey, outcome: RuleOutcome, reason: String) {
         let line = RuleReport::new(rule.clone(), outcome).because(reason);
         self.lines.insert(rule.clone(), line);
+    }
+}
+
+fn earlier(at: &mut Option<Timestamp>, until: Timestamp) {
+    *at = Some(at.map_or(until, |at| at.min(until)));
+}
+
+/// What a rule waits for, in words.
+pub(super) fn wait_text(why: &WaitReason, until: Timestamp) -> String {
+    match why {
+        WaitReason::UnknownCause { .. } => {
+            format!("the event that took it has not come; it is restored at {until} if none comes")
+        }
+        WaitReason::Settles { by } => {
+            format!("a change by {by} is under way; it is judged at {until}")
+        }
+        WaitReason::TriesAgain { by } => format!(
+            "an authorize by {by} failed for a passing reason, and it may try again; it is judged at {until}"
+        ),
+        WaitReason::Deletion { by, group: None } => {
+            format!("{by} tries to delete the group; it is withheld until {until}")
+        }
+        WaitReason::Deletion {
+            by,
+            group: Some(group),
+        } => format!(
+            "{by} tries to delete {group}, to which it refers; it is withheld until {until}"
+        ),
+        WaitReason::Insists { by } => format!(
+            "{by} closed it again soon after it was put back; left alone until {until}. `rulekeeper release` lets it go, `rulekeeper restore` opens it"
+        ),
+    }
+}
+
+/// What to say of a rule that was restored for this reason, if it is worth a notice.
+fn notice(rule: &RuleKey, reason: &RestoreReason) -> Option<String> {
+    match reason {
+        RestoreReason::NeverTold { .. } => Some(format!(
+            "{rule} was restored, and no event told who took it"
+        )),
+        RestoreReason::Aborted { by } => Some(format!(
+            "{rule} was restored: {by} revoked it in a change of which the authorize was refused"
+        )),
+        RestoreReason::LargeChange { by } => Some(format!(
+            "{rule} was restored: the change by {by} would have left less than half of the record"
+        )),
+        RestoreReason::Withheld { by } => Some(format!(
+            "{rule} was restored: it was withheld so that {by} could delete a group, and that group is still there"
+        )),
+        RestoreReason::NobodyListed
+        | RestoreReason::Recorded
+        | RestoreReason::Unlisted { .. }
+        | RestoreReason::Half { .. } => None,
     }
 }
 

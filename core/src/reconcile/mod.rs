@@ -1,5 +1,6 @@
 //! The work on one group: load, plan, authorize, verify, report, in that order.
 
+use crate::decide::changes::KnownCall;
 use crate::event::{Call, GroupLocator, Lookup};
 use crate::model::{GroupAddress, GroupId};
 use crate::ports::{Budget, SecurityGroups, Table};
@@ -9,10 +10,12 @@ use crate::report::{GroupOutcome, Report, RuleOutcome};
 mod converge;
 mod decision;
 mod deferred;
+mod deletion;
 mod error;
 pub mod execute;
 mod missing;
 mod passes;
+mod planned;
 mod record_update;
 mod result;
 mod save_state;
@@ -23,9 +26,11 @@ mod world;
 
 pub use decision::write_decision;
 pub use missing::MissingReferences;
+pub use record_update::close_command;
 pub use result::{GroupResult, RuleResult};
 pub use world::{Settings, World};
 
+use deletion::note_deletion;
 use passes::Passes;
 use shortcuts::{answered, unlisted};
 use snapshot::{LiveRead, Snapshot};
@@ -60,7 +65,8 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
     };
     let Some(item) = loaded.desired.take() else {
         let reason = "there is no desired-state record";
-        let report = started.report(group, GroupOutcome::Unmanaged, reason);
+        let mut report = started.report(group.clone(), GroupOutcome::Unmanaged, reason);
+        note_reference(&world, lookup, &group, &mut report).await;
         return started.finish(&world, report);
     };
     let snapshot = match Snapshot::read(&group, item, loaded) {
@@ -96,6 +102,27 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
     }
 }
 
+/// Notes a deletion of the group, or an attempt at one, for the groups with rules that refer to it.
+async fn note_reference<E: SecurityGroups, T: Table>(
+    world: &World<'_, E, T>,
+    lookup: &Lookup,
+    group: &GroupAddress,
+    report: &mut GroupResult,
+) {
+    let is_deletion = matches!(lookup.call, Some(Call::Delete | Call::RefusedDelete));
+    let Some(call) = KnownCall::of(lookup).filter(|_| is_deletion && world.settings.writes) else {
+        return;
+    };
+    match note_deletion(world, group, &call).await {
+        Ok(notices) => report.notices.extend(notices),
+        Err(error) => {
+            report.retryable = error.is_retryable();
+            let warning = format!("the deletion could not be noted: {error}");
+            report.warnings.push(warning);
+        }
+    }
+}
+
 /// Does the work, with a record and a read of the group at hand.
 async fn converge<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
@@ -108,6 +135,9 @@ async fn converge<E: SecurityGroups, T: Table>(
     let mut passes = Passes::new(world, snapshot, live, lookup, budget);
     passes.run().await;
     let mut report = passes.report(&started);
+    if let Some(group) = report.group.clone() {
+        note_reference(&world, lookup, &group, &mut report).await;
+    }
     record(&world, &started, &mut report).await;
     started.finish(&world, report)
 }

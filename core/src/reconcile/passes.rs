@@ -8,18 +8,21 @@ use tokio::time::Instant;
 
 use super::converge::Convergence;
 use super::deferred::Deferred;
+use super::deletion::{deletions, existing_references};
 use super::error::WorkError;
-use super::record_update::{RecordUpdate, read_until_fresh, update_record};
-use super::save_state::{Restores, save_state};
+use super::planned::{Found, planned};
+use super::record_update::{RecordUpdate, read_until_fresh, update_record, waiting_for_a_person};
+use super::save_state::{Unsaved, save_state};
 use super::snapshot::{LiveRead, Snapshot};
 use super::started::{Started, millis};
 use super::{GroupResult, RuleResult, World};
-use crate::decide::changes::{GroupState, ObservedCall, dropped_by};
+use crate::decide::changes::{GroupState, KnownCall, Verdict};
 use crate::decide::plan::{Hold, Plan};
 use crate::desired::Policy;
-use crate::event::Lookup;
-use crate::model::{ActualRules, GroupId, RuleKey};
+use crate::event::{Lookup, TriggerKind};
+use crate::model::{ActualRules, GroupId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
+use crate::report::plan::GroupPlan;
 use crate::report::{GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
 
 /// The most passes of one invocation.
@@ -35,10 +38,12 @@ pub(super) struct Passes<'a, E, T> {
     budget: Budget,
     snapshot: Snapshot,
     live: LiveRead,
-    /// Who dropped which rules, as far as the event says.
-    dropped_by: BTreeMap<RuleKey, String>,
-    /// Revokes of this event that the state did not hold before.
-    news: BTreeSet<RuleKey>,
+    /// The call of the event at hand, and deletions of groups to which missing rules refer.
+    calls: Vec<KnownCall>,
+    /// What became of each rule of the record at the last pass.
+    verdicts: BTreeMap<RuleKey, Verdict>,
+    /// Rules that were thought not to be able to come back, and that may.
+    restorable: BTreeSet<RuleKey>,
     hold: Option<Hold>,
     lines: BTreeMap<RuleKey, RuleResult>,
     changes: Vec<RecordChange>,
@@ -55,8 +60,9 @@ pub(super) struct Passes<'a, E, T> {
 
 /// What restoring came to.
 struct SeenTo {
-    /// Each with the moment at which EC2 confirmed it.
-    restored: Vec<(RuleKey, Option<Instant>)>,
+    /// Each with the time at which EC2 confirmed it, and its new id.
+    restored: Vec<(RuleKey, Timestamp, Option<RuleId>)>,
+    unrestorable: BTreeSet<RuleKey>,
     actual: ActualRules,
 }
 
@@ -68,17 +74,13 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         lookup: &'a Lookup,
         budget: Budget,
     ) -> Self {
-        let told = ObservedCall::of(lookup, &snapshot.state).map(|observed| {
-            let dropped_by = dropped_by(&observed, &lookup.evidence, &snapshot.record);
-            (dropped_by, observed.news_to(&snapshot.state))
-        });
-        let (dropped_by, news) = told.unwrap_or_default();
         Self {
             world,
             lookup,
             budget,
-            dropped_by,
-            news,
+            calls: KnownCall::of(lookup).into_iter().collect(),
+            verdicts: BTreeMap::new(),
+            restorable: BTreeSet::new(),
             snapshot,
             live,
             hold: None,
@@ -123,29 +125,26 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         // A pause holds rules back; the record is still updated. Observe mode changes nothing.
         let paused = matches!(self.hold, Some(Hold::Paused { .. }));
         let updates = world.settings.writes && (paused || self.hold.is_none());
-        let mut update = RecordUpdate::default();
-        if updates && self.snapshot.principals().any_meant() {
-            update = self.update_record().await;
-        }
+        let mut update = self.update_record(updates).await;
         let deferred = Deferred::of(
             &self.snapshot,
             &update,
             &self.live.actual,
-            &self.dropped_by,
             now(),
             updates && self.hold.is_none(),
         );
-        let seen_to = self.see_to_rules(&deferred).await;
+        let seen_to = self.see_to_rules(&deferred, &update).await;
+        self.verdicts = std::mem::take(&mut update.verdicts);
         self.note(&mut update);
-        self.wake_at = deferred.wake_at.into_iter().chain(self.wake_at).min();
-        self.note_untold(&deferred);
-        let overtaken = self.save_state(update.unsaved, &deferred, &seen_to).await;
-        let settles = update
-            .settling
-            .values()
-            .map(|settling| settling.until)
-            .min();
-        match settles {
+        self.note_restored(&deferred);
+        if self.lookup.call.is_some() || update.unsaved.is_some() {
+            self.wake_at = deferred.wake_at.into_iter().chain(self.wake_at).min();
+        }
+        let overtaken = match updates {
+            true => self.save_state(update.unsaved, &deferred, seen_to).await,
+            false => false,
+        };
+        match deferred.settles_at {
             Some(until) => {
                 let left = Duration::try_from(until.duration_since(now()));
                 Some(left.unwrap_or_default() + SETTLED_AFTER)
@@ -154,39 +153,55 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         }
     }
 
-    async fn update_record(&mut self) -> RecordUpdate {
-        let (world, lookup) = (&self.world, self.lookup);
-        let (group, evidence) = (&self.snapshot.group, &lookup.evidence);
-        // Wait once for a read that fits the event. If none comes, the event is out of date.
-        if self.plan.is_none() {
-            self.live =
-                read_until_fresh(world, group, evidence, self.live.clone(), self.budget).await;
+    async fn update_record(&mut self, writes: bool) -> RecordUpdate {
+        if writes && self.lookup.trigger.kind == TriggerKind::Operator {
+            let now = (self.world.now)();
+            let decided = waiting_for_a_person(&self.snapshot, &self.live, now);
+            self.snapshot.state.note_decided(&decided, now);
         }
-        // EC2 never reuses an id.
-        let actual = std::mem::take(&mut self.live.actual);
-        self.live.actual = actual.without(&evidence.revoked_ids);
-        let update = update_record(
-            world,
-            &mut self.snapshot,
-            &mut self.live,
-            lookup,
-            &self.news,
-        )
-        .await;
+        let (world, evidence) = (self.world, &self.lookup.evidence);
+        let group = &self.snapshot.group;
+        let listed = self.snapshot.principals().any_meant();
+        if listed && self.plan.is_none() {
+            // Wait once for a read that fits the event. If none comes, the event is out of date.
+            self.live =
+                read_until_fresh(&world, group, evidence, self.live.clone(), self.budget).await;
+        }
+        if listed {
+            let deletions = deletions(&world, &self.snapshot, &self.live.actual).await;
+            self.calls.extend(deletions);
+        }
+        self.restorable_again().await;
+        let (snapshot, live) = (&mut self.snapshot, &mut self.live);
+        let update = update_record(&world, snapshot, live, &self.calls, writes && listed).await;
         if let Some(error) = &update.error {
-            self.retryable |= error.is_retryable();
-            self.warnings
-                .push(format!("the record could not be kept up to date: {error}"));
+            // A fact that is not written down is lost, unless the event is delivered again.
+            self.retryable |= error.is_retryable() || self.lookup.call.is_some();
+            let text = format!("the record could not be kept up to date: {error}");
+            self.notices.push(text.clone());
+            self.warnings.push(text);
         }
         update
     }
 
-    fn named_by_the_event(&self) -> BTreeSet<RuleKey> {
-        let revoked = self.lookup.evidence.revoked.iter();
-        revoked.chain(self.dropped_by.keys()).cloned().collect()
+    /// Forgets that rules cannot come back if what they refer to exists after all.
+    async fn restorable_again(&mut self) {
+        let actual = &self.live.actual;
+        let unrestorable = self.snapshot.state.unrestorable.keys();
+        let waiting: Vec<&RuleKey> = unrestorable.filter(|rule| !actual.contains(rule)).collect();
+        if waiting.is_empty() || !self.restorable.is_empty() {
+            return;
+        }
+        let back = existing_references(self.world.ec2, &waiting).await;
+        self.restorable = back.into_iter().cloned().collect();
+        let restorable = &self.restorable;
+        let unrestorable = &mut self.snapshot.state.unrestorable;
+        unrestorable.retain(|rule, _| !restorable.contains(rule));
     }
 
-    async fn see_to_rules(&mut self, deferred: &Deferred) -> SeenTo {
+    async fn see_to_rules(&mut self, deferred: &Deferred, update: &RecordUpdate) -> SeenTo {
+        let named = self.lookup.evidence.revoked.keys();
+        let named = named.chain(update.taken_by.keys()).cloned().collect();
         let mut convergence = Convergence {
             world: self.world,
             group: &self.snapshot.group,
@@ -195,7 +210,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             hold: self.hold.as_ref(),
             deferred: &deferred.lines,
             awaits_causes: deferred.awaits_causes,
-            looked_for: self.named_by_the_event(),
+            looked_for: named,
             budget: self.budget,
             actual: self.live.actual.clone(),
             presumed_absent: BTreeSet::new(),
@@ -214,13 +229,19 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         } = convergence;
         self.group_gone = group_gone;
         self.last_restored = last_restored.or(self.last_restored);
+        let now = (self.world.now)();
         let restored = lines
             .values()
             .filter(|line| line.outcome == RuleOutcome::Restored);
+        let restored = restored.map(|line| {
+            let at = line.authorized_at.or(last_restored);
+            let ago = at.map_or(Duration::ZERO, |at| at.elapsed());
+            (line.rule.clone(), now - ago, line.rule_id.clone())
+        });
+        let unrestorable = lines.values().filter(|line| line.reference_gone);
         let seen_to = SeenTo {
-            restored: restored
-                .map(|line| (line.rule.clone(), line.authorized_at.or(last_restored)))
-                .collect(),
+            restored: restored.collect(),
+            unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
             actual,
         };
         // Each pass says anew what waits.
@@ -239,16 +260,13 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         seen_to
     }
 
-    /// Tells of rules that were restored without anybody knowing who took them.
-    fn note_untold(&mut self, deferred: &Deferred) {
-        let is_restored = |rule: &&RuleKey| {
+    /// Tells of rules that were restored for a reason which a person should know.
+    fn note_restored(&mut self, deferred: &Deferred) {
+        let restored = deferred.notices.iter().filter(|(rule, _)| {
             let line = self.lines.get(*rule);
             line.is_some_and(|line| line.outcome == RuleOutcome::Restored)
-        };
-        let restored = deferred.never_told.iter().filter(is_restored);
-        let notices: Vec<String> = restored
-            .map(|rule| format!("{rule} was restored, and no event told who took it"))
-            .collect();
+        });
+        let notices: Vec<String> = restored.map(|(_, notice)| notice.clone()).collect();
         self.notices.extend(notices);
     }
 
@@ -262,58 +280,68 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             .extend(removed.map(|(rule, line)| (rule, line.into())));
         self.changes.append(&mut update.changes);
         self.notices.append(&mut update.notices);
+        self.warnings.append(&mut update.warnings);
     }
 
     /// Saves what was done. Returns whether somebody else wrote the state meanwhile, and may have judged without this.
     async fn save_state(
         &mut self,
-        unsaved: Option<GroupState>,
+        judged: Option<GroupState>,
         deferred: &Deferred,
-        seen_to: &SeenTo,
+        seen_to: SeenTo,
     ) -> bool {
-        let has_facts = unsaved.is_some();
-        let restored = seen_to.restored.iter().map(|(rule, _)| rule);
-        let missing_since = deferred.still_missing(&seen_to.actual, restored);
-        let waits_changed = missing_since
-            .as_ref()
-            .is_some_and(|missing| *missing != self.snapshot.state.missing_since);
-        let is_news = has_facts
-            || waits_changed
-            || !seen_to.restored.is_empty()
-            || !deferred.contests.is_empty();
-        if !self.world.settings.writes || !is_news {
+        let listed = self.snapshot.principals().any_meant();
+        let has_facts = listed && judged.is_some();
+        let calls = self.calls.clone();
+        let told = self.tell_of_strangers();
+        let unsaved = Unsaved {
+            judged: judged.filter(|_| listed),
+            calls: &calls,
+            restored: seen_to.restored,
+            contests: deferred.contests.clone(),
+            unrestorable: seen_to.unrestorable,
+            told,
+        };
+        let waits = deferred.lines.values().next().is_some();
+        if !has_facts && !unsaved.is_news() && !(waits && self.lookup.call.is_some()) {
             return false;
         }
-        let now = (self.world.now)();
-        let restored = seen_to.restored.iter().map(|(rule, at)| {
-            let ago = at.map_or(Duration::ZERO, |at| at.elapsed());
-            (rule.clone(), now - ago)
-        });
-        let restores = Restores {
-            rules: &restored.collect::<Vec<_>>(),
-            dropped_by: &self.dropped_by,
-        };
-        let saved = save_state(
-            &self.world,
-            &mut self.snapshot,
-            unsaved,
-            restores,
-            &deferred.contests,
-            missing_since.as_ref(),
-            &seen_to.actual,
-        );
-        match saved.await {
+        let actual = &seen_to.actual;
+        match save_state(&self.world, &mut self.snapshot, unsaved, actual).await {
             Ok(saved) => {
                 self.notices.extend(saved.notices);
-                saved.overtaken && self.snapshot.principals().any_meant()
+                self.warnings.extend(saved.warnings);
+                saved.overtaken && listed
             }
             Err(error) => {
-                self.retryable |= has_facts && error.is_retryable();
+                self.retryable |= has_facts && (error.is_retryable() || self.lookup.call.is_some());
                 self.warnings
                     .push(format!("what was done could not be saved: {error}"));
                 false
             }
         }
+    }
+
+    /// Live rules outside the record, of which a sweep has not told before. Somebody is followed or accepted, so the event
+    /// that would have entered them may be lost.
+    fn tell_of_strangers(&mut self) -> BTreeSet<RuleKey> {
+        let enters = self.snapshot.principals().any_enters();
+        if !enters || self.lookup.call.is_some() {
+            return BTreeSet::new();
+        }
+        let (record, state) = (&self.snapshot.record, &self.snapshot.state);
+        let live = self.live.actual.iter().map(|live| &live.key);
+        let told = live.filter(|rule| {
+            let is_known = state.told.contains(*rule) || state.reopened.contains_key(*rule);
+            !record.rules.contains_key(*rule) && !is_known
+        });
+        let told: BTreeSet<RuleKey> = told.cloned().collect();
+        for rule in &told {
+            self.notices.push(format!(
+                "{rule} is live and not recorded, and no event told who authorized it: `rulekeeper pin` records it"
+            ));
+        }
+        told
     }
 
     async fn look_again(&mut self) -> Result<(), WorkError> {
@@ -324,6 +352,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
 
     pub(super) fn report(mut self, started: &Started) -> GroupResult {
         self.note_what_did_not_enter();
+        let planned = self.planned();
         let mut lines = self.lines;
         let in_order = self.snapshot.record.rules_in_order().into_iter();
         let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
@@ -348,14 +377,35 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.warnings.extend(self.warnings);
         report.changes = self.changes;
         report.notices = self.notices;
+        report.plan = planned.map(|plan| GroupPlan {
+            warnings: report.warnings.clone(),
+            ..plan
+        });
         report.timing.restored_ms = self.last_restored.map(|at| millis(at - started.instant));
         report
+    }
+
+    /// What a restore would do now, where this run may write nothing.
+    fn planned(&self) -> Option<GroupPlan> {
+        let plan = self.plan.as_ref()?;
+        let is_plan = !self.world.settings.writes && !self.group_gone;
+        is_plan.then(|| {
+            planned(Found {
+                snapshot: &self.snapshot,
+                verdicts: &self.verdicts,
+                plan,
+                actual: &self.live.actual,
+                quota: self.world.settings.rules_per_group,
+                now: (self.world.now)(),
+            })
+        })
     }
 
     /// Notes rules that were authorized and gone before this look: nothing else reports them.
     fn note_what_did_not_enter(&mut self) {
         let by = self.lookup.trigger.principal.as_deref().unwrap_or_default();
-        if self.snapshot.principals().policy(by) != Policy::Follow {
+        let policy = self.snapshot.principals().policy(by);
+        if !matches!(policy, Policy::Accept | Policy::Follow) {
             return;
         }
         let authorized = self.lookup.evidence.authorized.keys();

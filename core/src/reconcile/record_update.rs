@@ -1,6 +1,6 @@
 //! Updating the record for changes of listed principals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,12 +10,13 @@ use super::converge::LOOK_AGAIN_AFTER;
 use super::error::WorkError;
 use super::snapshot::{LiveRead, Snapshot};
 use crate::decide::changes::{
-    GroupState, ObservedCall, RemovalReason, Revision, Settling, Situation, judge,
+    GroupState, Judgement, KnownCall, RemovalReason, Revision, Situation, Verdict, WaitReason,
+    judge,
 };
 use crate::decide::staleness::shows_event;
 use crate::desired::DesiredRecord;
-use crate::event::{Evidence, Lookup};
-use crate::model::{GroupAddress, RuleKey, in_words};
+use crate::event::Evidence;
+use crate::model::{GroupAddress, GroupId, RuleKey, in_words};
 use crate::ports::{Budget, NewGeneration, SecurityGroups, Table, WriteError};
 use crate::report::{RecordChange, RuleOutcome, RuleReport};
 
@@ -27,15 +28,17 @@ pub(super) const WRITES_MAX: usize = 8;
 pub(super) struct RecordUpdate {
     /// A state to save that changed no record: it is written after the rules are restored.
     pub(super) unsaved: Option<GroupState>,
-    pub(super) settling: BTreeMap<RuleKey, Settling>,
-    /// Rules whose removal the table refused to take, with the principal whose change it is.
-    pub(super) unwritten: BTreeMap<RuleKey, String>,
+    /// What becomes of each rule of the record, by the last judgement.
+    pub(super) verdicts: BTreeMap<RuleKey, Verdict>,
+    /// The last known caller who took each missing rule away.
+    pub(super) taken_by: BTreeMap<RuleKey, String>,
     /// What kept it from being judged or written.
     pub(super) error: Option<WorkError>,
     pub(super) changes: Vec<RecordChange>,
     /// One line for each removed rule.
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
     pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Reads until a read shows what the event says, for about a second.
@@ -58,19 +61,19 @@ pub(super) async fn read_until_fresh<E: SecurityGroups, T>(
     live
 }
 
-/// Judges the observed calls and writes what follows, until nothing follows any more. A state that changes no record is
-/// not written here: rules must not wait for it.
+/// Judges the known calls and writes what follows, until nothing follows any more. A state that changes no record is
+/// not written here: rules must not wait for it. Nothing is written where `writes` is false.
 ///
-/// `news` are the revokes of this event that the state did not hold before.
+/// `calls` are those of the event at hand, and deletions of groups to which missing rules refer.
 pub(super) async fn update_record<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
     live: &mut LiveRead,
-    lookup: &Lookup,
-    news: &BTreeSet<RuleKey>,
+    calls: &[KnownCall],
+    writes: bool,
 ) -> RecordUpdate {
     let mut update = RecordUpdate::default();
-    let done = judge_and_write(world, snapshot, live, lookup, news, &mut update).await;
+    let done = judge_and_write(world, snapshot, live, calls, writes, &mut update).await;
     update.error = done.err();
     update
 }
@@ -79,65 +82,125 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
     live: &mut LiveRead,
-    lookup: &Lookup,
-    news: &BTreeSet<RuleKey>,
+    calls: &[KnownCall],
+    writes: bool,
     update: &mut RecordUpdate,
 ) -> Result<(), WorkError> {
     for _ in 0..WRITES_MAX {
         let now = (world.now)();
-        let mut observed = ObservedCall::of(lookup, &snapshot.state);
-        let mut state = snapshot.state.clone().without_ended_contests(now);
-        if let Some(observed) = &mut observed {
-            observed.news = news.clone();
-            observed.note_in(&mut state, &live.actual);
-        }
-        state.note_ids(&snapshot.record.rules, &live.actual);
-        let situation = Situation {
-            record: &snapshot.record,
-            principals: snapshot.principals(),
-            actual: &live.actual,
-            observed: observed.as_ref(),
-            now: live.at,
-        };
-        let judgement = judge(situation, state.pruned(now));
-        update.settling = judgement.settling;
-        let written = match judgement.revision {
-            Some(revision) => {
-                let removed = revision.removed.iter().map(|(rule, _)| rule.clone());
-                update.unwritten = removed.map(|rule| (rule, revision.by.clone())).collect();
-                let written = write(world.table, snapshot, &revision, judgement.state, now).await?;
-                update.unwritten.clear();
-                written.map(|generation| update.note(&revision, generation))
+        let judgement = judge_now(snapshot, live, calls, now, update);
+        let changed = judgement.state != snapshot.state;
+        let Some(revision) = judgement.revision.filter(|_| writes) else {
+            let settles = judgement.verdicts.values().any(|verdict| {
+                let why = match verdict {
+                    Verdict::Wait { why, .. } => Some(why),
+                    _ => None,
+                };
+                matches!(why, Some(WaitReason::Settles { .. }))
+            });
+            update.notices.extend(judgement.notices);
+            if !writes || !changed {
+                return Ok(());
             }
-            None if judgement.state == snapshot.state => return Ok(()),
-            None if update.settling.is_empty() => {
+            if !settles {
                 update.unsaved = Some(judgement.state);
                 return Ok(());
             }
-            None => {
-                let saved = world
-                    .table
-                    .save_state(&snapshot.group, &judgement.state)
-                    .await?;
-                if saved {
-                    snapshot.state = next(judgement.state);
-                    return Ok(());
-                }
-                None
+            // Another invocation may judge it while this one waits.
+            let saved = world.table.save_state(&snapshot.group, &judgement.state);
+            if saved.await? {
+                snapshot.state = next(judgement.state);
+                return Ok(());
             }
+            update.notices.clear();
+            reload(world, snapshot, live).await?;
+            continue;
         };
-        if written.is_none() {
+        match write(world.table, snapshot, &revision, judgement.state, now).await? {
+            Some(generation) => {
+                update.notices.extend(judgement.notices);
+                update.note(&revision, generation, &snapshot.group.id);
+            }
             // Somebody else wrote first: judge what there is now.
-            snapshot.reload(world.table).await?;
-            *live = LiveRead::of(world, &snapshot.group).await?;
-            let actual = std::mem::take(&mut live.actual);
-            live.actual = actual.without(&lookup.evidence.revoked_ids);
+            None => reload(world, snapshot, live).await?,
         }
     }
     Err(WorkError::Contention {
         what: "the record or its state",
         tries: WRITES_MAX,
     })
+}
+
+async fn reload<E: SecurityGroups, T: Table>(
+    world: &World<'_, E, T>,
+    snapshot: &mut Snapshot,
+    live: &mut LiveRead,
+) -> Result<(), WorkError> {
+    snapshot.reload(world.table).await?;
+    *live = LiveRead::of(world, &snapshot.group).await?;
+    Ok(())
+}
+
+/// Judges what is known now.
+fn judge_now(
+    snapshot: &Snapshot,
+    live: &mut LiveRead,
+    calls: &[KnownCall],
+    now: Timestamp,
+    update: &mut RecordUpdate,
+) -> Judgement {
+    let mut state = snapshot.state.clone().without_ended_contests(now);
+    for call in calls {
+        state.note_call(call.clone(), now);
+    }
+    let mut state = state.pruned(now);
+    if snapshot.principals().any_meant() {
+        // EC2 never reuses an id.
+        let actual = std::mem::take(&mut live.actual);
+        live.actual = actual.without(&state.revoked_ids());
+        state.note_ids(&snapshot.record.rules, &live.actual, now);
+    }
+    let forgotten = state.fit();
+    update.warnings.extend(forgotten);
+    let situation = Situation {
+        record: &snapshot.record,
+        principals: snapshot.principals(),
+        actual: &live.actual,
+        now: live.at,
+    };
+    let judgement = judge(situation, state);
+    update.verdicts.clone_from(&judgement.verdicts);
+    update.taken_by.clone_from(&judgement.taken_by);
+    judgement
+}
+
+/// The missing rules about which an operator who restores decides: pending ones, and those that a person closed twice.
+pub(super) fn waiting_for_a_person(
+    snapshot: &Snapshot,
+    live: &LiveRead,
+    now: Timestamp,
+) -> Vec<RuleKey> {
+    let situation = Situation {
+        record: &snapshot.record,
+        principals: snapshot.principals(),
+        actual: &live.actual,
+        now,
+    };
+    let verdicts = judge(situation, snapshot.state.clone())
+        .verdicts
+        .into_iter();
+    let waiting = verdicts.filter(|(rule, verdict)| {
+        let insists = matches!(
+            verdict,
+            Verdict::Wait {
+                why: WaitReason::Insists { .. },
+                ..
+            }
+        );
+        let is_missing = !live.actual.contains(rule);
+        is_missing && (insists || matches!(verdict, Verdict::Pend(_)))
+    });
+    waiting.map(|(rule, _)| rule).collect()
 }
 
 /// Writes a new generation; `None` when somebody else wrote first.
@@ -181,14 +244,19 @@ pub(super) fn next(mut state: GroupState) -> GroupState {
 }
 
 impl RecordUpdate {
-    fn note(&mut self, revision: &Revision, generation: u64) {
+    fn note(&mut self, revision: &Revision, generation: u64, group: &GroupId) {
         let by = &revision.by;
-        for (rule, why) in &revision.removed {
-            let why = match why {
+        for (rule, leaving) in &revision.removed {
+            let why = match &leaving.why {
                 RemovalReason::Accepted => format!("the revoke by {by} is accepted"),
+                RemovalReason::Modified => format!("{by} modified it"),
                 RemovalReason::Committed(live) => {
                     let live = in_words(live);
                     format!("{by} replaced it; live rules allow the same: {live}")
+                }
+                RemovalReason::Narrowed(live) => {
+                    let live = in_words(live);
+                    format!("{by} narrowed it to {live}")
                 }
                 RemovalReason::AskedTwice => {
                     let notice = format!(
@@ -197,10 +265,25 @@ impl RecordUpdate {
                     self.notices.push(notice);
                     format!("{by} revoked it again after it was put back")
                 }
+                RemovalReason::RolledBack => {
+                    format!("{by} had authorized it in the same change, which was aborted")
+                }
+                RemovalReason::ReferenceGone => {
+                    format!("{by} revoked it, and what it refers to is gone")
+                }
             };
-            let line = RuleReport::new(rule.clone(), RuleOutcome::Superseded).because(format!(
-                "{why}; it left the record in generation {generation}"
-            ));
+            let why = format!("{why}; it left the record in generation {generation}");
+            if leaving.is_reopened {
+                self.notices.push(reopened(group, rule, by));
+            }
+            let why = match (leaving.is_reopened, leaving.is_live) {
+                (true, _) => {
+                    format!("{why}, and it is live: it was put back before this was known")
+                }
+                (false, true) => format!("{why}, and it is live: somebody else authorized it"),
+                (false, false) => why,
+            };
+            let line = RuleReport::new(rule.clone(), RuleOutcome::Superseded).because(why);
             self.lines.insert(rule.clone(), line);
         }
         self.changes.push(RecordChange {
@@ -215,4 +298,20 @@ impl RecordUpdate {
                 .collect(),
         });
     }
+}
+
+/// What a person should know of a rule that was put back too early.
+fn reopened(group: &GroupId, rule: &RuleKey, by: &str) -> String {
+    format!(
+        "reopened: {by} had closed {rule}, and it was put back before that was known; it is live and recorded no more. Close it: {}",
+        close_command(group, rule)
+    )
+}
+
+/// The command of the AWS CLI that revokes a rule.
+pub fn close_command(group: &GroupId, rule: &RuleKey) -> String {
+    format!(
+        "aws ec2 revoke-security-group-ingress --group-id {group} --ip-permissions '{}'",
+        rule.ip_permissions()
+    )
 }

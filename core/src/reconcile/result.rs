@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::model::RuleKey;
+use crate::report::plan::GroupPlan;
 use crate::report::{Report, RuleReport};
 
 /// The result for one group: its report, and what this invocation and its metrics need to know.
@@ -20,6 +21,8 @@ pub struct GroupResult {
     pub retryable_rules: Vec<RuleKey>,
     /// When to look again, because a rule waits for its cause.
     pub wake_at: Option<Timestamp>,
+    /// What a restore would do now, where nothing may be written.
+    pub plan: Option<GroupPlan>,
     /// The record exists and could not be understood.
     pub unreadable: bool,
     /// The record or the group's rules could not be read, so the missing rules are unknown.
@@ -33,6 +36,7 @@ impl From<Report> for GroupResult {
             retryable: false,
             retryable_rules: Vec::new(),
             wake_at: None,
+            plan: None,
             unreadable: false,
             unread: false,
         }
@@ -79,6 +83,8 @@ pub struct RuleResult {
     pub report: RuleReport,
     /// Whether another try could help.
     pub retryable: bool,
+    /// Whether what the rule refers to is known not to exist.
+    pub reference_gone: bool,
     /// When EC2 confirmed our authorize, if that is known for this rule alone.
     pub authorized_at: Option<Instant>,
 }
@@ -88,6 +94,7 @@ impl From<RuleReport> for RuleResult {
         Self {
             report,
             retryable: false,
+            reference_gone: false,
             authorized_at: None,
         }
     }

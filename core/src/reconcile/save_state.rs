@@ -1,6 +1,6 @@
-//! Saving the run-time state: what was restored, which waits began, and observed calls that changed no record.
+//! Saving the run-time state: what was restored, which waits began, and known calls that changed no record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -9,66 +9,93 @@ use super::deferred::contest_text;
 use super::error::WorkError;
 use super::record_update::{WRITES_MAX, next};
 use super::snapshot::Snapshot;
-use crate::decide::changes::{Backoff, Contest, GroupState, backoff_of};
-use crate::model::{ActualRules, RuleKey};
+use crate::decide::changes::{Backoff, Contest, GroupState, KnownCall, backoff_of};
+use crate::model::{ActualRules, RuleId, RuleKey};
 use crate::ports::{SecurityGroups, Table};
 
-/// Rules that were restored, and when EC2 confirmed it. A rule that is dropped again while they are read back was dropped
-/// after its restore.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Restores<'a> {
-    pub(super) rules: &'a [(RuleKey, Timestamp)],
-    /// Who dropped them, as far as the event says.
-    pub(super) dropped_by: &'a BTreeMap<RuleKey, String>,
+/// What one look at a group has to save.
+#[derive(Debug, Default)]
+pub(super) struct Unsaved<'a> {
+    /// The state that was judged, if it differs from the one that was read.
+    pub(super) judged: Option<GroupState>,
+    /// The calls at hand.
+    pub(super) calls: &'a [KnownCall],
+    /// Rules that were restored, when EC2 confirmed it, and their new ids. A rule that is dropped again while they are
+    /// read back was dropped after its restore.
+    pub(super) restored: Vec<(RuleKey, Timestamp, Option<RuleId>)>,
+    pub(super) contests: BTreeMap<RuleKey, Contest>,
+    /// Rules that cannot come back, because what they refer to is gone.
+    pub(super) unrestorable: BTreeSet<RuleKey>,
+    /// Live rules outside the record of which this look tells.
+    pub(super) told: BTreeSet<RuleKey>,
+}
+
+impl Unsaved<'_> {
+    /// Whether there is anything besides the judged state.
+    pub(super) fn is_news(&self) -> bool {
+        !(self.restored.is_empty()
+            && self.contests.is_empty()
+            && self.unrestorable.is_empty()
+            && self.told.is_empty())
+    }
 }
 
 /// What [`save_state`] reports.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
-    /// One for each wait that this write began.
+    /// One for each wait that this write began, and for each rule that became unrestorable.
     pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
     /// Somebody else wrote before this event's calls were written, and may have judged without them.
     pub(super) overtaken: bool,
 }
 
-/// Writes what was restored, which waits began, and the state that changed no record. Tries again when somebody else wrote
-/// meanwhile; the unsaved state is then dropped, because the next pass judges anew. `missing_since` replaces what the state says, where
-/// rules wait for their causes.
+/// Writes what is unsaved. Tries again when somebody else wrote meanwhile; the judged state is then dropped, because the
+/// next pass judges anew.
 pub(super) async fn save_state<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
-    mut unsaved: Option<GroupState>,
-    restores: Restores<'_>,
-    contests: &BTreeMap<RuleKey, Contest>,
-    missing_since: Option<&BTreeMap<RuleKey, Timestamp>>,
+    mut unsaved: Unsaved<'_>,
     actual: &ActualRules,
 ) -> Result<Saved, WorkError> {
     let mut saved = Saved::default();
     for _ in 0..WRITES_MAX {
         let now = (world.now)();
-        let facts = unsaved.take().unwrap_or_else(|| snapshot.state.clone());
-        let mut state = facts.without_ended_contests(now);
-        saved.notices.clear();
-        for (rule, contest) in contests {
+        let judged = unsaved.judged.take();
+        let mut state = judged
+            .unwrap_or_else(|| snapshot.state.clone())
+            .without_ended_contests(now);
+        saved = Saved {
+            overtaken: saved.overtaken,
+            ..Saved::default()
+        };
+        for call in unsaved.calls {
+            state.note_call(call.clone(), now);
+        }
+        for (rule, contest) in &unsaved.contests {
             if let Backoff::Begins(contest) = backoff_of(&state, rule, contest.by.as_deref(), now) {
                 let notice = format!("{rule} is contested: {}", contest_text(&contest));
                 saved.notices.push(notice);
                 state.contested.insert(rule.clone(), contest);
             }
         }
-        for (rule, at) in restores.rules {
-            state.note_restored([rule], *at);
-            let by = restores.dropped_by.get(rule);
-            let noted = by.map(|by| (rule.clone(), by.clone()));
-            state.dropped_by.extend(noted);
+        for (rule, at, id) in &unsaved.restored {
+            state.note_restored(rule, *at, id.clone());
         }
+        for rule in &unsaved.unrestorable {
+            if state.unrestorable.insert(rule.clone(), now).is_none() {
+                saved.notices.push(format!(
+                    "{rule} cannot come back: {} does not exist. It is tried again when the record changes or {} exists; `rulekeeper release` takes it out of the record",
+                    rule.source, rule.source
+                ));
+            }
+        }
+        state.told.extend(unsaved.told.iter().cloned());
         if snapshot.principals().any_meant() {
-            state.note_ids(&snapshot.record.rules, actual);
+            state.note_ids(&snapshot.record.rules, actual, now);
         }
-        if let Some(missing_since) = missing_since {
-            state.missing_since.clone_from(missing_since);
-        }
-        let state = state.pruned(now);
+        let mut state = state.pruned(now);
+        saved.warnings.extend(state.fit());
         if state == snapshot.state {
             return Ok(saved);
         }

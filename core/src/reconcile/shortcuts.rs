@@ -7,22 +7,23 @@ use crate::desired::Policy;
 use crate::event::{Call, Lookup};
 use crate::report::{RuleOutcome, RuleReport};
 
-/// Why an authorize needs no look at the group: its caller is not followed.
+/// Why a call needs no look at the group: it drops no rule, and its caller's changes do not enter the record.
 pub(super) fn unlisted(snapshot: &Snapshot, lookup: &Lookup) -> Option<String> {
-    let refused = match lookup.call? {
-        Call::Authorize => false,
-        Call::RefusedAuthorize => true,
-        _ => return None,
+    let what = match lookup.call? {
+        Call::Authorize => "an authorize drops no rule",
+        Call::RefusedAuthorize => "an authorize was refused",
+        Call::TriedAuthorize => "an authorize failed for a passing reason",
+        Call::Describe => "a description drops no rule",
+        Call::Revoke | Call::Modify | Call::Delete | Call::RefusedDelete => return None,
     };
     let by = lookup.trigger.principal.as_deref().unwrap_or("nobody");
-    match snapshot.principals().policy(by) {
-        Policy::Follow => None,
-        Policy::Accept if !refused => None,
-        _ if refused => Some(format!(
-            "an authorize by {by}, which is not followed, was refused"
-        )),
+    let principals = snapshot.principals();
+    match principals.policy(by) {
+        Policy::Accept | Policy::Follow => None,
+        // What others authorized says since when a rule is missing.
+        _ if lookup.call == Some(Call::Authorize) && principals.any_meant() => None,
         _ => Some(format!(
-            "an authorize drops no rule, and {by} is not followed"
+            "{what}, and the changes of {by} do not enter the record"
         )),
     }
 }
@@ -48,7 +49,7 @@ pub(super) fn answered(snapshot: &Snapshot, lookup: &Lookup) -> Option<Answered>
     }
     let after = lookup.trigger.event_time?.checked_add(SURELY_AFTER).ok()?;
     let mut rules = Vec::new();
-    for rule in named {
+    for rule in named.keys() {
         let is_kept = snapshot.record.rules.contains_key(rule);
         if !is_kept || snapshot.state.contested.contains_key(rule) {
             return None;

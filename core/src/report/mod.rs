@@ -8,6 +8,7 @@ use crate::model::{GroupAddress, RuleId, RuleKey};
 use serde::Serialize;
 
 pub mod incident;
+pub mod plan;
 mod sweep;
 
 pub use sweep::{HandedOver, SweepReport, Swept};

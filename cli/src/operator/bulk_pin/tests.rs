@@ -70,6 +70,10 @@ impl SecurityGroups for Groups {
         panic!("the groups are known")
     }
 
+    async fn groups_referring_to(&self, _: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
+        panic!("no reference is looked up")
+    }
+
     async fn prefix_lists(
         &self,
         _: &BTreeSet<PrefixListId>,

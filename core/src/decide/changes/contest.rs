@@ -30,7 +30,7 @@ pub enum Backoff {
 
 /// Whether a missing rule waits now. `by` is who dropped it this time, as far as known.
 pub fn backoff_of(state: &GroupState, rule: &RuleKey, by: Option<&str>, now: Timestamp) -> Backoff {
-    let restores = state.restored.get(rule).map_or(&[][..], Vec::as_slice);
+    let restores: Vec<Timestamp> = state.restores(rule).collect();
     let step = match state.contested.get(rule) {
         Some(contest) if now < contest.until => return Backoff::Waiting(contest.clone()),
         Some(contest) => {
@@ -52,12 +52,9 @@ pub fn backoff_of(state: &GroupState, rule: &RuleKey, by: Option<&str>, now: Tim
             1
         }
     };
-    let before = state
-        .contested
-        .get(rule)
-        .and_then(|known| known.by.as_ref());
-    let known = before.or(state.dropped_by.get(rule));
-    let by = by.or(known.map(String::as_str)).map(str::to_owned);
+    let before = state.contested.get(rule);
+    let before = before.and_then(|known| known.by.as_deref());
+    let by = by.or(before).map(str::to_owned);
     let until = now + wait(step);
     Backoff::Begins(Contest { step, until, by })
 }
@@ -76,15 +73,15 @@ impl GroupState {
     /// followed the last wait, or nobody has tried for hours.
     #[must_use]
     pub fn without_ended_contests(mut self, now: Timestamp) -> Self {
-        let restored = std::mem::take(&mut self.restored);
-        self.contested.retain(|rule, contest| {
-            let last = restored.get(rule).and_then(|times| times.last());
-            match last.filter(|at| contest.until <= **at) {
-                Some(tried) => now.duration_since(*tried) < CONTEST_WINDOW,
+        let mut contested = std::mem::take(&mut self.contested);
+        contested.retain(|rule, contest| {
+            let last = self.last_restored(rule);
+            match last.filter(|at| contest.until <= *at) {
+                Some(tried) => now.duration_since(tried) < CONTEST_WINDOW,
                 None => now.duration_since(contest.until) < TRY_WITHIN,
             }
         });
-        self.restored = restored;
+        self.contested = contested;
         self
     }
 }

@@ -1,43 +1,35 @@
-//! Changes that are meant: what a principal's calls do to the record. No I/O, no clock.
+//! Meant or lost: what others' calls make of the record and of missing rules. No I/O, no clock.
 //!
-//! Events are only ever turned into facts ([`GroupState`]): who revoked, authorized or was refused what, and when. What
-//! follows is judged from all facts known, the record and a read of the group, by whichever invocation looks next. So it
-//! does not matter in which order events come, how often, or which instance handles them, and a revoke whose handler
-//! died is judged by the next one.
+//! Events are only ever turned into facts ([`GroupState`]). What follows is judged from all facts known, the record, a
+//! read of the group and the time, by whichever invocation looks next. So it does not matter in which order events come,
+//! how often, or which instance handles them, and a revoke whose handler died is judged by the next one.
 //!
-//! - `accept`: a rule that the principal revoked and that is gone leaves the record, until it authorizes it again.
-//! - `follow`: a rule that the principal authorized and that is live enters it. One that it revoked and that is gone is
-//!   judged when its `settle_seconds` are over: made up for by other live rules, it leaves (the change *committed*);
-//!   revoked once more after we put it back, it leaves too (*asked twice*); else it is put back. While an authorize of
-//!   the principal was refused in the same change or up to 15 minutes before (the change *aborted*), nothing leaves, and
-//!   what had left by then comes back.
-//!
-//! Where anybody is listed, a missing rule whose [`cause`] is not known yet waits for the event that says who took it.
+//! [`Verdict`] says what becomes of one rule. `docs/design/meant-or-lost.md` has the table.
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{Timestamp, Unit};
 
 use crate::desired::{DesiredRecord, Principals};
 use crate::model::{ActualRules, IngressRule, RuleKey};
 
-mod cause;
+mod call;
+mod change;
 mod contest;
 mod judge;
-mod observed;
 mod state;
+mod timeline;
+mod verdict;
 
-pub use cause::{Cause, cause};
+pub use call::KnownCall;
 pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
 pub use judge::judge;
-pub use observed::{ObservedCall, dropped_by};
-pub use state::{Authorization, Contest, GroupState, ObservedCalls, REMEMBERED_FOR, Removed};
+pub use state::{
+    Contest, GroupState, KnownId, Pending, PendingReason, REMEMBERED_FOR, Removed, Reopened, Return,
+};
+pub use verdict::{Leaving, RemovalReason, RestoreReason, Verdict, WaitReason};
 
-/// For how long after a refused authorize no revoke of the same principal counts as meant, and how long before a revoke
-/// an authorize may have been to belong to the same change.
-pub const ABORTED_FOR: SignedDuration = SignedDuration::from_mins(15);
-
-/// What is judged.
+/// What is judged, besides the facts.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
     /// The record as it stands.
@@ -46,8 +38,6 @@ pub struct Situation<'a> {
     pub principals: Principals<'a>,
     /// The live rules, without those that are known to be revoked.
     pub actual: &'a ActualRules,
-    /// The event at hand, whose facts are in the state already.
-    pub observed: Option<&'a ObservedCall>,
     /// The present time, or when the read was begun if that took long: what happened since it may not show.
     pub now: Timestamp,
 }
@@ -60,17 +50,12 @@ pub struct Judgement {
     pub revision: Option<Revision>,
     /// The state to be written with it, or by itself when it differs from the one that was judged.
     pub state: GroupState,
-    /// Missing rules whose change is still under way.
-    pub settling: BTreeMap<RuleKey, Settling>,
-}
-
-/// A revoke that waits for its authorize.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settling {
-    /// Whose.
-    pub by: String,
-    /// When it is judged.
-    pub until: Timestamp,
+    /// What becomes of each rule of the record.
+    pub verdicts: BTreeMap<RuleKey, Verdict>,
+    /// The last known caller who took each missing rule of the record away.
+    pub taken_by: BTreeMap<RuleKey, String>,
+    /// What a person should know.
+    pub notices: Vec<String>,
 }
 
 /// A change of the record on behalf of a principal.
@@ -82,21 +67,10 @@ pub struct Revision {
     pub rules: BTreeMap<RuleKey, IngressRule>,
     /// Rules that entered, or that changed their description or tags.
     pub entered: Vec<RuleKey>,
-    /// Rules that are back because the change which took them out was aborted.
+    /// Rules that are back because the change which took them out was no decision.
     pub reinstated: Vec<RuleKey>,
     /// Rules that left, and why.
-    pub removed: Vec<(RuleKey, RemovalReason)>,
-}
-
-/// Why a rule left the record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RemovalReason {
-    /// The principal's revokes are accepted.
-    Accepted,
-    /// The principal is followed, and these live rules allow the same.
-    Committed(Vec<RuleKey>),
-    /// The principal is followed, and revoked it again after it was put back.
-    AskedTwice,
+    pub removed: Vec<(RuleKey, Leaving)>,
 }
 
 impl Revision {
@@ -120,24 +94,35 @@ impl Revision {
             }
         };
         let leaving = |wanted: fn(&RemovalReason) -> bool| {
-            let removed = self.removed.iter().filter(move |(_, why)| wanted(why));
+            let removed = self.removed.iter();
+            let removed = removed.filter(move |(_, leaving)| wanted(&leaving.why));
             removed.map(|(rule, _)| rule).collect::<Vec<_>>()
         };
         part("authorized", self.entered.iter().collect());
+        part("revoked", leaving(|why| *why == RemovalReason::Accepted));
+        part("modified", leaving(|why| *why == RemovalReason::Modified));
         part(
-            "followed, replaced by live rules",
+            "replaced by live rules",
             leaving(|why| matches!(why, RemovalReason::Committed(_))),
         );
         part(
-            "followed, revoked again after it was put back",
+            "narrowed",
+            leaving(|why| matches!(why, RemovalReason::Narrowed(_))),
+        );
+        part(
+            "revoked again after it was put back",
             leaving(|why| *why == RemovalReason::AskedTwice),
         );
         part(
-            "accepted, revoked",
-            leaving(|why| *why == RemovalReason::Accepted),
+            "rolled back",
+            leaving(|why| *why == RemovalReason::RolledBack),
         );
         part(
-            "taken back, because the change it belonged to was aborted",
+            "revoked, and the group that it refers to is gone",
+            leaving(|why| *why == RemovalReason::ReferenceGone),
+        );
+        part(
+            "returned, because the change that took it out was no decision",
             self.reinstated.iter().collect(),
         );
         parts.join("; ")

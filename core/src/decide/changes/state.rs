@@ -1,4 +1,4 @@
-//! What is remembered of a group between invocations: who did what, what we did, and who fights.
+//! What is remembered of a group between invocations: who did what, what we did, and what rules' ids stand for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,93 +6,135 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::KnownCall;
 use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
 
-/// How long anything here matters. Lambda may hand an event over six hours late, EventBridge twenty-four.
+/// How long facts matter. Lambda may hand an event over six hours late, EventBridge twenty-four.
 pub const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-/// How many revokes of one rule by one principal are remembered, and how many of our restores of it.
-const REVOKES_MAX: usize = 4;
-const RESTORES_MAX: usize = 6;
+/// How many returns of one rule are remembered.
+const RETURNS_MAX: usize = 8;
 
-/// How many rules of anything are remembered, the latest first to stay: an item of the table holds 400 KB.
-const RULES_MAX: usize = 500;
+/// How many contents of one id are remembered.
+const CONTENTS_MAX: usize = 4;
 
-/// The run-time state of a group: facts, whoever learns of them and in whatever order.
+/// The most bytes of the state as JSON. An item of the table holds 400 KB, attribute names and marks included (Amazon
+/// DynamoDB Developer Guide, "Constraints in Amazon DynamoDB").
+const BYTES_MAX: usize = 300_000;
+
+/// The run-time state of a group.
 ///
-/// Adding facts is commutative and idempotent, but for what the limits cut off. Times of calls are those of CloudTrail,
-/// whole seconds; times of our restores are our clock's.
+/// The facts of a day (calls, returns, decisions, what left and entered the record) expire. What is known of rules (ids,
+/// what waits for a person) stays as long as the record. Adding facts is commutative and idempotent, but for what the
+/// limit of bytes cuts off. Times of calls are CloudTrail's, in whole seconds; times of returns are our clock's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupState {
-    /// Counts the writes; every write is on condition that it is still the one that was read.
+    /// Counts the writes. Each write is conditional on the number that was read.
     pub revision: u64,
-    /// When we restored a rule.
+    /// The calls of others.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub calls: BTreeSet<KnownCall>,
+    /// When rules came back: we restored them, or a read showed them again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub restored: BTreeMap<RuleKey, Vec<Timestamp>>,
-    /// Who last dropped a rule that we restored, as far as known.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub dropped_by: BTreeMap<RuleKey, String>,
+    pub returned: BTreeMap<RuleKey, Vec<Return>>,
     /// Rules that somebody keeps dropping.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub contested: BTreeMap<RuleKey, Contest>,
-    /// When an operator put a rule into the record or took it out: what happened to it before does not matter any more.
+    /// When an operator put a rule into the record or took it out. What happened to it before does not matter any more.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub decided: BTreeMap<RuleKey, Timestamp>,
-    /// The id under which a rule of the record was last seen, for events that name rules by id only.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ids: BTreeMap<RuleId, RuleKey>,
-    /// Rules that left the record because their revoke was meant.
+    /// Rules that left the record because of a call.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<RuleKey, Removed>,
-    /// Rules of the record whose cause is not known, and when each was first seen missing.
+    /// Rules that entered the record because of a call, and when it was made.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub entered: BTreeMap<RuleKey, Timestamp>,
+    /// Missing rules of unknown cause, and when each was first seen missing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub missing_since: BTreeMap<RuleKey, Timestamp>,
-    /// What each principal did.
+    /// What each rule id stood for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub calls: BTreeMap<String, ObservedCalls>,
-}
-
-/// What one principal did to the group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ObservedCalls {
-    /// When it revoked a rule, or changed it into another.
+    pub ids: BTreeMap<RuleId, KnownId>,
+    /// Missing rules that stay in the record and stay closed until a person decides.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub revoked: BTreeMap<RuleKey, BTreeSet<Timestamp>>,
-    /// When it last authorized a rule, or made it of another.
+    pub pending: BTreeMap<RuleKey, Pending>,
+    /// Live rules that were put back before it was known that somebody listed had decided to close them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub authorized: BTreeMap<RuleKey, Authorization>,
-    /// When its authorizes were refused: first and last of each series.
+    pub reopened: BTreeMap<RuleKey, Reopened>,
+    /// Missing rules that cannot come back, because what they refer to is gone, and since when this is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unrestorable: BTreeMap<RuleKey, Timestamp>,
+    /// How many rules a listed principal authorized that have not entered the record. A sweep looks at such a group even
+    /// if nothing is missing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unapplied: usize,
+    /// Live rules outside the record of which a sweep has told.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub refused: BTreeSet<(Timestamp, Timestamp)>,
+    pub told: BTreeSet<RuleKey>,
 }
 
-/// An authorize that succeeded.
+/// What a rule id stood for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Authorization {
-    /// When.
+pub struct KnownId {
+    /// Its contents, the oldest first. A modify changes the content and keeps the id.
+    pub contents: Vec<RuleKey>,
+    /// The first look that did not show it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
+}
+
+/// A rule came back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Return {
+    /// When we restored it, or when the read that shows it began.
     pub at: Timestamp,
-    /// The ids that the rule was given in that second, when events tell.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub ids: BTreeSet<RuleId>,
-    /// Whether it has had its effect on the record. It has one once.
-    #[serde(default)]
-    pub applied: bool,
-    /// Whether that effect was that the rule entered the record, which did not hold it.
-    #[serde(default)]
-    pub entered: bool,
+    /// Its new id, as far as known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RuleId>,
+    /// Whether we put it back.
+    pub ours: bool,
 }
 
 /// A rule that left the record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Removed {
+    /// When it was revoked or modified.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// The rule as it was recorded, should it turn out that it has to return.
+    pub rule: IngressRule,
+}
+
+/// A missing rule that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pending {
     /// When it was revoked.
     pub at: Timestamp,
     /// By whom.
     pub by: String,
-    /// The rule as it was recorded, should it turn out that its revoke was not meant.
-    pub rule: IngressRule,
+    /// Why a person has to decide.
+    pub why: PendingReason,
+}
+
+/// Why a person has to decide about a missing rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingReason {
+    /// The change would have left less than half of the record.
+    LargeChange,
+    /// The rule is open to public addresses, and the authorize that was to narrow it was refused.
+    NarrowingRefused,
+}
+
+/// A live rule that somebody listed had decided to close.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reopened {
+    /// When it was revoked.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
 }
 
 /// A rule that somebody drops as often as we restore it.
@@ -109,16 +151,20 @@ pub struct Contest {
 
 impl GroupState {
     /// Every attribute of the item but its keys, `revision` and `expires_at`. One that is not written is removed.
-    pub const ATTRIBUTES: [&'static str; 9] = [
-        "restored",
-        "dropped_by",
+    pub const ATTRIBUTES: [&'static str; 13] = [
+        "calls",
+        "returned",
         "contested",
         "decided",
-        "ids",
         "removed",
-        "calls",
-        "unapplied",
+        "entered",
         "missing_since",
+        "ids",
+        "pending",
+        "reopened",
+        "unrestorable",
+        "unapplied",
+        "told",
     ];
 
     /// Reads the item. Attributes of another kind are no concern of this.
@@ -139,119 +185,10 @@ impl GroupState {
     /// The item in JSON: what is empty is left out.
     pub fn to_json(&self) -> Map<String, Value> {
         // Keys are texts and numbers are whole, so there is nothing that JSON could not hold.
-        let mut item = match serde_json::to_value(self) {
+        match serde_json::to_value(self) {
             Ok(Value::Object(item)) => item,
             _ => Map::new(),
-        };
-        // For sweeps, which look at such a group even when nothing is missing.
-        let authorized = self
-            .calls
-            .values()
-            .flat_map(|calls| calls.authorized.values());
-        let unapplied = authorized.filter(|it| !it.applied).count();
-        if unapplied > 0 {
-            item.insert("unapplied".to_owned(), unapplied.into());
         }
-        item
-    }
-
-    /// Notes that a principal revoked rules.
-    pub fn note_revoked<'k>(
-        &mut self,
-        by: &str,
-        rules: impl IntoIterator<Item = &'k RuleKey>,
-        at: Timestamp,
-    ) {
-        for rule in rules {
-            let calls = self.calls.entry(by.to_owned()).or_default();
-            let times = calls.revoked.entry(rule.clone()).or_default();
-            times.insert(at);
-            while times.len() > REVOKES_MAX {
-                times.pop_first();
-            }
-        }
-    }
-
-    /// Notes that a principal authorized rules. Of two authorizes of one rule the later counts; of two in one second,
-    /// both.
-    pub fn note_authorized<'k>(
-        &mut self,
-        by: &str,
-        rules: impl IntoIterator<Item = (&'k RuleKey, Option<RuleId>)>,
-        at: Timestamp,
-    ) {
-        for (rule, id) in rules {
-            let calls = self.calls.entry(by.to_owned()).or_default();
-            let known = calls.authorized.entry(rule.clone()).or_default();
-            if known.at < at {
-                *known = Authorization {
-                    at,
-                    ..Authorization::default()
-                };
-            }
-            let is_new = known.at == at && id.is_some_and(|id| known.ids.insert(id));
-            known.applied &= !is_new;
-        }
-    }
-
-    /// Notes that a principal's authorize was refused.
-    pub fn note_refused(&mut self, by: &str, at: Timestamp) {
-        let calls = self.calls.entry(by.to_owned()).or_default();
-        let (mut first, mut last) = (at, at);
-        calls.refused.retain(|(from, to)| {
-            let apart = from.duration_since(last) > super::ABORTED_FOR
-                || first.duration_since(*to) > super::ABORTED_FOR;
-            if !apart {
-                first = first.min(*from);
-                last = last.max(*to);
-            }
-            apart
-        });
-        calls.refused.insert((first, last));
-    }
-
-    /// Notes that we restored rules.
-    pub fn note_restored<'k>(
-        &mut self,
-        rules: impl IntoIterator<Item = &'k RuleKey>,
-        at: Timestamp,
-    ) {
-        for rule in rules {
-            let times = self.restored.entry(rule.clone()).or_default();
-            times.push(at);
-            times.sort();
-            times.dedup();
-            if times.len() > RESTORES_MAX {
-                times.remove(0);
-            }
-        }
-    }
-
-    /// Notes that an operator decided on rules, which ends what was going on about them.
-    pub fn note_decided<'k>(
-        &mut self,
-        rules: impl IntoIterator<Item = &'k RuleKey>,
-        at: Timestamp,
-    ) {
-        for rule in rules {
-            self.decided.insert(rule.clone(), at);
-            self.contested.remove(rule);
-            self.restored.remove(rule);
-            self.removed.remove(rule);
-            self.missing_since.remove(rule);
-        }
-    }
-
-    /// Notes under which ids rules of the record are live.
-    pub fn note_ids(&mut self, rules: &BTreeMap<RuleKey, IngressRule>, actual: &ActualRules) {
-        for rule in rules.keys() {
-            let id = actual.get(rule).and_then(|live| live.id.clone());
-            if let Some(id) = id.filter(|id| self.ids.get(id) != Some(rule)) {
-                self.ids.retain(|_, known| known != rule);
-                self.ids.insert(id, rule.clone());
-            }
-        }
-        self.ids.retain(|_, rule| rules.contains_key(rule));
     }
 
     /// The state of an item, as far as it can be understood; the default where there is none.
@@ -261,58 +198,198 @@ impl GroupState {
         })
     }
 
-    /// When a rule was last authorized, as far as known.
-    pub fn last_authorized(&self, rule: &RuleKey) -> Option<Timestamp> {
-        let calls = self.calls.values();
-        let authorized = calls.filter_map(|calls| Some(calls.authorized.get(rule)?.at));
-        authorized.max()
+    /// Whether anything here has to stay longer than a day.
+    pub fn outlives_the_day(&self) -> bool {
+        !(self.ids.is_empty()
+            && self.pending.is_empty()
+            && self.reopened.is_empty()
+            && self.unrestorable.is_empty()
+            && self.told.is_empty())
+    }
+
+    /// Notes a call of somebody. A time ahead of our clock by more than clocks differ counts as now.
+    pub fn note_call(&mut self, mut call: KnownCall, now: Timestamp) {
+        if call.at.duration_since(now) > CLOCKS_DIFFER_MAX {
+            call.at = super::second(now);
+            let is_known = |known: &KnownCall| {
+                KnownCall {
+                    at: call.at,
+                    ..known.clone()
+                } == call
+            };
+            if self.calls.iter().any(is_known) {
+                return;
+            }
+        }
+        self.calls.insert(call);
+    }
+
+    /// Notes that a rule came back.
+    pub fn note_returned(&mut self, rule: &RuleKey, back: Return) {
+        let known = self.returned.entry(rule.clone()).or_default();
+        if known.contains(&back) {
+            return;
+        }
+        known.push(back);
+        known.sort();
+        if known.len() > RETURNS_MAX {
+            known.remove(0);
+        }
+        self.missing_since.remove(rule);
+    }
+
+    /// Notes that we restored a rule.
+    pub fn note_restored(&mut self, rule: &RuleKey, at: Timestamp, id: Option<RuleId>) {
+        self.note_returned(rule, Return { at, id, ours: true });
+    }
+
+    /// Notes that an operator decided on rules, which ends what was going on about them.
+    pub fn note_decided<'k>(
+        &mut self,
+        rules: impl IntoIterator<Item = &'k RuleKey>,
+        at: Timestamp,
+    ) {
+        for rule in rules {
+            // What it was known by does not matter any more. A live rule's id is noted again.
+            self.ids.retain(|_, known| {
+                known.contents.retain(|content| content != rule);
+                !known.contents.is_empty()
+            });
+            self.decided.insert(rule.clone(), at);
+            self.contested.remove(rule);
+            self.returned.remove(rule);
+            self.removed.remove(rule);
+            self.entered.remove(rule);
+            self.missing_since.remove(rule);
+            self.pending.remove(rule);
+            self.reopened.remove(rule);
+            self.unrestorable.remove(rule);
+        }
+    }
+
+    /// Notes what the ids of live rules stand for. What an id stood for before stays known, and so does an id that is gone
+    /// for a day or while one of its rules is missing: the event that took it may still come.
+    pub fn note_ids(
+        &mut self,
+        rules: &BTreeMap<RuleKey, IngressRule>,
+        actual: &ActualRules,
+        now: Timestamp,
+    ) {
+        let mut live = BTreeSet::new();
+        for rule in actual.iter() {
+            let Some(id) = &rule.id else { continue };
+            live.insert(id);
+            if !self.ids.contains_key(id) && !rules.contains_key(&rule.key) {
+                continue;
+            }
+            let known = self.ids.entry(id.clone()).or_default();
+            known.gone_since = None;
+            if known.contents.last() != Some(&rule.key) {
+                known.contents.retain(|content| *content != rule.key);
+                known.contents.push(rule.key.clone());
+            }
+            if known.contents.len() > CONTENTS_MAX {
+                known.contents.remove(1);
+            }
+        }
+        let is_missing = |rule: &RuleKey| rules.contains_key(rule) && !actual.contains(rule);
+        self.ids.retain(|id, known| {
+            if live.contains(id) {
+                return known.contents.iter().any(|rule| rules.contains_key(rule));
+            }
+            let gone_since = *known.gone_since.get_or_insert(now);
+            let lately = now.duration_since(gone_since) < REMEMBERED_FOR;
+            lately || known.contents.iter().any(is_missing)
+        });
+    }
+
+    /// The ids that calls are known to have revoked. EC2 never reuses one, so a read that shows one is stale.
+    pub fn revoked_ids(&self) -> BTreeSet<RuleId> {
+        let ids = self.calls.iter().flat_map(|call| {
+            let paired = call.evidence.revoked.values().flatten();
+            call.evidence.revoked_ids.iter().chain(paired)
+        });
+        ids.cloned().collect()
     }
 
     /// When we last restored a rule.
     pub fn last_restored(&self, rule: &RuleKey) -> Option<Timestamp> {
-        self.restored.get(rule)?.last().copied()
+        let ours = self.restores(rule);
+        ours.last()
     }
 
-    /// Forgets what does not matter any more, and the oldest when there is too much.
+    /// When we restored a rule, the earliest first.
+    pub fn restores(&self, rule: &RuleKey) -> impl Iterator<Item = Timestamp> {
+        let returns = self.returned.get(rule).into_iter().flatten();
+        returns.filter(|back| back.ours).map(|back| back.at)
+    }
+
+    /// Forgets the facts that do not matter any more, and what `rules` do not hold any more.
     #[must_use]
     pub fn pruned(mut self, now: Timestamp) -> Self {
         let matters = |at: &Timestamp| now.duration_since(*at) < REMEMBERED_FOR;
-        for calls in self.calls.values_mut() {
-            calls.revoked.retain(|_, times| {
-                times.retain(matters);
-                !times.is_empty()
-            });
-            calls.authorized.retain(|_, it| matters(&it.at));
-            calls.refused.retain(|(_, last)| matters(last));
-            keep_latest(&mut calls.revoked, |times| times.last().copied());
-            keep_latest(&mut calls.authorized, |it| Some(it.at));
-        }
-        self.calls
-            .retain(|_, calls| *calls != ObservedCalls::default());
-        self.restored.retain(|_, times| {
-            times.retain(matters);
-            !times.is_empty()
+        self.calls.retain(|call| matters(&call.at));
+        self.returned.retain(|_, returns| {
+            returns.retain(|back| matters(&back.at));
+            !returns.is_empty()
         });
-        let restored = &self.restored;
-        self.dropped_by
-            .retain(|rule, _| restored.contains_key(rule));
         self.contested.retain(|_, contest| matters(&contest.until));
         self.decided.retain(|_, at| matters(at));
-        self.missing_since.retain(|_, at| matters(at));
         self.removed.retain(|_, removed| matters(&removed.at));
-        keep_latest(&mut self.restored, |times| times.last().copied());
-        keep_latest(&mut self.removed, |removed| Some(removed.at));
-        keep_latest(&mut self.decided, |at| Some(*at));
+        self.entered.retain(|_, at| matters(at));
+        self.missing_since.retain(|_, at| matters(at));
         self
+    }
+
+    /// Forgets the least important facts until the state fits into an item. Returns what was forgotten, in words.
+    pub fn fit(&mut self) -> Option<String> {
+        let mut forgotten = None;
+        while self.bytes() > BYTES_MAX {
+            let by_eighths = |len: usize| (len / 8).max(1);
+            let what = if let Some(first) = self.calls.first().cloned() {
+                for _ in 0..by_eighths(self.calls.len()) {
+                    self.calls.pop_first();
+                }
+                format!("calls from {} on", first.at)
+            } else if !self.returned.is_empty() {
+                for _ in 0..by_eighths(self.returned.len()) {
+                    self.returned.pop_first();
+                }
+                "when rules came back".to_owned()
+            } else if !self.removed.is_empty() {
+                self.removed.pop_first();
+                "rules that left the record".to_owned()
+            } else if !self.decided.is_empty() || !self.entered.is_empty() {
+                self.decided.clear();
+                self.entered.clear();
+                "which rules a person decided on".to_owned()
+            } else if !self.told.is_empty() {
+                self.told.clear();
+                "which rules outside the record were told of".to_owned()
+            } else {
+                for _ in 0..by_eighths(self.ids.len()) {
+                    self.ids.pop_first();
+                }
+                if self.ids.is_empty() {
+                    break;
+                }
+                "rule ids".to_owned()
+            };
+            forgotten.get_or_insert(what);
+        }
+        forgotten.map(|what| {
+            format!("the run-time state had no room for everything, so it forgot {what}")
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |text| text.len())
     }
 }
 
-fn keep_latest<T>(map: &mut BTreeMap<RuleKey, T>, time: impl Fn(&T) -> Option<Timestamp>) {
-    if map.len() <= RULES_MAX {
-        return;
-    }
-    let mut times: Vec<_> = map.values().map(&time).collect();
-    times.sort();
-    let oldest = times[times.len() - RULES_MAX];
-    map.retain(|_, value| time(value) >= oldest);
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
+
+/// A call's time may be this much ahead of our clock.
+const CLOCKS_DIFFER_MAX: SignedDuration = SignedDuration::from_secs(60);

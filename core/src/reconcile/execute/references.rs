@@ -93,7 +93,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
             _ => "InvalidGroup.NotFound",
         };
         let reason = format!("{} does not exist", rule.key.source);
-        let line = failure(&rule.key, code, &reason, false);
+        let mut line = failure(&rule.key, code, &reason, false);
+        line.reference_gone = true;
         self.execution.reports.insert(rule.key.clone(), line);
     }
 }

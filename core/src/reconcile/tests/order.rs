@@ -99,9 +99,12 @@ fn done(steps: &[Step], ec2: &FakeEc2) -> Vec<Lookup> {
                 if !keys.iter().all(|key| state.live.contains_key(key)) {
                     continue;
                 }
-                let gone = keys.iter().filter_map(|key| state.live.remove(key));
-                evidence.revoked_ids = gone.filter_map(|rule| rule.id).collect();
-                evidence.revoked = keys;
+                let gone = keys.into_iter().filter_map(|key| {
+                    let id = state.live.remove(&key)?.id;
+                    Some((key, id))
+                });
+                evidence.revoked = gone.collect();
+                evidence.revoked_ids = evidence.revoked.values().flatten().cloned().collect();
                 Call::Revoke
             }
             ObservedCall::Authorize(rules) => {

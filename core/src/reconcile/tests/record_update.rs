@@ -1,8 +1,7 @@
 //! Updates of the record, and what is remembered.
 
-use std::collections::BTreeSet;
-
 use super::*;
+use crate::decide::changes::{KnownCall, Verdict, WaitReason};
 use crate::desired::Policy;
 use crate::reconcile::converge::VERIFY_AFTER;
 use crate::reconcile::record_update::update_record;
@@ -22,14 +21,23 @@ async fn a_change_is_not_judged_by_a_read_that_was_begun_before_it_had_settled()
     let missing = MissingReferences::default();
     let mut world = world(&ec2, &table, &missing);
     world.now = || now() + SignedDuration::from_secs(10);
-    for (at, settling) in [(now(), 1), ((world.now)(), 0)] {
+    for (at, settles) in [(now(), true), ((world.now)(), false)] {
         let mut loaded = table.load(&group()).await.expect("readable");
         let item = loaded.desired.take().expect("there");
         let mut snapshot = Snapshot::read(&group(), item, loaded).expect("understood");
         let actual = ActualRules::default();
         let mut live = LiveRead { actual, at };
-        let kept = update_record(&world, &mut snapshot, &mut live, &lookup, &BTreeSet::new()).await;
-        assert_eq!(kept.settling.len(), settling, "read at {at}");
+        let calls: Vec<KnownCall> = KnownCall::of(&lookup).into_iter().collect();
+        let update = update_record(&world, &mut snapshot, &mut live, &calls, true).await;
+        let verdict = &update.verdicts[&key(OFFICE)];
+        let is_settling = matches!(
+            verdict,
+            Verdict::Wait {
+                why: WaitReason::Settles { .. },
+                ..
+            }
+        );
+        assert_eq!(is_settling, settles, "read at {at}: {verdict:?}");
     }
 }
 

@@ -1,0 +1,53 @@
+//! A call of somebody, as an event tells of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Call, Evidence, Lookup};
+use crate::model::GroupId;
+
+/// A call of somebody. Two deliveries of one event make the same call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KnownCall {
+    /// The event's time, in whole seconds.
+    pub at: Timestamp,
+    /// Who, as principals are matched.
+    pub by: String,
+    /// The session of a person at the console or through Identity Center. `None` for everybody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// The kind of the call.
+    pub call: Call,
+    /// The group that was to be deleted, if it is another one, to which rules of this one refer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<GroupId>,
+    /// What the event says about rules.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+}
+
+impl KnownCall {
+    /// The call of an event; `None` where there is none, or its caller or time is not known.
+    pub fn of(lookup: &Lookup) -> Option<Self> {
+        let trigger = &lookup.trigger;
+        let session = || trigger.session.clone().unwrap_or_default();
+        Some(Self {
+            at: trigger.event_time?,
+            by: trigger.principal.clone()?,
+            person: trigger.person.then(session),
+            call: lookup.call?,
+            reference: None,
+            evidence: lookup.evidence.clone(),
+        })
+    }
+
+    /// Whether the call can take part in a change of rules.
+    pub(super) fn is_about_rules(&self) -> bool {
+        !matches!(self.call, Call::Delete | Call::RefusedDelete)
+    }
+
+    /// Whether the call took rules away.
+    pub(super) fn takes(&self) -> bool {
+        matches!(self.call, Call::Revoke | Call::Modify)
+    }
+}

@@ -1,0 +1,161 @@
+//! Changes: the calls of one principal that belong together.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::KnownCall;
+use super::timeline::Try;
+use crate::decide::cover::covering;
+use crate::model::{RuleKey, Source};
+
+/// The longest time between two calls of a change.
+pub(super) const GAP_MAX: SignedDuration = SignedDuration::from_mins(2);
+
+/// The longest time from the first call of a change to its last.
+pub(super) const CHANGE_MAX: SignedDuration = SignedDuration::from_mins(15);
+
+/// Calls of one principal on one group, each within two minutes of the one before, 15 minutes at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change<'a> {
+    pub(super) calls: Vec<&'a KnownCall>,
+}
+
+/// How a change stands towards a rule that it revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// No related authorize is known, or the last one succeeded.
+    Fine,
+    /// The last related authorize failed for a passing reason at this time: its caller tries again.
+    Open(Timestamp),
+    /// The last related authorize was refused for good. The flag says that it asked only for parts of the rule.
+    Aborted { narrows: bool },
+}
+
+/// Every change of a group.
+#[derive(Debug, Default)]
+pub(super) struct Changes<'a>(Vec<Change<'a>>);
+
+impl<'a> Changes<'a> {
+    pub(super) fn of(calls: impl IntoIterator<Item = &'a KnownCall>) -> Self {
+        let mut of_principals: BTreeMap<&str, Vec<&KnownCall>> = BTreeMap::new();
+        for call in calls.into_iter().filter(|call| call.is_about_rules()) {
+            of_principals.entry(&call.by).or_default().push(call);
+        }
+        let mut changes: Vec<Change<'a>> = Vec::new();
+        for mut calls in of_principals.into_values() {
+            calls.sort();
+            let mut change = Change { calls: Vec::new() };
+            for call in calls {
+                if !change.takes_in(call) {
+                    let ended = std::mem::replace(&mut change, Change { calls: Vec::new() });
+                    changes.push(ended);
+                }
+                change.calls.push(call);
+            }
+            changes.push(change);
+        }
+        Self(changes)
+    }
+
+    /// The change that a call belongs to.
+    pub(super) fn with(&self, call: &KnownCall) -> Option<&Change<'a>> {
+        let mut changes = self.0.iter();
+        changes.find(|change| change.calls.contains(&call))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Change<'a>> {
+        self.0.iter()
+    }
+}
+
+impl Change<'_> {
+    fn takes_in(&self, call: &KnownCall) -> bool {
+        let (Some(first), Some(last)) = (self.calls.first(), self.calls.last()) else {
+            return true;
+        };
+        call.at.duration_since(last.at) <= GAP_MAX && call.at.duration_since(first.at) <= CHANGE_MAX
+    }
+
+    pub(super) fn by(&self) -> &str {
+        self.calls.first().map_or("", |call| &call.by)
+    }
+
+    /// The time of its first call.
+    pub(super) fn begin(&self) -> Timestamp {
+        let first = self.calls.first();
+        first.map_or(Timestamp::MAX, |call| call.at)
+    }
+
+    /// The time of its last call.
+    pub(super) fn end(&self) -> Timestamp {
+        self.calls.last().map_or(Timestamp::MIN, |call| call.at)
+    }
+
+    pub(super) fn holds(&self, at: Timestamp) -> bool {
+        self.begin() <= at && at <= self.end()
+    }
+
+    /// How it stands towards a rule that it revoked. Of two attempts in one second the refused one counts as the later.
+    pub(super) fn standing(&self, rule: &RuleKey) -> Standing {
+        let attempts = self.calls.iter().filter_map(|call| {
+            let wanted = call.wanted()?;
+            let mut related = wanted.rules.iter().filter(|asked| is_related(asked, rule));
+            // Rules that cannot be read may be related.
+            let is_any = related.next().is_some() || wanted.rules.is_empty();
+            is_any.then_some((call.at, wanted.outcome, wanted.rules))
+        });
+        let last = attempts.max_by_key(|(at, outcome, _)| (*at, *outcome));
+        match last {
+            None | Some((_, Try::Done, _)) => Standing::Fine,
+            Some((at, Try::Passing, _)) => Standing::Open(at),
+            Some((_, Try::Refused, _)) if fault!(ForgetsAborts) => Standing::Fine,
+            Some((_, Try::Refused, rules)) => {
+                let mut related = rules.into_iter().filter(|asked| is_related(asked, rule));
+                let first = related.next();
+                let narrows = first.is_some_and(|first| is_narrower(first, rule))
+                    && related.all(|asked| is_narrower(asked, rule));
+                Standing::Aborted { narrows }
+            }
+        }
+    }
+}
+
+/// Whether a rule allows strictly less than another.
+pub(super) fn is_narrower(rule: &RuleKey, than: &RuleKey) -> bool {
+    rule != than && covering(rule, [than]).is_some() && covering(than, [rule]).is_none()
+}
+
+/// Whether an authorize of `asked` may belong to a revoke of `rule`: the same rule, the same protocol with overlapping
+/// ports, or the same source if that is not public address space.
+fn is_related(asked: &RuleKey, rule: &RuleKey) -> bool {
+    let (ours, theirs) = (&asked.protocol, &rule.protocol);
+    let spans = ours
+        .span_within(theirs)
+        .map(|span| (span, theirs.span()))
+        .or_else(|| theirs.span_within(ours).map(|span| (span, ours.span())));
+    let overlap =
+        spans.is_some_and(|(one, other)| one.start() <= other.end() && other.start() <= one.end());
+    asked == rule || overlap || asked.source == rule.source && !is_public(&rule.source)
+}
+
+/// Whether a source is public address space, at least in part.
+pub(super) fn is_public(source: &Source) -> bool {
+    match source {
+        Source::Ipv4(net) => {
+            let private = [
+                "10.0.0.0/8",
+                "172.16.0.0/12",
+                "192.168.0.0/16",
+                "100.64.0.0/10",
+            ];
+            let mut private = private.iter().filter_map(|text| text.parse().ok());
+            !private.any(|range: ipnet::Ipv4Net| range.contains(net))
+        }
+        Source::Ipv6(net) => {
+            let local = "fc00::/7".parse();
+            !local.is_ok_and(|range: ipnet::Ipv6Net| range.contains(net))
+        }
+        Source::PrefixList(_) | Source::ReferencedGroup(_) => false,
+    }
+}

@@ -1,0 +1,420 @@
+//! The rows of the table in `docs/design/meant-or-lost.md`.
+
+use super::*;
+
+const A: &str = "tcp 443 from 10.0.0.0/8";
+const B: &str = "tcp 80 from 10.0.0.0/8";
+const C: &str = "tcp 22 from 192.0.2.0/24";
+const D: &str = "udp 53 from 10.9.0.0/16";
+const WORLD: &str = "tcp 22 from 0.0.0.0/0";
+const OFFICE: &str = "tcp 22 from 203.0.113.0/24";
+const NARROW: &str = "tcp 80-9093 from sg-0a";
+const WIDE: &str = "tcp 80-9100 from sg-0a";
+
+#[test]
+fn where_nobody_is_listed_everything_is_restored_at_once() {
+    let mut scene = Scene::of(&[A, B]);
+    scene.listed.clear();
+    scene.live.clear();
+    scene.look(&[]);
+    assert_eq!(scene.restored.len(), 2);
+}
+
+#[test]
+fn what_an_unlisted_caller_took_comes_back_at_once_and_what_nobody_is_known_to_have_taken_waits() {
+    let mut scene = Scene::of(&[A, B]);
+    let revoke = scene.revoke(STRANGER, &[A]);
+    scene.live.remove(&key(B));
+    scene.look(&[revoke]);
+    assert_eq!(scene.restored, [key(A)]);
+    assert!(matches!(
+        scene.verdict(B),
+        Verdict::Wait {
+            why: WaitReason::UnknownCause { .. },
+            ..
+        }
+    ));
+    scene.pass(180);
+    scene.look(&[]);
+    assert_eq!(scene.restored, [key(A), key(B)]);
+}
+
+#[test]
+fn decisions_of_many_calls_stay_closed_whatever_the_order_of_their_events() {
+    for by in [TERRAFORM, BOT] {
+        for backwards in [false, true] {
+            let mut scene = Scene::of(&[A, B, C, D, NARROW]);
+            let mut calls = vec![scene.revoke(by, &[A]), scene.revoke(by, &[B])];
+            if backwards {
+                calls.reverse();
+            }
+            for call in calls {
+                scene.pass(2);
+                scene.look(&[call]);
+                scene.look(&[]);
+            }
+            scene.rest();
+            assert_eq!(scene.recorded(), [C, NARROW, D], "{by}");
+            assert_eq!(scene.restored, [], "{by}");
+        }
+    }
+}
+
+#[test]
+fn what_accept_and_follow_authorize_enters_and_what_release_and_others_authorize_does_not() {
+    for (by, enters) in [
+        (TERRAFORM, true),
+        (LBC, true),
+        (BOT, false),
+        (STRANGER, false),
+    ] {
+        let mut scene = Scene::of(&[A]);
+        let authorize = scene.authorize(by, &[B]);
+        scene.look(&[authorize]);
+        assert_eq!(scene.recorded().len() == 2, enters, "{by}");
+    }
+}
+
+#[test]
+fn a_modify_in_place_replaces_the_rule_in_one_generation_even_after_looks_saw_it() {
+    for by in [TERRAFORM, LBC] {
+        for swept_before in [false, true] {
+            let mut scene = Scene::of(&[A, B]);
+            let generation = scene.record.generation;
+            let first = scene.modify(by, A, "tcp 443 from 10.1.0.0/16");
+            let second = scene.modify(by, B, "tcp 80 from 10.1.0.0/16");
+            if swept_before {
+                scene.look(&[]);
+            }
+            scene.look(&[first]);
+            assert_eq!(scene.record.generation, generation + 1, "{by}");
+            scene.look(&[second]);
+            scene.rest();
+            let narrowed = ["tcp 80 from 10.1.0.0/16", "tcp 443 from 10.1.0.0/16"];
+            assert_eq!(scene.recorded(), narrowed, "{by} {swept_before}");
+            assert_eq!(scene.open_rules(), narrowed, "{by} {swept_before}");
+        }
+    }
+    let mut scene = Scene::of(&[A]);
+    let modify = scene.modify(STRANGER, A, B);
+    scene.look(&[modify]);
+    assert_eq!(scene.restored, [key(A)]);
+    assert_eq!(scene.recorded(), [A]);
+}
+
+#[test]
+fn an_aborted_change_is_undone_for_both_policies_in_either_order() {
+    for by in [TERRAFORM, LBC] {
+        for late in [false, true] {
+            let mut scene = Scene::of(&[NARROW, A]);
+            let revoke = scene.revoke(by, &[NARROW]);
+            scene.pass(1);
+            let refused = scene.attempt(by, Call::RefusedAuthorize, &[WIDE]);
+            let calls = match late {
+                true => [revoke, refused],
+                false => [refused, revoke],
+            };
+            for call in calls {
+                scene.pass(1);
+                scene.look(&[call]);
+            }
+            scene.rest();
+            assert_eq!(scene.recorded(), [NARROW, A], "{by}");
+            assert_eq!(scene.open_rules(), [NARROW, A], "{by}");
+        }
+    }
+}
+
+#[test]
+fn an_unrelated_refusal_does_not_abort() {
+    let mut scene = Scene::of(&[A, C]);
+    let revoke = scene.revoke(TERRAFORM, &[A]);
+    let refused = scene.attempt(
+        TERRAFORM,
+        Call::RefusedAuthorize,
+        &["udp 123 from 10.9.0.0/16"],
+    );
+    scene.look(&[revoke, refused]);
+    scene.rest();
+    assert_eq!(scene.recorded(), [C]);
+}
+
+#[test]
+fn throttled_tries_keep_a_change_open_and_a_narrowing_that_succeeds_after_them_closes_the_rule() {
+    let mut scene = Scene::of(&[WORLD, A]);
+    let revoke = scene.revoke(LBC, &[WORLD]);
+    let tried = scene.attempt(LBC, Call::TriedAuthorize, &[OFFICE]);
+    scene.look(&[revoke, tried]);
+    scene.pass(20);
+    scene.look(&[]);
+    assert_eq!(scene.restored, []);
+    let authorize = scene.authorize(LBC, &[OFFICE]);
+    scene.look(&[authorize]);
+    scene.rest();
+    assert_eq!(scene.recorded(), [OFFICE, A]);
+    assert_eq!(scene.restored, []);
+}
+
+#[test]
+fn a_narrowing_of_public_access_that_is_refused_stays_closed_until_a_person_decides() {
+    for by in [TERRAFORM, LBC] {
+        let mut scene = Scene::of(&[WORLD, A]);
+        let revoke = scene.revoke(by, &[WORLD]);
+        let refused = scene.attempt(by, Call::RefusedAuthorize, &[OFFICE]);
+        scene.look(&[revoke, refused]);
+        scene.rest();
+        scene.pass(3 * 86_400);
+        scene.look(&[]);
+        assert!(matches!(scene.verdict(WORLD), Verdict::Pend(_)), "{by}");
+        assert_eq!(scene.restored, [], "{by}");
+        assert_eq!(scene.notices.len(), 1, "{by}: {:?}", scene.notices);
+    }
+}
+
+#[test]
+fn a_strangers_wide_rule_commits_nothing() {
+    let mut scene = Scene::of(&[NARROW]);
+    scene.authorize(STRANGER, &[WIDE]);
+    let revoke = scene.revoke(LBC, &[NARROW]);
+    scene.look(&[revoke]);
+    scene.pass(5);
+    scene.look(&[]);
+    assert_eq!(scene.recorded(), [NARROW]);
+}
+
+#[test]
+fn a_followed_change_commits_once_it_has_settled_and_half_a_change_is_undone() {
+    let mut scene = Scene::of(&[NARROW]);
+    let revoke = scene.revoke(LBC, &[NARROW]);
+    scene.look(&[revoke]);
+    assert!(matches!(
+        scene.verdict(NARROW),
+        Verdict::Wait {
+            why: WaitReason::Settles { .. },
+            ..
+        }
+    ));
+    let mut undone = scene.clone();
+    undone.pass(4);
+    undone.look(&[]);
+    assert_eq!(undone.restored, [key(NARROW)]);
+    let authorize = scene.authorize(LBC, &[WIDE]);
+    scene.look(&[authorize]);
+    scene.rest();
+    assert_eq!(scene.recorded(), [WIDE]);
+    assert_eq!(scene.restored, []);
+}
+
+#[test]
+fn a_followed_principal_that_asks_twice_means_it_unless_another_one_authorized_it_between() {
+    for other in [false, true] {
+        let mut scene = Scene::of(&[A, B]);
+        for turn in 0..2 {
+            if turn == 1 && other {
+                scene.live.remove(&key(A));
+                let authorize = scene.authorize(ACK, &[A]);
+                scene.look(&[authorize]);
+            }
+            let revoke = scene.revoke(LBC, &[A]);
+            scene.look(&[revoke]);
+            scene.pass(200);
+            scene.look(&[]);
+        }
+        let kept = scene.recorded().contains(&A.to_owned());
+        assert_eq!(kept, other);
+    }
+}
+
+#[test]
+fn what_entered_in_an_aborted_change_leaves_with_its_rollback() {
+    let mut scene = Scene::of(&[A]);
+    let authorize = scene.authorize(LBC, &[NARROW]);
+    scene.look(&[authorize]);
+    let refused = scene.attempt(LBC, Call::RefusedAuthorize, &["tcp 100 from sg-0b"]);
+    let revoke = scene.revoke(LBC, &[NARROW]);
+    scene.look(&[refused, revoke]);
+    scene.rest();
+    assert_eq!(scene.recorded(), [A]);
+    assert_eq!(scene.restored, []);
+}
+
+#[test]
+fn a_change_that_leaves_less_than_half_takes_nothing_out_of_the_record() {
+    let calls = |by: &str| {
+        let mut scene = Scene::of(&[A, B, C, D]);
+        for rule in [A, B, C] {
+            let revoke = scene.revoke(by, &[rule]);
+            scene.look(&[revoke]);
+            scene.pass(7);
+        }
+        scene.rest();
+        scene
+    };
+    for by in [TERRAFORM, BOT] {
+        let scene = calls(by);
+        assert_eq!(scene.recorded().len(), 4, "{by}");
+        assert_eq!(scene.open_rules(), [D], "{by}");
+        assert!(matches!(scene.verdict(A), Verdict::Pend(_)), "{by}");
+    }
+    let scene = calls(LBC);
+    assert_eq!(scene.recorded().len(), 4);
+    assert_eq!(scene.open_rules().len(), 4);
+}
+
+#[test]
+fn a_large_change_that_authorizes_as_much_is_no_loss() {
+    let mut scene = Scene::of(&[A, B, C, D]);
+    let new = [
+        "tcp 443 from 10.1.0.0/16",
+        "tcp 81 from 10.0.0.0/8",
+        "tcp 23 from 192.0.2.0/24",
+        "udp 54 from 10.9.0.0/16",
+    ];
+    let revoke = scene.revoke(TERRAFORM, &[A, B, C, D]);
+    let authorize = scene.authorize(TERRAFORM, &new);
+    scene.look(&[revoke]);
+    assert_eq!(scene.recorded().len(), 4);
+    scene.look(&[authorize]);
+    scene.rest();
+    let mut recorded = scene.recorded();
+    recorded.sort();
+    let mut new = new.map(str::to_owned).to_vec();
+    new.sort();
+    assert_eq!(recorded, new);
+}
+
+#[test]
+fn a_decision_that_is_known_too_late_leaves_the_record_and_is_told_as_reopened() {
+    for by in [TERRAFORM, BOT] {
+        let mut scene = Scene::of(&[A, B]);
+        let revoke = scene.revoke(by, &[A]);
+        scene.look(&[]);
+        scene.pass(180);
+        scene.look(&[]);
+        assert_eq!(scene.restored, [key(A)]);
+        scene.look(&[revoke]);
+        assert_eq!(scene.recorded(), [B]);
+        assert!(scene.state.reopened.contains_key(&key(A)), "{by}");
+        scene.live.remove(&key(A));
+        scene.look(&[]);
+        assert!(scene.state.reopened.is_empty(), "{by}");
+    }
+}
+
+#[test]
+fn a_duplicate_of_an_old_revoke_is_no_cause() {
+    let mut scene = Scene::of(&[A, B]);
+    let revoke = scene.revoke(STRANGER, &[A]);
+    scene.look(&[revoke.clone()]);
+    scene.pass(60);
+    scene.live.remove(&key(A));
+    scene.look(&[revoke]);
+    assert_eq!(scene.restored, [key(A)]);
+}
+
+#[test]
+fn a_rule_is_withheld_while_its_caller_deletes_the_group_it_refers_to() {
+    for (by, leaves) in [(LBC, true), (STRANGER, false)] {
+        let mut scene = Scene::of(&[NARROW, A]);
+        let tried = scene.deletion(by, Call::RefusedDelete, Some("sg-0a"));
+        scene.pass(5);
+        let revoke = scene.revoke(by, &[NARROW]);
+        scene.look(&[tried, revoke]);
+        scene.pass(60);
+        scene.look(&[]);
+        assert_eq!(scene.restored, [], "{by}");
+        let mut kept = scene.clone();
+        kept.pass(15 * 60);
+        kept.look(&[]);
+        assert_eq!(kept.restored, [key(NARROW)], "{by}");
+        let deleted = scene.deletion(by, Call::Delete, Some("sg-0a"));
+        scene.look(&[deleted]);
+        assert_eq!(scene.recorded().len() == 1, leaves, "{by}");
+    }
+}
+
+#[test]
+fn a_person_who_insists_is_taken_at_their_word_for_an_hour() {
+    for listed in [false, true] {
+        let mut scene = Scene::of(&[A, B]);
+        if !listed {
+            scene.listed.clear();
+        }
+        for turn in 0..2 {
+            scene.pass(30);
+            let mut revoke = scene.revoke(STRANGER, &[A]);
+            revoke.person = Some("anna".to_owned());
+            scene.look(&[revoke]);
+            assert_eq!(scene.restored.len(), 1, "{turn}");
+        }
+        scene.pass(3_500);
+        scene.look(&[]);
+        assert_eq!(scene.restored.len(), 1);
+        scene.pass(200);
+        scene.look(&[]);
+        assert_eq!(scene.restored.len(), 2);
+    }
+}
+
+#[test]
+fn a_description_that_a_listed_principal_changes_enters_the_record() {
+    let mut scene = Scene::of(&[A]);
+    for (by, text, enters) in [(STRANGER, "x", false), (LBC, "managed", true)] {
+        let live = scene.live.get_mut(&key(A)).expect("live");
+        live.1 = Some(text.to_owned());
+        let evidence = Evidence {
+            described: BTreeSet::from([key(A)]),
+            ..Evidence::default()
+        };
+        scene.pass(3);
+        let describe = scene.call(by, Call::Describe, evidence);
+        scene.look(&[describe]);
+        let recorded = scene.record.rules[&key(A)].description.as_deref();
+        assert_eq!(recorded == Some(text), enters, "{by}");
+    }
+}
+
+#[test]
+fn an_unlisted_call_that_tells_no_rules_is_a_cause_and_a_listed_one_makes_rules_wait() {
+    for (by, restores) in [(STRANGER, true), (TERRAFORM, false)] {
+        let mut scene = Scene::of(&[A, B]);
+        scene.live.remove(&key(A));
+        let evidence = Evidence {
+            untold: true,
+            ..Evidence::default()
+        };
+        let call = scene.call(by, Call::Revoke, evidence);
+        scene.look(&[call]);
+        assert_eq!(scene.restored.len() == 1, restores, "{by}");
+    }
+}
+
+#[test]
+fn times_of_a_wrong_clock_hold_nothing() {
+    let mut scene = Scene::of(&[A, B]);
+    let mut revoke = scene.revoke(LBC, &[A]);
+    revoke.at = Timestamp::MAX;
+    scene.look(&[revoke.clone()]);
+    scene.pass(4);
+    scene.look(&[revoke]);
+    assert_eq!(scene.restored, [key(A)]);
+    assert_eq!(scene.state.calls.len(), 1);
+}
+
+#[test]
+fn a_state_that_is_too_large_forgets_old_calls_first_and_says_so() {
+    let mut scene = Scene::of(&[A]);
+    for number in 0..2_000 {
+        let mut call = scene.attempt(STRANGER, Call::RefusedAuthorize, &[A, B, C, D]);
+        call.by = format!("{STRANGER}/{number}");
+        scene.state.calls.insert(call);
+        scene.pass(1);
+    }
+    let ids = scene.state.ids.clone();
+    let last = scene.state.calls.last().cloned();
+    let said = scene.state.fit().expect("it was too large");
+    assert!(said.contains("forgot calls from"), "{said}");
+    assert_eq!(scene.state.calls.last(), last.as_ref());
+    assert_eq!(scene.state.ids, ids);
+    assert_eq!(scene.state.fit(), None);
+}

@@ -1,0 +1,323 @@
+//! What happened to one rule, in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{GroupState, KnownCall, second};
+use crate::event::Call;
+use crate::model::{ActualRules, RuleId, RuleKey};
+
+/// Something that happened to a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    /// When, to the second.
+    pub(super) at: Timestamp,
+    pub(super) what: What<'a>,
+    /// The id that it took away or gave, as far as known.
+    pub(super) id: Option<&'a RuleId>,
+}
+
+/// What happened to a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What<'a> {
+    /// A call took it away.
+    Taken(&'a KnownCall),
+    /// A call authorized it, or made it of another rule.
+    Given(&'a KnownCall),
+    /// A call changed its description.
+    Described(&'a KnownCall),
+    /// It came back: we restored it, or a read showed it.
+    Returned { ours: bool },
+}
+
+/// What happened to every rule of a group that a call or we touched.
+#[derive(Debug, Default)]
+pub(super) struct Timelines<'a> {
+    of_rules: BTreeMap<RuleKey, Vec<Entry<'a>>>,
+    /// Calls that took away what nobody can tell.
+    pub(super) untold: Vec<&'a KnownCall>,
+}
+
+impl<'a> Timelines<'a> {
+    pub(super) fn of(state: &'a GroupState, actual: &'a ActualRules) -> Self {
+        let contents = Contents::of(state, actual);
+        let mut timelines = Self::default();
+        for call in &state.calls {
+            timelines.add_call(call, &contents);
+        }
+        for (rule, returns) in &state.returned {
+            for back in returns {
+                let entry = Entry {
+                    at: second(back.at),
+                    what: What::Returned { ours: back.ours },
+                    id: back.id.as_ref(),
+                };
+                timelines.add(rule.clone(), entry);
+            }
+        }
+        for (rule, entries) in &mut timelines.of_rules {
+            let decided = state.decided.get(rule).map(|at| second(*at));
+            entries.retain(|entry| decided.is_none_or(|decided| !entry.is_before(decided)));
+            // A read showed what a call is known to have given by now.
+            let given = entries
+                .iter()
+                .filter(|it| matches!(it.what, What::Given(_)));
+            let given: BTreeSet<RuleId> = given.filter_map(|it| it.id.cloned()).collect();
+            entries.retain(|it| {
+                let is_seen = it.what == What::Returned { ours: false };
+                !(is_seen && it.id.is_some_and(|id| given.contains(id)))
+            });
+            let live = actual.get(rule);
+            let id = live.and_then(|live| live.id.as_ref());
+            in_order(entries, live.is_some(), id);
+        }
+        timelines
+    }
+
+    fn add(&mut self, rule: RuleKey, entry: Entry<'a>) {
+        self.of_rules.entry(rule).or_default().push(entry);
+    }
+
+    fn add_call(&mut self, call: &'a KnownCall, contents: &Contents<'a>) {
+        let at = call.at;
+        let evidence = &call.evidence;
+        let mut is_untold = call.takes() && evidence.untold;
+        let taken = What::Taken(call);
+        let mut paired = BTreeSet::new();
+        for (rule, id) in &evidence.revoked {
+            let id = id.as_ref();
+            paired.extend(id);
+            let what = taken;
+            self.add(rule.clone(), Entry { at, what, id });
+        }
+        for id in evidence
+            .revoked_ids
+            .iter()
+            .filter(|id| !paired.contains(id))
+        {
+            match contents.before(id, at, None) {
+                Some(rule) if evidence.revoked.contains_key(&rule) => {}
+                Some(rule) => {
+                    let id = Some(id);
+                    let what = taken;
+                    self.add(rule, Entry { at, what, id });
+                }
+                None => is_untold |= evidence.revoked.is_empty(),
+            }
+        }
+        for (id, new) in &evidence.modified {
+            let id = Some(id);
+            let new = contents.after(call, id, new.as_ref());
+            let old = id.and_then(|id| contents.before(id, at, new.as_ref()));
+            is_untold |= old.is_none();
+            if old == new {
+                let what = What::Described(call);
+                self.of_optional(old, Entry { at, what, id });
+                continue;
+            }
+            let what = taken;
+            self.of_optional(old, Entry { at, what, id });
+            let what = What::Given(call);
+            self.of_optional(new, Entry { at, what, id });
+        }
+        for (rule, id) in &evidence.authorized {
+            let what = What::Given(call);
+            let id = id.as_ref();
+            self.add(rule.clone(), Entry { at, what, id });
+        }
+        let described = evidence.described_ids.iter();
+        let described = described.filter_map(|id| contents.before(id, at, None));
+        for rule in described.chain(evidence.described.iter().cloned()) {
+            let what = What::Described(call);
+            self.add(rule, Entry { at, what, id: None });
+        }
+        if is_untold {
+            self.untold.push(call);
+        }
+    }
+
+    fn of_optional(&mut self, rule: Option<RuleKey>, entry: Entry<'a>) {
+        if let Some(rule) = rule {
+            self.add(rule, entry);
+        }
+    }
+
+    /// What happened to a rule since an operator last decided on it.
+    pub(super) fn of_rule(&self, rule: &RuleKey) -> &[Entry<'a>] {
+        self.of_rules.get(rule).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn rules(&self) -> impl Iterator<Item = &RuleKey> {
+        self.of_rules.keys()
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Whether an operator's decision in this second came after it. A revoke of the same second may be later.
+    fn is_before(&self, decided: Timestamp) -> bool {
+        match self.what {
+            What::Taken(_) => self.at < decided,
+            _ => self.at <= decided,
+        }
+    }
+
+    fn is_back(&self) -> bool {
+        matches!(self.what, What::Given(_) | What::Returned { .. })
+    }
+}
+
+/// Sorts what happened to one rule. Times are whole seconds, so ids and what is live now say what came first within one.
+///
+/// EC2 gives each incarnation of a rule a new id and uses none twice. So what gave the live id came last, and what took
+/// an id came after what gave it. Without ids, a live rule was given last, and a missing one was taken last.
+fn in_order(entries: &mut [Entry<'_>], is_live: bool, live_id: Option<&RuleId>) {
+    let given: BTreeSet<RuleId> = entries
+        .iter()
+        .filter(|it| it.is_back())
+        .filter_map(|it| it.id.cloned())
+        .collect();
+    let taken: BTreeSet<RuleId> = entries
+        .iter()
+        .filter(|it| matches!(it.what, What::Taken(_)))
+        .filter_map(|it| it.id.cloned())
+        .collect();
+    let rank = |it: &Entry<'_>| -> u8 {
+        let is_in = |ids: &BTreeSet<RuleId>| it.id.is_some_and(|id| ids.contains(id));
+        match it.what {
+            What::Taken(_) if is_in(&given) => 2,
+            What::Taken(_) if it.id.is_some() || is_live => 0,
+            What::Taken(_) => 4,
+            What::Given(_) | What::Returned { .. } if is_in(&taken) => 1,
+            What::Given(_) | What::Returned { .. } => 3,
+            What::Described(_) => 5,
+        }
+    };
+    let gave_live = |it: &Entry<'_>| {
+        let is_it = it.id.is_some() && it.id == live_id;
+        is_it && (it.is_back() || matches!(it.what, What::Described(_)))
+    };
+    entries.sort_by_key(|it| (gave_live(it), it.at, rank(it)));
+}
+
+/// What ids stood for.
+struct Contents<'a> {
+    state: &'a GroupState,
+    actual: &'a ActualRules,
+    given: BTreeMap<&'a RuleId, &'a RuleKey>,
+    /// What each id was modified into, and when.
+    modified: BTreeMap<&'a RuleId, Vec<(Timestamp, &'a RuleKey)>>,
+}
+
+impl<'a> Contents<'a> {
+    fn of(state: &'a GroupState, actual: &'a ActualRules) -> Contents<'a> {
+        let mut given = BTreeMap::new();
+        let mut modified: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for call in &state.calls {
+            let evidence = &call.evidence;
+            let pairs = evidence.authorized.iter();
+            given.extend(pairs.filter_map(|(rule, id)| Some((id.as_ref()?, rule))));
+            for (id, new) in &evidence.modified {
+                if let Some(new) = new {
+                    modified.entry(id).or_default().push((call.at, new));
+                }
+            }
+        }
+        for (rule, returns) in &state.returned {
+            let ids = returns.iter().filter_map(|back| back.id.as_ref());
+            given.extend(ids.map(|id| (id, rule)));
+        }
+        Contents {
+            state,
+            actual,
+            given,
+            modified,
+        }
+    }
+
+    /// What an id stood for before a call at this time, which made it `new` if it is a modify.
+    fn before(&self, id: &RuleId, at: Timestamp, new: Option<&RuleKey>) -> Option<RuleKey> {
+        let modified = self.modified.get(id).into_iter().flatten();
+        let earlier = modified.filter(|(time, content)| *time < at && Some(*content) != new);
+        if let Some((_, content)) = earlier.max() {
+            return Some((*content).clone());
+        }
+        let seen = self.seen(id);
+        let place = new.and_then(|new| seen.iter().position(|content| content == new));
+        let given = self.given.get(id).copied();
+        let given = given.filter(|given| Some(*given) != new);
+        let seen = match (place, new) {
+            // Of an update of the description alone, the content stays.
+            (Some(0), _) => given.or(seen.first()),
+            (Some(place), _) => seen.get(place - 1),
+            (None, Some(_)) => seen.first(),
+            (None, None) => seen.last(),
+        };
+        seen.or(given).cloned()
+    }
+
+    fn seen(&self, id: &RuleId) -> &'a [RuleKey] {
+        let known = self.state.ids.get(id);
+        known.map_or(&[][..], |known| &known.contents)
+    }
+
+    /// What a modify made of an id. The request does not name another account's group fully, and CloudTrail may have cut
+    /// the content out, so the live rule of that id goes first.
+    fn after(
+        &self,
+        call: &KnownCall,
+        id: Option<&RuleId>,
+        told: Option<&RuleKey>,
+    ) -> Option<RuleKey> {
+        let id = id?;
+        let mut others = self.modified.get(id).into_iter().flatten();
+        let is_last = others.all(|(time, _)| *time <= call.at);
+        let live = self.actual.iter().find(|live| live.id.as_ref() == Some(id));
+        let live = live.map(|live| &live.key);
+        let is_same = |live: &&RuleKey| match told {
+            None => is_last && self.seen(id).first() != Some(live),
+            Some(told) => {
+                let (told_group, live_group) = (told.referenced_group(), live.referenced_group());
+                let ids = told_group.zip(live_group);
+                told.protocol == live.protocol
+                    && ids.is_some_and(|(told, live)| told.group_id == live.group_id)
+            }
+        };
+        live.filter(is_same).or(told).cloned()
+    }
+}
+
+impl KnownCall {
+    /// The rules that an authorize asked for, and whether it names them all.
+    pub(super) fn wanted(&self) -> Option<Wanted<'_>> {
+        let evidence = &self.evidence;
+        let (outcome, rules): (_, Vec<&RuleKey>) = match self.call {
+            Call::Authorize => (Try::Done, evidence.authorized.keys().collect()),
+            Call::Modify => {
+                let made = evidence.modified.values().flatten();
+                (Try::Done, made.collect())
+            }
+            Call::RefusedAuthorize => (Try::Refused, evidence.asked.iter().collect()),
+            Call::TriedAuthorize => (Try::Passing, evidence.asked.iter().collect()),
+            _ => return None,
+        };
+        Some(Wanted { outcome, rules })
+    }
+}
+
+/// How an attempt to authorize ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Try {
+    /// It failed for a passing reason.
+    Passing,
+    /// It succeeded.
+    Done,
+    /// It was refused for good.
+    Refused,
+}
+
+/// An attempt to authorize.
+pub(super) struct Wanted<'a> {
+    pub(super) outcome: Try,
+    pub(super) rules: Vec<&'a RuleKey>,
+}
