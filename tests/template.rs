@@ -280,6 +280,7 @@ fn alarms_watch_metrics_that_are_written() {
     for metric in [
         "RulesFailed",
         "RulesContested",
+        "RulesReopened",
         "RecordsUnreadable",
         "GroupsUnread",
         "SweptGroups",

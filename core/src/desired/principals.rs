@@ -405,7 +405,9 @@ mod tests {
                 let doubt = entry(pattern, policy).doubt();
                 let doubt = doubt.as_deref();
                 assert!(
-                    doubt.is_some_and(|doubt| doubt.starts_with("matches every") && doubt.contains(what)),
+                    doubt.is_some_and(
+                        |doubt| doubt.starts_with("matches every") && doubt.contains(what)
+                    ),
                     "{pattern}: {doubt:?}"
                 );
             }

@@ -61,6 +61,22 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
         ("GroupsUnread", "Count", json!(groups_unread(answer))),
         ("HandlerMs", "Milliseconds", json!(handler_ms)),
     ];
+    // A rule that waits for a person is counted by every sweep, for as long as it waits.
+    let remarks = match answer {
+        Answer::Sweep(sweep) => &sweep.report.remarks[..],
+        _ => &[],
+    };
+    let standing = |rules: fn(&Report) -> usize| {
+        let reports = reports.iter().chain(remarks);
+        reports.map(rules).sum::<usize>()
+    };
+    let counts = [
+        ("RulesReopened", standing(|it| it.reopened.len())),
+        ("RulesPending", standing(|it| it.pending.len())),
+        ("RulesUnrestorable", standing(|it| it.unrestorable.len())),
+    ];
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    values.extend(counts.map(|(name, count)| (name, "Count", json!(count))));
     if let Answer::Sweep(sweep) = answer {
         values.push((
             "SweptGroups",

@@ -303,7 +303,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             told,
         };
         let waits = deferred.lines.values().next().is_some();
-        if !has_facts && !unsaved.is_news() && !(waits && self.lookup.call.is_some()) {
+        let is_worth_it = has_facts || unsaved.is_news() || waits && self.lookup.call.is_some();
+        if !is_worth_it {
             return false;
         }
         let actual = &seen_to.actual;
@@ -376,6 +377,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.warnings = self.snapshot.warnings;
         report.warnings.extend(self.warnings);
         report.changes = self.changes;
+        let state = self.snapshot.state;
+        report.reopened = state.reopened.into_keys().collect();
+        report.pending = state.pending.into_keys().collect();
+        report.unrestorable = state.unrestorable.into_keys().collect();
         report.notices = self.notices;
         report.plan = planned.map(|plan| GroupPlan {
             warnings: report.warnings.clone(),

@@ -210,6 +210,16 @@ pub struct Report {
     /// Messages for people, each told once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// Live rules that somebody listed had closed and that were put back before that was known. A person has to close
+    /// them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reopened: Vec<RuleKey>,
+    /// Missing rules that stay closed and recorded until a person decides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<RuleKey>,
+    /// Missing rules that cannot come back, because what they refer to is gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unrestorable: Vec<RuleKey>,
     /// How long the work took.
     pub timing: Timing,
     /// API calls by operation, including repeated attempts.
@@ -223,6 +233,7 @@ impl Report {
             || !self.rules.is_empty()
             || !self.changes.is_empty()
             || !self.notices.is_empty()
+            || !self.reopened.is_empty()
             || !self.warnings.is_empty()
     }
 
@@ -244,6 +255,9 @@ impl Report {
             warnings: Vec::new(),
             changes: Vec::new(),
             notices: Vec::new(),
+            reopened: Vec::new(),
+            pending: Vec::new(),
+            unrestorable: Vec::new(),
             timing: Timing::default(),
             calls: BTreeMap::new(),
         }

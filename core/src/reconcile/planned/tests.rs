@@ -77,7 +77,10 @@ async fn where_nobody_is_listed_what_no_live_rule_replaces_comes_back() {
     assert_eq!(plan.unexpected, live);
     let json = serde_json::to_value(&plan.rules[0]).expect("JSON");
     let reason = "no principal is listed, so every dropped rule comes back";
-    assert_eq!(json, json!({"rule": WEB, "action": "restore", "reason": reason}));
+    assert_eq!(
+        json,
+        json!({"rule": WEB, "action": "restore", "reason": reason})
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +89,10 @@ async fn a_rule_waits_for_its_cause_and_leaves_when_that_is_a_decision() {
     desired.principals = vec![entry(Policy::Accept)];
     let live = [DNS, "tcp 1 from 10.0.0.0/8"];
     let plan = plan_of(&desired, &live, GroupState::default(), true, 60).await;
-    assert_eq!(actions(&plan), [format!("leave {WEB}"), format!("wait {OLD}")]);
+    assert_eq!(
+        actions(&plan),
+        [format!("leave {WEB}"), format!("wait {OLD}")]
+    );
     let [leaves, waits] = &plan.rules[..] else {
         panic!("two: {plan:?}")
     };
@@ -131,7 +137,10 @@ async fn what_the_state_knows_of_a_rule_is_said() {
     assert_eq!(plan.rules[1].until, Some(after(2)));
     assert_eq!(plan.rules[1].by.as_ref(), Some(&by));
     let close = &plan.reopened[0].close;
-    assert!(close.starts_with("aws ec2 revoke-security-group-ingress"), "{close}");
+    assert!(
+        close.starts_with("aws ec2 revoke-security-group-ingress"),
+        "{close}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,8 +152,14 @@ async fn a_rule_that_cannot_come_back_and_one_without_room_are_told_from_the_res
     let plan = plan_of(&desired, &[], state, false, 1).await;
     let said = actions(&plan);
     assert!(said.contains(&format!("unrestorable {gone}")), "{said:?}");
-    assert_eq!(said.iter().filter(|it| it.starts_with("restore")).count(), 1);
-    let full = plan.rules.iter().find(|it| it.action == PlannedAction::NoRoom);
+    assert_eq!(
+        said.iter().filter(|it| it.starts_with("restore")).count(),
+        1
+    );
+    let full = plan
+        .rules
+        .iter()
+        .find(|it| it.action == PlannedAction::NoRoom);
     let reason = &full.expect("one without room").reason;
     assert!(reason.contains("of a quota of 1: room for 0"), "{reason}");
 }
@@ -157,7 +172,10 @@ async fn a_paused_group_and_one_that_observes_say_so_for_each_rule() {
     desired.pause = Some(Pause { until, reason });
     let plan = plan_of(&desired, &[], GroupState::default(), false, 60).await;
     let line = &plan.rules[0];
-    assert_eq!((line.action, line.until), (PlannedAction::Paused, Some(until)));
+    assert_eq!(
+        (line.action, line.until),
+        (PlannedAction::Paused, Some(until))
+    );
     let expected = format!("paused until {until}: migration; otherwise it would be restored: ");
     assert!(line.reason.starts_with(&expected), "{}", line.reason);
 

@@ -305,7 +305,7 @@ fn a_decision_that_is_known_too_late_leaves_the_record_and_is_told_as_reopened()
 fn a_duplicate_of_an_old_revoke_is_no_cause() {
     let mut scene = Scene::of(&[A, B]);
     let revoke = scene.revoke(STRANGER, &[A]);
-    scene.look(&[revoke.clone()]);
+    scene.look(std::slice::from_ref(&revoke));
     scene.pass(60);
     scene.live.remove(&key(A));
     scene.look(&[revoke]);
@@ -394,7 +394,7 @@ fn times_of_a_wrong_clock_hold_nothing() {
     let mut scene = Scene::of(&[A, B]);
     let mut revoke = scene.revoke(LBC, &[A]);
     revoke.at = Timestamp::MAX;
-    scene.look(&[revoke.clone()]);
+    scene.look(std::slice::from_ref(&revoke));
     scene.pass(4);
     scene.look(&[revoke]);
     assert_eq!(scene.restored, [key(A)]);
