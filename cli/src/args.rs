@@ -15,8 +15,8 @@ mod pin;
 mod shell;
 
 pub(crate) use changes::{
-    AddPrincipal, Following, History, Pause, Principal, Release, RemovePrincipal, ResetPrincipals,
-    Resume, Rollback, Unpin,
+    AddPrincipal, Confirm, Following, History, Pause, Principal, Release, RemovePrincipal,
+    ResetPrincipals, Resume, Rollback, Unpin,
 };
 pub(crate) use doctor::Doctor;
 pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
@@ -123,7 +123,7 @@ pub(crate) enum Verb {
     /// List the records of the account and Region with their state
     #[command(after_help = LIST_HELP)]
     List,
-    /// Show what is missing and what would be done; change nothing
+    /// Show what a restore would do now with each missing rule, and why; change nothing
     Plan(Plan),
     /// Put back what is missing
     Restore(Restore),
@@ -133,6 +133,8 @@ pub(crate) enum Verb {
     Resume(Resume),
     /// Take rules out of a record; the live rules stay as they are
     Release(Release),
+    /// Let go of pending rules: those that a large change closed and the record still holds
+    Confirm(Confirm),
     /// Stop keeping a group: take its record out of the table; the live rules stay as they are
     Unpin(Unpin),
     /// Show every generation of a record, newest first, with its author and what it changed
@@ -156,6 +158,8 @@ pub(crate) enum Verb {
 
 const LIST_HELP: &str = "\
 States: enforce, observe, paused, orphaned (the group does not exist), unreadable (the record cannot be understood).
+Rules that wait or need a person are counted as the function last saw them: reopened (live, and somebody had decided to
+close it), pending (see `confirm`), unrestorable (what it refers to does not exist), waiting (for the event that took it).
 One call to EC2 for each 200 groups tells which of them exist; if it fails, a warning says so and the rest is shown.
 
 Examples:
@@ -176,7 +180,7 @@ pub(crate) struct Apply {
     /// A file with records; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
-    /// Write principals too whose pattern matches nobody, or everybody with policy accept
+    /// Write principals too whose pattern matches nobody, or everybody with a policy other than restore
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -226,11 +230,15 @@ pub(crate) enum FileFormat {
 }
 
 const PLAN_HELP: &str = "\
-Exit code 3 says that rules are missing. Nothing is written, neither to EC2 nor to the table.
+Actions: restore, wait (for the event that took it, or the rest of a change), leave (the record: it is meant to be gone),
+pending (until a person decides; `restore` is such a decision), superseded (live rules allow the same), contested,
+unrestorable (what it refers to does not exist), no_room, paused, observe. A prefix list counts as one rule of the quota.
+Exit code 3 says that rules are missing, other than those that leave or are superseded. Nothing is written, neither to
+EC2 nor to the table.
 
 Examples:
   rulekeeper plan sg-0123456789abcdef0
-  rulekeeper plan --output json | jq '.reports[].group.id'";
+  rulekeeper plan --output json | jq '.plans[].group.id'";
 
 #[derive(Debug, Args)]
 #[command(after_help = PLAN_HELP)]
@@ -258,7 +266,8 @@ pub(crate) struct Restore {
 
 const REPLAY_HELP: &str = "\
 A file holds events as EventBridge delivers them, CloudTrail records, a CloudTrail log file ({\"Records\": […]}), a JSON
-array of events, or one event after another, such as JSON lines. The result is the function's answer, or a list of them.
+array of events, or one event after another, such as JSON lines. The result is a plan as `plan` shows it, with --execute
+the function's answer; for several events a list.
 
 Examples:
   rulekeeper replay events/revoke-by-permission.json

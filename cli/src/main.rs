@@ -14,6 +14,7 @@
 //! - `page_file`: the file of a page
 //! - `progress`: progress on standard error
 //! - `strict`: YAML and JSON in which no name is given twice
+//! - `planned`: the documents of `plan`
 //! - `args`: the arguments
 //! - `failure`: exit codes and error messages
 
@@ -31,6 +32,7 @@ mod import;
 mod imports;
 mod output;
 mod page_file;
+mod planned;
 mod progress;
 mod records;
 mod render;

@@ -9,9 +9,11 @@ mod history;
 mod incidents;
 mod list;
 mod page;
+mod plan;
 mod principals;
 mod record;
 mod report;
+mod standing;
 mod written;
 
 pub(crate) use bulk_pin::bulk_pin;
@@ -21,9 +23,11 @@ pub(crate) use history::history;
 pub(crate) use incidents::incidents;
 pub(crate) use list::list;
 pub(crate) use page::page;
+pub(crate) use plan::{plan, warn_of_plan};
 pub(crate) use principals::{principal_lines, principals, principals_written};
 pub(crate) use record::record;
-pub(crate) use report::{Style, answer, warn};
+pub(crate) use report::{answer, warn};
+pub(crate) use standing::standing;
 pub(crate) use written::written;
 
 /// Aligned columns without lines, indented, ending in a line break; nothing when there are no rows.

@@ -8,6 +8,7 @@ use crate::session::Session;
 mod apply;
 mod changes;
 mod completions;
+mod confirm;
 mod doctor;
 mod export;
 mod history;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Import(import) => import::run(&session, output, &import),
         Verb::List => list::run(&session, output).await,
         Verb::Plan(plan) => plan::run(&session, output, &plan.groups).await,
+        Verb::Confirm(confirm) => confirm::run(&session, output, confirm).await,
         Verb::Restore(restore) => restore::run(&session, output, &restore.groups).await,
         Verb::Pause(pause) => pause::run(&session, output, &pause).await,
         Verb::Resume(resume) => pause::resume(&session, output, &resume).await,

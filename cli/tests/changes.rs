@@ -417,3 +417,76 @@ async fn a_history_of_more_than_a_page_is_whole() {
     let history = scene.rulekeeper(&["history", &group]).exits(0).json();
     assert_eq!(history["generations"].as_array().map(Vec::len), Some(13));
 }
+
+#[tokio::test]
+async fn pending_rules_are_named_and_confirming_lets_them_go() {
+    let (scene, group) = Scene::pinned("confirm").await;
+    let none = scene.rulekeeper(&["confirm", &group]).exits(0).json();
+    assert_eq!(
+        (&none["changed"], &none["generation"]),
+        (&json!(false), &json!(1))
+    );
+    let table = scene.rulekeeper(&["confirm", &group, "--output", "table"]);
+    assert!(
+        table
+            .exits(0)
+            .out
+            .ends_with("nothing is pending; nothing was written\n")
+    );
+
+    scene.revoke(&group, 80).await;
+    let (by, at) = (
+        "arn:aws:iam::123456789012:role/terraform",
+        "2026-11-22T09:30:00Z",
+    );
+    scene
+        .rulekeeper(&[
+            "principal",
+            "add",
+            by,
+            "--policy",
+            "accept",
+            "--group",
+            &group,
+        ])
+        .exits(0);
+    let ssh = "tcp 22 from 0.0.0.0/0";
+    let state = json!({
+        "revision": 9,
+        "pending": {OLD: {"at": at, "by": by, "why": "large_change"}},
+        "reopened": {ssh: {"at": at, "by": by}},
+    });
+    scene.put_state(&group, state).await;
+    let planned = scene.rulekeeper(&["plan", &group]).exits(3).json();
+    assert_eq!(
+        (&planned["rules"][0]["action"], &planned["rules"][0]["by"]),
+        (&json!("pending"), &json!(by))
+    );
+    let listed = scene.rulekeeper(&["list"]).exits(0).json();
+    assert_eq!(listed[0]["pending"], json!([OLD]));
+    let close = listed[0]["reopened"][0]["close"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(close.contains(&group), "{listed}");
+    let shown = scene.rulekeeper(&["show", &group, "--output", "table"]);
+    let shown = shown.exits(0).out;
+    assert!(
+        shown.contains(&format!("pending  {OLD}")) && shown.contains(close),
+        "{shown}"
+    );
+
+    let done = scene
+        .rulekeeper(&["confirm", &group, "--reason", "CHG-7"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&done["removed"], &done["generation"], &done["live_rules"]),
+        (&json!([OLD]), &json!(3), &json!("untouched"))
+    );
+    let planned = scene.rulekeeper(&["plan", &group]).exits(0).json();
+    assert_eq!(
+        (&planned["outcome"], &planned["rules"]),
+        (&json!("converged"), &json!([]))
+    );
+    assert_eq!(scene.ports(&group).await, [443]);
+}

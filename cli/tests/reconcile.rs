@@ -22,24 +22,34 @@ async fn plan_finds_drift_and_changes_nothing() {
         json!({"account": ACCOUNT, "region": REGION, "id": group})
     );
     assert_eq!(
-        (&planned["outcome"], &planned["trigger"]["kind"]),
-        (&json!("observed"), &json!("operator"))
+        (
+            &planned["kind"],
+            &planned["outcome"],
+            &planned["generation"]
+        ),
+        (&json!("plan"), &json!("drifted"), &json!(1))
     );
-    assert_eq!(planned["rules"][0]["rule"], "tcp 80 from 10.0.0.0/8");
+    let reason = "no principal is listed, so every dropped rule comes back";
+    assert_eq!(
+        planned["rules"],
+        json!([{"rule": "tcp 80 from 10.0.0.0/8", "action": "restore", "reason": reason}])
+    );
     let table = scene
         .rulekeeper(&["plan", &group, "--output", "table"])
         .exits(3)
         .out;
     let expected = format!(
-        "{ACCOUNT}/{REGION}/{group}: drifted: 1 rule is missing\n  missing  tcp 80 from 10.0.0.0/8\n"
+        "{ACCOUNT}/{REGION}/{group}: generation 1: drifted: 1 rule is missing\n  \
+         ACTION   RULE                    UNTIL  REASON\n  \
+         restore  tcp 80 from 10.0.0.0/8  -      {reason}\n"
     );
     assert_eq!(table, expected);
     let swept = scene.rulekeeper(&["plan"]).exits(3).json();
     assert_eq!(
         swept["sweep"],
-        json!({"groups": 1, "converged": 0, "observed": 1})
+        json!({"groups": 1, "converged": 0, "drifted": 1})
     );
-    assert_eq!(swept["reports"][0]["rules"], planned["rules"]);
+    assert_eq!(swept["plans"], json!([planned]));
     assert_eq!(
         (scene.items().await, scene.ports(&group).await),
         (items, vec![443])

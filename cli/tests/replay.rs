@@ -20,7 +20,10 @@ async fn replay_plans_unless_told_to_execute() {
     let items = scene.items().await;
 
     let planned = scene.rulekeeper(&["replay", &event]).exits(3).json();
-    assert_eq!(planned["outcome"], "observed");
+    assert_eq!(
+        (&planned["kind"], &planned["outcome"]),
+        (&json!("plan"), &json!("drifted"))
+    );
     let trigger = &planned["trigger"];
     assert_eq!(
         (&trigger["kind"], &trigger["event_name"]),
@@ -36,7 +39,7 @@ async fn replay_plans_unless_told_to_execute() {
         .out;
     assert!(
         table.starts_with(&format!("{event}: "))
-            && table.contains("missing  tcp 443 from 10.0.0.0/8"),
+            && table.contains("restore  tcp 443 from 10.0.0.0/8"),
         "{table}"
     );
 

@@ -159,6 +159,7 @@ fn help_goes_to_standard_output_with_examples_and_exit_codes() {
         &["pause"],
         &["resume"],
         &["release"],
+        &["confirm"],
         &["unpin"],
         &["history"],
         &["rollback"],

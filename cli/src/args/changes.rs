@@ -90,6 +90,26 @@ pub(crate) struct Release {
     pub(crate) consent: Consent,
 }
 
+const CONFIRM_HELP: &str = "\
+Some changes take so much away that rulekeeper asks: their rules stay closed, and stay in the record as pending. This takes
+them out of the record. `rulekeeper restore` brings them back instead; `rulekeeper show` and `list` name them.
+
+Examples:
+  rulekeeper confirm sg-0123456789abcdef0 --reason 'the old listeners are gone'";
+
+#[derive(Debug, Args)]
+#[command(after_help = CONFIRM_HELP)]
+pub(crate) struct Confirm {
+    /// The group
+    #[arg(value_name = "GROUP", value_parser = group_id)]
+    pub(crate) group: GroupId,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
 const UNPIN_HELP: &str = "\
 The record stays in the history; `rollback` brings it back, `pin` makes a new one.
 
@@ -188,8 +208,9 @@ pub(crate) struct ListPrincipals {
 const ADD_PRINCIPAL_HELP: &str = "\
 Without --group the policy holds for all groups. The first entry that matches a caller counts. An entry with the same ARN
 is replaced in its place, a new one is added at the end; --first puts either at the front.
-Policies: restore (what it revokes comes back), accept (its revokes leave the record), follow (its changes enter the
-record).
+Policies: restore (what it revokes comes back), accept (its changes enter the record),
+follow (the same, and what it revokes in a change that fails comes back), release (what it revokes leaves the record,
+what it authorizes does not enter it).
 
 Examples:
   rulekeeper principal add arn:aws:iam::111122223333:role/terraform --policy accept
@@ -201,7 +222,7 @@ pub(crate) struct AddPrincipal {
     /// ARN of a role or a user; * stands for any text
     #[arg(value_name = "ARN")]
     pub(crate) arn: String,
-    /// What happens after its changes: restore, accept or follow
+    /// What happens after its changes: restore, accept, follow or release
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub(crate) policy: Policy,
     /// Only for this group, in its record
@@ -216,7 +237,7 @@ pub(crate) struct AddPrincipal {
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Do not ask first, not even about a pattern that matches nobody, or everybody with policy accept
+    /// Do not ask first, not even about a pattern that matches nobody, or everybody with a policy other than restore
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -264,7 +285,8 @@ fn policy(text: &str) -> Result<Policy, String> {
         "restore" => Ok(Policy::Restore),
         "accept" => Ok(Policy::Accept),
         "follow" => Ok(Policy::Follow),
-        _ => Err("give restore, accept or follow".to_owned()),
+        "release" => Ok(Policy::Release),
+        _ => Err("give restore, accept, follow or release".to_owned()),
     }
 }
 

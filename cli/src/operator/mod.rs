@@ -1,6 +1,6 @@
 //! What the CLI does with records: snapshot, write, read, list. Reconciling is the function's own code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,6 +27,7 @@ mod pause;
 mod pin;
 mod principals;
 mod release;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -48,7 +49,8 @@ pub use principals::{
     Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,
     change_principals, principals, reset_principals,
 };
-pub use release::{Unpinning, release, unpin};
+pub use release::{Unpinning, confirm, release, unpin};
+pub use standing::{Standing, reopened};
 
 /// A record after it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,6 +96,20 @@ pub async fn show(table: &impl Table, group: &GroupAddress) -> Result<RecordFile
     })
 }
 
+/// The record of a group, and what is known of its rules.
+///
+/// # Errors
+/// When there is none, or it cannot be read or understood.
+pub async fn show_with_standing(
+    table: &impl Table,
+    group: &GroupAddress,
+) -> Result<(RecordFile, Standing), OperatorError> {
+    let (loaded, record) = recorded(table, group).await?;
+    let standing = Standing::of(&group.id, &record, loaded.state.as_ref());
+    let address = group.clone();
+    Ok((RecordFile { address, record }, standing))
+}
+
 /// One line of `list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
@@ -116,6 +132,9 @@ pub struct Listed {
     /// By whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_by: Option<String>,
+    /// Rules that wait, or that need a person.
+    #[serde(flatten)]
+    pub standing: Standing,
 }
 
 /// Every record of a scope with its state.
@@ -123,17 +142,21 @@ pub struct Listed {
 /// # Errors
 /// When the table cannot be read.
 pub async fn list(
-    table: &impl Table,
+    table: &impl Archive,
     scope: &Scope,
     now: Timestamp,
 ) -> Result<Vec<Listed>, OperatorError> {
     let all = GroupRange::default();
-    let (records, marks) = tokio::join!(table.all_desired(scope), table.marks(scope, &all));
+    let (records, marks, states) = tokio::join!(
+        table.all_desired(scope),
+        table.marks(scope, &all),
+        table.all_states(scope)
+    );
     let orphaned = marks?.orphaned;
+    let states: BTreeMap<String, Value> = states?.into_iter().collect();
     let line = |(group, item): (String, Value)| {
-        let gone = group
-            .parse::<GroupId>()
-            .is_ok_and(|id| orphaned.contains(&id));
+        let id = group.parse::<GroupId>().ok();
+        let gone = id.as_ref().is_some_and(|id| orphaned.contains(id));
         let record = match DesiredRecord::from_json(&item, &scope.account) {
             Ok(reading) => reading.record,
             Err(unreadable) => {
@@ -147,6 +170,7 @@ pub async fn list(
                     rules: None,
                     updated_at: None,
                     updated_by: None,
+                    standing: Standing::default(),
                 };
             }
         };
@@ -159,10 +183,12 @@ pub async fn list(
             (None, Mode::Observe) => ("observe", None),
             (None, Mode::Enforce) => ("enforce", None),
         };
+        let standing = id.map(|id| Standing::of(&id, &record, states.get(&group)));
         Listed {
             group,
             state,
             detail,
+            standing: standing.unwrap_or_default(),
             generation: Some(record.generation),
             rules: Some(record.rules.len()),
             updated_at: record.updated_at,

@@ -49,6 +49,28 @@ pub async fn release(
     })
 }
 
+/// Drafts a record without the rules that wait for a person to decide. It changes nothing where none does.
+///
+/// # Errors
+/// When there is no record, or it cannot be read or understood.
+pub async fn confirm(
+    table: &impl Archive,
+    group: &GroupAddress,
+    reason: Option<&str>,
+) -> Result<Draft, OperatorError> {
+    let (loaded, before) = recorded(table, group).await?;
+    let pending = GroupState::of_item(loaded.state.as_ref()).pending;
+    let mut record = before.clone();
+    record.rules.retain(|key, _| !pending.contains_key(key));
+    Ok(Draft {
+        group: group.clone(),
+        record,
+        before: Some(before),
+        loaded,
+        reason: because("confirmed: what was closed stays closed", reason),
+    })
+}
+
 /// A record before it is taken out. Nothing is written until [`Unpinning::write`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unpinning {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use rulekeeper_core::decide::changes::{Contest, GroupState};
+use rulekeeper_core::decide::changes::{Contest, GroupState, Pending, PendingReason, Reopened};
 use rulekeeper_core::desired::{Policy, Principal};
 use rulekeeper_core::fakes::{FakeEc2, FakeTable, account, group, key, now, record};
 use rulekeeper_core::ports::WriteError;
@@ -200,7 +200,7 @@ async fn an_unpinned_record_goes_into_history_and_pin_counts_on() {
     assert_eq!(pinned.expect("pinned").generation, 9);
     let live = ec2.state().live[&key(OLD)].clone();
     let ids = state(&table).ids;
-    assert_eq!(ids.get(&live.id.expect("an id")), Some(&key(OLD)));
+    assert!(ids.contains_key(&live.id.expect("an id")));
     let history = history(&table, &group()).await.expect("a history");
     let lines: Vec<_> = history
         .generations
@@ -569,6 +569,73 @@ async fn doubtful_patterns_need_a_yes_and_hidden_ones_are_warned_of() {
             ("*", Origin::Settings, false, true),
         ]
     );
+}
+
+fn pending() -> Pending {
+    Pending {
+        at: now(),
+        by: "arn:aws:iam::111122223333:role/terraform".to_owned(),
+        why: PendingReason::LargeChange,
+    }
+}
+
+#[tokio::test]
+async fn confirming_lets_go_of_what_is_pending_and_of_nothing_else() {
+    let table = FakeTable::with(&record(&[WEB, OLD]));
+    let none = confirm(&table, &group(), None).await.expect("a draft");
+    assert!(none.changes_nothing());
+    let mut known = GroupState::default();
+    known.pending.insert(key(OLD), pending());
+    assert_eq!(table.save_state(&group(), &known).await, Ok(true));
+    let draft = confirm(&table, &group(), Some("CHG-1")).await;
+    let written = draft.expect("a draft").write(&table, &author()).await;
+    let written = written.expect("written");
+    assert_eq!((written.changed, written.removed), (true, vec![key(OLD)]));
+    let after = current(&table);
+    assert_eq!(after.rules.keys().collect::<Vec<_>>(), [&key(WEB)]);
+    assert_eq!(
+        after.reason.as_deref(),
+        Some("confirmed: what was closed stays closed: CHG-1")
+    );
+    let state = state(&table);
+    assert!(state.pending.is_empty() && state.decided.contains_key(&key(OLD)));
+}
+
+#[tokio::test]
+async fn the_list_names_what_waits_and_what_needs_a_person() {
+    let table = FakeTable::with(&record(&[WEB, OLD]));
+    let mut known = GroupState::default();
+    known.pending.insert(key(OLD), pending());
+    known.unrestorable.insert(key("tcp 9 from sg-0b"), now());
+    known.missing_since.insert(key(WEB), now());
+    let open = key("tcp 22 from 0.0.0.0/0");
+    let reopened = Reopened {
+        at: now(),
+        by: "arn:x".to_owned(),
+    };
+    known.reopened.insert(open.clone(), reopened);
+    assert_eq!(table.save_state(&group(), &known).await, Ok(true));
+    let listed = list(&table, &group().scope, now()).await.expect("a list");
+    let [one] = &listed[..] else {
+        panic!("one: {listed:?}")
+    };
+    assert_eq!(
+        one.standing.in_words().as_deref(),
+        Some("1 reopened, 1 pending, 1 waiting"),
+        "a rule outside the record is not unrestorable"
+    );
+    let json = serde_json::to_value(one).expect("JSON");
+    assert_eq!(
+        (&json["pending"], &json["waiting"]),
+        (&json!([OLD]), &json!([WEB]))
+    );
+    let close = json["reopened"][0]["close"].as_str().unwrap_or_default();
+    assert!(
+        close.starts_with("aws ec2 revoke-security-group-ingress"),
+        "{json}"
+    );
+    let groups = super::reopened(&table, &group().scope).await;
+    assert_eq!(groups.expect("groups"), [group()]);
 }
 
 #[tokio::test]

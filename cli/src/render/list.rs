@@ -4,6 +4,7 @@ use rulekeeper_cli::operator::Listed;
 use rulekeeper_core::model::Scope;
 
 use super::columns;
+use super::standing::reopened;
 
 /// Every record with its state.
 pub(crate) fn list(scope: &Scope, records: &[Listed]) -> String {
@@ -19,7 +20,7 @@ pub(crate) fn list(scope: &Scope, records: &[Listed]) -> String {
             text(record.rules.map(|number| number.to_string())),
             text(record.updated_at.map(|at| at.to_string())),
             text(record.updated_by.clone()),
-            record.detail.clone().unwrap_or_default(),
+            detail(record),
         ]
     };
     let header = [
@@ -31,5 +32,18 @@ pub(crate) fn list(scope: &Scope, records: &[Listed]) -> String {
         "BY",
         "DETAIL",
     ];
-    columns(&header, records.iter().map(row).collect(), "")
+    let list = columns(&header, records.iter().map(row).collect(), "");
+    let reopened = records
+        .iter()
+        .map(|record| reopened(&record.standing.reopened, ""));
+    let reopened: String = reopened.collect();
+    let gap = if reopened.is_empty() { "" } else { "\n" };
+    list + gap + &reopened
+}
+
+/// Details of the state, and the number of rules that wait or need a person.
+fn detail(record: &Listed) -> String {
+    let parts = [record.detail.clone(), record.standing.in_words()];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join("; ")
 }

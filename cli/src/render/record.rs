@@ -1,7 +1,7 @@
 //! A record.
 
 use jiff::Timestamp;
-use rulekeeper_core::desired::{DesiredRecord, Mode, Policy, RecordFile, Superseding};
+use rulekeeper_core::desired::{DesiredRecord, Mode, RecordFile, Superseding};
 use rulekeeper_core::model::IngressRule;
 
 use super::columns;
@@ -24,12 +24,10 @@ pub(crate) fn record(RecordFile { address, record }: &RecordFile, now: Timestamp
     };
     line("superseding", superseding);
     for principal in &record.principals {
-        let policy = match principal.policy {
-            Policy::Restore => "restore",
-            Policy::Accept => "accept",
-            Policy::Follow => "follow",
-        };
-        line("principal", Some(format!("{policy} {}", principal.arn)));
+        line(
+            "principal",
+            Some(format!("{} {}", principal.policy, principal.arn)),
+        );
     }
     let by = record
         .updated_by

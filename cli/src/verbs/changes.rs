@@ -9,7 +9,7 @@ use crate::args::Following;
 use crate::confirm;
 use crate::failure::{Failure, Status};
 use crate::output::{self, Output};
-use crate::render::{self, Style};
+use crate::render;
 use crate::session::Session;
 
 /// What was done, in one document.
@@ -79,7 +79,7 @@ pub(super) async fn restore(
         render::warn(answer);
     }
     output.show(&Done::of(written, answer.as_ref()), || {
-        let text = |answer| render::answer(answer, None, Style::Done);
+        let text = |answer| render::answer(answer, None);
         answer.as_ref().map(text).unwrap_or_default()
     })?;
     Ok(answer.as_ref().map_or(Status::Done, Status::of_answer))
@@ -104,5 +104,5 @@ async fn answer(
         return Ok(None);
     }
     let group = std::slice::from_ref(id);
-    Ok(reconcile::answers(session, group, Style::Done).await?.pop())
+    Ok(reconcile::answers(session, group, true).await?.pop())
 }

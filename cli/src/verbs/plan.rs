@@ -1,17 +1,115 @@
-//! `plan`: what a restore would find and do.
+//! `plan`: what a restore would do now with each missing rule, and why.
 
-use rulekeeper_core::model::GroupId;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rulekeeper::aws::Clients;
+use rulekeeper_cli::operator;
+use rulekeeper_core::event::{Evidence, GroupLocator, Lookup, Trigger, TriggerKind};
+use rulekeeper_core::function::{Answer, Handler};
+use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
+use rulekeeper_core::ports::Budget;
+use rulekeeper_core::reconcile::GroupResult;
+use rulekeeper_core::report::{GroupOutcome, SweepReport};
 
 use super::reconcile;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
-use crate::render::Style;
-use crate::session::Session;
+use crate::planned::{Planned, PlannedGroup, PlannedGroups};
+use crate::progress::Progress;
+use crate::render;
+use crate::session::{GROUP_TIME, Session};
 
 pub(super) async fn run(
     session: &Session,
     output: Output,
     groups: &[GroupId],
 ) -> Result<Status, Failure> {
-    reconcile::run(session, output, groups, Style::Plan).await
+    let mut plans = Vec::new();
+    for answer in reconcile::answers(session, groups, false).await? {
+        plans.push(of_answer(session, answer).await?);
+    }
+    show(output, &plans, |plans| {
+        let texts = plans.iter().map(|plan| render::plan(plan, None));
+        texts.collect()
+    })
+}
+
+/// Shows plans: one as it is, several as a list.
+pub(super) fn show(
+    output: Output,
+    plans: &[Planned],
+    texts: impl FnOnce(&[Planned]) -> Vec<String>,
+) -> Result<Status, Failure> {
+    let texts = || texts(plans).join("\n");
+    if output.is_table() {
+        plans.iter().for_each(render::warn_of_plan);
+    }
+    match plans {
+        [one] => output.show(one, texts)?,
+        _ => output.show(&plans, texts)?,
+    }
+    let statuses = plans.iter().map(Planned::status);
+    Ok(statuses.fold(Status::Done, Status::max))
+}
+
+/// The plan of an answer that changed nothing.
+pub(super) async fn of_answer(session: &Session, answer: Answer) -> Result<Planned, Failure> {
+    match answer {
+        Answer::Group(result) => Ok(Planned::Group(Box::new((*result).into()))),
+        Answer::Sweep(sweep) => Ok(Planned::Groups(of_sweep(session, sweep.report).await?)),
+        other => Ok(Planned::Other(Box::new(other))),
+    }
+}
+
+/// A sweep tells which groups there is something to say about. They are looked at again, one by one.
+async fn of_sweep(session: &Session, sweep: SweepReport) -> Result<PlannedGroups, Failure> {
+    let (mut plans, mut groups): (Vec<PlannedGroup>, BTreeSet<GroupAddress>) = Default::default();
+    for report in sweep.reports.into_iter().chain(sweep.remarks) {
+        let is_known = !matches!(
+            report.outcome,
+            GroupOutcome::Failed | GroupOutcome::Orphaned
+        );
+        match &report.group {
+            Some(group) if is_known => {
+                groups.insert(group.clone());
+            }
+            _ => plans.push(GroupResult::from(report).into()),
+        }
+    }
+    let scope = match sweep.of {
+        Some(of) => Scope {
+            account: of.account,
+            region: of.region,
+        },
+        None => session.scope().await?,
+    };
+    groups.extend(operator::reopened(&session.table().await?, &scope).await?);
+    let (handler, home) = (handler(session).await?, session.home().await?);
+    let progress = Progress::of("groups");
+    let total = groups.len();
+    for (place, group) in groups.into_iter().enumerate() {
+        let lookup = Lookup {
+            scope: group.scope.clone(),
+            group: GroupLocator::Id(group.id.clone()),
+            trigger: Trigger {
+                kind: TriggerKind::Operator,
+                ..Trigger::default()
+            },
+            call: None,
+            evidence: Evidence::default(),
+        };
+        let answer = handler.reconcile(&lookup, &home, Budget::of(GROUP_TIME));
+        if let Answer::Group(result) = answer.await {
+            plans.extend(Some(PlannedGroup::from(*result)).filter(PlannedGroup::tells));
+        }
+        progress.tell(place + 1, total);
+    }
+    plans.sort_by(|one, other| one.group.cmp(&other.group));
+    Ok(PlannedGroups::new(sweep.sweep, plans, sweep.reason))
+}
+
+async fn handler(session: &Session) -> Result<Handler<Clients>, Failure> {
+    let (clients, settings) = (session.clients().await?, session.settings(false));
+    Ok(Handler::new(clients, settings, Timestamp::now))
 }

@@ -8,29 +8,15 @@ use rulekeeper_core::function::{Answer, Handler};
 use rulekeeper_core::model::GroupId;
 use rulekeeper_core::ports::Budget;
 
-use crate::failure::{Failure, Status};
-use crate::output::Output;
+use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::render::{self, Style};
 use crate::session::{GROUP_TIME, SWEEP_TIME, Session};
 
-/// Reconciles the groups, or every recorded group when none is named.
-pub(super) async fn run(
-    session: &Session,
-    output: Output,
-    groups: &[GroupId],
-    style: Style,
-) -> Result<Status, Failure> {
-    let answers = answers(session, groups, style).await?;
-    show(output, &answers, style)?;
-    Ok(Status::of_answers(&answers))
-}
-
-/// The same, without printing the reports.
+/// Reconciles the groups, or every recorded group when none is named; or only looks at them, unless it `acts`.
 pub(super) async fn answers(
     session: &Session,
     groups: &[GroupId],
-    style: Style,
+    acts: bool,
 ) -> Result<Vec<Answer>, Failure> {
     let clients = session.clients().await?;
     let scope = session.scope().await?;
@@ -42,11 +28,7 @@ pub(super) async fn answers(
         principal,
         ..Trigger::default()
     };
-    let handler = Handler::new(
-        clients,
-        session.settings(style == Style::Done),
-        Timestamp::now,
-    );
+    let handler = Handler::new(clients, session.settings(acts), Timestamp::now);
 
     let mut answers = Vec::new();
     if groups.is_empty() {
@@ -86,20 +68,4 @@ pub(super) async fn answers(
         }
     }
     Ok(answers)
-}
-
-fn show(output: Output, answers: &[Answer], style: Style) -> Result<(), Failure> {
-    let text = || {
-        let texts = answers
-            .iter()
-            .map(|answer| render::answer(answer, None, style));
-        texts.collect::<Vec<_>>().join("\n")
-    };
-    if output.is_table() {
-        answers.iter().for_each(render::warn);
-    }
-    match answers {
-        [one] => output.show(one, text),
-        _ => output.show(&answers, text),
-    }
 }

@@ -11,12 +11,13 @@ use rulekeeper_core::model::{AccountId, GroupAddress};
 use rulekeeper_core::ports::Budget;
 use rulekeeper_core::report::{GroupOutcome, Report};
 
+use super::{plan, restore};
 use crate::args::Replay;
 use crate::events::{self, Saved};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::render::{self, Style};
+use crate::render;
 use crate::session::{GROUP_TIME, SWEEP_TIME, Session};
 
 pub(super) async fn run(
@@ -35,26 +36,23 @@ pub(super) async fn run(
         }
     }
     drop(progress);
-    let style = if replay.execute {
-        Style::Done
-    } else {
-        Style::Plan
-    };
-    let text = || {
-        let texts = saved
-            .iter()
-            .zip(&answers)
-            .map(|(event, answer)| render::answer(answer, Some(&event.origin), style));
-        texts.collect::<Vec<_>>().join("\n")
-    };
-    if output.is_table() {
-        answers.iter().for_each(render::warn);
+    let origins = saved.iter().map(|event| event.origin.as_str());
+    if replay.execute {
+        return restore::show(output, &answers, |answers| {
+            let texts = origins.zip(answers);
+            let texts = texts.map(|(origin, answer)| render::answer(answer, Some(origin)));
+            texts.collect()
+        });
     }
-    match &answers[..] {
-        [one] => output.show(one, text)?,
-        _ => output.show(&answers, text)?,
+    let mut plans = Vec::new();
+    for answer in answers {
+        plans.push(plan::of_answer(session, answer).await?);
     }
-    Ok(Status::of_answers(&answers))
+    plan::show(output, &plans, |plans| {
+        let texts = origins.zip(plans);
+        let texts = texts.map(|(origin, plan)| render::plan(plan, Some(origin)));
+        texts.collect()
+    })
 }
 
 /// Gives events to the handler.

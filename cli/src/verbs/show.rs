@@ -13,10 +13,10 @@ use crate::session::Session;
 
 pub(super) async fn run(session: &Session, output: Output, show: &Show) -> Result<Status, Failure> {
     let group = session.address(&show.group).await?;
-    let record = operator::show(&session.table().await?, &group).await?;
+    let (record, standing) = operator::show_with_standing(&session.table().await?, &group).await?;
     let content = Value::Object(record.to_json());
     output.show(&Ordered(&content), || {
-        render::record(&record, Timestamp::now())
+        render::record(&record, Timestamp::now()) + &render::standing(&standing)
     })?;
     Ok(Status::Done)
 }

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::types::{
     IpPermission, IpRange, ResourceType, SecurityGroupRule, Tag, TagSpecification,
 };
+use rulekeeper::aws::attributes::from_json;
 use serde_json::Value;
 
 #[path = "../../../tests/support/moto.rs"]
@@ -388,6 +389,22 @@ impl Scene {
             .item("pk", AttributeValue::S(pk))
             .item("sk", AttributeValue::S(key.to_owned()));
         put.send().await.expect("an incident");
+    }
+
+    /// Writes the run-time state of a group, as the function does.
+    pub(crate) async fn put_state(&self, group: &str, state: Value) {
+        let Value::Object(state) = state else {
+            panic!("an object")
+        };
+        let pk = format!("state#{ACCOUNT}#{REGION}");
+        let put = self
+            .dynamodb
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(from_json(&state)))
+            .item("pk", AttributeValue::S(pk))
+            .item("sk", AttributeValue::S(group.to_owned()));
+        put.send().await.expect("a state");
     }
 
     /// Writes an attribute of the settings, as people do in the console.
