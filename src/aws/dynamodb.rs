@@ -346,7 +346,9 @@ impl Table for DynamoTable {
             .table_name(&self.name)
             .key("pk", text(state_key(&group.scope)))
             .key("sk", text(group.id.as_str()))
-            .update_expression("SET orphaned_at = if_not_exists(orphaned_at, :at) REMOVE expires_at")
+            .update_expression(
+                "SET orphaned_at = if_not_exists(orphaned_at, :at) REMOVE expires_at",
+            )
             .expression_attribute_values(":at", text(at))
             .customize()
             .interceptor(self.counting(OPERATION));

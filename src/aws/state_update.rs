@@ -37,9 +37,10 @@ impl StateUpdate {
         if !remove.is_empty() {
             update = format!("{update} REMOVE {}", remove.join(", "));
         }
-        let named = GroupState::ATTRIBUTES
-            .into_iter()
-            .chain(["revision", "expires_at", "orphaned_at"]);
+        let named =
+            GroupState::ATTRIBUTES
+                .into_iter()
+                .chain(["revision", "expires_at", "orphaned_at"]);
         let mut values: HashMap<_, _> = from_json(&written)
             .into_iter()
             .map(|(name, value)| (format!(":{name}"), value))

@@ -64,7 +64,7 @@ async fn what_an_accepted_principal_revokes_leaves_the_record_with_its_name() {
     let record = scene.recorded().await;
     assert_eq!((record.number, record.author.as_str()), (8, TERRAFORM));
     assert_eq!(record.rules, [NARROW]);
-    assert!(record.reason.contains("accepted"), "{record:?}");
+    assert!(record.reason.contains("revoked"), "{record:?}");
     let report = scene.answer();
     assert_eq!(outcomes(&report), [format!("{OFFICE} superseded")]);
     assert_eq!(

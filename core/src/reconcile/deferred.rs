@@ -41,6 +41,13 @@ impl Deferred {
         let recorded = snapshot.record.rules.keys();
         for rule in recorded.filter(|rule| !actual.contains(rule)) {
             let verdict = update.verdicts.get(rule);
+            if let Some(Verdict::Wait {
+                until,
+                why: WaitReason::Settles { .. },
+            }) = verdict
+            {
+                earlier(&mut deferred.settles_at, *until);
+            }
             if begin && deferred.waits(rule, verdict, update) {
                 continue;
             }
@@ -80,8 +87,7 @@ impl Deferred {
                     _ => RuleOutcome::Held,
                 };
                 match why {
-                    WaitReason::Settles { .. } => earlier(&mut self.settles_at, *until),
-                    WaitReason::Insists { .. } => {}
+                    WaitReason::Settles { .. } | WaitReason::Insists { .. } => {}
                     _ => earlier(&mut self.wake_at, *until),
                 }
                 self.add(rule, outcome, wait_text(why, *until));

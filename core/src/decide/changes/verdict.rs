@@ -258,10 +258,14 @@ impl<'a> Facts<'a> {
                         wait @ Verdict::Wait { .. } if is_recorded && !self.is_live(rule) => {
                             return Some(wait);
                         }
-                        Verdict::Restore(_) | Verdict::Pend(_) if has_left => {
+                        Verdict::Restore(RestoreReason::Aborted { .. }) | Verdict::Pend(_)
+                            if has_left =>
+                        {
                             let by = call.by.clone();
                             return Some(Verdict::Reinstate { by });
                         }
+                        // It left for what was live then.
+                        _ if has_left => return Some(Verdict::Keep),
                         _ => {}
                     }
                 }
