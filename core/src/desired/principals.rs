@@ -36,6 +36,11 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// Whether what the principal authorizes enters the record.
+    pub fn enters(self) -> bool {
+        matches!(self, Self::Accept | Self::Follow)
+    }
+
     /// The name in records.
     pub fn name(self) -> &'static str {
         match self {
@@ -181,7 +186,7 @@ impl Principals<'_> {
     /// Whether what any listed principal authorizes enters the record.
     pub fn any_enters(&self) -> bool {
         let mut entries = self.of_record.iter().chain(self.of_all);
-        entries.any(|entry| matches!(entry.policy, Policy::Accept | Policy::Follow))
+        entries.any(|entry| entry.policy.enters())
     }
 
     /// Whether any listed principal has a policy other than `restore`.

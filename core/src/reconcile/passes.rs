@@ -18,7 +18,6 @@ use super::started::{Started, millis};
 use super::{GroupResult, RuleResult, World};
 use crate::decide::changes::{GroupState, KnownCall, Verdict};
 use crate::decide::plan::{Hold, Plan};
-use crate::desired::Policy;
 use crate::event::{Lookup, TriggerKind};
 use crate::model::{ActualRules, GroupId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
@@ -333,13 +332,15 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let (record, state) = (&self.snapshot.record, &self.snapshot.state);
         let live = self.live.actual.iter().map(|live| &live.key);
         let told = live.filter(|rule| {
-            let is_known = state.told.contains(*rule) || state.reopened.contains_key(*rule);
+            let is_known = state.told.contains(*rule)
+                || state.reopened.contains_key(*rule)
+                || state.knows_who_gave(rule);
             !record.rules.contains_key(*rule) && !is_known
         });
         let told: BTreeSet<RuleKey> = told.cloned().collect();
         for rule in &told {
             self.notices.push(format!(
-                "{rule} is live and not recorded, and no event told who authorized it: `rulekeeper pin` records it"
+                "{rule} is live and not recorded, and no event has told who authorized it: `rulekeeper pin` records it"
             ));
         }
         told
@@ -410,7 +411,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     fn note_what_did_not_enter(&mut self) {
         let by = self.lookup.trigger.principal.as_deref().unwrap_or_default();
         let policy = self.snapshot.principals().policy(by);
-        if !matches!(policy, Policy::Accept | Policy::Follow) {
+        if !policy.enters() {
             return;
         }
         let authorized = self.lookup.evidence.authorized.keys();

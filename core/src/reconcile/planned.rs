@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use super::close_command;
 use super::deferred::{contest_text, wait_text};
 use super::snapshot::Snapshot;
-use crate::decide::changes::{
-    Backoff, GroupState, Leaving, RemovalReason, RestoreReason, Verdict, WaitReason, backoff_of,
-};
+use crate::decide::changes::{Backoff, GroupState, RestoreReason, Verdict, WaitReason, backoff_of};
 use crate::decide::plan::{Hold, Plan, Superseded};
 use crate::decide::quota::Room;
 use crate::desired::Mode;
@@ -65,7 +63,7 @@ fn line(
 ) -> PlannedRule {
     let verdict = found.verdicts.get(rule);
     if let Some(Verdict::Leave(leaving)) = verdict {
-        return of_rule(rule, PlannedAction::Leave, leave_text(leaving)).by(&leaving.by);
+        return of_rule(rule, PlannedAction::Leave, leaving.reason()).by(&leaving.by);
     }
     if let Some(superseded) = superseded {
         let live = in_words(&superseded.by);
@@ -245,26 +243,6 @@ fn restore_text(why: &RestoreReason) -> (String, Option<String>) {
             format!("the change by {by} would leave less than half of the record"),
             Some(by.clone()),
         ),
-    }
-}
-
-/// Why a rule leaves the record, in words.
-fn leave_text(Leaving { by, why, .. }: &Leaving) -> String {
-    match why {
-        RemovalReason::Accepted => format!("the revoke by {by} is accepted"),
-        RemovalReason::Modified => format!("{by} modified it"),
-        RemovalReason::Committed(live) => {
-            let live = in_words(live);
-            format!("{by} replaced it; live rules allow the same: {live}")
-        }
-        RemovalReason::Narrowed(live) => format!("{by} narrowed it to {}", in_words(live)),
-        RemovalReason::AskedTwice => format!("{by} revoked it again after it was put back"),
-        RemovalReason::RolledBack => {
-            format!("{by} had authorized it in the same change, which was aborted")
-        }
-        RemovalReason::ReferenceGone => {
-            format!("{by} revoked it, and what it refers to is gone")
-        }
     }
 }
 

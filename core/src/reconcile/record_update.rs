@@ -16,7 +16,7 @@ use crate::decide::changes::{
 use crate::decide::staleness::shows_event;
 use crate::desired::DesiredRecord;
 use crate::event::Evidence;
-use crate::model::{GroupAddress, GroupId, RuleKey, in_words};
+use crate::model::{GroupAddress, GroupId, RuleKey};
 use crate::ports::{Budget, NewGeneration, SecurityGroups, Table, WriteError};
 use crate::report::{RecordChange, RuleOutcome, RuleReport};
 
@@ -247,31 +247,12 @@ impl RecordUpdate {
     fn note(&mut self, revision: &Revision, generation: u64, group: &GroupId) {
         let by = &revision.by;
         for (rule, leaving) in &revision.removed {
-            let why = match &leaving.why {
-                RemovalReason::Accepted => format!("the revoke by {by} is accepted"),
-                RemovalReason::Modified => format!("{by} modified it"),
-                RemovalReason::Committed(live) => {
-                    let live = in_words(live);
-                    format!("{by} replaced it; live rules allow the same: {live}")
-                }
-                RemovalReason::Narrowed(live) => {
-                    let live = in_words(live);
-                    format!("{by} narrowed it to {live}")
-                }
-                RemovalReason::AskedTwice => {
-                    let notice = format!(
-                        "{by} revoked {rule} again after it was put back, so it means it: the rule left the record in generation {generation}"
-                    );
-                    self.notices.push(notice);
-                    format!("{by} revoked it again after it was put back")
-                }
-                RemovalReason::RolledBack => {
-                    format!("{by} had authorized it in the same change, which was aborted")
-                }
-                RemovalReason::ReferenceGone => {
-                    format!("{by} revoked it, and what it refers to is gone")
-                }
-            };
+            if leaving.why == RemovalReason::AskedTwice {
+                self.notices.push(format!(
+                    "{by} revoked {rule} again after it was put back, so it means it: the rule left the record in generation {generation}"
+                ));
+            }
+            let why = leaving.reason();
             let why = format!("{why}; it left the record in generation {generation}");
             if leaving.is_reopened {
                 self.notices.push(reopened(group, rule, by));

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::decide::changes::GroupState;
 use crate::decide::plan::plan;
-use crate::desired::{DesiredRecord, Unreadable};
+use crate::desired::{DesiredRecord, Principal, SharedSettings, Unreadable};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
-use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, Scope};
+use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, RuleKey, Scope};
 use crate::ports::{ApiError, Budget, GROUPS_PER_READ, SecurityGroups, Table, Verdict};
 use crate::reconcile::{GroupResult, World, reconcile};
 use crate::report::{GroupOutcome, Report, Swept};
@@ -82,6 +83,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
         tally: Tally::default(),
         reached: None,
         records_read: 0,
+        settings_enter: None,
     };
     let stop = run.all_pages().await.err();
     run.finish(stop)
@@ -110,6 +112,8 @@ struct SweepRun<'a, E, T> {
     reached: Option<String>,
     /// How many records were read.
     records_read: usize,
+    /// Whether the settings list somebody whose rules enter records, once that was read.
+    settings_enter: Option<bool>,
 }
 
 impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
@@ -242,13 +246,22 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                 Ok(id) => {
                     let actual = live.remove(&id).unwrap_or_default();
                     let state = State::of(&item, &actual, self.scope);
-                    if let State::Unreadable(unreadable) = state {
+                    if let State::Unreadable(unreadable) = &state {
                         let reason = unreadable.to_string();
                         let group = Some(self.address(id));
                         let mut report = self.bare(group, GroupOutcome::Failed, reason);
                         report.unreadable = true;
                         self.tally.add(report);
-                    } else if mark == Mark::None && matches!(state, State::AsRecorded) {
+                        self.pass(name);
+                        continue;
+                    }
+                    let strangers = match state {
+                        State::AsRecorded { strangers } if mark == Mark::None => Some(strangers),
+                        _ => None,
+                    };
+                    if let Some(strangers) = &strangers
+                        && !self.has_to_tell(&id, &item, strangers).await
+                    {
                         self.tally.count(GroupOutcome::Converged);
                     } else if self.reached.is_some()
                         && !self.budget.allows(self.bounds.group_time_min)
@@ -263,6 +276,29 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
             self.pass(name);
         }
         Ok(())
+    }
+
+    /// Whether live rules outside a record are worth a look: somebody is followed or accepted, so an event may be lost, and
+    /// no sweep has told of them.
+    async fn has_to_tell(&mut self, id: &GroupId, item: &Value, strangers: &[RuleKey]) -> bool {
+        let account = &self.scope.account;
+        let listed = DesiredRecord::from_json(item, account).map(|it| it.record.principals);
+        let listed = listed.unwrap_or_default();
+        let enters = |listed: &[Principal]| listed.iter().any(|it| it.policy.enters());
+        if strangers.is_empty() || !enters(&listed) && self.settings_enter == Some(false) {
+            return false;
+        }
+        let Ok(loaded) = self.world.table.load(&self.address(id.clone())).await else {
+            return false;
+        };
+        let settings = loaded.settings.as_ref().map(SharedSettings::from_json);
+        let settings = settings.and_then(Result::ok);
+        let settings_enter = settings.is_some_and(|(settings, _)| enters(&settings.principals));
+        self.settings_enter = Some(settings_enter);
+        let state = GroupState::of_item(loaded.state.as_ref());
+        let is_told =
+            |rule: &RuleKey| state.told.contains(rule) || state.reopened.contains_key(rule);
+        (enters(&listed) || settings_enter) && !strangers.iter().all(is_told)
     }
 
     async fn reconcile(&self, id: GroupId) -> GroupResult {
@@ -340,8 +376,11 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
 enum State {
     /// The record cannot be understood.
     Unreadable(Unreadable),
-    /// Nothing to report: the group is not paused, and nothing is missing.
-    AsRecorded,
+    /// The group is not paused, and nothing is missing.
+    AsRecorded {
+        /// Live rules that the record does not hold.
+        strangers: Vec<RuleKey>,
+    },
     Other,
 }
 
@@ -353,7 +392,12 @@ impl State {
         };
         let plan = plan(&record, actual, &BTreeSet::new());
         match record.pause.is_none() && plan.missing.is_empty() && plan.superseded.is_empty() {
-            true => Self::AsRecorded,
+            true => {
+                let live = actual.iter().map(|live| &live.key);
+                let strangers = live.filter(|rule| !record.rules.contains_key(*rule));
+                let strangers = strangers.cloned().collect();
+                Self::AsRecorded { strangers }
+            }
             false => Self::Other,
         }
     }

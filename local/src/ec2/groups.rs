@@ -160,6 +160,14 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
                 "vpc-id" => &group.vpc_id,
                 "owner-id" => ctx.account,
                 "description" => &group.description,
+                "ip-permission.group-id" => {
+                    let ingress = group.rules.iter().filter(|rule| !rule.key.egress);
+                    let mut references = ingress.filter_map(|rule| match &rule.key.source {
+                        Source::Group { id, .. } => Some(id),
+                        _ => None,
+                    });
+                    return Some(references.any(|id| filter.matches(id)));
+                }
                 _ => return filter.matches_tags(&group.tags),
             };
             Some(filter.matches(value))

@@ -96,7 +96,8 @@ fn too_large(
         })
         .collect();
     let left = facts.state.removed.iter().filter(|(rule, removed)| {
-        is_its(&removed.by, removed.at)
+        removed.lost
+            && is_its(&removed.by, removed.at)
             && !record.rules.contains_key(*rule)
             && !matches!(
                 verdicts.get(*rule),
@@ -294,6 +295,7 @@ fn revise(
                     at,
                     by,
                     rule: recorded,
+                    lost: leaving.why.loses(),
                 };
                 state.removed.insert(rule.clone(), removed);
                 state.contested.remove(rule);

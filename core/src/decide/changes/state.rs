@@ -105,6 +105,9 @@ pub struct Removed {
     pub by: String,
     /// The rule as it was recorded, should it turn out that it has to return.
     pub rule: IngressRule,
+    /// Whether nothing took its place.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// A missing rule that waits for a person.
@@ -310,6 +313,14 @@ impl GroupState {
             call.evidence.revoked_ids.iter().chain(paired)
         });
         ids.cloned().collect()
+    }
+
+    /// Whether a call is known that authorized the rule, or made it of another.
+    pub fn knows_who_gave(&self, rule: &RuleKey) -> bool {
+        self.calls.iter().any(|call| {
+            let mut modified = call.evidence.modified.values().flatten();
+            call.evidence.authorized.contains_key(rule) || modified.any(|made| made == rule)
+        })
     }
 
     /// When we last restored a rule.

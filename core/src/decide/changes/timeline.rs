@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{GroupState, KnownCall, second};
+use crate::desired::DesiredRecord;
 use crate::event::Call;
 use crate::model::{ActualRules, RuleId, RuleKey};
 
@@ -40,7 +41,13 @@ pub(super) struct Timelines<'a> {
 }
 
 impl<'a> Timelines<'a> {
-    pub(super) fn of(state: &'a GroupState, actual: &'a ActualRules) -> Self {
+    /// What counts of a rule of the record is what happened after a person decided on it. One that left and is recorded
+    /// was put back by somebody who wrote the item.
+    pub(super) fn of(
+        record: &DesiredRecord,
+        state: &'a GroupState,
+        actual: &'a ActualRules,
+    ) -> Self {
         let contents = Contents::of(state, actual);
         let mut timelines = Self::default();
         for call in &state.calls {
@@ -59,6 +66,9 @@ impl<'a> Timelines<'a> {
         for (rule, entries) in &mut timelines.of_rules {
             let decided = state.decided.get(rule).map(|at| second(*at));
             entries.retain(|entry| decided.is_none_or(|decided| !entry.is_before(decided)));
+            let removed = state.removed.get(rule);
+            let removed = removed.filter(|_| record.rules.contains_key(rule));
+            entries.retain(|entry| removed.is_none_or(|removed| removed.at < entry.at));
             // A read showed what a call is known to have given by now.
             let given = entries
                 .iter()

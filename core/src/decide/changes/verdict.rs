@@ -9,7 +9,7 @@ use super::{GroupState, KnownCall, Pending, PendingReason, Situation};
 use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
 use crate::event::Call;
-use crate::model::{GroupId, IngressRule, RuleKey, settable_tags};
+use crate::model::{GroupId, IngressRule, RuleKey, in_words, settable_tags};
 
 /// How long a rule counts as new after a person put it into the record.
 const NEW_FOR: SignedDuration = SignedDuration::from_mins(15);
@@ -170,6 +170,31 @@ pub enum RemovalReason {
     ReferenceGone,
 }
 
+impl Leaving {
+    /// Whose decision it is, in words.
+    pub fn reason(&self) -> String {
+        let by = &self.by;
+        match &self.why {
+            RemovalReason::Accepted => format!("the revoke by {by} is accepted"),
+            RemovalReason::Modified => format!("{by} modified it"),
+            RemovalReason::Committed(live) => {
+                let live = in_words(live);
+                format!("{by} replaced it; live rules allow the same: {live}")
+            }
+            RemovalReason::Narrowed(live) => format!("{by} narrowed it to {}", in_words(live)),
+            RemovalReason::AskedTwice => {
+                format!("{by} revoked it again after it was put back")
+            }
+            RemovalReason::RolledBack => {
+                format!("{by} had authorized it in the same change, which was aborted")
+            }
+            RemovalReason::ReferenceGone => {
+                format!("{by} revoked it, and what it refers to is gone")
+            }
+        }
+    }
+}
+
 impl RemovalReason {
     /// Whether the rule is lost without anything in its place.
     pub(super) fn loses(&self) -> bool {
@@ -191,7 +216,7 @@ impl<'a> Facts<'a> {
         Self {
             situation,
             state,
-            timelines: Timelines::of(state, situation.actual),
+            timelines: Timelines::of(situation.record, state, situation.actual),
             changes: Changes::of(&state.calls),
         }
     }
@@ -287,7 +312,7 @@ impl<'a> Facts<'a> {
     }
 
     fn enters(&self, call: &KnownCall) -> bool {
-        matches!(self.policy(call), Policy::Accept | Policy::Follow)
+        self.policy(call).enters()
     }
 
     fn is_live(&self, rule: &RuleKey) -> bool {
@@ -585,6 +610,10 @@ impl<'a> Facts<'a> {
 
     /// Whether a person put the rule into the record lately and it was not live since: nobody took it.
     fn is_new(&self, rule: &RuleKey) -> bool {
+        // It left, and somebody put it back into the item.
+        if self.state.removed.contains_key(rule) {
+            return self.timelines.of_rule(rule).is_empty();
+        }
         let was_live = self
             .state
             .ids

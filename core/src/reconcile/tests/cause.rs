@@ -131,3 +131,20 @@ async fn a_time_that_only_a_wrong_clock_can_have_given_holds_no_rule() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_live_rule_outside_the_record_is_told_once_where_somebody_is_followed() {
+    for policy in [Policy::Accept, Policy::Follow, Policy::Release] {
+        let table = with_listed(policy);
+        let stranger = "tcp 9 from 10.0.0.0/8";
+        let ec2 = FakeEc2::new(&[OFFICE, HTTP, stranger]);
+        let told = |swept: &crate::sweep::SweepResult| {
+            let reports = swept.report.reports.iter().chain(&swept.report.remarks);
+            let notices = reports.flat_map(|report| &report.notices);
+            notices.filter(|notice| notice.contains(stranger)).count()
+        };
+        let first = told(&swept_at(&ec2, &table, now).await);
+        assert_eq!(first == 1, policy != Policy::Release, "{policy}");
+        assert_eq!(told(&swept_at(&ec2, &table, now).await), 0, "{policy}");
+    }
+}

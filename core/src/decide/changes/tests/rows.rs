@@ -418,3 +418,34 @@ fn a_state_that_is_too_large_forgets_old_calls_first_and_says_so() {
     assert_eq!(scene.state.ids, ids);
     assert_eq!(scene.state.fit(), None);
 }
+
+#[test]
+fn a_rule_that_left_for_a_live_one_stays_out_when_that_goes() {
+    for by in [TERRAFORM, LBC] {
+        let mut scene = Scene::of(&[NARROW, A, B, C]);
+        let revoke = scene.revoke(by, &[NARROW]);
+        let authorize = scene.authorize(by, &[WIDE]);
+        scene.look(&[revoke, authorize]);
+        scene.pass(5);
+        scene.look(&[]);
+        let revoke = scene.revoke(STRANGER, &[WIDE]);
+        scene.look(&[revoke]);
+        scene.rest();
+        assert!(!scene.recorded().contains(&NARROW.to_owned()), "{by}");
+        assert_eq!(scene.restored, [key(WIDE)], "{by}");
+    }
+}
+
+#[test]
+fn a_rule_that_somebody_wrote_back_into_the_item_is_restored_at_once() {
+    let mut scene = Scene::of(&[A, B]);
+    let recorded = scene.record.rules[&key(A)].clone();
+    let revoke = scene.revoke(TERRAFORM, &[A]);
+    scene.look(std::slice::from_ref(&revoke));
+    assert_eq!(scene.recorded(), [B]);
+    scene.record.rules.insert(key(A), recorded);
+    scene.pass(60);
+    scene.look(&[revoke]);
+    assert_eq!(scene.recorded().len(), 2);
+    assert_eq!(scene.restored, [key(A)]);
+}
