@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Call, Evidence, Lookup};
+use crate::event::{Call, Evidence, Lookup, WANTED_CALLS};
 use crate::model::GroupId;
 
 /// A call of somebody. Two deliveries of one event make the same call.
@@ -28,16 +28,30 @@ pub struct KnownCall {
 
 impl KnownCall {
     /// The call of an event; `None` where there is none, or its caller or time is not known.
+    ///
+    /// An event that names no group has every group of its account and Region swept. Its call may have taken any rule.
     pub fn of(lookup: &Lookup) -> Option<Self> {
         let trigger = &lookup.trigger;
         let session = || trigger.session.clone().unwrap_or_default();
+        let (call, evidence) = match lookup.call {
+            Some(call) => (call, lookup.evidence.clone()),
+            None => {
+                let name = trigger.event_name.as_deref()?;
+                let wanted = WANTED_CALLS.iter().find(|wanted| wanted.name == name)?;
+                let evidence = Evidence {
+                    untold: true,
+                    ..Evidence::default()
+                };
+                (wanted.call, evidence)
+            }
+        };
         Some(Self {
             at: trigger.event_time?,
             by: trigger.principal.clone()?,
             person: trigger.person.then(session),
-            call: lookup.call?,
+            call,
             reference: None,
-            evidence: lookup.evidence.clone(),
+            evidence,
         })
     }
 

@@ -37,11 +37,19 @@ async fn swept_at(
     table: &FakeTable,
     at: fn() -> jiff::Timestamp,
 ) -> crate::sweep::SweepResult {
+    swept_for(ec2, table, at, Trigger::default()).await
+}
+
+async fn swept_for(
+    ec2: &FakeEc2,
+    table: &FakeTable,
+    at: fn() -> jiff::Timestamp,
+    trigger: Trigger,
+) -> crate::sweep::SweepResult {
     let missing = MissingReferences::default();
     let mut world = world(ec2, table, &missing);
     world.now = at;
     let (scope, bounds) = (group().scope, Bounds::default());
-    let trigger = Trigger::default();
     sweep(
         world,
         &scope,
@@ -146,5 +154,20 @@ async fn a_live_rule_outside_the_record_is_told_once_where_somebody_is_followed(
         let first = told(&swept_at(&ec2, &table, now).await);
         assert_eq!(first == 1, policy != Policy::Release, "{policy}");
         assert_eq!(told(&swept_at(&ec2, &table, now).await), 0, "{policy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_names_no_group_is_a_cause_if_its_caller_is_not_listed() {
+    for (role, restored) in [("somebody", true), ("controller", false)] {
+        let (ec2, table) = (FakeEc2::new(&[HTTP]), with_listed(Policy::Accept));
+        let trigger = Trigger {
+            event_name: Some("RevokeSecurityGroupIngress".to_owned()),
+            event_time: Some(now()),
+            principal: Some(format!("arn:aws:iam::111122223333:role/{role}")),
+            ..Trigger::default()
+        };
+        drop(swept_for(&ec2, &table, now, trigger).await);
+        assert_eq!(ec2.live().len() == 2, restored, "{role}");
     }
 }
