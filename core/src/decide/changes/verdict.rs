@@ -226,8 +226,7 @@ impl<'a> Facts<'a> {
         if let Some(wish) = self.wish(rule) {
             return wish;
         }
-        let is_recorded = self.situation.record.rules.contains_key(rule);
-        if !is_recorded || self.situation.actual.contains(rule) {
+        if !self.is_recorded(rule) || self.is_live(rule) {
             return Verdict::Keep;
         }
         let entries = self.timelines.of_rule(rule).iter().rev();
@@ -246,58 +245,66 @@ impl<'a> Facts<'a> {
     /// What the last listed principal who decided about a rule wants. Our own restores and unlisted callers do not count.
     fn wish(&self, rule: &RuleKey) -> Option<Verdict> {
         let entries = self.timelines.of_rule(rule);
-        let record = self.situation.record;
-        let is_recorded = record.rules.contains_key(rule);
-        let (mut is_last, mut was_taken) = (true, false);
+        let mut was_taken = false;
         for (place, entry) in entries.iter().enumerate().rev() {
             match entry.what {
-                What::Returned { .. } => {}
-                What::Given(call) | What::Described(call) if self.enters(call) => {
-                    match self.entering(rule, entry, call) {
-                        Some(verdict) if is_last || !is_recorded && !was_taken => {
-                            return Some(verdict);
-                        }
-                        _ if matches!(entry.what, What::Given(_)) => {
-                            return self.entering_lost(rule, call, was_taken);
-                        }
-                        _ => {}
+                What::Given(call) if self.policy(call).enters() => {
+                    let is_last = place + 1 == entries.len();
+                    let is_new = !self.is_recorded(rule) && !was_taken;
+                    let entering = self.entering(rule, entry, call);
+                    let entering = entering.filter(|_| is_last || is_new);
+                    return entering.or_else(|| self.entering_lost(rule, call, was_taken));
+                }
+                What::Described(call)
+                    if self.policy(call).enters() && place + 1 == entries.len() =>
+                {
+                    let described = self.entering(rule, entry, call);
+                    if described.is_some() {
+                        return described;
                     }
                 }
-                What::Given(_) | What::Described(_) => {}
                 What::Taken(call) => {
                     was_taken = true;
-                    let has_left = self.has_left(rule, call);
-                    let happened = self.took_effect(rule, entries, place);
-                    if self.policy(call) == Policy::Restore || !happened {
-                        is_last = false;
-                        continue;
-                    }
-                    match self.after_revoke(rule, entry, call) {
-                        Verdict::Leave(leaving) if is_recorded => {
-                            return Some(Verdict::Leave(leaving));
+                    let is_listed = self.policy(call) != Policy::Restore;
+                    if is_listed && self.took_effect(rule, entries, place) {
+                        let decided = self.decided(rule, entry, call);
+                        if decided.is_some() {
+                            return decided;
                         }
-                        Verdict::Leave(_) => return Some(Verdict::Keep),
-                        Verdict::Pend(pending) if is_recorded && !self.is_live(rule) => {
-                            return Some(Verdict::Pend(pending));
-                        }
-                        wait @ Verdict::Wait { .. } if is_recorded && !self.is_live(rule) => {
-                            return Some(wait);
-                        }
-                        Verdict::Restore(RestoreReason::Aborted { .. }) | Verdict::Pend(_)
-                            if has_left =>
-                        {
-                            let by = call.by.clone();
-                            return Some(Verdict::Reinstate { by });
-                        }
-                        // It left for what was live then.
-                        _ if has_left => return Some(Verdict::Keep),
-                        _ => {}
                     }
                 }
+                What::Given(_) | What::Described(_) | What::Returned { .. } => {}
             }
-            is_last = false;
         }
         None
+    }
+
+    /// What a listed principal decided by taking a rule away; `None` where it decided nothing.
+    fn decided(&self, rule: &RuleKey, entry: &Entry<'_>, call: &KnownCall) -> Option<Verdict> {
+        let verdict = self.after_revoke(rule, entry, call);
+        if !self.is_recorded(rule) {
+            let is_undone = matches!(
+                verdict,
+                Verdict::Restore(RestoreReason::Aborted { .. }) | Verdict::Pend(_)
+            );
+            return match (verdict, self.has_left(rule, call)) {
+                (_, true) if is_undone => Some(Verdict::Reinstate {
+                    by: call.by.clone(),
+                }),
+                // It may have left for what was live then.
+                (Verdict::Leave(_), _) | (_, true) => Some(Verdict::Keep),
+                _ => None,
+            };
+        }
+        match verdict {
+            Verdict::Leave(_) => Some(verdict),
+            Verdict::Pend(_) | Verdict::Wait { .. } if !self.is_live(rule) => Some(verdict),
+            _ => None,
+        }
+    }
+
+    fn is_recorded(&self, rule: &RuleKey) -> bool {
+        self.situation.record.rules.contains_key(rule)
     }
 
     /// Whether a rule is live although this call took it away, and nobody is known to have authorized it since but us.
@@ -311,10 +318,6 @@ impl<'a> Facts<'a> {
         self.situation.principals.policy(&call.by)
     }
 
-    fn enters(&self, call: &KnownCall) -> bool {
-        self.policy(call).enters()
-    }
-
     fn is_live(&self, rule: &RuleKey) -> bool {
         self.situation.actual.contains(rule)
     }
@@ -323,7 +326,7 @@ impl<'a> Facts<'a> {
     fn has_left(&self, rule: &RuleKey, call: &KnownCall) -> bool {
         let removed = self.state.removed.get(rule);
         let by_it = removed.is_some_and(|removed| removed.by == call.by && removed.at == call.at);
-        by_it && !self.situation.record.rules.contains_key(rule)
+        by_it && !self.is_recorded(rule)
     }
 
     /// Whether a revoke took something away. In a default VPC a revoke succeeds also when there was nothing to revoke, so
@@ -341,7 +344,7 @@ impl<'a> Facts<'a> {
     /// A rule that a listed principal authorized and that an unlisted caller took before it was seen live. It enters the
     /// record all the same, or returns to it: what was lost comes back.
     fn entering_lost(&self, rule: &RuleKey, call: &KnownCall, was_taken: bool) -> Option<Verdict> {
-        if self.situation.record.rules.contains_key(rule) {
+        if self.is_recorded(rule) {
             return None;
         }
         let by = call.by.clone();
@@ -544,7 +547,9 @@ impl<'a> Facts<'a> {
         for it in before {
             match it.what {
                 What::Returned { ours } => put_back |= ours,
-                What::Given(other) if other.by != call.by && self.enters(other) => return false,
+                What::Given(other) if other.by != call.by && self.policy(other).enters() => {
+                    return false;
+                }
                 What::Taken(first) if first.by == call.by => {
                     let change = self.changes.with(first);
                     let standing = change.map_or(Standing::Fine, |change| change.standing(rule));
@@ -662,7 +667,7 @@ impl<'a> Facts<'a> {
     pub(super) fn is_given(&self, rule: &RuleKey) -> bool {
         let entries = self.timelines.of_rule(rule).iter().rev();
         let mut entries = entries.filter(|entry| !matches!(entry.what, What::Described(_)));
-        matches!(entries.next(), Some(Entry { what: What::Given(call), .. }) if self.enters(call))
+        matches!(entries.next(), Some(Entry { what: What::Given(call), .. }) if self.policy(call).enters())
     }
 
     /// When the last known call took a rule away, if nothing is known to have put it back.
