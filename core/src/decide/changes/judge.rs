@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Change;
-use super::verdict::{Facts, Leaving, RestoreReason, Verdict, WaitReason};
+use super::facts::Facts;
+use super::verdict::{Leaving, RestoreReason, Verdict, WaitReason};
 use super::{
     GroupState, Judgement, Pending, PendingReason, Removed, Reopened, Return, Revision, Situation,
 };

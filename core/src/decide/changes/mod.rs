@@ -16,6 +16,8 @@ use crate::model::{ActualRules, IngressRule, RuleKey};
 mod call;
 mod change;
 mod contest;
+mod deletion;
+mod facts;
 mod judge;
 mod state;
 mod timeline;
