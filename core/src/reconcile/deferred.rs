@@ -41,6 +41,12 @@ impl Deferred {
         let recorded = snapshot.record.rules.keys();
         for rule in recorded.filter(|rule| !actual.contains(rule)) {
             let verdict = update.verdicts.get(rule);
+            if begin && snapshot.trust_is_unknown {
+                let reason =
+                    "the settings item cannot be understood, so it is not known who is trusted";
+                deferred.add(rule, RuleOutcome::Held, reason.to_owned());
+                continue;
+            }
             if let Some(Verdict::Wait {
                 until,
                 why: WaitReason::Settles { .. },

@@ -160,6 +160,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         }
         let (world, evidence) = (self.world, &self.lookup.evidence);
         let group = &self.snapshot.group;
+        let writes = writes && !self.snapshot.trust_is_unknown;
         let listed = self.snapshot.principals().any_meant();
         if listed && self.plan.is_none() {
             // Wait once for a read that fits the event. If none comes, the event is out of date.
@@ -377,6 +378,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.snapshot.warnings;
         report.warnings.extend(self.warnings);
+        report.unreadable |= self.snapshot.trust_is_unknown;
         report.changes = self.changes;
         let state = self.snapshot.state;
         report.reopened = state.reopened.into_keys().collect();

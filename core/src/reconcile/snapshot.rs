@@ -19,12 +19,15 @@ pub(super) struct Snapshot {
     pub(super) item: Value,
     pub(super) record: DesiredRecord,
     shared: SharedSettings,
+    /// The settings cannot be understood, so it is not known who is trusted.
+    pub(super) trust_is_unknown: bool,
     pub(super) state: GroupState,
     pub(super) warnings: Vec<String>,
 }
 
 impl Snapshot {
-    /// Settings or a state that cannot be understood are left out, with a warning; rules are restored all the same.
+    /// A state that cannot be understood is left out, with a warning; rules are restored all the same. Settings that
+    /// cannot be understood make rules wait: nobody knows who is trusted.
     pub(super) fn read(
         group: &GroupAddress,
         item: Value,
@@ -32,6 +35,7 @@ impl Snapshot {
     ) -> Result<Self, Unreadable> {
         let reading = DesiredRecord::from_json(&item, &group.scope.account)?;
         let mut warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+        let mut trust_is_unknown = false;
         let shared = match loaded.settings.as_ref().map(SharedSettings::from_json) {
             None => SharedSettings::default(),
             Some(Ok((shared, doubts))) => {
@@ -41,8 +45,9 @@ impl Snapshot {
             Some(Err(unreadable)) => {
                 let findings = unreadable.findings.iter().map(ToString::to_string);
                 let findings = findings.collect::<Vec<_>>().join("; ");
+                trust_is_unknown = true;
                 warnings.push(format!(
-                    "the settings item cannot be understood, so the principals in it have no effect: {findings}"
+                    "the settings item cannot be understood, so it is not known who is trusted, and missing rules wait: {findings}"
                 ));
                 SharedSettings::default()
             }
@@ -63,6 +68,7 @@ impl Snapshot {
             item,
             record: reading.record,
             shared,
+            trust_is_unknown,
             state,
             warnings,
         })

@@ -171,3 +171,25 @@ async fn an_event_that_names_no_group_is_a_cause_if_its_caller_is_not_listed() {
         assert_eq!(ec2.live().len() == 2, restored, "{role}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_it_cannot_be_read_who_is_trusted_missing_rules_wait_and_the_call_is_remembered() {
+    let (ec2, table) = (
+        FakeEc2::new(&[HTTP]),
+        FakeTable::with(&record(&[OFFICE, HTTP])),
+    );
+    let controller =
+        json!([{"arn": "arn:aws:iam::111122223333:role/controller", "policy": "acept"}]);
+    let mut settings = json!({"schema": 1, "generation": 1, "principals": controller});
+    table.archive().settings = Some(settings.clone());
+    let report = handled(&ec2, &table, &revoke()).await;
+    assert_eq!(report.outcome, GroupOutcome::Held, "{report:#?}");
+    assert!(report.unreadable && ec2.live() == [HTTP]);
+    settings["principals"][0]["policy"] = "accept".into();
+    table.archive().settings = Some(settings);
+    drop(swept_at(&ec2, &table, now).await);
+    assert_eq!(
+        (recorded(&table), ec2.live()),
+        (vec![HTTP.to_owned()], vec![HTTP.to_owned()])
+    );
+}
