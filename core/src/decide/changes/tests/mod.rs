@@ -12,6 +12,7 @@ use crate::model::{ActualRule, GroupId, RuleId, Tags};
 
 mod orders;
 mod rows;
+mod stories;
 
 const TERRAFORM: &str = "arn:aws:iam::111122223333:role/terraform";
 const LBC: &str = "arn:aws:iam::111122223333:role/lbc";

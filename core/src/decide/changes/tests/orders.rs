@@ -88,7 +88,7 @@ fn timelines(principals: &[&'static str], gap: i64, ids: bool) -> Vec<Told> {
     ended
 }
 
-fn orders(length: usize) -> Vec<Vec<usize>> {
+pub(super) fn orders(length: usize) -> Vec<Vec<usize>> {
     if length == 0 {
         return vec![Vec::new()];
     }
