@@ -28,7 +28,8 @@ pub(super) enum Standing {
     Fine,
     /// The last related authorize failed for a passing reason at this time: its caller tries again.
     Open(Timestamp),
-    /// The last related authorize was refused for good. The flag says that it asked only for parts of the rule.
+    /// The last related authorize was refused for good. The flag says that none which was refused
+    /// asked for as much as the rule allowed.
     Aborted { narrows: bool },
 }
 
@@ -110,20 +111,42 @@ impl Change<'_> {
             None | Some((_, Try::Done, _)) => Standing::Fine,
             Some((at, Try::Passing, _)) => Standing::Open(at),
             Some((_, Try::Refused, _)) if fault!(ForgetsAborts) => Standing::Fine,
-            Some((_, Try::Refused, rules)) => {
-                let mut related = rules.into_iter().filter(|asked| is_related(asked, rule));
-                let first = related.next();
-                let narrows = first.is_some_and(|first| is_narrower(first, rule))
-                    && related.all(|asked| is_narrower(asked, rule));
-                Standing::Aborted { narrows }
-            }
+            Some((_, Try::Refused, _)) => Standing::Aborted {
+                narrows: !self.was_refused_as_much(rule),
+            },
         }
+    }
+
+    /// Whether EC2 refused to authorize a rule that allows at least as much.
+    fn was_refused_as_much(&self, rule: &RuleKey) -> bool {
+        let refused = self.calls.iter().filter_map(|call| call.wanted());
+        let mut refused = refused.filter(|wanted| wanted.outcome == Try::Refused);
+        refused.any(|wanted| {
+            let mut rules = wanted.rules.into_iter();
+            rules.any(|asked| covering(rule, [asked]).is_some())
+        })
     }
 }
 
 /// Whether a rule allows strictly less than another.
 pub(super) fn is_narrower(rule: &RuleKey, than: &RuleKey) -> bool {
     rule != than && covering(rule, [than]).is_some() && covering(than, [rule]).is_none()
+}
+
+/// Whether a rule is what a public one may have been narrowed to: its ports are among those of the other, and its source
+/// is not public, or a smaller range of either family.
+pub(super) fn is_less_public(rule: &RuleKey, than: &RuleKey) -> bool {
+    let same_source = RuleKey {
+        protocol: rule.protocol,
+        source: than.source.clone(),
+    };
+    let prefix = |source: &Source| match source {
+        Source::Ipv4(net) => Some(net.prefix_len()),
+        Source::Ipv6(net) => Some(net.prefix_len()),
+        Source::PrefixList(_) | Source::ReferencedGroup(_) => None,
+    };
+    let is_smaller = !is_public(&rule.source) || prefix(&than.source) < prefix(&rule.source);
+    is_public(&than.source) && is_smaller && covering(&same_source, [than]).is_some()
 }
 
 /// Whether an authorize of `asked` may belong to a revoke of `rule`: the same rule, the same protocol with overlapping

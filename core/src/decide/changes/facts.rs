@@ -3,10 +3,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::change::{CHANGE_MAX, Changes, GAP_MAX, Standing, is_narrower, is_public};
+use super::change::{
+    CHANGE_MAX, Change, Changes, GAP_MAX, Standing, is_less_public, is_narrower, is_public,
+};
 use super::timeline::{Entry, Timelines, What};
 use super::verdict::{Leaving, RemovalReason, RestoreReason, Verdict, WaitReason};
-use super::{GroupState, KnownCall, Pending, PendingReason, Situation};
+use super::{Entered, GroupState, KnownCall, Pending, PendingReason, Situation};
 use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
 use crate::event::Call;
@@ -90,9 +92,10 @@ impl<'a> Facts<'a> {
                     }
                 }
                 What::Taken(call) => {
-                    was_taken = true;
+                    let took_effect = self.took_effect(rule, entries, place);
+                    was_taken |= took_effect;
                     let is_listed = self.policy(call) != Policy::Restore;
-                    if is_listed && self.took_effect(rule, entries, place) {
+                    if is_listed && took_effect {
                         let decided = self.decided(rule, entry, call);
                         if decided.is_some() {
                             return decided;
@@ -278,8 +281,10 @@ impl<'a> Facts<'a> {
                 });
             }
             let entered = self.state.entered.get(rule);
-            let in_it =
-                |at: &Timestamp| change.is_some_and(|change| change.holds(*at)) && *at <= call.at;
+            let in_it = |entered: &Entered| {
+                let change = change.filter(|change| change.holds(entered.at));
+                change.is_some() && entered.at <= call.at && entered.by == call.by
+            };
             return match entered.is_some_and(in_it) {
                 true => leave(RemovalReason::RolledBack),
                 false => Verdict::Restore(RestoreReason::Aborted { by: by() }),
@@ -333,7 +338,16 @@ impl<'a> Facts<'a> {
             let covering = covering.into_iter().cloned().collect();
             return Some(RemovalReason::Committed(covering));
         }
-        let narrower = made.into_iter().filter(|made| is_narrower(made, rule));
+        let change = self.changes.with(call);
+        let in_it = |made: &RuleKey| {
+            let given = self.timelines.of_rule(made).iter().rev();
+            let mut given = given.filter(|it| matches!(it.what, What::Given(_)));
+            let last = given.next();
+            change.is_some_and(|change| last.is_some_and(|given| change.holds(given.at)))
+        };
+        let narrower = made
+            .into_iter()
+            .filter(|made| is_narrower(made, rule) || is_less_public(made, rule) && in_it(made));
         let narrower: Vec<RuleKey> = narrower.cloned().collect();
         (!narrower.is_empty()).then_some(RemovalReason::Narrowed(narrower))
     }
@@ -360,7 +374,7 @@ impl<'a> Facts<'a> {
             .state
             .entered
             .get(rule)
-            .is_some_and(|at| *at == given.at);
+            .is_some_and(|entered| entered.at == given.at);
         given.by == call.by && apart <= CHANGE_MAX && (!is_recorded || entered || was_taken)
     }
 
@@ -496,6 +510,14 @@ impl<'a> Facts<'a> {
         matches!(entries.next(), Some(Entry { what: What::Given(call), .. }) if self.policy(call).enters())
     }
 
+    /// Whether an operator decided on a rule that this change had taken away.
+    pub(super) fn decided_since(&self, rule: &RuleKey, change: &Change<'_>) -> bool {
+        let decided = self.state.decided.get(rule);
+        let mut calls = change.calls.iter();
+        decided.is_some_and(|at| change.begin() <= *at)
+            && calls.any(|call| call.evidence.revoked.contains_key(rule))
+    }
+
     /// When the last known call took a rule away, if nothing is known to have put it back.
     pub(super) fn taken_last(&self, rule: &RuleKey) -> Option<Timestamp> {
         let entries = self.timelines.of_rule(rule).iter().rev();
@@ -505,7 +527,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether a rule that left the record in this change is lost without anything in its place.
-    pub(super) fn lost_in(&self, rule: &RuleKey, change: &super::change::Change<'_>) -> bool {
+    pub(super) fn lost_in(&self, rule: &RuleKey, change: &Change<'_>) -> bool {
         let entries = self.timelines.of_rule(rule).iter().rev();
         let mut taken = entries.filter_map(|entry| match entry.what {
             What::Taken(call) if change.calls.contains(&call) => Some((entry, call)),

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::Change;
+use super::change::{CHANGE_MAX, Change};
 use super::facts::Facts;
 use super::verdict::{Leaving, RestoreReason, Verdict, WaitReason};
 use super::{
-    GroupState, Judgement, Pending, PendingReason, Removed, Reopened, Return, Revision, Situation,
+    Entered, GroupState, Judgement, Pending, PendingReason, Removed, Reopened, Return, Revision,
+    Situation,
 };
 use crate::desired::Policy;
 use crate::model::{IngressRule, RuleKey};
@@ -73,15 +74,18 @@ pub fn judge(situation: Situation<'_>, mut state: GroupState) -> Judgement {
     }
 }
 
-/// The verdicts to replace, because a change would leave less than half of a record of four or more rules. What it
-/// authorizes counts as part of the record that it leaves.
+/// The verdicts to replace, because a change would leave less than half of a record of four or more rules. What entered
+/// since it began is no part of that record; what it authorizes itself is part of what it leaves.
 fn too_large(
     facts: &Facts<'_>,
     change: &Change<'_>,
     verdicts: &BTreeMap<RuleKey, Verdict>,
 ) -> Vec<(RuleKey, Verdict)> {
     let Situation {
-        record, principals, ..
+        record,
+        principals,
+        now,
+        ..
     } = facts.situation;
     let by = change.by();
     let policy = principals.policy(by);
@@ -89,44 +93,48 @@ fn too_large(
         return Vec::new();
     }
     let is_its = |author: &str, at| author == by && change.holds(at);
-    let leaving: Vec<(&RuleKey, &Leaving)> = verdicts
-        .iter()
-        .filter_map(|(rule, verdict)| match verdict {
-            Verdict::Leave(leaving) if is_its(&leaving.by, leaving.at) => Some((rule, leaving)),
-            _ => None,
-        })
-        .collect();
+    let entered = |rule: &RuleKey| {
+        let entered = facts.state.entered.get(rule);
+        entered.filter(|entered| change.begin() <= entered.at)
+    };
+    let leaving = verdicts.iter().filter_map(|(rule, verdict)| match verdict {
+        Verdict::Leave(leaving) if is_its(&leaving.by, leaving.at) => Some((rule, leaving)),
+        _ => None,
+    });
+    let leaving: BTreeMap<&RuleKey, &Leaving> = leaving.collect();
     let left = facts.state.removed.iter().filter(|(rule, removed)| {
-        removed.lost
-            && is_its(&removed.by, removed.at)
-            && !record.rules.contains_key(*rule)
-            && !matches!(
-                verdicts.get(*rule),
-                Some(Verdict::Reinstate { .. } | Verdict::Enter { .. })
-            )
+        let returns = matches!(
+            verdicts.get(*rule),
+            Some(Verdict::Reinstate { .. } | Verdict::Enter { .. })
+        );
+        let is_out = !record.rules.contains_key(*rule) && entered(rule).is_none();
+        removed.lost && is_its(&removed.by, removed.at) && is_out && !returns
     });
     let left = left.map(|(rule, _)| rule);
     let left: Vec<&RuleKey> = left.filter(|rule| facts.lost_in(rule, change)).collect();
+    let lost = leaving
+        .iter()
+        .filter(|(rule, leaving)| leaving.why.loses() && entered(rule).is_none());
+    let lost: Vec<(&RuleKey, &Leaving)> = lost.map(|(rule, leaving)| (*rule, *leaving)).collect();
+    let recorded = || record.rules.keys();
+    let decided = recorded().filter(|rule| facts.decided_since(rule, change));
+    let gone = lost.len() + left.len() + decided.count();
+    let before = recorded().filter(|rule| entered(rule).is_none()).count() + left.len();
+    let stays = |rule: &&RuleKey| {
+        let its = entered(rule).is_some_and(|entered| is_its(&entered.by, entered.at));
+        its && !leaving.contains_key(*rule)
+    };
     let entering = verdicts.iter().filter(|(rule, verdict)| match verdict {
         Verdict::Enter { by, at, .. } => is_its(by, *at) && !record.rules.contains_key(*rule),
         _ => false,
     });
-    let entered = facts
-        .state
-        .entered
-        .iter()
-        .filter(|(rule, at)| change.holds(**at) && record.rules.contains_key(*rule));
-    let (entering, entered) = (entering.count(), entered.count());
-    let before = (record.rules.len() + left.len()).saturating_sub(entered);
-    let lost = leaving.iter().filter(|(_, leaving)| leaving.why.loses());
-    let lost = lost.count() + left.len();
-    let after = (before + entered + entering).saturating_sub(lost);
-    if before < LARGE_FROM || after * 2 >= before || lost == 0 || fault!(LetsLargeChangesThrough) {
-        return Vec::new();
-    }
-    let kept = leaving
-        .into_iter()
-        .filter(|(_, leaving)| leaving.why.loses());
+    let gained = recorded().filter(stays).count() + entering.count();
+    let after = before.saturating_sub(gone) + gained;
+    let is_large = before >= LARGE_FROM && after * 2 < before && !fault!(LetsLargeChangesThrough);
+    // What waits for a person goes on waiting, whatever is known later of other rules.
+    let is_over = now.duration_since(change.end()) > CHANGE_MAX;
+    let waits = |rule: &RuleKey| is_over && facts.state.pending.contains_key(rule);
+    let kept = lost.into_iter().filter(|(rule, _)| is_large || waits(rule));
     let kept = kept.map(|(rule, leaving)| {
         let by = by.to_owned();
         let verdict = match policy {
@@ -140,9 +148,11 @@ fn too_large(
         };
         (rule.clone(), verdict)
     });
-    let back = left
-        .into_iter()
-        .map(|rule| (rule.clone(), Verdict::Reinstate { by: by.to_owned() }));
+    let back = left.into_iter().filter(|_| is_large);
+    let back = back.map(|rule| {
+        let by = by.to_owned();
+        (rule.clone(), Verdict::Reinstate { by })
+    });
     kept.chain(back).collect()
 }
 
@@ -275,7 +285,11 @@ fn revise(
                 at, rule: entering, ..
             } => {
                 if !revision.rules.contains_key(rule) {
-                    state.entered.insert(rule.clone(), *at);
+                    let entered = Entered {
+                        at: *at,
+                        by: by.clone(),
+                    };
+                    state.entered.insert(rule.clone(), entered);
                 }
                 state.removed.remove(rule);
                 revision

@@ -27,7 +27,8 @@ pub use call::KnownCall;
 pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
 pub use judge::judge;
 pub use state::{
-    Contest, GroupState, KnownId, Pending, PendingReason, REMEMBERED_FOR, Removed, Reopened, Return,
+    Contest, Entered, GroupState, KnownId, Pending, PendingReason, REMEMBERED_FOR, Removed,
+    Reopened, Return,
 };
 pub use verdict::{Leaving, RemovalReason, RestoreReason, Verdict, WaitReason};
 

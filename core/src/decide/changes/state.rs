@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::KnownCall;
+use super::change::{Change, Changes};
 use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
 
 /// How long facts matter. Lambda may hand an event over six hours late, EventBridge twenty-four.
@@ -47,9 +48,9 @@ pub struct GroupState {
     /// Rules that left the record because of a call.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<RuleKey, Removed>,
-    /// Rules that entered the record because of a call, and when it was made.
+    /// Rules that entered the record because of a call.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub entered: BTreeMap<RuleKey, Timestamp>,
+    pub entered: BTreeMap<RuleKey, Entered>,
     /// Missing rules of unknown cause, and when each was first seen missing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub missing_since: BTreeMap<RuleKey, Timestamp>,
@@ -108,6 +109,15 @@ pub struct Removed {
     /// Whether nothing took its place.
     #[serde(default)]
     pub lost: bool,
+}
+
+/// A rule that entered the record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Entered {
+    /// When it was authorized, or another one modified into it.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
 }
 
 /// A missing rule that waits for a person.
@@ -295,10 +305,16 @@ impl GroupState {
                 known.contents.remove(1);
             }
         }
+        let modified = self
+            .calls
+            .iter()
+            .flat_map(|call| call.evidence.modified.keys());
+        let modified: BTreeSet<&RuleId> = modified.collect();
         let is_missing = |rule: &RuleKey| rules.contains_key(rule) && !actual.contains(rule);
         self.ids.retain(|id, known| {
             if live.contains(id) {
-                return known.contents.iter().any(|rule| rules.contains_key(rule));
+                let mut contents = known.contents.iter();
+                return modified.contains(id) || contents.any(|rule| rules.contains_key(rule));
             }
             let gone_since = *known.gone_since.get_or_insert(now);
             let lately = now.duration_since(gone_since) < REMEMBERED_FOR;
@@ -339,7 +355,9 @@ impl GroupState {
     #[must_use]
     pub fn pruned(mut self, now: Timestamp) -> Self {
         let matters = |at: &Timestamp| now.duration_since(*at) < REMEMBERED_FOR;
-        self.calls.retain(|call| matters(&call.at));
+        self.forget_changes(|change| !matters(&change.end()));
+        self.calls
+            .retain(|call| call.is_about_rules() || matters(&call.at));
         self.returned.retain(|_, returns| {
             returns.retain(|back| matters(&back.at));
             !returns.is_empty()
@@ -347,9 +365,30 @@ impl GroupState {
         self.contested.retain(|_, contest| matters(&contest.until));
         self.decided.retain(|_, at| matters(at));
         self.removed.retain(|_, removed| matters(&removed.at));
-        self.entered.retain(|_, at| matters(at));
+        self.entered.retain(|_, entered| matters(&entered.at));
         self.missing_since.retain(|_, at| matters(at));
         self
+    }
+
+    /// Forgets changes as a whole. What is left of a change would be judged as if the rest had not been.
+    fn forget_changes(&mut self, is_forgotten: impl Fn(&Change<'_>) -> bool) {
+        let changes = Changes::of(&self.calls);
+        let forgotten = changes.iter().filter(|change| is_forgotten(change));
+        let calls = forgotten.flat_map(|change| change.calls.iter().copied().cloned());
+        for call in calls.collect::<Vec<_>>() {
+            self.calls.remove(&call);
+        }
+    }
+
+    /// Forgets the older eighth of the changes, or of the deletions where there is no change.
+    fn forget_oldest_changes(&mut self) {
+        let changes = Changes::of(&self.calls);
+        let mut ends: Vec<Timestamp> = changes.iter().map(Change::end).collect();
+        ends.sort();
+        match ends.get(ends.len() / 8) {
+            Some(end) => self.forget_changes(|change| change.end() <= *end),
+            None => drop(self.calls.pop_first()),
+        }
     }
 
     /// Forgets the least important facts until the state fits into an item. Returns what was forgotten, in words.
@@ -358,9 +397,7 @@ impl GroupState {
         while self.bytes() > BYTES_MAX {
             let by_eighths = |len: usize| (len / 8).max(1);
             let what = if let Some(first) = self.calls.first().cloned() {
-                for _ in 0..by_eighths(self.calls.len()) {
-                    self.calls.pop_first();
-                }
+                self.forget_oldest_changes();
                 format!("calls from {} on", first.at)
             } else if !self.returned.is_empty() {
                 for _ in 0..by_eighths(self.returned.len()) {

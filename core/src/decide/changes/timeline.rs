@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{GroupState, KnownCall, second};
+use super::{GroupState, KnownCall, KnownId, second};
 use crate::desired::DesiredRecord;
 use crate::event::Call;
 use crate::model::{ActualRules, RuleId, RuleKey};
@@ -80,7 +80,7 @@ impl<'a> Timelines<'a> {
             });
             let live = actual.get(rule);
             let id = live.and_then(|live| live.id.as_ref());
-            in_order(entries, live.is_some(), id);
+            in_order(entries, &state.ids, live.is_some(), id);
         }
         timelines
     }
@@ -181,7 +181,12 @@ impl<'a> Entry<'a> {
 ///
 /// EC2 gives each incarnation of a rule a new id and uses none twice. So what gave the live id came last, and what took
 /// an id came after what gave it. Without ids, a live rule was given last, and a missing one was taken last.
-fn in_order(entries: &mut [Entry<'_>], is_live: bool, live_id: Option<&RuleId>) {
+fn in_order(
+    entries: &mut Vec<Entry<'_>>,
+    seen: &BTreeMap<RuleId, KnownId>,
+    is_live: bool,
+    live_id: Option<&RuleId>,
+) {
     let given: BTreeSet<RuleId> = entries
         .iter()
         .filter(|it| it.is_back())
@@ -192,11 +197,21 @@ fn in_order(entries: &mut [Entry<'_>], is_live: bool, live_id: Option<&RuleId>) 
         .filter(|it| matches!(it.what, What::Taken(_)))
         .filter_map(|it| it.id.cloned())
         .collect();
+    // Somebody saw what was given in this second, so a revoke without an id was before it.
+    let outlived: BTreeSet<Timestamp> = entries
+        .iter()
+        .filter(|it| matches!(it.what, What::Given(_)))
+        .filter(|it| {
+            it.id
+                .is_some_and(|id| seen.contains_key(id) || taken.contains(id))
+        })
+        .map(|it| it.at)
+        .collect();
     let rank = |it: &Entry<'_>| -> u8 {
         let is_in = |ids: &BTreeSet<RuleId>| it.id.is_some_and(|id| ids.contains(id));
         match it.what {
             What::Taken(_) if is_in(&given) => 2,
-            What::Taken(_) if it.id.is_some() || is_live => 0,
+            What::Taken(_) if it.id.is_some() || is_live || outlived.contains(&it.at) => 0,
             What::Taken(_) => 4,
             What::Given(_) | What::Returned { .. } if is_in(&taken) => 1,
             What::Given(_) | What::Returned { .. } => 3,
@@ -208,6 +223,17 @@ fn in_order(entries: &mut [Entry<'_>], is_live: bool, live_id: Option<&RuleId>) 
         is_it && (it.is_back() || matches!(it.what, What::Described(_)))
     };
     entries.sort_by_key(|it| (gave_live(it), it.at, rank(it)));
+    // Our clock and CloudTrail's differ: what took an id came after what gave it.
+    for place in 0..entries.len() {
+        let it = entries[place];
+        let gave_it = |other: &Entry<'_>| other.is_back() && it.id.is_some() && other.id == it.id;
+        if matches!(it.what, What::Taken(_))
+            && let Some(later) = entries.iter().rposition(gave_it)
+            && later > place
+        {
+            entries[place..=later].rotate_left(1);
+        }
+    }
 }
 
 /// What ids stood for.

@@ -449,3 +449,147 @@ fn a_rule_that_somebody_wrote_back_into_the_item_is_restored_at_once() {
     assert_eq!(scene.recorded().len(), 2);
     assert_eq!(scene.restored, [key(A)]);
 }
+
+#[test]
+fn what_entered_in_a_change_is_no_part_of_the_record_that_it_may_not_leave() {
+    let mut scene = Scene::of(&[B, C, D]);
+    let authorize = scene.authorize(TERRAFORM, &[A]);
+    scene.look(&[authorize]);
+    scene.pass(60);
+    let revoke = scene.revoke(TERRAFORM, &[A, B, C]);
+    scene.look(&[revoke]);
+    assert_eq!(scene.recorded(), [D]);
+    let mut scene = Scene::of(&[A, B, C, D]);
+    let authorize = scene.authorize(TERRAFORM, &[OFFICE, NARROW]);
+    scene.look(&[authorize]);
+    scene.pass(30);
+    let first = scene.revoke(TERRAFORM, &[A, B]);
+    scene.look(&[first]);
+    scene.pass(60);
+    let second = scene.revoke(TERRAFORM, &[OFFICE, NARROW]);
+    scene.look(&[second]);
+    scene.rest();
+    assert_eq!(scene.recorded(), [C, D]);
+}
+
+#[test]
+fn public_access_stays_closed_if_nothing_that_was_refused_allows_as_much() {
+    const WORLD_6: &str = "tcp 22 from ::/0";
+    let refusals: [&[&[&str]]; 5] = [
+        &[&["tcp 22 from sg-0a"]],
+        &[&[OFFICE]],
+        &[&[OFFICE, "tcp 22 from sg-0a"]],
+        &[&[OFFICE], &["tcp 22 from sg-0a"]],
+        &[&[]],
+    ];
+    for by in [TERRAFORM, LBC] {
+        for refused in refusals {
+            let mut scene = Scene::of(&[WORLD, WORLD_6, A, B, C, D]);
+            let mut calls = vec![scene.revoke(by, &[WORLD, WORLD_6])];
+            for rules in refused {
+                calls.push(scene.attempt(by, Call::RefusedAuthorize, rules));
+            }
+            scene.look(&calls);
+            scene.rest();
+            assert_eq!(scene.restored, [], "{by} {refused:?}");
+            assert_eq!(scene.state.pending.len(), 2, "{by} {refused:?}");
+        }
+        let mut scene = Scene::of(&[WORLD, A]);
+        let revoke = scene.revoke(by, &[WORLD]);
+        let refused = scene.attempt(by, Call::RefusedAuthorize, &[WORLD, "tcp 9 from sg-0bad"]);
+        scene.look(&[revoke, refused]);
+        scene.rest();
+        assert_eq!(scene.restored, [key(WORLD)], "{by}");
+    }
+}
+
+#[test]
+fn public_access_of_both_families_that_is_narrowed_to_a_group_stays_closed() {
+    const WORLD_6: &str = "tcp 22 from ::/0";
+    for new in ["tcp 22 from sg-0a", OFFICE] {
+        let mut scene = Scene::of(&[WORLD, WORLD_6, A, B, C]);
+        let revoke = scene.revoke(LBC, &[WORLD, WORLD_6]);
+        let authorize = scene.authorize(LBC, &[new]);
+        scene.look(&[revoke, authorize]);
+        scene.rest();
+        assert_eq!(scene.restored, [], "{new}");
+        assert_eq!(scene.recorded().len(), 4, "{new}");
+    }
+}
+
+#[test]
+fn pending_rules_wait_for_a_person_whatever_comes_later() {
+    let pending = || {
+        let mut scene = Scene::of(&[A, B, C, D]);
+        for rule in [A, B, C] {
+            let revoke = scene.revoke(TERRAFORM, &[rule]);
+            scene.look(&[revoke]);
+            scene.pass(100);
+        }
+        scene
+    };
+    let mut other_change = pending();
+    other_change.pass(3_600);
+    let authorize = other_change.authorize(TERRAFORM, &[NARROW, OFFICE]);
+    other_change.look(&[authorize]);
+    let mut other_author = pending();
+    let authorize = other_author.authorize(LBC, &[NARROW, OFFICE]);
+    other_author.look(&[authorize]);
+    let mut decided = pending();
+    decided.state.note_decided([&key(A)], decided.clock);
+    decided.look(&[]);
+    let mut next_day = pending();
+    next_day.pass(86_400 - 250);
+    next_day.look(&[]);
+    for (mut scene, waiting) in [
+        (other_change, 3),
+        (other_author, 3),
+        (decided, 2),
+        (next_day, 3),
+    ] {
+        scene.rest();
+        assert_eq!(scene.state.pending.len(), waiting, "{}", scene.summary());
+    }
+}
+
+#[test]
+fn a_decision_stays_one_when_the_first_calls_of_its_time_expire() {
+    let mut scene = Scene::of(&[A, B, C, D]);
+    for turn in 0..=10 {
+        let call = match turn {
+            8 => scene.attempt(
+                TERRAFORM,
+                Call::RefusedAuthorize,
+                &["tcp 443 from 10.1.0.0/16"],
+            ),
+            10 => scene.revoke(TERRAFORM, &[A]),
+            _ => scene.attempt(TERRAFORM, Call::TriedAuthorize, &["udp 9 from 10.1.0.0/16"]),
+        };
+        scene.look(&[call]);
+        scene.pass(100);
+    }
+    assert_eq!(scene.recorded().len(), 3);
+    for _ in 0..30 {
+        scene.pass(86_400 / 24);
+        scene.look(&[]);
+    }
+    assert_eq!(scene.restored, []);
+}
+
+#[test]
+fn a_rule_that_was_replaced_within_a_second_is_restored_when_it_is_lost_later() {
+    let mut scene = Scene::of(&[A, B]);
+    scene.tells_ids = false;
+    let revoke = scene.revoke(TERRAFORM, &[A]);
+    scene.tells_ids = true;
+    let authorize = scene.authorize(TERRAFORM, &[A]);
+    scene.look(&[revoke, authorize]);
+    scene.pass(60);
+    scene.look(&[]);
+    scene.live.remove(&key(A));
+    scene.look(&[]);
+    scene.pass(180);
+    scene.look(&[]);
+    assert_eq!(scene.restored, [key(A)]);
+    assert_eq!(scene.recorded().len(), 2);
+}

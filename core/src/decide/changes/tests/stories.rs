@@ -708,8 +708,8 @@ fn a_day_later_nothing_that_was_decided_is_undone() {
     let mut group = Scene::of(&[WORLD, A, B, C, D]);
     let revoke = group.revoke(TERRAFORM, &[A]);
     let bot = group.revoke(BOT, &[WORLD]);
-    group.look(&[revoke.clone()]);
-    group.look(&[bot.clone()]);
+    group.look(std::slice::from_ref(&revoke));
+    group.look(std::slice::from_ref(&bot));
     group.pass(86_500);
     group.look(&[]);
     group.look(&[revoke, bot]);
