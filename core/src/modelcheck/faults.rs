@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-/// A mistake. The first six are made in the code, at a `fault!` with their name. The others are made in the scripted
-/// table, which then breaks what the code relies on.
+/// A mistake. Those before [`Fault::RecordsHoldWhatEventsName`] are made in the code, at a `fault!` with their name. That
+/// one and the later ones are made in the scripted table, which then breaks what the code relies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
     /// A followed principal's revoke is judged before it has settled.
@@ -18,6 +18,22 @@ pub(crate) enum Fault {
     CausesAreNotAwaited,
     /// A change that leaves less than half of a record takes effect.
     LetsLargeChangesThrough,
+    /// A modify gave its new content and took nothing away.
+    ForgetsWhatModifiesTook,
+    /// A modify took its old content away and gave nothing.
+    ForgetsWhatModifiesGave,
+    /// A look overwrites what ids stood for.
+    LooksOverwriteIds,
+    /// A new description is ignored.
+    IgnoresDescriptions,
+    /// Rules are restored while their caller deletes a group.
+    IgnoresDeletions,
+    /// Whoever authorized a rule, it commits a followed principal's change.
+    CountsRulesOfOthers,
+    /// A throttled authorize counts as refused.
+    TakesThrottlesForRefusals,
+    /// An invocation whose facts could not be written is a success.
+    LosesFactsQuietly,
     /// The record is read as if it held every rule that the event names, so those rules are authorized.
     RecordsHoldWhatEventsName,
     /// Records are read one generation late.
@@ -28,6 +44,8 @@ pub(crate) enum Fault {
     StatesAreOverwritten,
     /// The run-time state loses the restores.
     RestoresAreForgotten,
+    /// The run-time state expires with all that has to stay.
+    StatesExpire,
 }
 
 thread_local! {

@@ -12,13 +12,17 @@
 //!   invocation waits for a change to settle. An invocation lasts at most Lambda's 30 seconds.
 //! - **Deaths.** An invocation may die wherever it waits for a call, before the call takes effect or after it. Lambda
 //!   repeats an event whose invocation died or failed for a retryable reason.
+//!   The table may refuse a write because of another transaction.
 //! - **Events** tell whole seconds. They arrive in any order, with any delay, more than once, or never.
 //! - **EC2** accepts or refuses a call as a whole. It refuses a rule that is live, and one that references a missing
 //!   group. A read may show the group before its last change, for up to a second. A call may end without an answer,
 //!   whether or not it took effect.
-//! - **The table** reads consistently and writes on condition, as the adapter does with DynamoDB.
+//! - **The table** reads consistently and writes on condition, as the adapter does with DynamoDB. State items that need
+//!   not stay expire when two days pass.
+//! - **A referenced group** may be deleted while no live rule refers to it. Its deletion, or the refused one, is kept in
+//!   a state item of its own.
 //! - **Others.** A followed controller replaces rules in the old order or the new one, has its authorize refused, stops
-//!   half-way, or insists. There are also a principal whose revokes are accepted, a principal that is not listed, and
+//!   half-way, is throttled, deletes a referenced group, or insists. There are also a principal whose revokes are accepted, a principal that is not listed, and
 //!   an operator.
 //! - **Rest.** When nobody has a step left and no event is under way, a sweep looks after ten seconds, another one 16
 //!   minutes later, and others after each wait of a contested rule. Then a run is over.
@@ -45,6 +49,12 @@
 //!   added it.
 //! - **(g)** If pauses are shorter than the wait for causes, a rule that an accepted principal revoked is never live
 //!   again.
+//! - **(h)** An invocation that knows of a revoke, and that its caller was refused to delete the referenced group or was
+//!   throttled when it authorized, leaves the rule closed: 15 minutes for a deletion, two for an authorize. The deletion
+//!   succeeds in the end.
+//! - **(i)** A rule that a large change or a refused narrowing took away stays closed and recorded, also when two days
+//!   pass.
+//! - **(j)** When the invocation of an event is a success, the state has the call of that event.
 //! - Each run comes to rest. All runs are finite, because everything that may go wrong is counted.
 //!
 //! Each exploration is complete within its bounds. It fails if no run of a scenario ends well, or if a scenario about a
@@ -58,13 +68,14 @@
 //!   stale read may cost one more.
 //! - If the table does not accept a generation, the rules that it removes are held until the event is delivered again.
 //!   Without another delivery, a sweep restores them.
+//! - A stale read after a new description is taken for the new description, because the event does not tell the text.
 //! - An accepted revoke whose event has no rule ids is lost if another instance has restored the rule and has not noted
 //!   it yet.
 //!
 //! # What is left out
-//! Incidents, reports, metrics; quotas, throttling, tags and descriptions; events of `ModifySecurityGroupRules` and
-//! `DeleteSecurityGroup`; pauses and observe mode; settings; groups that are deleted; more than one group; a table that
-//! fails half of a transaction. Most of these have tests of their own.
+//! Incidents, reports, metrics; quotas, tags, throttled calls of our own; persons who insist; pauses and observe mode;
+//! settings; deletion of the kept group; more than one kept group; a table that fails half of a transaction. Most of
+//! these have tests of their own.
 //!
 //! `RULEKEEPER_MODEL_BOUNDS=all cargo test -p rulekeeper-core modelcheck -- --nocapture` explores the long scenarios
 //! too. `large` explores more in each, which takes minutes. `RULEKEEPER_MODEL_ONLY` selects the scenarios whose names

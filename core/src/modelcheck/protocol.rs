@@ -7,8 +7,8 @@ use stateright::{Model, Property};
 
 use super::faults::{Fault, making};
 use super::properties::properties;
-use super::replay::{Answer, Answered, Ask, Asked, Cause, Next, digest, replay};
-use super::scenario::{Did, Do, EventSpec, INVOCATION_MS, Scenario, told};
+use super::replay::{Answer, Answered, Ask, Asked, Cause, LiveRule, Next, digest, replay};
+use super::scenario::{Did, Do, EventSpec, INVOCATION_MS, REST_MS, Scenario, told};
 use super::state::{Broken, Delivery, Derived, Running, State};
 
 /// The most calls of one invocation in any scenario. More calls count as an endless loop.
@@ -46,6 +46,8 @@ pub(super) enum Action {
     AnswerStale(usize, usize),
     /// A call ends without an answer. The flag says whether it takes effect.
     Silence(usize, usize, bool),
+    /// A write is refused because of another transaction.
+    Conflict(usize, usize),
     /// An invocation dies. The call that it waits for takes effect if it is given here.
     Crash(usize, Option<usize>),
     /// Time passes.
@@ -103,14 +105,14 @@ impl Protocol {
     fn step_time(&self, state: &State, actor: usize) -> Option<u64> {
         let progress = &state.actors[actor];
         let step = self.scenario.actors[actor].steps.get(progress.done)?;
+        let is_busy = || {
+            let mut events = state.events.values();
+            !state.running.is_empty() || events.any(|it| it.copies > 0 && !it.handled)
+        };
         let waits = match &step.does {
             Do::RevokeWhenLive(rule) => !state.live.contains_key(rule),
-            Do::Insist(rule) => {
-                let mut events = state.events.values();
-                !state.live.contains_key(rule)
-                    || !state.running.is_empty()
-                    || events.any(|it| it.copies > 0 && !it.handled)
-            }
+            Do::Insist(rule) => !state.live.contains_key(rule) || is_busy(),
+            Do::Rest => is_busy(),
             _ => false,
         };
         let room = match &step.does {
@@ -151,11 +153,13 @@ impl Protocol {
     }
 
     fn begin(&self, state: &mut State, cause: Cause) {
+        let withheld = state.withheld(&self.scenario, &cause);
         let mut running = Running {
             cause,
             began: state.clock,
             log: Vec::new(),
             since: state.history.len() - 1,
+            withheld,
             next: Derived(Arc::new(Next::Asks(Vec::new()))),
         };
         running.next = Derived(self.next(&running));
@@ -180,7 +184,7 @@ impl Protocol {
             let Some(Asked { slot, after, ask }) = asks.iter().find(at_once) else {
                 break;
             };
-            let answer = state.answer(&self.scenario, self.fault, running.since, ask);
+            let answer = state.answer(&self.scenario, self.fault, &running, ask);
             running.put(*slot, Answered::new(*after, answer));
             running.next = Derived(self.next(&running));
         }
@@ -191,6 +195,9 @@ impl Protocol {
     /// Ends an invocation. Lambda repeats an event's invocation that failed or died.
     fn end(&self, state: &mut State, cause: &Cause, well: bool) {
         let Cause::Event(event) = cause else { return };
+        if well {
+            state.note_known(&self.scenario, event);
+        }
         let Some(delivery) = state.events.get_mut(event) else {
             return;
         };
@@ -232,7 +239,7 @@ impl Protocol {
         let told_id = |id: u8| self.scenario.bounds.ids.then_some(id);
         match &step.does {
             Do::Revoke(rule) | Do::RevokeWhenLive(rule) | Do::Insist(rule) => {
-                let Some(id) = state.live.get(rule).copied() else {
+                let Some(LiveRule { id, .. }) = state.live.get(rule).copied() else {
                     return;
                 };
                 state.change_live(|live| {
@@ -246,10 +253,52 @@ impl Protocol {
                     return self.send(state, actor, Did::WasRefused(*rule));
                 }
                 let id = state.new_id();
+                let is_described = false;
                 state.change_live(|live| {
-                    live.insert(*rule, id);
+                    live.insert(*rule, LiveRule { id, is_described });
                 });
                 self.send(state, actor, Did::Authorized(*rule, told_id(id)));
+            }
+            Do::TryAuthorize(rule) => self.send(state, actor, Did::WasThrottled(*rule)),
+            Do::Modify(old, new) => {
+                let Some(live) = state.live.get(old).copied() else {
+                    return;
+                };
+                if state.live.contains_key(new) {
+                    return;
+                }
+                state.change_live(|rules| {
+                    rules.remove(old);
+                    rules.insert(*new, live);
+                });
+                state.truth.revoked.insert((script.who, *old), time);
+                self.send(state, actor, Did::Modified(live.id, *new));
+            }
+            Do::Describe(rule) => {
+                let Some(live) = state.live.get(rule).copied() else {
+                    return;
+                };
+                let is_described = true;
+                state.change_live(|rules| {
+                    rules.insert(
+                        *rule,
+                        LiveRule {
+                            is_described,
+                            ..live
+                        },
+                    );
+                });
+                self.send(state, actor, Did::Described(live.id));
+            }
+            Do::Delete if state.deleted => {}
+            Do::Delete if !state.is_referenced(&self.scenario) => {
+                state.deleted = true;
+                self.send(state, actor, Did::Deleted);
+            }
+            Do::Delete | Do::TryDelete => self.send(state, actor, Did::WasNotDeleted),
+            Do::Rest => {
+                state.clock += REST_MS;
+                state.expire(self.fault);
             }
             Do::Apply(rules) => self.begin(state, Cause::Apply(rules.clone())),
         }
@@ -264,13 +313,14 @@ impl Protocol {
         };
         state.clock = state.clock.max(running.began + asked.after);
         let effect =
-            |state: &mut State| state.answer(&self.scenario, self.fault, running.since, &asked.ask);
+            |state: &mut State| state.answer(&self.scenario, self.fault, &running, &asked.ask);
         let answer = match how {
             How::Truly => effect(state),
             How::Stale => match state.stale() {
                 Some(live) => Answer::Rules(live.clone()),
                 None => return,
             },
+            How::Refused => Answer::Conflict,
             How::Silently { effective } => {
                 if effective {
                     effect(state);
@@ -319,7 +369,11 @@ impl Protocol {
 enum How {
     Truly,
     Stale,
-    Silently { effective: bool },
+    /// Because of another transaction.
+    Refused,
+    Silently {
+        effective: bool,
+    },
 }
 
 fn open(next: &Next, slot: usize) -> Option<&Asked> {
@@ -377,6 +431,9 @@ impl Model for Protocol {
                 if state.remaining.silences > 0 {
                     actions.push(Action::Silence(index, *slot, false));
                 }
+                if ask.writes() && state.remaining.conflicts > 0 {
+                    actions.push(Action::Conflict(index, *slot));
+                }
                 if ask.changes_something() {
                     if state.remaining.silences > 0 {
                         actions.push(Action::Silence(index, *slot, true));
@@ -424,13 +481,17 @@ impl Model for Protocol {
                 state.truth.mishaps += 1;
                 self.answer(&mut state, index, slot, How::Silently { effective });
             }
+            Action::Conflict(index, slot) => {
+                state.remaining.conflicts -= 1;
+                self.answer(&mut state, index, slot, How::Refused);
+            }
             Action::Crash(index, slot) => {
                 state.remaining.crashes -= 1;
                 state.truth.mishaps += 1;
                 let running = state.running.remove(index);
                 if let Some(asked) = slot.and_then(|slot| open(&running.next.0, slot)) {
                     state.clock = state.clock.max(running.began + asked.after);
-                    state.answer(&self.scenario, self.fault, running.since, &asked.ask);
+                    state.answer(&self.scenario, self.fault, &running, &asked.ask);
                 }
                 self.end(&mut state, &running.cause, false);
             }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::faults::{Fault, is_made};
-use super::scenario::{Did, EventSpec, INVOCATION_MS, Rule, at};
+use super::scenario::{Did, EventSpec, INVOCATION_MS, NEW_TEXT, Rule, at};
 use crate::decide::changes::GroupState;
 use crate::decide::plan::Batch;
 use crate::desired::DesiredRecord;
@@ -35,8 +35,34 @@ use crate::reconcile::{MissingReferences, World, reconcile, write_decision};
 use crate::report::incident::Incident;
 use crate::sweep::{Bounds, sweep};
 
-/// The live rules of the group and their ids.
-pub(super) type Live = BTreeMap<Rule, u8>;
+/// The live rules of the group.
+pub(super) type Live = BTreeMap<Rule, LiveRule>;
+
+/// A live rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct LiveRule {
+    pub(super) id: u8,
+    /// Whether it has the new description.
+    pub(super) is_described: bool,
+}
+
+/// A group with a state item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Place {
+    /// The group with the record.
+    Kept,
+    /// A group to which rules refer.
+    Referenced,
+}
+
+impl Place {
+    fn of(address: &GroupAddress) -> Self {
+        match address.id == group().id {
+            true => Self::Kept,
+            false => Self::Referenced,
+        }
+    }
+}
 
 /// What started an invocation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,26 +76,33 @@ pub(super) enum Cause {
 /// A call that waits for its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ask {
-    Load,
+    Load(Place),
     Rules,
-    Authorize(Vec<RuleKey>),
+    Authorize(Vec<IngressRule>),
     Groups(BTreeSet<GroupId>),
     Records,
     GroupMarks,
     Write(Box<NewGeneration>),
-    Save(Box<GroupState>),
+    Save(Place, Box<GroupState>),
+    /// Which groups have a live rule that refers to the referenced group.
+    Referring,
 }
 
 impl Ask {
     pub(super) fn changes_something(&self) -> bool {
-        matches!(self, Self::Authorize(_) | Self::Write(_) | Self::Save(_))
+        matches!(self, Self::Authorize(_)) || self.writes()
+    }
+
+    /// Whether it writes to the table.
+    pub(super) fn writes(&self) -> bool {
+        matches!(self, Self::Write(_) | Self::Save(..))
     }
 }
 
 /// The answer to a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
-    Loaded(Arc<DesiredRecord>, Option<Arc<GroupState>>),
+    Loaded(Option<Arc<DesiredRecord>>, Option<Arc<GroupState>>),
     Rules(Arc<Live>),
     Authorized(Vec<(Rule, u8)>),
     Refused(&'static str),
@@ -82,6 +115,9 @@ pub(super) enum Answer {
     LostRace,
     StateChanged,
     Saved(bool),
+    Referring(BTreeSet<GroupId>),
+    /// The table is busy with another transaction. Nothing was written.
+    Conflict,
     /// No answer came. The call may have worked.
     Silence,
 }
@@ -158,16 +194,22 @@ impl fmt::Display for Next {
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match &self.ask {
-            Ask::Load => "for record and state".to_owned(),
+            Ask::Load(Place::Kept) => "for record and state".to_owned(),
+            Ask::Load(Place::Referenced) => "for the state of the referenced group".to_owned(),
             Ask::Rules => "for the rules".to_owned(),
             Ask::Authorize(rules) => {
-                let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+                let rules = rules.iter().map(|rule| rule.key.to_string());
+                let rules: Vec<String> = rules.collect();
                 format!("to authorize {}", rules.join(", "))
             }
             Ask::Groups(_) => "which groups exist".to_owned(),
             Ask::Records | Ask::GroupMarks => "what there is to sweep".to_owned(),
             Ask::Write(change) => format!("to write generation {}", change.record.generation),
-            Ask::Save(state) => format!("to write the state after revision {}", state.revision),
+            Ask::Save(Place::Kept, state) => {
+                format!("to write the state after revision {}", state.revision)
+            }
+            Ask::Save(Place::Referenced, _) => "to note a deletion".to_owned(),
+            Ask::Referring => "which groups refer to the referenced one".to_owned(),
         };
         write!(f, "{what} ({}, after {} ms)", self.slot, self.after)
     }
@@ -303,7 +345,18 @@ async fn apply(
     Ok(())
 }
 
-fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
+impl Did {
+    /// The group whose state holds what is known of it.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Deleted | Self::WasNotDeleted => Place::Referenced,
+            _ => Place::Kept,
+        }
+    }
+}
+
+/// What an event tells.
+pub(super) fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
     let key = |rule: &Rule| rules[usize::from(*rule)].clone();
     let mut evidence = Evidence::default();
     let call = match &event.did {
@@ -320,10 +373,29 @@ fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
             evidence.asked.insert(key(rule));
             Call::RefusedAuthorize
         }
+        Did::WasThrottled(rule) => {
+            evidence.asked.insert(key(rule));
+            Call::TriedAuthorize
+        }
+        Did::Modified(id, rule) => {
+            evidence.modified.insert(rule_id(*id), Some(key(rule)));
+            Call::Modify
+        }
+        Did::Described(id) => {
+            evidence.described_ids.insert(rule_id(*id));
+            Call::Describe
+        }
+        Did::Deleted => Call::Delete,
+        Did::WasNotDeleted => Call::RefusedDelete,
+    };
+    let referenced = || rules.iter().find_map(RuleKey::referenced_group);
+    let about = match event.did.place() {
+        Place::Kept => group().id,
+        Place::Referenced => referenced().expect("a referenced group").group_id.clone(),
     };
     Lookup {
         scope: group().scope,
-        group: GroupLocator::Id(group().id),
+        group: GroupLocator::Id(about),
         trigger: Trigger {
             kind: TriggerKind::Event,
             event_id: Some(format!("{event:?}")),
@@ -397,15 +469,24 @@ impl Script<'_> {
     }
 
     fn actual(&self, live: &Live) -> ActualRules {
-        let rules = live.iter().map(|(rule, id)| ActualRule {
-            id: Some(rule_id(*id)),
-            key: self.rules[usize::from(*rule)].clone(),
-            description: None,
-            tags: Tags::new(),
-            reference_owner_unknown: false,
-        });
-        ActualRules::new(rules, Vec::new())
+        actual(live, self.rules)
     }
+}
+
+/// A read of live rules.
+pub(super) fn actual(live: &Live, rules: &[RuleKey]) -> ActualRules {
+    let rules = live.iter().map(|(rule, live)| ActualRule {
+        id: Some(rule_id(live.id)),
+        key: rules[usize::from(*rule)].clone(),
+        description: live.is_described.then(|| NEW_TEXT.to_owned()),
+        tags: Tags::new(),
+        reference_owner_unknown: false,
+    });
+    ActualRules::new(rules, Vec::new())
+}
+
+fn conflict() -> ApiError {
+    refused("TransactionConflictException")
 }
 
 fn silence() -> ApiError {
@@ -422,8 +503,12 @@ fn unasked(answer: &Answer) -> ! {
 impl SecurityGroups for Script<'_> {
     async fn ingress_rules(
         &self,
-        _: &[GroupId],
+        groups: &[GroupId],
     ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
+        // The referenced group has no rules.
+        if !groups.contains(&group().id) {
+            return Ok(BTreeMap::new());
+        }
         match self.ask(Ask::Rules).await {
             Answer::Rules(live) => Ok(BTreeMap::from([(group().id, self.actual(&live))])),
             Answer::Silence => Err(silence()),
@@ -436,8 +521,7 @@ impl SecurityGroups for Script<'_> {
         _: &GroupId,
         batch: &Batch,
     ) -> Result<Vec<Authorized>, ApiError> {
-        let keys = batch.rules.iter().map(|rule| rule.key.clone()).collect();
-        match self.ask(Ask::Authorize(keys)).await {
+        match self.ask(Ask::Authorize(batch.rules.clone())).await {
             Answer::Authorized(made) => Ok(made
                 .into_iter()
                 .map(|(rule, id)| Authorized {
@@ -462,7 +546,11 @@ impl SecurityGroups for Script<'_> {
     }
 
     async fn groups_referring_to(&self, _: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
-        Ok(BTreeSet::new())
+        match self.ask(Ask::Referring).await {
+            Answer::Referring(groups) => Ok(groups),
+            Answer::Silence => Err(silence()),
+            other => unasked(&other),
+        }
     }
 
     async fn prefix_lists(
@@ -478,10 +566,10 @@ impl SecurityGroups for Script<'_> {
 }
 
 impl Table for Script<'_> {
-    async fn load(&self, _: &GroupAddress) -> Result<Loaded, ApiError> {
-        match self.ask(Ask::Load).await {
+    async fn load(&self, address: &GroupAddress) -> Result<Loaded, ApiError> {
+        match self.ask(Ask::Load(Place::of(address))).await {
             Answer::Loaded(record, state) => Ok(Loaded {
-                desired: Some(Value::Object(self.with_named(&record).to_json())),
+                desired: record.map(|it| Value::Object(self.with_named(&it).to_json())),
                 state: state.map(|state| Value::Object(state.to_json())),
                 settings: None,
             }),
@@ -520,14 +608,17 @@ impl Table for Script<'_> {
             Answer::Written(generation) => Ok(generation),
             Answer::LostRace => Err(WriteError::LostRace { group }),
             Answer::StateChanged => Err(WriteError::StateChanged { group }),
+            Answer::Conflict => Err(WriteError::Api(conflict())),
             Answer::Silence => Err(WriteError::Api(silence())),
             other => unasked(&other),
         }
     }
 
-    async fn save_state(&self, _: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
-        match self.ask(Ask::Save(Box::new(state.clone()))).await {
+    async fn save_state(&self, at: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
+        let state = Box::new(state.clone());
+        match self.ask(Ask::Save(Place::of(at), state)).await {
             Answer::Saved(saved) => Ok(saved),
+            Answer::Conflict => Err(conflict()),
             Answer::Silence => Err(silence()),
             other => unasked(&other),
         }

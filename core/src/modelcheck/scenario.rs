@@ -4,13 +4,19 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::desired::{DesiredRecord, Policy, Principal};
 use crate::fakes::{key, record};
-use crate::model::RuleKey;
+use crate::model::{GroupId, RuleKey};
 
 /// A rule of the scenario, by its index in [`Scenario::rules`].
 pub(super) type Rule = u8;
 
 /// How long Lambda lets an invocation run, in milliseconds.
 pub(super) const INVOCATION_MS: u64 = 30_000;
+
+/// How long [`Do::Rest`] takes: until the state item of a group expires.
+pub(super) const REST_MS: u64 = 49 * 3_600_000;
+
+/// The description that [`Do::Describe`] gives.
+pub(super) const NEW_TEXT: &str = "new";
 
 /// The model's clock counts milliseconds. It begins in the middle of a second, because events tell whole seconds.
 pub(super) fn at(ms: u64) -> Timestamp {
@@ -72,6 +78,14 @@ pub(super) enum Did {
     Revoked(Rule, Option<u8>),
     Authorized(Rule, Option<u8>),
     WasRefused(Rule),
+    /// An authorize that failed for a passing reason.
+    WasThrottled(Rule),
+    /// The id, and what it stands for now.
+    Modified(u8, Rule),
+    Described(u8),
+    /// The referenced group was deleted, or not because something depends on it.
+    Deleted,
+    WasNotDeleted,
 }
 
 /// An event that was sent.
@@ -93,6 +107,18 @@ pub(super) enum Do {
     Insist(Rule),
     /// Authorize a rule. EC2 refuses a rule that is live or references a missing group.
     Authorize(Rule),
+    /// Try to authorize a rule, and be throttled.
+    TryAuthorize(Rule),
+    /// Give the id of a live rule the content of another, if that one is not live.
+    Modify(Rule, Rule),
+    /// Give a live rule another description.
+    Describe(Rule),
+    /// Delete the referenced group. EC2 refuses this while a live rule refers to it.
+    Delete,
+    /// Try to delete the referenced group while something else depends on it.
+    TryDelete,
+    /// Let two days pass, once everything before that was handled.
+    Rest,
     /// Write a record of these rules.
     Apply(Vec<Rule>),
 }
@@ -152,6 +178,8 @@ pub(super) struct Bounds {
     pub(super) crashes: u8,
     /// Calls that end without an answer, whether or not they take effect.
     pub(super) silences: u8,
+    /// Writes that the table refuses because of another transaction.
+    pub(super) conflicts: u8,
     /// Reads that show the group before its last change, which was at most a second ago.
     pub(super) stale_reads: u8,
     /// Sweeps while events are under way. At the end there is always one.
@@ -171,6 +199,7 @@ pub(super) const CALM: Bounds = Bounds {
     retries: 0,
     crashes: 0,
     silences: 0,
+    conflicts: 0,
     stale_reads: 0,
     sweeps: 0,
     pauses_ms: &[],
@@ -187,6 +216,12 @@ pub(super) struct Ends {
     pub(super) entered: Vec<Rule>,
     /// Rules of an aborted change, or that nobody meant to remove: in the record and live. Property (d).
     pub(super) restored: Vec<Rule>,
+    /// Rules that wait for a person: in the record and not live. Property (i).
+    pub(super) pending: Vec<Rule>,
+    /// Rules whose new description is live and recorded. Property (c).
+    pub(super) described: Vec<Rule>,
+    /// Whether the referenced group is deleted. Property (h).
+    pub(super) deleted: bool,
 }
 
 /// A scenario with its own small world.
@@ -207,6 +242,8 @@ pub(super) struct Scenario {
     pub(super) fights: bool,
     /// Whether all pauses are shorter than the wait for causes, so that an accepted revoke is never undone.
     pub(super) stays_closed: bool,
+    /// Whether the ids of the recorded rules are known from the beginning, as after `pin`.
+    pub(super) pinned: bool,
 }
 
 impl Scenario {
@@ -222,6 +259,7 @@ impl Scenario {
             ends: Ends::default(),
             fights: false,
             stays_closed: false,
+            pinned: false,
         }
     }
 
@@ -279,5 +317,18 @@ impl Scenario {
 
     pub(super) fn key(&self, rule: Rule) -> &RuleKey {
         &self.rules[usize::from(rule)]
+    }
+
+    /// The group that a rule refers to, if it exists at first.
+    pub(super) fn reference(&self, rule: Rule) -> Option<&GroupId> {
+        let reference = self.key(rule).referenced_group();
+        let reference = reference.filter(|_| !self.invalid.contains(&rule));
+        reference.map(|group| &group.group_id)
+    }
+
+    /// The referenced group that exists at first. There is one at most.
+    pub(super) fn referenced_group(&self) -> Option<&GroupId> {
+        let rules = 0..Rule::try_from(self.rules.len()).expect("few rules");
+        rules.into_iter().find_map(|rule| self.reference(rule))
     }
 }

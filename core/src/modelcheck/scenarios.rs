@@ -7,6 +7,12 @@ const WIDER: &str = "tcp 80-9100 from 10.0.0.0/8";
 const BAD: &str = "tcp 80-9100 from sg-0bad";
 const NARROW: &str = "tcp 443 from 10.0.0.0/8";
 const OTHER: &str = "udp 53 from 10.0.0.0/8";
+const THIRD: &str = "udp 123 from 10.0.0.0/8";
+const FOURTH: &str = "udp 514 from 10.0.0.0/8";
+const FIFTH: &str = "udp 1812 from 10.0.0.0/8";
+const REFERRING: &str = "tcp 5432 from sg-0def";
+const PUBLIC: &str = "tcp 443 from 0.0.0.0/0";
+const OFFICE: &str = "tcp 443 from 203.0.113.0/24";
 
 /// Two instances at once, one of which may die.
 const TWO: Bounds = Bounds {
@@ -114,7 +120,15 @@ fn accepted(rules: &[u8]) -> Ends {
 
 /// The scenarios for a short run, or with more faults at once for a long run.
 pub(super) fn all(large: bool) -> Vec<Scenario> {
-    [replacements(large), drops(large), decisions(large)].concat()
+    [
+        replacements(large),
+        drops(large),
+        decisions(large),
+        modifies(large),
+        deletions(large),
+        waits(large),
+    ]
+    .concat()
 }
 
 fn replacements(large: bool) -> Vec<Scenario> {
@@ -210,9 +224,9 @@ fn replacements(large: bool) -> Vec<Scenario> {
         both.with(Who::Controller, [replaces(), insisting].concat())
             .with(Who::Second, vec![step(Do::Revoke(2))])
             .ends(Ends {
-                accepted: vec![0],
                 entered: vec![1],
                 restored: vec![2],
+                ..accepted(&[0])
             }),
     );
     all
@@ -367,4 +381,228 @@ fn decisions(large: bool) -> Vec<Scenario> {
         );
     }
     all
+}
+
+/// Writes that the table refuses because of another transaction.
+const BUSY: Bounds = Bounds {
+    retries: 2,
+    conflicts: 2,
+    ..CALM
+};
+
+/// A rule is modified, and another one is dropped or decided on.
+fn modifies(large: bool) -> Vec<Scenario> {
+    let choose = |short: Bounds, long: Bounds| if large { long } else { short };
+    let swept = Bounds { sweeps: 1, ..ROUGH };
+    let modified = |name, who, bounds| {
+        let scenario = Scenario {
+            pinned: true,
+            ..of(name, &[OLD, OTHER], bounds)
+        };
+        scenario.with(who, vec![step(Do::Modify(0, 1))])
+    };
+    let replaced = || Ends {
+        entered: vec![1],
+        ..accepted(&[0])
+    };
+    let mixed = Scenario {
+        recorded: vec![0, 1],
+        pinned: true,
+        stays_closed: true,
+        ..of(
+            "accepted, three calls",
+            &[OLD, OTHER, THIRD, FOURTH],
+            Bounds {
+                sweeps: 1,
+                copies: 2,
+                lossy: true,
+                ..CALM
+            },
+        )
+    };
+    let twice = Scenario {
+        pinned: true,
+        ..of("modified twice", &[OLD, OTHER, THIRD], choose(DYING, TWO))
+    };
+    vec![
+        modified("modified, accepted", Who::Terraform, swept).ends(replaced()),
+        modified("modified, followed", Who::Controller, swept).ends(replaced()),
+        modified("modified by a stranger", Who::Stranger, swept).ends(restored(&[0])),
+        modified(
+            "modified, lost",
+            Who::Terraform,
+            Bounds { sweeps: 1, ..LOSSY },
+        )
+        .ends(replaced()),
+        twice
+            .with(
+                Who::Terraform,
+                vec![step(Do::Modify(0, 1)), step(Do::Modify(1, 2))],
+            )
+            .ends(Ends {
+                entered: vec![2],
+                ..accepted(&[0, 1])
+            }),
+        mixed
+            .with(
+                Who::Terraform,
+                vec![
+                    step(Do::Revoke(0)),
+                    promptly(Do::Modify(1, 2)),
+                    promptly(Do::Authorize(3)),
+                ],
+            )
+            .ends(Ends {
+                entered: vec![2, 3],
+                ..accepted(&[0, 1])
+            }),
+        Scenario {
+            pinned: true,
+            ..of(
+                "described anew",
+                &[OLD],
+                Bounds {
+                    // See "What does not hold".
+                    stale_reads: 0,
+                    ..swept
+                },
+            )
+        }
+        .with(Who::Controller, vec![step(Do::Describe(0))])
+        .ends(Ends {
+            described: vec![0],
+            ..Ends::default()
+        }),
+    ]
+}
+
+/// A followed principal deletes a group to which a rule refers.
+fn deletions(large: bool) -> Vec<Scenario> {
+    let choose = |short: Bounds, long: Bounds| if large { long } else { short };
+    let deletion = |name, bounds, steps| {
+        let scenario = of(name, &[REFERRING], bounds);
+        scenario.with(Who::Controller, steps).ends(Ends {
+            deleted: true,
+            ..accepted(&[0])
+        })
+    };
+    let swept = Bounds { sweeps: 1, ..CALM };
+    vec![
+        deletion(
+            "reference deleted",
+            choose(TWO, Bounds { copies: 2, ..TWO }),
+            vec![step(Do::Revoke(0)), promptly(Do::Delete)],
+        ),
+        // Something else depends on the group too, for some minutes.
+        deletion(
+            "reference deleted at the second try",
+            choose(swept, ROUGH),
+            vec![
+                step(Do::TryDelete),
+                step(Do::Revoke(0)),
+                slow(Do::Delete, 5 * 60_000),
+                step(Do::Revoke(0)),
+                step(Do::Delete),
+            ],
+        ),
+        // The rule may be back before the deletion is tried. The next revoke is withheld.
+        deletion(
+            "reference deleted late",
+            choose(CALM, swept),
+            vec![
+                step(Do::Revoke(0)),
+                slow(Do::Delete, 10_000),
+                step(Do::Revoke(0)),
+                step(Do::Delete),
+            ],
+        ),
+    ]
+}
+
+/// Rules that wait for another call, or for a person.
+fn waits(large: bool) -> Vec<Scenario> {
+    let choose = |short: Bounds, long: Bounds| if large { long } else { short };
+    let covered = of(
+        "covered by a stranger's rule",
+        &[NARROW, OLD],
+        choose(CALM, DYING),
+    );
+    let narrowed = of(
+        "narrowed, throttled at first",
+        &[OLD, NARROW],
+        choose(DYING, ROUGH),
+    );
+    let four = |name, rules: &[&str]| Scenario {
+        recorded: vec![0, 1, 2, 3],
+        pinned: true,
+        ..of(name, rules, CALM)
+    };
+    let pending = |rules: &[u8]| Ends {
+        pending: rules.into(),
+        ..Ends::default()
+    };
+    let large_change = || [0, 1, 2].map(|rule| step(Do::Revoke(rule))).to_vec();
+    let later = [step(Do::Rest), step(Do::Modify(3, 4))].to_vec();
+    let refused = Scenario {
+        invalid: vec![1],
+        ..of(
+            "a narrowing refused",
+            &[PUBLIC, OFFICE],
+            choose(CALM, ROUGH),
+        )
+    };
+    let busy = |name, policy: Who| of(name, &[OLD, WIDER], BUSY).with(policy, replaces());
+    vec![
+        covered
+            .with(
+                Who::Stranger,
+                vec![step(Do::Authorize(1)), step(Do::Rest), step(Do::Revoke(1))],
+            )
+            .with(Who::Controller, vec![step(Do::Revoke(0))])
+            .ends(restored(&[0])),
+        narrowed
+            .with(
+                Who::Controller,
+                vec![
+                    step(Do::Revoke(0)),
+                    promptly(Do::TryAuthorize(1)),
+                    slow(Do::Authorize(1), 20_000),
+                ],
+            )
+            .ends(Ends {
+                entered: vec![1],
+                ..accepted(&[0])
+            }),
+        four("a large change", &[OLD, OTHER, THIRD, FOURTH])
+            .with(Who::Terraform, large_change())
+            .ends(pending(&[0, 1, 2])),
+        four(
+            "a large change, two days later",
+            &[OLD, OTHER, THIRD, FOURTH, FIFTH],
+        )
+        .with(Who::Terraform, [large_change(), later].concat())
+        .ends(Ends {
+            accepted: vec![3],
+            entered: vec![4],
+            ..pending(&[0, 1, 2])
+        }),
+        refused
+            .with(
+                Who::Terraform,
+                vec![
+                    step(Do::Revoke(0)),
+                    promptly(Do::Authorize(1)),
+                    step(Do::Rest),
+                ],
+            )
+            .ends(pending(&[0])),
+        busy("busy table, accepted", Who::Terraform).ends(Ends {
+            entered: vec![1],
+            ..accepted(&[0])
+        }),
+        busy("busy table, followed", Who::Controller).ends(Ends {
+            entered: vec![1],
+            ..accepted(&[0])
+        }),
+    ]
 }

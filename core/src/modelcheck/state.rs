@@ -6,13 +6,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::faults::Fault;
-use super::replay::{Answer, Answered, Ask, Cause, Live, Next, digest};
-use super::scenario::{EventSpec, Rule, Scenario, Who, at, told};
-use crate::decide::changes::{CONTEST_WINDOW, GroupState, RESTORES_IN_WINDOW_MAX};
+use super::replay::{
+    Answer, Answered, Ask, Cause, Live, LiveRule, Next, Place, actual, digest, lookup,
+};
+use super::scenario::{Did, EventSpec, NEW_TEXT, Rule, Scenario, Who, at, told};
+use crate::decide::changes::{CONTEST_WINDOW, GroupState, KnownCall, RESTORES_IN_WINDOW_MAX};
 use crate::decide::plan::plan;
 use crate::desired::DesiredRecord;
 use crate::fakes::group;
-use crate::model::RuleKey;
+use crate::model::IngressRule;
 use crate::ports::NewGeneration;
 
 /// A value that follows from other parts of a state.
@@ -48,6 +50,8 @@ pub(super) struct Running {
     pub(super) log: Vec<Option<Answered>>,
     /// The index in history of the generation that was current when it began.
     pub(super) since: usize,
+    /// Until when it must leave rules closed, by what was known when it began.
+    pub(super) withheld: BTreeMap<Rule, u64>,
     pub(super) next: Derived<Next>,
 }
 
@@ -76,6 +80,10 @@ pub(super) enum Broken {
     LostRule,
     Endless,
     UncountedFight,
+    /// A rule was restored while its caller was known to delete a group, or to try an authorize again.
+    NotWithheld,
+    /// An event's invocation was a success, and what the event tells is not known.
+    LostFact,
 }
 
 /// What is left of the bounds.
@@ -83,6 +91,7 @@ pub(super) enum Broken {
 pub(super) struct Remaining {
     pub(super) crashes: u8,
     pub(super) silences: u8,
+    pub(super) conflicts: u8,
     pub(super) stale_reads: u8,
     pub(super) sweeps: u8,
     pub(super) pauses: Vec<bool>,
@@ -116,6 +125,10 @@ pub(super) struct State {
     /// Every generation that was current. The last one is the present one.
     pub(super) history: Arc<Vec<Arc<DesiredRecord>>>,
     pub(super) memory: Option<Arc<GroupState>>,
+    /// The state of the referenced group.
+    pub(super) memory_of_referenced: Option<Arc<GroupState>>,
+    /// The referenced group is deleted.
+    pub(super) deleted: bool,
     pub(super) events: BTreeMap<EventSpec, Delivery>,
     pub(super) running: Vec<Running>,
     pub(super) actors: Vec<Progress>,
@@ -148,6 +161,12 @@ impl fmt::Display for State {
     }
 }
 
+/// How long a rule is withheld from its revoke on while its caller deletes a group, in milliseconds.
+const WITHHELD_MS: u64 = 15 * 60_000;
+
+/// How long a throttled authorize keeps a change open, in milliseconds.
+const OPEN_MS: u64 = 2 * 60_000;
+
 /// How long a read may lag, in milliseconds.
 const LAG_MS: u64 = 1_000;
 
@@ -157,8 +176,18 @@ impl State {
             .recorded
             .iter()
             .chain(&scenario.unrecorded)
-            .map(|rule| (*rule, *rule))
+            .map(|rule| {
+                let is_described = false;
+                let id = *rule;
+                (id, LiveRule { id, is_described })
+            })
             .collect();
+        let memory = scenario.pinned.then(|| {
+            let mut memory = GroupState::default();
+            let read = actual(&live, &scenario.rules);
+            memory.note_ids(&scenario.record().rules, &read, at(0));
+            Arc::new(memory)
+        });
         let bounds = &scenario.bounds;
         Self {
             clock: 0,
@@ -166,13 +195,16 @@ impl State {
             before: None,
             next_id: u8::try_from(scenario.rules.len()).expect("few rules"),
             history: Arc::new(vec![Arc::new(scenario.record())]),
-            memory: None,
+            memory,
+            memory_of_referenced: None,
+            deleted: false,
             events: BTreeMap::new(),
             running: Vec::new(),
             actors: vec![Progress::default(); scenario.actors.len()],
             remaining: Remaining {
                 crashes: bounds.crashes,
                 silences: bounds.silences,
+                conflicts: bounds.conflicts,
                 stale_reads: bounds.stale_reads,
                 sweeps: bounds.sweeps,
                 pauses: vec![true; bounds.pauses_ms.len()],
@@ -217,14 +249,15 @@ impl State {
         &mut self,
         scenario: &Scenario,
         fault: Option<Fault>,
-        since: usize,
+        by: &Running,
         ask: &Ask,
     ) -> Answer {
         match ask {
-            Ask::Load => {
+            Ask::Load(Place::Referenced) => Answer::Loaded(None, self.memory_of_referenced.clone()),
+            Ask::Load(Place::Kept) => {
                 let late = usize::from(fault == Some(Fault::RecordsAreReadLate));
                 let read = self.history.len().saturating_sub(1 + late);
-                Answer::Loaded(self.history[read].clone(), self.memory.clone())
+                Answer::Loaded(Some(self.history[read].clone()), self.memory.clone())
             }
             Ask::Records => Answer::Records(self.record().clone()),
             Ask::GroupMarks => Answer::GroupMarks {
@@ -232,30 +265,56 @@ impl State {
             },
             Ask::Rules => Answer::Rules(self.live.clone()),
             // The scenario's invalid rules reference a group that does not exist.
-            Ask::Groups(_) => Answer::Groups([group().id].into()),
-            Ask::Authorize(rules) => self.authorize(scenario, since, rules),
+            Ask::Groups(_) => {
+                let referenced = scenario.referenced_group().filter(|_| !self.deleted);
+                Answer::Groups(
+                    referenced
+                        .cloned()
+                        .into_iter()
+                        .chain([group().id])
+                        .collect(),
+                )
+            }
+            Ask::Referring => {
+                let refers = self.is_referenced(scenario);
+                Answer::Referring(refers.then(|| group().id).into_iter().collect())
+            }
+            Ask::Authorize(rules) => self.authorize(scenario, by, rules),
             Ask::Write(change) => self.write(scenario, fault, change),
-            Ask::Save(state) => Answer::Saved(self.save(fault, state)),
+            Ask::Save(place, state) => Answer::Saved(self.save(fault, *place, state)),
         }
     }
 
-    fn authorize(&mut self, scenario: &Scenario, since: usize, rules: &[RuleKey]) -> Answer {
-        let current = |key: &RuleKey| {
-            let mut generations = self.history[since..].iter();
-            generations.any(|record| record.rules.contains_key(key))
+    fn authorize(&mut self, scenario: &Scenario, by: &Running, rules: &[IngressRule]) -> Answer {
+        let current = |rule: &IngressRule| {
+            let mut generations = self.history[by.since..].iter();
+            generations.any(|record| record.rules.contains_key(&rule.key))
         };
         if !rules.iter().all(current) {
             self.broken.insert(Broken::AuthorizedUnrecorded);
         }
-        let rules: Vec<Rule> = rules.iter().map(|key| scenario.rule(key)).collect();
-        if let Some(code) = rules.iter().find_map(|rule| self.refusal(scenario, *rule)) {
+        let numbers = rules.iter().map(|rule| scenario.rule(&rule.key));
+        let numbers: Vec<Rule> = numbers.collect();
+        let mut refusals = numbers.iter().map(|rule| self.refusal(scenario, *rule));
+        if let Some(code) = refusals.find_map(|code| code) {
             return Answer::Refused(code);
         }
-        let made: Vec<(Rule, u8)> = rules
-            .into_iter()
-            .map(|rule| (rule, self.new_id()))
-            .collect();
-        self.change_live(|live| live.extend(made.iter().copied()));
+        let is_withheld = |rule: &Rule| {
+            let until = by.withheld.get(rule);
+            until.is_some_and(|until| self.clock < *until)
+        };
+        if numbers.iter().any(is_withheld) {
+            self.broken.insert(Broken::NotWithheld);
+        }
+        let mut made = Vec::new();
+        for (rule, wanted) in numbers.into_iter().zip(rules) {
+            let id = self.new_id();
+            let is_described = wanted.description.as_deref() == Some(NEW_TEXT);
+            self.change_live(|live| {
+                live.insert(rule, LiveRule { id, is_described });
+            });
+            made.push((rule, id));
+        }
         for (rule, _) in &made {
             let times = self.truth.restored.entry(*rule).or_default();
             times.push(self.clock);
@@ -276,11 +335,22 @@ impl State {
     pub(super) fn refusal(&self, scenario: &Scenario, rule: Rule) -> Option<&'static str> {
         match self.live.contains_key(&rule) {
             true => Some("InvalidPermission.Duplicate"),
-            false => scenario
-                .invalid
-                .contains(&rule)
+            false => self
+                .is_invalid(scenario, rule)
                 .then_some("InvalidGroup.NotFound"),
         }
+    }
+
+    /// Whether a rule references a group that does not exist.
+    fn is_invalid(&self, scenario: &Scenario, rule: Rule) -> bool {
+        let is_deleted = self.deleted && scenario.reference(rule).is_some();
+        is_deleted || scenario.invalid.contains(&rule)
+    }
+
+    /// Whether a live rule refers to the referenced group.
+    pub(super) fn is_referenced(&self, scenario: &Scenario) -> bool {
+        let mut live = self.live.keys();
+        live.any(|rule| scenario.reference(*rule).is_some())
     }
 
     fn write(
@@ -295,7 +365,7 @@ impl State {
         if !is_current && fault != Some(Fault::RecordsAreOverwritten) {
             return Answer::LostRace;
         }
-        if !self.save(fault, &change.state) {
+        if !self.save(fault, Place::Kept, &change.state) {
             return Answer::StateChanged;
         }
         self.note_generation(scenario, &change.record);
@@ -339,8 +409,16 @@ impl State {
         }
     }
 
-    fn save(&mut self, fault: Option<Fault>, state: &GroupState) -> bool {
-        let revision = self.memory.as_ref().map_or(0, |memory| memory.revision);
+    fn memory_of(&mut self, place: Place) -> &mut Option<Arc<GroupState>> {
+        match place {
+            Place::Kept => &mut self.memory,
+            Place::Referenced => &mut self.memory_of_referenced,
+        }
+    }
+
+    fn save(&mut self, fault: Option<Fault>, place: Place, state: &GroupState) -> bool {
+        let memory = self.memory_of(place);
+        let revision = memory.as_ref().map_or(0, |memory| memory.revision);
         if revision != state.revision && fault != Some(Fault::StatesAreOverwritten) {
             return false;
         }
@@ -349,8 +427,66 @@ impl State {
         if fault == Some(Fault::RestoresAreForgotten) {
             state.returned.clear();
         }
-        self.memory = Some(Arc::new(state));
+        *memory = Some(Arc::new(state));
         true
+    }
+
+    /// Notes whether the call of an event is known, after an invocation that was a success.
+    pub(super) fn note_known(&mut self, scenario: &Scenario, event: &EventSpec) {
+        let memory = self.memory_of(event.did.place()).as_ref();
+        let call = KnownCall::of(&lookup(event, &scenario.rules));
+        let is_known = call.is_some_and(|call| memory.is_some_and(|it| it.calls.contains(&call)));
+        // An unlisted caller's call that takes nothing away and gives nothing tells nothing.
+        let tells = event.by != Who::Stranger
+            || !matches!(event.did, Did::WasRefused(_) | Did::WasThrottled(_));
+        if tells && !is_known {
+            self.broken.insert(Broken::LostFact);
+        }
+    }
+
+    /// Lets the state items expire that need not stay longer than a day.
+    pub(super) fn expire(&mut self, fault: Option<Fault>) {
+        let stays = |memory: &Arc<GroupState>| memory.outlives_the_day();
+        let stays = |memory: &Arc<GroupState>| fault != Some(Fault::StatesExpire) && stays(memory);
+        self.memory = self.memory.take().filter(stays);
+        self.memory_of_referenced = self.memory_of_referenced.take().filter(stays);
+    }
+
+    /// Until when an invocation must leave rules closed, by its own event and those that were handled: their caller was
+    /// refused to delete the group that they refer to, or tries to authorize again.
+    pub(super) fn withheld(&self, scenario: &Scenario, cause: &Cause) -> BTreeMap<Rule, u64> {
+        let is_at_hand = |event: &EventSpec| matches!(cause, Cause::Event(it) if it == event);
+        let events = self.events.iter();
+        let events = || {
+            events
+                .clone()
+                .map(|(event, it)| (event, it.handled || is_at_hand(event)))
+        };
+        let last_revoke = |rule: Rule| {
+            let of_rule =
+                |event: &&EventSpec| matches!(event.did, Did::Revoked(it, _) if it == rule);
+            let known = events().filter(|(event, _)| of_rule(event));
+            known.max_by_key(|(event, _)| event.at)
+        };
+        let mut withheld = BTreeMap::new();
+        for rule in self.record().rules.keys().map(|key| scenario.rule(key)) {
+            let Some((revoke, _)) = last_revoke(rule).filter(|(_, is_known)| *is_known) else {
+                continue;
+            };
+            let known = events().filter(|(event, is_known)| *is_known && event.by == revoke.by);
+            let until = known.filter_map(|(event, _)| match event.did {
+                Did::WasNotDeleted if event.at.abs_diff(revoke.at) <= WITHHELD_MS => {
+                    scenario.reference(rule)?;
+                    Some(revoke.at + WITHHELD_MS)
+                }
+                Did::WasThrottled(_) if event.at.abs_diff(revoke.at) <= OPEN_MS => {
+                    Some(event.at + OPEN_MS)
+                }
+                _ => None,
+            });
+            withheld.extend(until.max().map(|until| (rule, until)));
+        }
+        withheld
     }
 
     /// Until when some rule is contested.
@@ -364,23 +500,18 @@ impl State {
             .map(|wait| self.clock + wait)
     }
 
-    /// Rules of the record that are missing, that EC2 would accept, and that no live rules outside the record
-    /// supersede.
+    /// Rules of the record that are missing, that EC2 would accept, that no live rules outside the record supersede, and
+    /// that do not wait for a person.
     pub(super) fn missing(&self, scenario: &Scenario) -> Vec<Rule> {
-        let live = crate::model::ActualRules::new(
-            self.live.keys().map(|rule| crate::model::ActualRule {
-                id: None,
-                key: scenario.key(*rule).clone(),
-                description: None,
-                tags: crate::model::Tags::new(),
-                reference_owner_unknown: false,
-            }),
-            Vec::new(),
-        );
+        let live = actual(&self.live, &scenario.rules);
         let missing = plan(self.record(), &live, &BTreeSet::new()).missing;
         let missing = missing.iter().map(|rule| scenario.rule(&rule.key));
+        let pends = |rule: &Rule| {
+            let memory = self.memory.as_ref();
+            memory.is_some_and(|it| it.pending.contains_key(scenario.key(*rule)))
+        };
         missing
-            .filter(|rule| !scenario.invalid.contains(rule))
+            .filter(|rule| !self.is_invalid(scenario, *rule) && !pends(rule))
             .collect()
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use super::faults::Fault;
-use super::properties::{A, B, C, D, E, F, G};
+use super::properties::{A, B, C, D, E, F, G, H, I, J};
 use super::protocol::{Action, Protocol};
 use super::scenario::Scenario;
 use super::scenarios::all;
@@ -16,12 +16,16 @@ use super::state::State;
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// The slowest scenarios. `cargo test -p rulekeeper-core` leaves them to `make test`.
-const LONG: [&str; 8] = [
+const LONG: [&str; 12] = [
     "aborted, two instances",
     "aborted twice",
     "accepted, two calls",
+    "accepted, three calls",
     "added, then dropped",
+    "modified, lost",
     "new order, two instances",
+    "reference deleted at the second try",
+    "reference deleted late",
     "replaced, two instances",
     "dropped, everything goes wrong",
     "replaced, stopped, lost, late",
@@ -152,6 +156,30 @@ fn every_promise_is_broken_by_some_mistake() {
         (Fault::WritesWithoutAuthor, F, "accepted"),
         (Fault::RecordsAreOverwritten, F, "applied meanwhile"),
         (Fault::CausesAreNotAwaited, G, "accepted, two calls"),
+        (Fault::CausesAreNotAwaited, G, "accepted, three calls"),
+        (Fault::ForgetsWhatModifiesTook, C, "modified, accepted"),
+        (Fault::ForgetsWhatModifiesGave, C, "modified, followed"),
+        (Fault::LooksOverwriteIds, C, "modified, accepted"),
+        (Fault::IgnoresDescriptions, C, "described anew"),
+        (
+            Fault::CountsRulesOfOthers,
+            D,
+            "covered by a stranger's rule",
+        ),
+        (
+            Fault::IgnoresDeletions,
+            H,
+            "reference deleted at the second try",
+        ),
+        (
+            Fault::TakesThrottlesForRefusals,
+            H,
+            "narrowed, throttled at first",
+        ),
+        (Fault::LetsLargeChangesThrough, I, "a large change"),
+        (Fault::StatesExpire, I, "a narrowing refused"),
+        (Fault::StatesExpire, C, "a large change, two days later"),
+        (Fault::LosesFactsQuietly, J, "busy table, accepted"),
     ] {
         counterexample(fault, promise, scenario);
     }

@@ -176,7 +176,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let update = update_record(&world, snapshot, live, &self.calls, writes && listed).await;
         if let Some(error) = &update.error {
             // A fact that is not written down is lost, unless the event is delivered again.
-            self.retryable |= error.is_retryable() || self.lookup.call.is_some();
+            let fails = error.is_retryable() || self.lookup.call.is_some();
+            self.retryable |= fails && !fault!(LosesFactsQuietly);
             let text = format!("the record could not be kept up to date: {error}");
             self.notices.push(text.clone());
             self.warnings.push(text);
@@ -315,7 +316,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 saved.overtaken && listed
             }
             Err(error) => {
-                self.retryable |= has_facts && (error.is_retryable() || self.lookup.call.is_some());
+                let fails = error.is_retryable() || self.lookup.call.is_some();
+                self.retryable |= has_facts && fails && !fault!(LosesFactsQuietly);
                 self.warnings
                     .push(format!("what was done could not be saved: {error}"));
                 false

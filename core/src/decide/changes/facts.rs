@@ -197,7 +197,8 @@ impl<'a> Facts<'a> {
             return None;
         }
         let recorded = self.situation.record.rules.get(rule);
-        if recorded.is_none() && matches!(entry.what, What::Described(_)) {
+        let enters = recorded.is_some() && !fault!(IgnoresDescriptions);
+        if !enters && matches!(entry.what, What::Described(_)) {
             return None;
         }
         let wanted = IngressRule {
@@ -375,7 +376,8 @@ impl<'a> Facts<'a> {
             .entered
             .get(rule)
             .is_some_and(|entered| entered.at == given.at);
-        given.by == call.by && apart <= CHANGE_MAX && (!is_recorded || entered || was_taken)
+        let is_own = given.by == call.by || fault!(CountsRulesOfOthers);
+        is_own && apart <= CHANGE_MAX && (!is_recorded || entered || was_taken)
     }
 
     /// Whether a principal revoked a rule, we put it back, and it revoked it again, while no other listed principal

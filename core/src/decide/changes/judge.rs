@@ -164,7 +164,7 @@ fn withhold(facts: &Facts<'_>, rule: &RuleKey, verdict: &mut Verdict) {
         now,
         ..
     } = facts.situation;
-    if !record.rules.contains_key(rule) || actual.contains(rule) {
+    if !record.rules.contains_key(rule) || actual.contains(rule) || fault!(IgnoresDeletions) {
         return;
     }
     if !matches!(verdict, Verdict::Restore(_) | Verdict::Wait { .. }) {

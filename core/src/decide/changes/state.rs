@@ -298,7 +298,8 @@ impl GroupState {
             let known = self.ids.entry(id.clone()).or_default();
             known.gone_since = None;
             if known.contents.last() != Some(&rule.key) {
-                known.contents.retain(|content| *content != rule.key);
+                let stays = |content: &RuleKey| *content != rule.key && !fault!(LooksOverwriteIds);
+                known.contents.retain(stays);
                 known.contents.push(rule.key.clone());
             }
             if known.contents.len() > CONTENTS_MAX {

@@ -127,8 +127,10 @@ impl<'a> Timelines<'a> {
                 continue;
             }
             let what = taken;
+            let old = old.filter(|_| !fault!(ForgetsWhatModifiesTook));
             self.of_optional(old, Entry { at, what, id });
             let what = What::Given(call);
+            let new = new.filter(|_| !fault!(ForgetsWhatModifiesGave));
             self.of_optional(new, Entry { at, what, id });
         }
         for (rule, id) in &evidence.authorized {
@@ -327,14 +329,16 @@ impl KnownCall {
     /// The rules that an authorize asked for, and whether it names them all.
     pub(super) fn wanted(&self) -> Option<Wanted<'_>> {
         let evidence = &self.evidence;
+        let asked = || evidence.asked.iter().collect();
         let (outcome, rules): (_, Vec<&RuleKey>) = match self.call {
             Call::Authorize => (Try::Done, evidence.authorized.keys().collect()),
             Call::Modify => {
                 let made = evidence.modified.values().flatten();
                 (Try::Done, made.collect())
             }
-            Call::RefusedAuthorize => (Try::Refused, evidence.asked.iter().collect()),
-            Call::TriedAuthorize => (Try::Passing, evidence.asked.iter().collect()),
+            Call::RefusedAuthorize => (Try::Refused, asked()),
+            Call::TriedAuthorize if fault!(TakesThrottlesForRefusals) => (Try::Refused, asked()),
+            Call::TriedAuthorize => (Try::Passing, asked()),
             _ => return None,
         };
         Some(Wanted { outcome, rules })
