@@ -6,11 +6,11 @@
 )]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -25,25 +25,54 @@ pub const ACCOUNT: &str = "111122223333";
 
 /// moto serves until its standard input closes, which happens when the test process ends, however it ends. Its DynamoDB
 /// takes one request at a time: by itself it lets concurrent transactions through each other, and a refused one takes the
-/// writes of others back with its own.
+/// writes of others back with its own. A line `TABLE SHARE SEED` on its standard input says which share of the table's
+/// transactions fails, at random: as a conflict, as throttled, or with a server error after it took effect.
 const SERVE_UNTIL_ORPHANED: &str = "
-import sys, threading
+import json, random, sys, threading
 from moto.dynamodb.responses import DynamoHandler
 from moto.server import ThreadedMotoServer
 
 one_at_a_time, call_action = threading.Lock(), DynamoHandler.call_action
 
+troubles = {}
+
+def error(status, name, **more):
+    body = dict(__type='com.amazonaws.dynamodb.v20120810#' + name, message=name + ' (injected)', **more)
+    return status, {'Content-Type': 'application/x-amz-json-1.0'}, json.dumps(body)
+
+def cancelled(code):
+    reasons = [dict(Code=code, Message=code), dict(Code='None')]
+    return error(400, 'TransactionCanceledException', CancellationReasons=reasons)
+
+def trouble(handler):
+    items = getattr(handler, 'params', {}).get('TransactItems') or []
+    tables = {part['TableName'] for item in items for part in item.values()}
+    for share, rng in (troubles[table] for table in tables if table in troubles):
+        if rng.random() < share:
+            return rng.choice(['conflict', 'throttled', 'late'])
+
 def isolated(handler):
     with one_at_a_time:
-        return call_action(handler)
+        kind = trouble(handler)
+        if kind == 'conflict':
+            return cancelled('TransactionConflict')
+        if kind == 'throttled':
+            return error(400, 'ThrottlingException')
+        answer = call_action(handler)
+        return error(500, 'InternalServerError') if kind == 'late' else answer
 
 DynamoHandler.call_action = isolated
 server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
 server.start()
 print('http://%s:%d' % server.get_host_and_port(), flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    table, share, seed = line.split()
+    troubles[table] = (float(share), random.Random(seed))
 server.stop()
 ";
+
+/// moto's standard input, which is open for as long as this process lives.
+static INPUT: Mutex<Option<ChildStdin>> = Mutex::new(None);
 
 /// The address of a moto that all tests of this process share: a DynamoDB, and a second EC2, that are not ours.
 pub fn moto() -> &'static str {
@@ -53,15 +82,14 @@ pub fn moto() -> &'static str {
             "RULEKEEPER_MOTO names moto's server program; `make test` installs moto and sets it",
         );
         let python = Path::new(&server).with_file_name("python");
-        let child = Command::new(&python)
+        let mut child = Command::new(&python)
             .args(["-c", SERVE_UNTIL_ORPHANED])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
-        // The handle is kept open for as long as this process lives.
-        let child = Box::leak(Box::new(child));
+        *INPUT.lock().expect("nobody panicked") = child.stdin.take();
         let mut address = String::new();
         BufReader::new(child.stdout.as_mut().expect("standard output is piped"))
             .read_line(&mut address)
@@ -129,6 +157,13 @@ impl MotoTable {
             .await
             .expect("moto makes a table");
         Self { client, name }
+    }
+
+    /// From now on, this share of the table's transactions fails.
+    pub fn trouble(&self, share: f64, seed: u64) {
+        let mut input = INPUT.lock().expect("nobody panicked");
+        let input = input.as_mut().expect("moto runs");
+        writeln!(input, "{} {share} {seed}", self.name).expect("moto reads");
     }
 
     /// Writes a desired-state item as a person would, past all of our code.
