@@ -82,13 +82,14 @@ pub fn moto() -> &'static str {
             "RULEKEEPER_MOTO names moto's server program; `make test` installs moto and sets it",
         );
         let python = Path::new(&server).with_file_name("python");
-        let mut child = Command::new(&python)
+        let child = Command::new(&python)
             .args(["-c", SERVE_UNTIL_ORPHANED])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
+        let child = Box::leak(Box::new(child));
         *INPUT.lock().expect("nobody panicked") = child.stdin.take();
         let mut address = String::new();
         BufReader::new(child.stdout.as_mut().expect("standard output is piped"))
