@@ -101,11 +101,12 @@ pub(crate) async fn generations(stack: &Stack, group: &str) -> Result<Vec<Genera
 /// Everything that is wrong with the rules of the record and with the calls of rulekeeper.
 pub(crate) fn findings(
     cloud: &Cloud,
+    group: &str,
     generations: &[Generation],
     live: &BTreeSet<Rule>,
     reports: &[Value],
 ) -> Vec<String> {
-    let mut findings = lost_rules(generations, live, reports);
+    let mut findings = lost_rules(group, generations, live, reports);
     let recorded: BTreeSet<&Rule> = generations.iter().flat_map(|it| &it.rules).collect();
     for record in cloud.records().iter().filter(|it| is_by_function(it)) {
         let authorized = Rule::of_set(record, "securityGroupRuleSet");
@@ -129,9 +130,35 @@ pub(crate) fn findings(
     findings
 }
 
+/// What rulekeeper authorized in a story in which nothing is lost and somebody decides.
+pub(crate) fn opened_again(cloud: &Cloud) -> Option<String> {
+    let records = cloud.records().into_iter();
+    let own = records.filter(is_by_function);
+    let opened = own.flat_map(|record| Rule::of_set(&record, "securityGroupRuleSet"));
+    let opened: BTreeSet<Rule> = opened.collect();
+    (!opened.is_empty()).then(|| format!("rulekeeper opened what was closed: {}", list(&opened)))
+}
+
+/// How the newest generation differs from the live rules.
+pub(crate) fn unlike_the_record(
+    generations: &[Generation],
+    live: &BTreeSet<Rule>,
+) -> Option<String> {
+    let recorded = &generations.last()?.rules;
+    (recorded != live).then(|| {
+        let (recorded, live) = (list(recorded), list(live));
+        format!("the record holds {recorded}; live are {live}")
+    })
+}
+
 /// Rules that left the record without an author and a reason, and rules of the newest generation that are neither live nor
 /// reported.
-fn lost_rules(generations: &[Generation], live: &BTreeSet<Rule>, reports: &[Value]) -> Vec<String> {
+fn lost_rules(
+    group: &str,
+    generations: &[Generation],
+    live: &BTreeSet<Rule>,
+    reports: &[Value],
+) -> Vec<String> {
     let mut findings = Vec::new();
     for pair in generations.windows(2) {
         let [before, after] = pair else { continue };
@@ -147,6 +174,12 @@ fn lost_rules(generations: &[Generation], live: &BTreeSet<Rule>, reports: &[Valu
     let Some(newest) = generations.last() else {
         return vec!["there is no record".to_owned()];
     };
+    let of_group = |report: &&Value| report["group"]["id"] == group;
+    let last = reports.iter().rfind(of_group);
+    if last.is_some_and(|report| report["outcome"] == "orphaned") {
+        // The group is gone, and its rules with it.
+        return findings;
+    }
     let last = last_outcomes(reports);
     for rule in newest.rules.difference(live) {
         let accounted = match last.get(rule) {

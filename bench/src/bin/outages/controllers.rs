@@ -2,3 +2,4 @@
 
 pub(crate) mod ack;
 pub(crate) mod lbc;
+pub(crate) mod terraform;

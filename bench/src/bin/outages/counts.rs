@@ -42,7 +42,9 @@ impl Counts {
             }
         }
         for report in reports {
-            if report["group"]["id"].is_string() && report["group"]["id"] != *group {
+            let about_other = report["group"]["id"].is_string() && report["group"]["id"] != *group;
+            // A deleted group may be one to which the record refers.
+            if about_other && report["trigger"]["event_name"] != "DeleteSecurityGroup" {
                 // For a group without a record, rulekeeper calls the table only.
                 counts.table -= usize::try_from(api_calls(report))
                     .unwrap_or(0)

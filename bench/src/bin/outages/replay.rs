@@ -76,6 +76,8 @@ pub(crate) struct Replay {
     principal: String,
     watch: Watch,
     skips: Vec<Skip>,
+    /// Whether the record must hold the live rules and no others at the end.
+    record_is_live: bool,
 }
 
 impl Replay {
@@ -95,6 +97,7 @@ impl Replay {
             principal: client.arn().to_owned(),
             watch,
             skips: Vec::new(),
+            record_is_live: false,
         };
         Ok((replay, GroupClient::new(client, group)))
     }
@@ -102,6 +105,16 @@ impl Replay {
     /// Whether rulekeeper runs.
     pub(crate) fn has_rulekeeper(&self) -> bool {
         self.setup.mode != Mode::Without
+    }
+
+    /// Checks at the end that the record holds the live rules and no others.
+    pub(crate) fn expect_live_record(&mut self) {
+        self.record_is_live = true;
+    }
+
+    /// The group.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
     }
 
     /// The stack.
@@ -215,7 +228,7 @@ impl Replay {
         self.wait(PROBE_DELAY).await?;
         if self.has_rulekeeper() {
             self.wait_idle().await?;
-            let findings = self.audit().await?;
+            let findings = self.audit(end).await?;
             if !findings.is_empty() {
                 return Err(findings.join("; ").into());
             }
@@ -232,11 +245,17 @@ impl Replay {
         })
     }
 
-    async fn audit(&self) -> Result<Vec<String>> {
+    async fn audit(&self, end: End) -> Result<Vec<String>> {
         let stack = &self.setup.stack;
         let generations = audit::generations(stack, &self.group).await?;
         let (live, reports) = (self.watch.live(), self.watch.reports());
-        let mut findings = audit::findings(stack.cloud(), &generations, live, reports);
+        let mut findings = audit::findings(stack.cloud(), &self.group, &generations, live, reports);
+        if end == End::Decided {
+            findings.extend(audit::opened_again(stack.cloud()));
+        }
+        if self.record_is_live {
+            findings.extend(audit::unlike_the_record(&generations, live));
+        }
         let dead_letters = stack.lambda().dead_letters();
         findings.extend(dead_letters.iter().map(|it| format!("dead letter: {it:?}")));
         Ok(findings)

@@ -45,6 +45,11 @@ impl Rule {
         Some(tcp(from.parse().ok()?, to.parse().ok()?, source))
     }
 
+    /// First port, last port, and source.
+    pub(crate) fn parts(&self) -> (u16, u16, &str) {
+        (self.from, self.to, &self.source)
+    }
+
     /// The rules of a set in the `responseElements` of a CloudTrail record.
     pub(crate) fn of_set(record: &Value, set: &str) -> Vec<Self> {
         let items = record["responseElements"][set]["items"].as_array();

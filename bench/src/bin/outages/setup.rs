@@ -94,6 +94,8 @@ impl Setup {
                 "DescribeSecurityGroupRules",
                 "AuthorizeSecurityGroupIngress",
                 "RevokeSecurityGroupIngress",
+                "ModifySecurityGroupRules",
+                "DeleteSecurityGroup",
             ] {
                 dials.latency.insert(action.to_owned(), latency);
             }

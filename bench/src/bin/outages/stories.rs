@@ -12,6 +12,8 @@ mod console;
 mod lbc;
 mod stale_view;
 mod terraform;
+mod terraform_applies;
+mod terraform_destroys;
 
 /// A replay in progress.
 type Replaying = Pin<Box<dyn Future<Output = Result<Outcome>>>>;
@@ -34,7 +36,7 @@ pub(crate) struct Story {
 }
 
 /// All stories, in the order of the table.
-pub(crate) static STORIES: [Story; 9] = [
+pub(crate) static STORIES: [Story; 15] = [
     lbc::BAD_REFERENCE,
     lbc::NARROWED_RANGE,
     lbc::FULL_GROUP,
@@ -42,6 +44,12 @@ pub(crate) static STORIES: [Story; 9] = [
     ack::STORY,
     terraform::UNLISTED,
     terraform::ACCEPTED,
+    terraform_applies::INLINE,
+    terraform_applies::RESOURCES,
+    terraform_applies::BAD_REFERENCE,
+    terraform_applies::FULL_GROUP,
+    terraform_destroys::GROUP,
+    terraform_destroys::REFERENCED,
     console::NARROWS,
     console::WIDENS,
 ];

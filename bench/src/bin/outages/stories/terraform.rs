@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use rulekeeper_bench::Result;
-use rulekeeper_bench::client::Client;
-use rulekeeper_local::Identity;
 
 use super::Story;
+use crate::controllers::terraform::{ACCEPT, client};
 use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, missing, tcp};
 use crate::setup::{Principal, Setup};
@@ -32,10 +31,8 @@ pub(crate) const ACCEPTED: Story = Story {
     text: "The same apply, with policy accept for Terraform's role: the rule stays revoked, and rulekeeper removes it from the \
            record.",
     policy: "accept",
-    replay: |setup| Box::pin(replay(setup, &[(ROLE, "accept")])),
+    replay: |setup| Box::pin(replay(setup, &[ACCEPT])),
 };
-
-const ROLE: &str = "terraform";
 
 /// Long enough for a restore that does not wait.
 const OBSERVED: Duration = Duration::from_secs(1);
@@ -50,8 +47,7 @@ async fn replay(setup: Setup, principals: &[Principal]) -> Result<Outcome> {
     let mut rules = configured.clone();
     rules.insert(unknown.clone(), "monitoring".to_owned());
     let group = setup.group("api", &rules)?;
-    let terraform = Identity::assumed_role(setup.stack.cloud().account(), ROLE, "apply-4711");
-    let client = Client::new(&setup.stack, terraform);
+    let client = client(&setup.stack);
     let traffic = vec![Traffic::from_address(9100, [10, 20, 1, 5])];
     let (mut replay, client) = Replay::begin(setup, &group, client, principals, traffic)?;
 
@@ -72,7 +68,10 @@ async fn replay(setup: Setup, principals: &[Principal]) -> Result<Outcome> {
     }
     let end = match principals {
         [] => End::Cut,
-        _ => End::Decided,
+        _ => {
+            replay.expect_live_record();
+            End::Decided
+        }
     };
     let gone = vec![unknown];
     replay.finish(end, Expected { live, gone }).await
