@@ -21,6 +21,8 @@ pub(super) struct Deferred {
     pub(super) wake_at: Option<Timestamp>,
     /// Whether rules wait for their causes at present: neither paused nor observed, and somebody is listed.
     pub(super) awaits_causes: bool,
+    /// Rules that a person closed again, with what to say of them.
+    pub(super) insisted: BTreeMap<RuleKey, String>,
     /// What to say of rules once they are restored.
     pub(super) notices: BTreeMap<RuleKey, String>,
 }
@@ -95,6 +97,10 @@ impl Deferred {
                 match why {
                     WaitReason::Settles { .. } | WaitReason::Insists { .. } => {}
                     _ => earlier(&mut self.wake_at, *until),
+                }
+                if matches!(why, WaitReason::Insists { .. }) {
+                    let text = format!("{rule} is contested: {}", wait_text(why, *until));
+                    self.insisted.insert(rule.clone(), text);
                 }
                 self.add(rule, outcome, wait_text(why, *until));
             }

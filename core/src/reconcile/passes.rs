@@ -267,7 +267,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             let line = self.lines.get(*rule);
             line.is_some_and(|line| line.outcome == RuleOutcome::Restored)
         });
-        let notices: Vec<String> = restored.map(|(_, notice)| notice.clone()).collect();
+        // What an event led to is told once, by its own look.
+        let named = &self.lookup.evidence.revoked;
+        let insisted = deferred.insisted.iter();
+        let insisted = insisted.filter(|(rule, _)| named.contains_key(*rule));
+        let notices = restored.chain(insisted).map(|(_, notice)| notice.clone());
+        let notices: Vec<String> = notices.filter(|it| !self.notices.contains(it)).collect();
         self.notices.extend(notices);
     }
 

@@ -282,7 +282,7 @@ impl RecordUpdate {
 }
 
 /// What a person should know of a rule that was put back too early.
-fn reopened(group: &GroupId, rule: &RuleKey, by: &str) -> String {
+pub(super) fn reopened(group: &GroupId, rule: &RuleKey, by: &str) -> String {
     format!(
         "reopened: {by} had closed {rule}, and it was put back before that was known; it is live and recorded no more. Close it: {}",
         close_command(group, rule)

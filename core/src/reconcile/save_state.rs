@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use super::World;
 use super::deferred::contest_text;
 use super::error::WorkError;
-use super::record_update::{WRITES_MAX, next};
+use super::record_update::{WRITES_MAX, next, reopened};
 use super::snapshot::Snapshot;
-use crate::decide::changes::{Backoff, Contest, GroupState, KnownCall, backoff_of};
+use crate::decide::changes::{
+    Backoff, Contest, GroupState, KnownCall, Removed, Reopened, backoff_of,
+};
 use crate::model::{ActualRules, RuleId, RuleKey};
 use crate::ports::{SecurityGroups, Table};
 
@@ -81,6 +83,13 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         for (rule, at, id) in &unsaved.restored {
             state.note_restored(rule, *at, id.clone());
+            // Another invocation took it out of the record while this one put it back.
+            let left = !snapshot.record.rules.contains_key(rule);
+            if left && let Some(Removed { at, by, .. }) = state.removed.get(rule).cloned() {
+                let notice = reopened(&snapshot.group.id, rule, &by);
+                saved.notices.push(notice);
+                state.reopened.insert(rule.clone(), Reopened { at, by });
+            }
         }
         for rule in &unsaved.unrestorable {
             if state.unrestorable.insert(rule.clone(), now).is_none() {

@@ -71,11 +71,7 @@ impl Ledger {
             };
             is_decision && knows_id && !is_lost(step)
         });
-        let unexplained = decided.filter(|(_, rule)| {
-            // A restore that was under way when another invocation let the rule go is not yet told as reopened.
-            !is_told(&reports, rule, "reopened")
-                && !is_told(&reports, rule, "no event told who took it")
-        });
+        let unexplained = decided.filter(|(_, rule)| !is_told(&reports, rule, "reopened"));
         unexplained
             .map(|(step, rule)| {
                 let told = told(&reports, &rule);

@@ -193,3 +193,21 @@ async fn while_it_cannot_be_read_who_is_trusted_missing_rules_wait_and_the_call_
         (vec![HTTP.to_owned()], vec![HTTP.to_owned()])
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_closes_a_rule_again_is_told_about_once() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    let mut event = revoke();
+    event["sessionCredentialFromConsole"] = "true".into();
+    let first = handled(&ec2, &table, &event).await;
+    assert_eq!(first.outcome, GroupOutcome::Restored);
+    ec2.state().live.clear();
+    event["eventTime"] = "2026-11-22T09:30:02Z".into();
+    let second = handled(&ec2, &table, &event).await;
+    assert_eq!(second.outcome, GroupOutcome::Contested, "{second:#?}");
+    let told = second
+        .notices
+        .iter()
+        .filter(|it| it.contains("rulekeeper release"));
+    assert_eq!(told.count(), 1, "{:?}", second.notices);
+}

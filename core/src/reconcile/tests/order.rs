@@ -188,7 +188,11 @@ async fn end(steps: &[Step], initial: &[&str], order: &[(usize, bool)]) -> Vec<S
     let recorded = read.expect("readable").record;
     let actual = ec2.rules_of(&group().id).await.expect("an answer");
     let plan = plan(&recorded, &actual, &BTreeSet::new());
-    assert!(plan.missing.is_empty(), "{plan:#?}");
+    let states = table.states.lock().expect("not poisoned");
+    let state = GroupState::of_item(states.get(&group()));
+    // What a refused call asked for is not told here, so it may have been to narrow a rule that is public.
+    let lost = |rule: &&crate::model::IngressRule| !state.pending.contains_key(&rule.key);
+    assert!(!plan.missing.iter().any(|rule| lost(&rule)), "{plan:#?}");
     recorded.rules.keys().map(ToString::to_string).collect()
 }
 
