@@ -74,9 +74,14 @@ impl<'a> Facts<'a> {
     fn wish(&self, rule: &RuleKey) -> Option<Verdict> {
         let entries = self.timelines.of_rule(rule);
         let mut was_taken = false;
+        // A change that waits or is undone leaves what was decided before it.
+        let mut undecided = None;
         for (place, entry) in entries.iter().enumerate().rev() {
             match entry.what {
                 What::Given(call) if self.policy(call).enters() => {
+                    if undecided.is_some() {
+                        return undecided;
+                    }
                     let is_last = place + 1 == entries.len();
                     let is_new = !self.is_recorded(rule) && !was_taken;
                     let entering = self.entering(rule, entry, call);
@@ -96,16 +101,17 @@ impl<'a> Facts<'a> {
                     was_taken |= took_effect;
                     let is_listed = self.policy(call) != Policy::Restore;
                     if is_listed && took_effect {
-                        let decided = self.decided(rule, entry, call);
-                        if decided.is_some() {
-                            return decided;
+                        match self.decided(rule, entry, call) {
+                            Some(Verdict::Leave(leaving)) => return Some(Verdict::Leave(leaving)),
+                            Some(Verdict::Keep) => return Some(Verdict::Keep),
+                            waits => undecided = undecided.or(waits),
                         }
                     }
                 }
                 What::Given(_) | What::Described(_) | What::Returned { .. } => {}
             }
         }
-        None
+        undecided
     }
 
     /// What a listed principal decided by taking a rule away; `None` where it decided nothing.

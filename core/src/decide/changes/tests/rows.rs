@@ -593,3 +593,23 @@ fn a_rule_that_was_replaced_within_a_second_is_restored_when_it_is_lost_later() 
     assert_eq!(scene.restored, [key(A)]);
     assert_eq!(scene.recorded().len(), 2);
 }
+
+#[test]
+fn an_undone_change_leaves_what_was_decided_before_it_in_either_order() {
+    for order in [[0, 1, 2], [1, 2, 0], [2, 1, 0], [2, 0, 1]] {
+        let mut scene = Scene::of(&[OFFICE, A, B]);
+        let first = scene.revoke(TERRAFORM, &[OFFICE]);
+        scene.pass(60);
+        scene.authorize(STRANGER, &[OFFICE]);
+        scene.pass(120);
+        let second = scene.revoke(TERRAFORM, &[OFFICE]);
+        let refused = scene.attempt(TERRAFORM, Call::RefusedAuthorize, &["tcp 22 from sg-0a"]);
+        let calls = [first, second, refused];
+        for index in order {
+            scene.pass(1);
+            scene.look(std::slice::from_ref(&calls[index]));
+        }
+        scene.rest();
+        assert_eq!(scene.recorded(), [B, A], "{order:?}");
+    }
+}
