@@ -71,7 +71,11 @@ impl Ledger {
             };
             is_decision && knows_id && !is_lost(step)
         });
-        let unexplained = decided.filter(|(_, rule)| !is_told(&reports, rule, "reopened"));
+        let unexplained = decided.filter(|(_, rule)| {
+            // Or its wait ended before anybody could know who took it, and a notice says so.
+            !is_told(&reports, rule, "reopened")
+                && !is_told(&reports, rule, "no event told who took it")
+        });
         unexplained
             .map(|(step, rule)| {
                 let told = told(&reports, &rule);
