@@ -103,6 +103,11 @@ impl Call {
         }
     }
 
+    /// Whether the call deleted the group, or tried to.
+    pub fn is_deletion(self) -> bool {
+        matches!(self, Self::Delete | Self::RefusedDelete)
+    }
+
     /// Whether the call can have removed rules.
     pub fn drops_rules(self) -> bool {
         match self {

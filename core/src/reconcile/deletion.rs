@@ -47,17 +47,13 @@ pub(super) async fn deletions<E, T: Table>(
         };
         let state = GroupState::of_item(loaded.state.as_ref());
         let calls = state.calls.into_iter();
-        let calls = calls.filter(|call| is_deletion(call) && call.reference.is_none());
+        let calls = calls.filter(|call| call.call.is_deletion() && call.reference.is_none());
         deletions.extend(calls.map(|call| KnownCall {
             reference: Some(group.clone()),
             ..call
         }));
     }
     deletions
-}
-
-fn is_deletion(call: &KnownCall) -> bool {
-    matches!(call.call, Call::Delete | Call::RefusedDelete)
 }
 
 /// Notes a deletion, or an attempt at one, in the state of its group, and in that of every group that has a live rule

@@ -109,7 +109,7 @@ async fn note_reference<E: SecurityGroups, T: Table>(
     group: &GroupAddress,
     report: &mut GroupResult,
 ) {
-    let is_deletion = matches!(lookup.call, Some(Call::Delete | Call::RefusedDelete));
+    let is_deletion = lookup.call.is_some_and(Call::is_deletion);
     let Some(call) = KnownCall::of(lookup).filter(|_| is_deletion && world.settings.writes) else {
         return;
     };

@@ -57,7 +57,7 @@ impl KnownCall {
 
     /// Whether the call can take part in a change of rules.
     pub(super) fn is_about_rules(&self) -> bool {
-        !matches!(self.call, Call::Delete | Call::RefusedDelete)
+        !self.call.is_deletion()
     }
 
     /// Whether the call took rules away.

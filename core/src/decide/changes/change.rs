@@ -1,7 +1,9 @@
 //! Changes: the calls of one principal that belong together.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::{SignedDuration, Timestamp};
 
 use super::KnownCall;
@@ -162,23 +164,22 @@ fn is_related(asked: &RuleKey, rule: &RuleKey) -> bool {
     asked == rule || overlap || asked.source == rule.source && !is_public(&rule.source)
 }
 
+/// Private and shared IPv4 addresses (RFC 1918, RFC 6598).
+const PRIVATE: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
+
+/// Unique local IPv6 addresses (RFC 4193).
+const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
+
 /// Whether a source is public address space, at least in part.
 pub(super) fn is_public(source: &Source) -> bool {
     match source {
-        Source::Ipv4(net) => {
-            let private = [
-                "10.0.0.0/8",
-                "172.16.0.0/12",
-                "192.168.0.0/16",
-                "100.64.0.0/10",
-            ];
-            let mut private = private.iter().filter_map(|text| text.parse().ok());
-            !private.any(|range: ipnet::Ipv4Net| range.contains(net))
-        }
-        Source::Ipv6(net) => {
-            let local = "fc00::/7".parse();
-            !local.is_ok_and(|range: ipnet::Ipv6Net| range.contains(net))
-        }
+        Source::Ipv4(net) => !PRIVATE.iter().any(|range| range.contains(net)),
+        Source::Ipv6(net) => !UNIQUE_LOCAL.contains(net),
         Source::PrefixList(_) | Source::ReferencedGroup(_) => false,
     }
 }

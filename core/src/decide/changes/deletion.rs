@@ -28,9 +28,8 @@ impl Facts<'_> {
     pub(super) fn deletion(&self, rule: &RuleKey, taken: &KnownCall) -> Option<Deletion> {
         let referenced = rule.referenced_group().map(|group| &group.group_id);
         let mut deletions = self.state.calls.iter().filter(|call| {
-            let is_deletion = matches!(call.call, Call::Delete | Call::RefusedDelete);
             let concerns = call.reference.is_none() || call.reference.as_ref() == referenced;
-            is_deletion && concerns
+            call.call.is_deletion() && concerns
         });
         let is_gone = deletions
             .clone()

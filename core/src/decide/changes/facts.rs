@@ -57,9 +57,7 @@ impl<'a> Facts<'a> {
         if !self.is_recorded(rule) || self.is_live(rule) {
             return Verdict::Keep;
         }
-        let entries = self.timelines.of_rule(rule).iter().rev();
-        let mut entries = entries.filter(|entry| !matches!(entry.what, What::Described(_)));
-        match entries.next() {
+        match self.timelines.last(rule) {
             Some(
                 entry @ Entry {
                     what: What::Taken(call),
@@ -157,11 +155,10 @@ impl<'a> Facts<'a> {
         self.situation.actual.contains(rule)
     }
 
-    /// Whether a rule is out of the record because of this call.
+    /// Whether a rule that is not recorded left the record because of this call.
     fn has_left(&self, rule: &RuleKey, call: &KnownCall) -> bool {
         let removed = self.state.removed.get(rule);
-        let by_it = removed.is_some_and(|removed| removed.by == call.by && removed.at == call.at);
-        by_it && !self.is_recorded(rule)
+        removed.is_some_and(|removed| removed.by == call.by && removed.at == call.at)
     }
 
     /// Whether a revoke took something away. In a default VPC a revoke succeeds also when there was nothing to revoke, so
@@ -231,29 +228,31 @@ impl<'a> Facts<'a> {
             && self.policy(call) != Policy::Restore
             && self.deletion(rule, call).is_some_and(|it| it.is_gone);
         match is_gone {
-            true => Verdict::Leave(Leaving {
-                by: call.by.clone(),
-                at: call.at,
-                why: RemovalReason::ReferenceGone,
-                is_live: self.is_live(rule),
-                is_reopened: self.is_reopened(rule, entry),
-            }),
+            true => self.leave(rule, entry, call, RemovalReason::ReferenceGone),
             false => verdict,
         }
+    }
+
+    fn leave(
+        &self,
+        rule: &RuleKey,
+        entry: &Entry<'_>,
+        call: &KnownCall,
+        why: RemovalReason,
+    ) -> Verdict {
+        Verdict::Leave(Leaving {
+            by: call.by.clone(),
+            at: call.at,
+            why,
+            is_live: self.is_live(rule),
+            is_reopened: self.is_reopened(rule, entry),
+        })
     }
 
     /// The same without a look at deletions of groups.
     fn after_revoke_alone(&self, rule: &RuleKey, entry: &Entry<'_>, call: &KnownCall) -> Verdict {
         let by = || call.by.clone();
-        let leave = |why| {
-            Verdict::Leave(Leaving {
-                by: by(),
-                at: call.at,
-                why,
-                is_live: self.is_live(rule),
-                is_reopened: self.is_reopened(rule, entry),
-            })
-        };
+        let leave = |why| self.leave(rule, entry, call, why);
         let policy = self.policy(call);
         match policy {
             Policy::Restore if self.insists(rule, entry, call) => {
@@ -277,8 +276,7 @@ impl<'a> Facts<'a> {
         if self.state.unrestorable.contains_key(rule) {
             return leave(RemovalReason::ReferenceGone);
         }
-        let change = self.changes.with(call);
-        let standing = change.map_or(Standing::Fine, |change| change.standing(rule));
+        let standing = self.standing(rule, call);
         if let Standing::Aborted { narrows } = standing {
             if narrows && is_public(&rule.source) {
                 return Verdict::Pend(Pending {
@@ -289,8 +287,9 @@ impl<'a> Facts<'a> {
             }
             let entered = self.state.entered.get(rule);
             let in_it = |entered: &Entered| {
-                let change = change.filter(|change| change.holds(entered.at));
-                change.is_some() && entered.at <= call.at && entered.by == call.by
+                let change = self.changes.with(call);
+                let holds = change.is_some_and(|change| change.holds(entered.at));
+                holds && entered.at <= call.at && entered.by == call.by
             };
             return match entered.is_some_and(in_it) {
                 true => leave(RemovalReason::RolledBack),
@@ -325,6 +324,12 @@ impl<'a> Facts<'a> {
             true => leave(RemovalReason::AskedTwice),
             false => Verdict::Restore(RestoreReason::Half { by: by() }),
         }
+    }
+
+    /// How the change that a call belongs to stands towards a rule.
+    fn standing(&self, rule: &RuleKey, call: &KnownCall) -> Standing {
+        let change = self.changes.with(call);
+        change.map_or(Standing::Fine, |change| change.standing(rule))
     }
 
     fn settle(&self, by: &str) -> SignedDuration {
@@ -362,46 +367,43 @@ impl<'a> Facts<'a> {
     /// Whether the caller of a revoke gave the group a live rule around that time which the record did not hold, or which
     /// a listed principal had taken away before.
     fn gave(&self, rule: &RuleKey, call: &KnownCall) -> bool {
-        let entries = self.timelines.of_rule(rule).iter().rev();
-        let mut entries = entries.filter(|entry| !matches!(entry.what, What::Described(_)));
-        let Some(Entry {
-            what: What::Given(given),
-            ..
-        }) = entries.next()
+        let Some(
+            entry @ Entry {
+                what: What::Given(given),
+                ..
+            },
+        ) = self.timelines.last(rule)
         else {
             return false;
         };
         let apart = given.at.duration_since(call.at).abs();
-        let was_taken = entries.any(|entry| match entry.what {
+        let mut before = self.timelines.before(rule, entry);
+        let was_taken = before.any(|entry| match entry.what {
             What::Taken(taken) => self.policy(taken) != Policy::Restore,
             _ => false,
         });
-        let is_recorded = self.situation.record.rules.contains_key(rule);
         let entered = self
             .state
             .entered
             .get(rule)
             .is_some_and(|entered| entered.at == given.at);
         let is_own = given.by == call.by || fault!(CountsRulesOfOthers);
-        is_own && apart <= CHANGE_MAX && (!is_recorded || entered || was_taken)
+        is_own && apart <= CHANGE_MAX && (!self.is_recorded(rule) || entered || was_taken)
     }
 
     /// Whether a principal revoked a rule, we put it back, and it revoked it again, while no other listed principal
     /// authorized it.
     fn asked_twice(&self, rule: &RuleKey, entry: &Entry<'_>, call: &KnownCall) -> bool {
-        let entries = self.timelines.of_rule(rule);
-        let before = entries.iter().rev().skip_while(|it| *it != entry).skip(1);
         let mut put_back = false;
-        for it in before {
+        for it in self.timelines.before(rule, entry) {
             match it.what {
                 What::Returned { ours } => put_back |= ours,
                 What::Given(other) if other.by != call.by && self.policy(other).enters() => {
                     return false;
                 }
                 What::Taken(first) if first.by == call.by => {
-                    let change = self.changes.with(first);
-                    let standing = change.map_or(Standing::Fine, |change| change.standing(rule));
-                    return put_back && !matches!(standing, Standing::Aborted { .. });
+                    let is_aborted = matches!(self.standing(rule, first), Standing::Aborted { .. });
+                    return put_back && !is_aborted;
                 }
                 _ => {}
             }
@@ -414,10 +416,8 @@ impl<'a> Facts<'a> {
         if call.person.is_none() {
             return false;
         }
-        let entries = self.timelines.of_rule(rule);
-        let before = entries.iter().rev().skip_while(|it| *it != entry).skip(1);
         let mut put_back = false;
-        for it in before {
+        for it in self.timelines.before(rule, entry) {
             match it.what {
                 What::Returned { ours: true } => {
                     put_back |= call.at.duration_since(it.at) <= INSISTS_WITHIN;
@@ -495,9 +495,7 @@ impl<'a> Facts<'a> {
 
     /// The last known caller who took a missing rule away. One who took what nobody can tell counts where no other does.
     pub(super) fn taken_by(&self, rule: &RuleKey) -> Option<String> {
-        let entries = self.timelines.of_rule(rule).iter().rev();
-        let mut entries = entries.filter(|entry| !matches!(entry.what, What::Described(_)));
-        match entries.next() {
+        match self.timelines.last(rule) {
             Some(Entry {
                 what: What::Taken(call),
                 ..
@@ -513,9 +511,8 @@ impl<'a> Facts<'a> {
 
     /// Whether a listed principal authorized a rule that is to enter the record, and nothing is known to have taken it.
     pub(super) fn is_given(&self, rule: &RuleKey) -> bool {
-        let entries = self.timelines.of_rule(rule).iter().rev();
-        let mut entries = entries.filter(|entry| !matches!(entry.what, What::Described(_)));
-        matches!(entries.next(), Some(Entry { what: What::Given(call), .. }) if self.policy(call).enters())
+        let last = self.timelines.last(rule);
+        matches!(last, Some(Entry { what: What::Given(call), .. }) if self.policy(call).enters())
     }
 
     /// Whether an operator decided on a rule that this change had taken away.
@@ -528,9 +525,7 @@ impl<'a> Facts<'a> {
 
     /// When the last known call took a rule away, if nothing is known to have put it back.
     pub(super) fn taken_last(&self, rule: &RuleKey) -> Option<Timestamp> {
-        let entries = self.timelines.of_rule(rule).iter().rev();
-        let mut entries = entries.filter(|entry| !matches!(entry.what, What::Described(_)));
-        let last = entries.next()?;
+        let last = self.timelines.last(rule)?;
         matches!(last.what, What::Taken(_)).then_some(last.at)
     }
 

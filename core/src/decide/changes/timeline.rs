@@ -160,6 +160,22 @@ impl<'a> Timelines<'a> {
         self.of_rules.get(rule).map_or(&[], Vec::as_slice)
     }
 
+    /// What last gave a rule or took it away. Descriptions do neither.
+    pub(super) fn last(&self, rule: &RuleKey) -> Option<&Entry<'a>> {
+        let mut entries = self.of_rule(rule).iter().rev();
+        entries.find(|entry| !matches!(entry.what, What::Described(_)))
+    }
+
+    /// What happened to a rule before an entry of it, the latest first.
+    pub(super) fn before<'t>(
+        &'t self,
+        rule: &RuleKey,
+        entry: &'t Entry<'a>,
+    ) -> impl Iterator<Item = &'t Entry<'a>> {
+        let entries = self.of_rule(rule).iter().rev();
+        entries.skip_while(move |it| *it != entry).skip(1)
+    }
+
     pub(super) fn rules(&self) -> impl Iterator<Item = &RuleKey> {
         self.of_rules.keys()
     }
