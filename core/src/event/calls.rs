@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{is_false, is_true};
+use crate::model::{is_expiry, is_server_fault, is_throttle};
 
 /// The kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,32 +177,12 @@ fn bare(code: &str) -> &str {
 /// Whether a failure with this code passes: throttling, a fault of the server, or credentials that were expired or not
 /// valid (EC2 Developer Guide, "Error codes for the Amazon EC2 API").
 fn is_passing(code: &str) -> bool {
-    matches!(
+    let is_invalid = matches!(
         code,
-        "RequestLimitExceeded"
-            | "Throttling"
-            | "ThrottlingError"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "TooManyRequestsException"
-            | "EC2ThrottledException"
-            | "SlowDown"
-            | "InternalError"
-            | "InternalFailure"
-            | "InternalServerError"
-            | "ServerInternal"
-            | "ServiceUnavailable"
-            | "Unavailable"
-            | "RequestTimeout"
-            | "RequestTimeoutException"
-            | "RequestExpired"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "AuthFailure"
+        "AuthFailure"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException"
             | "SignatureDoesNotMatch"
-    )
+    );
+    is_invalid || is_throttle(code) || is_server_fault(code) || is_expiry(code)
 }

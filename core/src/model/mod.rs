@@ -3,11 +3,14 @@
 //! Nothing here performs I/O or reads a clock.
 
 mod actual;
+mod error_code;
 mod ids;
 mod protocol;
 mod range;
 mod rule;
 mod source;
+
+pub(crate) use error_code::{is_expiry, is_server_fault, is_throttle};
 
 pub use actual::{ActualRule, ActualRules};
 pub use ids::{

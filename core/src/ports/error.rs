@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::{is_expiry, is_server_fault, is_throttle};
+
 /// How a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -121,31 +123,15 @@ impl Verdict {
             | "TagLimitExceeded"
             | "InvalidTagKey.Malformed"
             | "InvalidTag.Malformed" => Self::TagsRefused,
-            "RequestLimitExceeded"
-            | "Throttling"
-            | "ThrottlingException"
-            | "TooManyRequestsException"
-            | "ThrottledException"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "SlowDown"
-            | "EC2ThrottledException"
-            | "ProvisionedThroughputExceededException"
+            code if is_throttle(code) => Self::Throttled,
+            "ProvisionedThroughputExceededException"
             | "ProvisionedThroughputExceeded"
-            | "ThrottlingError"
             // Somebody else is writing the same item.
             | "TransactionConflictException"
             | "TransactionInProgressException"
             | "LimitExceededException" => Self::Throttled,
-            "InternalError"
-            | "InternalFailure"
-            | "InternalServerError"
-            | "ServerInternal"
-            | "ServiceUnavailable"
-            | "Unavailable"
-            | "RequestTimeout"
-            | "RequestTimeoutException" => Self::Uncertain,
-            "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => Self::Expired,
+            code if is_server_fault(code) => Self::Uncertain,
+            code if is_expiry(code) => Self::Expired,
             "UnauthorizedOperation"
             | "AccessDenied"
             | "AccessDeniedException"
