@@ -49,12 +49,8 @@ impl Deferred {
                 deferred.add(rule, RuleOutcome::Held, reason.to_owned());
                 continue;
             }
-            if let Some(Verdict::Wait {
-                until,
-                why: WaitReason::Settles { .. },
-            }) = verdict
-            {
-                earlier(&mut deferred.settles_at, *until);
+            if let Some(until) = verdict.and_then(Verdict::settles_at) {
+                earlier(&mut deferred.settles_at, until);
             }
             if begin && deferred.waits(rule, verdict, update) {
                 continue;

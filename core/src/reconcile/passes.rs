@@ -41,8 +41,8 @@ pub(super) struct Passes<'a, E, T> {
     calls: Vec<KnownCall>,
     /// What became of each rule of the record at the last pass.
     verdicts: BTreeMap<RuleKey, Verdict>,
-    /// Rules that were thought not to be able to come back, and that may.
-    restorable: BTreeSet<RuleKey>,
+    /// Rules that were thought not to be able to come back, and that may, once that was looked up.
+    restorable: Option<BTreeSet<RuleKey>>,
     hold: Option<Hold>,
     lines: BTreeMap<RuleKey, RuleResult>,
     changes: Vec<RecordChange>,
@@ -79,7 +79,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             budget,
             calls: KnownCall::of(lookup).into_iter().collect(),
             verdicts: BTreeMap::new(),
-            restorable: BTreeSet::new(),
+            restorable: None,
             snapshot,
             live,
             hold: None,
@@ -169,6 +169,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         }
         if listed {
             let deletions = deletions(&world, &self.snapshot, &self.live.actual).await;
+            self.calls.retain(|call| call.reference.is_none());
             self.calls.extend(deletions);
         }
         self.restorable_again().await;
@@ -190,12 +191,16 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let actual = &self.live.actual;
         let unrestorable = self.snapshot.state.unrestorable.keys();
         let waiting: Vec<&RuleKey> = unrestorable.filter(|rule| !actual.contains(rule)).collect();
-        if waiting.is_empty() || !self.restorable.is_empty() {
+        if waiting.is_empty() {
             return;
         }
-        let back = existing_references(self.world.ec2, &waiting).await;
-        self.restorable = back.into_iter().cloned().collect();
-        let restorable = &self.restorable;
+        let restorable = match &self.restorable {
+            Some(restorable) => restorable,
+            None => {
+                let back = existing_references(self.world.ec2, &waiting).await;
+                self.restorable.insert(back.into_iter().cloned().collect())
+            }
+        };
         let unrestorable = &mut self.snapshot.state.unrestorable;
         unrestorable.retain(|rule, _| !restorable.contains(rule));
     }
@@ -308,7 +313,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             unrestorable: seen_to.unrestorable,
             told,
         };
-        let waits = deferred.lines.values().next().is_some();
+        let waits = !deferred.lines.is_empty();
         let is_worth_it = has_facts || unsaved.is_news() || waits && self.lookup.call.is_some();
         if !is_worth_it {
             return false;

@@ -72,15 +72,12 @@ fn line(
     }
     match verdict {
         Some(Verdict::Wait { until, why }) => {
-            let (action, by) = match why {
-                WaitReason::Insists { by } => (PlannedAction::Contested, Some(by)),
-                WaitReason::UnknownCause { .. } => (PlannedAction::Wait, None),
-                WaitReason::Settles { by }
-                | WaitReason::TriesAgain { by }
-                | WaitReason::Deletion { by, .. } => (PlannedAction::Wait, Some(by)),
+            let action = match why {
+                WaitReason::Insists { .. } => PlannedAction::Contested,
+                _ => PlannedAction::Wait,
             };
             let mut line = of_rule(rule, action, wait_text(why, *until)).until(*until);
-            line.by = by.cloned();
+            line.by = why.by().cloned();
             return line;
         }
         Some(Verdict::Pend(pending)) => {
@@ -103,9 +100,8 @@ fn line(
     }
     match verdict {
         Some(Verdict::Restore(why)) => {
-            let (reason, by) = restore_text(why);
-            let mut line = of_rule(rule, PlannedAction::Restore, reason);
-            line.by = by;
+            let mut line = of_rule(rule, PlannedAction::Restore, why.reason());
+            line.by = why.by().cloned();
             line
         }
         _ if found.snapshot.principals().any_meant() => {
@@ -113,7 +109,7 @@ fn line(
             of_rule(rule, PlannedAction::Wait, reason)
         }
         _ => {
-            let (reason, _) = restore_text(&RestoreReason::NobodyListed);
+            let reason = RestoreReason::NobodyListed.reason();
             of_rule(rule, PlannedAction::Restore, reason)
         }
     }
@@ -205,44 +201,6 @@ impl PlannedRule {
     fn until(mut self, until: Timestamp) -> Self {
         self.until = Some(until);
         self
-    }
-}
-
-/// Why a rule is restored, in words, and whose change it is about.
-fn restore_text(why: &RestoreReason) -> (String, Option<String>) {
-    match why {
-        RestoreReason::NobodyListed => (
-            "no principal is listed, so every dropped rule comes back".to_owned(),
-            None,
-        ),
-        RestoreReason::Recorded => (
-            "a person recorded it, and it has not been live since".to_owned(),
-            None,
-        ),
-        RestoreReason::NeverTold { since } => (
-            format!("no event has told who took it; it was first seen missing at {since}"),
-            None,
-        ),
-        RestoreReason::Unlisted { by } => (
-            format!("{by} took it, and what it revokes comes back"),
-            Some(by.clone()),
-        ),
-        RestoreReason::Aborted { by } => (
-            format!("{by} revoked it in a change of which the authorize was refused"),
-            Some(by.clone()),
-        ),
-        RestoreReason::Half { by } => (
-            format!("{by} revoked it and authorized nothing that allows the same"),
-            Some(by.clone()),
-        ),
-        RestoreReason::Withheld { by } => (
-            format!("it was withheld so that {by} could delete a group, which is still there"),
-            Some(by.clone()),
-        ),
-        RestoreReason::LargeChange { by } => (
-            format!("the change by {by} would leave less than half of the record"),
-            Some(by.clone()),
-        ),
     }
 }
 

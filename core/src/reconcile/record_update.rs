@@ -91,13 +91,8 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
         let judgement = judge_now(snapshot, live, calls, now, update);
         let changed = judgement.state != snapshot.state;
         let Some(revision) = judgement.revision.filter(|_| writes) else {
-            let settles = judgement.verdicts.values().any(|verdict| {
-                let why = match verdict {
-                    Verdict::Wait { why, .. } => Some(why),
-                    _ => None,
-                };
-                matches!(why, Some(WaitReason::Settles { .. }))
-            });
+            let mut verdicts = judgement.verdicts.values();
+            let settles = verdicts.any(|verdict| verdict.settles_at().is_some());
             update.notices.extend(judgement.notices);
             if !writes || !changed {
                 return Ok(());

@@ -145,6 +145,72 @@ pub enum RemovalReason {
     ReferenceGone,
 }
 
+impl Verdict {
+    /// When a followed principal's change settles, if the rule waits for that.
+    pub fn settles_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Wait {
+                until,
+                why: WaitReason::Settles { .. },
+            } => Some(*until),
+            _ => None,
+        }
+    }
+}
+
+impl RestoreReason {
+    /// Whose call or change it is about.
+    pub fn by(&self) -> Option<&String> {
+        match self {
+            Self::Unlisted { by }
+            | Self::Aborted { by }
+            | Self::Half { by }
+            | Self::LargeChange { by }
+            | Self::Withheld { by } => Some(by),
+            Self::NobodyListed | Self::Recorded | Self::NeverTold { .. } => None,
+        }
+    }
+
+    /// The reason in words.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NobodyListed => {
+                "no principal is listed, so every dropped rule comes back".to_owned()
+            }
+            Self::Recorded => "a person recorded it, and it has not been live since".to_owned(),
+            Self::NeverTold { since } => {
+                format!("no event has told who took it; it was first seen missing at {since}")
+            }
+            Self::Unlisted { by } => format!("{by} took it, and what it revokes comes back"),
+            Self::Aborted { by } => {
+                format!("{by} revoked it in a change of which the authorize was refused")
+            }
+            Self::Half { by } => {
+                format!("{by} revoked it and authorized nothing that allows the same")
+            }
+            Self::Withheld { by } => {
+                format!("it was withheld so that {by} could delete a group, which is still there")
+            }
+            Self::LargeChange { by } => {
+                format!("the change by {by} would leave less than half of the record")
+            }
+        }
+    }
+}
+
+impl WaitReason {
+    /// Whose call or change it waits for.
+    pub fn by(&self) -> Option<&String> {
+        match self {
+            Self::UnknownCause { .. } => None,
+            Self::Settles { by }
+            | Self::TriesAgain { by }
+            | Self::Deletion { by, .. }
+            | Self::Insists { by } => Some(by),
+        }
+    }
+}
+
 impl Leaving {
     /// Whose decision it is, in words.
     pub fn reason(&self) -> String {
