@@ -50,6 +50,18 @@ impl Output {
             Format::Json => print(&json(document)?),
         }
     }
+
+    /// Shows documents: one as it is, several as a list.
+    pub(crate) fn show_each(
+        self,
+        documents: &[impl Serialize],
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match documents {
+            [one] => self.show(one, text),
+            _ => self.show(&documents, text),
+        }
+    }
 }
 
 /// A document in JSON, readable, with a line break at its end.

@@ -9,7 +9,7 @@ use super::{
     recorded,
 };
 use rulekeeper_core::decide::changes::GroupState;
-use rulekeeper_core::desired::SCHEMA;
+use rulekeeper_core::desired::{DesiredRecord, SCHEMA};
 use rulekeeper_core::model::{GroupAddress, RuleKey};
 use rulekeeper_core::ports::Loaded;
 use rulekeeper_core::reconcile::write_decision;
@@ -38,15 +38,28 @@ pub async fn release(
             record: before.rules.into_keys().collect(),
         });
     }
+    let reason = because("released", reason);
+    let leaves = |rule: &RuleKey| asked.contains(rule);
+    Ok(without(group, loaded, before, leaves, reason))
+}
+
+/// A draft of a record without the rules that leave it.
+fn without(
+    group: &GroupAddress,
+    loaded: Loaded,
+    before: DesiredRecord,
+    leaves: impl Fn(&RuleKey) -> bool,
+    reason: String,
+) -> Draft {
     let mut record = before.clone();
-    record.rules.retain(|key, _| !asked.contains(key));
-    Ok(Draft {
+    record.rules.retain(|rule, _| !leaves(rule));
+    Draft {
         group: group.clone(),
         record,
         before: Some(before),
         loaded,
-        reason: because("released", reason),
-    })
+        reason,
+    }
 }
 
 /// Drafts a record without the rules that wait for a person to decide. It changes nothing where none does.
@@ -60,15 +73,9 @@ pub async fn confirm(
 ) -> Result<Draft, OperatorError> {
     let (loaded, before) = recorded(table, group).await?;
     let pending = GroupState::of_item(loaded.state.as_ref()).pending;
-    let mut record = before.clone();
-    record.rules.retain(|key, _| !pending.contains_key(key));
-    Ok(Draft {
-        group: group.clone(),
-        record,
-        before: Some(before),
-        loaded,
-        reason: because("confirmed: what was closed stays closed", reason),
-    })
+    let reason = because("confirmed: what was closed stays closed", reason);
+    let leaves = |rule: &RuleKey| pending.contains_key(rule);
+    Ok(without(group, loaded, before, leaves, reason))
 }
 
 /// A record before it is taken out. Nothing is written until [`Unpinning::write`].

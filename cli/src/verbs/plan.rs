@@ -45,10 +45,7 @@ pub(super) fn show(
     if output.is_table() {
         plans.iter().for_each(render::warn_of_plan);
     }
-    match plans {
-        [one] => output.show(one, texts)?,
-        _ => output.show(&plans, texts)?,
-    }
+    output.show_each(plans, texts)?;
     let statuses = plans.iter().map(Planned::status);
     Ok(statuses.fold(Status::Done, Status::max))
 }

@@ -31,9 +31,6 @@ pub(super) fn show(
     if output.is_table() {
         answers.iter().for_each(render::warn);
     }
-    match answers {
-        [one] => output.show(one, texts)?,
-        _ => output.show(&answers, texts)?,
-    }
+    output.show_each(answers, texts)?;
     Ok(Status::of_answers(answers))
 }
