@@ -5,13 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
-
 use super::World;
 use super::error::WorkError;
 use super::record_update::{WRITES_MAX, close_command};
 use super::snapshot::Snapshot;
-use crate::decide::changes::{GroupState, KnownCall};
+use crate::decide::changes::{GroupState, KnownCall, WITHHELD_FOR};
 use crate::decide::quota::prefix_lists;
 use crate::event::Call;
 use crate::model::{ActualRules, GroupAddress, GroupId, RuleKey, Source};
@@ -19,9 +17,6 @@ use crate::ports::{SecurityGroups, Table};
 
 /// The most referenced groups that are looked up for one look at a group.
 const LOOKED_UP_MAX: usize = 10;
-
-/// How long a revoke and a deletion may be apart to belong together.
-const TOGETHER_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// The known deletions of groups to which missing rules of the record refer. What cannot be read is left out.
 pub(super) async fn deletions<E, T: Table>(
@@ -111,7 +106,7 @@ fn put_back(state: &GroupState, deletion: &KnownCall, group: &GroupId) -> Vec<Ru
     let by_caller = rules.filter(|rule| {
         let mut calls = state.calls.iter();
         calls.any(|call| {
-            let lately = call.at.duration_since(deletion.at).abs() <= TOGETHER_WITHIN;
+            let lately = call.at.duration_since(deletion.at).abs() <= WITHHELD_FOR;
             let ids = call.evidence.revoked_ids.iter();
             let by_id = ids.filter_map(|id| state.ids.get(id));
             let mut by_id = by_id.flat_map(|known| &known.contents);

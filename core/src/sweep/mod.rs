@@ -255,13 +255,13 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                         self.pass(name);
                         continue;
                     }
-                    let strangers = match state {
-                        State::AsRecorded { strangers } if mark == Mark::None => Some(strangers),
-                        _ => None,
+                    let is_as_recorded = match &state {
+                        State::AsRecorded { strangers, enters } if mark == Mark::None => {
+                            !self.has_to_tell(&id, strangers, *enters).await
+                        }
+                        _ => false,
                     };
-                    if let Some(strangers) = &strangers
-                        && !self.has_to_tell(&id, &item, strangers).await
-                    {
+                    if is_as_recorded {
                         self.tally.count(GroupOutcome::Converged);
                     } else if self.reached.is_some()
                         && !self.budget.allows(self.bounds.group_time_min)
@@ -280,12 +280,9 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
 
     /// Whether live rules outside a record are worth a look: somebody is followed or accepted, so an event may be lost, and
     /// no sweep has told of them.
-    async fn has_to_tell(&mut self, id: &GroupId, item: &Value, strangers: &[RuleKey]) -> bool {
-        let account = &self.scope.account;
-        let listed = DesiredRecord::from_json(item, account).map(|it| it.record.principals);
-        let listed = listed.unwrap_or_default();
-        let enters = |listed: &[Principal]| listed.iter().any(|it| it.policy.enters());
-        if strangers.is_empty() || !enters(&listed) && self.settings_enter == Some(false) {
+    /// `enters` says whether the record itself lists such a principal.
+    async fn has_to_tell(&mut self, id: &GroupId, strangers: &[RuleKey], enters: bool) -> bool {
+        if strangers.is_empty() || !enters && self.settings_enter == Some(false) {
             return false;
         }
         let Ok(loaded) = self.world.table.load(&self.address(id.clone())).await else {
@@ -293,12 +290,12 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         };
         let settings = loaded.settings.as_ref().map(SharedSettings::from_json);
         let settings = settings.and_then(Result::ok);
-        let settings_enter = settings.is_some_and(|(settings, _)| enters(&settings.principals));
+        let settings_enter = settings.is_some_and(|(it, _)| any_enters(&it.principals));
         self.settings_enter = Some(settings_enter);
         let state = GroupState::of_item(loaded.state.as_ref());
         let is_told =
             |rule: &RuleKey| state.told.contains(rule) || state.reopened.contains_key(rule);
-        (enters(&listed) || settings_enter) && !strangers.iter().all(is_told)
+        (enters || settings_enter) && !strangers.iter().all(is_told)
     }
 
     async fn reconcile(&self, id: GroupId) -> GroupResult {
@@ -380,6 +377,8 @@ enum State {
     AsRecorded {
         /// Live rules that the record does not hold.
         strangers: Vec<RuleKey>,
+        /// Whether the record lists a principal whose rules enter it.
+        enters: bool,
     },
     Other,
 }
@@ -396,11 +395,16 @@ impl State {
                 let live = actual.iter().map(|live| &live.key);
                 let strangers = live.filter(|rule| !record.rules.contains_key(*rule));
                 let strangers = strangers.cloned().collect();
-                Self::AsRecorded { strangers }
+                let enters = any_enters(&record.principals);
+                Self::AsRecorded { strangers, enters }
             }
             false => Self::Other,
         }
     }
+}
+
+fn any_enters(listed: &[Principal]) -> bool {
+    listed.iter().any(|listed| listed.policy.enters())
 }
 
 fn gone(trigger: &Trigger, group: GroupAddress) -> Report {

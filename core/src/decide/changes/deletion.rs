@@ -10,7 +10,7 @@ use crate::event::Call;
 use crate::model::{GroupId, RuleKey};
 
 /// How long a deletion of a group may be before or after a revoke to belong to it, and how long the rule is withheld.
-const WITHHELD_FOR: SignedDuration = SignedDuration::from_mins(15);
+pub const WITHHELD_FOR: SignedDuration = SignedDuration::from_mins(15);
 
 impl Facts<'_> {
     /// The deletion that the last known revoke of a rule makes room for.

@@ -25,6 +25,7 @@ mod verdict;
 
 pub use call::KnownCall;
 pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
+pub use deletion::WITHHELD_FOR;
 pub use judge::judge;
 pub use state::{
     Contest, Entered, GroupState, KnownId, Pending, PendingReason, REMEMBERED_FOR, Removed,
