@@ -169,7 +169,7 @@ fn reopened(found: Found<'_>) -> Vec<ReopenedRule> {
         .verdicts
         .iter()
         .filter_map(|(rule, verdict)| match verdict {
-            Verdict::Leave(leaving) if leaving.is_live => Some((rule, &leaving.by, leaving.at)),
+            Verdict::Leave(leaving) if leaving.is_reopened => Some((rule, &leaving.by, leaving.at)),
             _ => None,
         });
     let all = known.chain(new);
