@@ -313,7 +313,9 @@ impl SecurityGroups for Ec2 {
         let by_name = self.describe_groups(vec![filter("group-name", [name])]);
         let (vpc, named) = tokio::join!(self.default_vpc(), by_name);
         let Some(vpc) = vpc? else { return Ok(None) };
-        if let Some(group) = named?.into_iter().find(|group| group.vpc == vpc) {
+        // A filter value is a pattern, in which `*` and `?` stand for other texts; both may be part of a name.
+        let exact = |group: &FoundGroup| group.vpc == vpc && group.name == name;
+        if let Some(group) = named?.into_iter().find(exact) {
             return Ok(Some(group.id));
         }
         // Filter values are case-sensitive, but group names are not.

@@ -1,7 +1,7 @@
 //! The attributes of the table's items and of record files, one list each. An attribute that is not listed is unknown.
 
 /// Every attribute of a record's item.
-pub const RECORD_ATTRIBUTES: [&str; 16] = [
+pub const RECORD_ATTRIBUTES: [&str; 17] = [
     "pk",
     "sk",
     "schema",
@@ -18,7 +18,11 @@ pub const RECORD_ATTRIBUTES: [&str; 16] = [
     "updated_by",
     "note",
     "reason",
+    "name",
 ];
+
+/// The table's TTL attribute. Incidents and old states have it; a record or the settings must not.
+pub(super) const TTL_ATTRIBUTE: &str = "expires_at";
 
 /// Every attribute of the settings item.
 pub const SETTINGS_ATTRIBUTES: [&str; 10] = [
@@ -76,7 +80,7 @@ mod tests {
             "schema": 1, "generation": 7, "mode": "observe", "paused_until": "2026-11-22T09:30:00Z",
             "pause_reason": "p", "superseding": "ignore", "settle_seconds": 5, "cause_wait_seconds": 60,
             "updated_at": "2026-11-22T09:30:00Z",
-            "updated_by": "u", "note": "n", "reason": "r",
+            "updated_by": "u", "note": "n", "reason": "r", "name": "web",
             "principals": [{"arn": "arn:aws:iam::111122223333:role/lbc", "policy": "follow", "settle_seconds": 4}],
             "rules": [
                 {"protocol": "tcp", "from_port": 1, "to_port": 2, "cidr_ipv4": "10.0.0.0/8", "description": "d",

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::attributes::{
-    PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES,
+    PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES, TTL_ATTRIBUTE,
 };
 use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
 use crate::desired::{CAUSE_WAIT_SECONDS_MAX, Principal, SETTLE_SECONDS_MAX};
@@ -111,6 +111,7 @@ impl Reader {
             return self.error("record", "is not a map of attributes");
         };
         self.unknown(fields, "", &RECORD_ATTRIBUTES);
+        let expires = self.expires(fields);
         let schema = self.schema(value);
         let generation = self.generation(value);
         let mode = self.choice::<Mode>(value, "mode", "enforce or observe");
@@ -122,12 +123,13 @@ impl Reader {
             .and_then(|text| text.parse().ok());
         let updated_by = self.remark(value, "updated_by");
         let note = self.remark(value, "note");
+        let name = self.remark(value, "name");
         let reason = self.remark(value, "reason");
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
         let cause_wait_seconds = self.cause_wait_seconds(value);
         let rules = self.rules(value, owner);
-        schema?;
+        schema.and(expires)?;
         Some(DesiredRecord {
             generation: generation?,
             mode: mode?.unwrap_or_default(),
@@ -144,6 +146,7 @@ impl Reader {
             updated_by,
             note,
             reason,
+            name,
         })
     }
 
@@ -152,12 +155,13 @@ impl Reader {
             return self.error("settings", "is not a map of attributes");
         };
         self.unknown(fields, "", &SETTINGS_ATTRIBUTES);
+        let expires = self.expires(fields);
         let schema = self.schema(value);
         let generation = self.generation(value);
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
         let cause_wait_seconds = self.cause_wait_seconds(value);
-        schema?;
+        schema.and(expires)?;
         Some(SharedSettings {
             generation: generation?,
             principals: principals?,
@@ -286,7 +290,7 @@ impl Reader {
         let Value::Object(fields) = value else {
             return self.error(path, "is not a map of attributes");
         };
-        self.unknown(fields, path, &RULE_ATTRIBUTES);
+        let known = self.only(fields, path, &RULE_ATTRIBUTES);
         let from_port = self.integer(value, path, "from_port");
         let to_port = self.integer(value, path, "to_port");
         let protocol = self.protocol(value, path, from_port?, to_port?);
@@ -294,6 +298,7 @@ impl Reader {
         let description = self.description(value, path, source.as_ref());
         let tags = self.tags(value, path);
         let priority = self.integer(value, path, "priority");
+        known?;
         Some(IngressRule {
             key: RuleKey {
                 protocol: protocol?,
@@ -327,7 +332,10 @@ impl Reader {
             }
         };
         match Protocol::from_fields(&name, from, to) {
-            Ok(protocol) => Some(protocol),
+            Ok(protocol) => match ports_fault(protocol, from, to) {
+                None => Some(protocol),
+                Some(fault) => self.error(path, fault),
+            },
             Err(error) => self.error(path, error),
         }
     }
@@ -365,7 +373,12 @@ impl Reader {
             _ => Source::prefix_list(&text),
         };
         match source {
-            Ok(source) => Some(source),
+            Ok(source) => {
+                if let Some(doubt) = source.host_bits(&text) {
+                    self.note(&at, Severity::Doubt, doubt);
+                }
+                Some(source)
+            }
             Err(error) => self.error(&at, error),
         }
     }
@@ -377,12 +390,13 @@ impl Reader {
                 "is not a map with group_id and, for another account's group, account_id",
             );
         };
-        self.unknown(fields, path, &["group_id", "account_id"]);
+        let known = self.only(fields, path, &["group_id", "account_id"]);
         let group_id = self.text(value, path, "group_id");
         let account_id = self.text(value, path, "account_id");
         let Some(group_id) = group_id? else {
             return self.error(&join(path, "group_id"), "is missing");
         };
+        known?;
         match Source::referenced_group(&group_id, account_id?.as_deref(), owner) {
             Ok(source) => Some(source),
             Err(error) => self.error(path, error),
@@ -431,8 +445,32 @@ impl Reader {
         Some(read)
     }
 
-    fn unknown(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) {
+    /// The table forgets an item at the time in its `expires_at`, so a record or the settings must not have one.
+    fn expires(&mut self, fields: &Map<String, Value>) -> Option<()> {
+        match fields.contains_key(TTL_ATTRIBUTE) {
+            true => self.error(
+                TTL_ATTRIBUTE,
+                "is the table's TTL attribute: DynamoDB deletes this item at that time; take it out",
+            ),
+            false => Some(()),
+        }
+    }
+
+    /// Whether a rule has only attributes that are understood. One that is passed over, such as `fromPort`, could have
+    /// made the rule narrower.
+    fn only(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) -> Option<()> {
+        let mut all_known = Some(());
         for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let known = known.join(", ");
+            let message = format_args!("is not an attribute of a rule; known are {known}");
+            all_known = self.error(&join(path, name), message);
+        }
+        all_known
+    }
+
+    fn unknown(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) {
+        let known = |name: &String| known.contains(&name.as_str()) || name == TTL_ATTRIBUTE;
+        for name in fields.keys().filter(|name| !known(name)) {
             let message =
                 "is not an attribute of this version and has no effect; check its spelling";
             self.note(&join(path, name), Severity::Warning, message);
@@ -534,6 +572,27 @@ fn join(path: &str, name: &str) -> String {
         name.to_owned()
     } else {
         format!("{path}.{name}")
+    }
+}
+
+/// Why the ports of a rule do not say what its author meant. EC2 fills in absent ports of ICMP with "all", and passes over
+/// ports that the protocol does not have (EC2 API Reference, `IpPermission`); both make the rule wider than it reads.
+fn ports_fault(protocol: Protocol, from: Option<i64>, to: Option<i64>) -> Option<String> {
+    match protocol {
+        Protocol::Tcp(_) | Protocol::Udp(_) => None,
+        Protocol::Icmpv6(_) if from.is_none() && to.is_none() => None,
+        Protocol::Icmp(_) | Protocol::Icmpv6(_) if from.is_some() && to.is_some() => None,
+        Protocol::Icmp(_) | Protocol::Icmpv6(_) => Some(format!(
+            "{} needs both from_port, the type, and to_port, the code (-1 for all)",
+            protocol.name()
+        )),
+        Protocol::All | Protocol::Number(_) => match (from, to) {
+            (None, None) | (Some(-1), Some(-1)) | (Some(0), Some(0)) => None,
+            _ => Some(format!(
+                "protocol {} has no ports: this allows all of its traffic; leave from_port and to_port out",
+                protocol.name()
+            )),
+        },
     }
 }
 

@@ -85,6 +85,8 @@ pub struct DesiredRecord {
     pub note: Option<String>,
     /// Why this generation was written.
     pub reason: Option<String>,
+    /// The group's name when somebody wrote the record. EC2 does not let a name change.
+    pub name: Option<String>,
 }
 
 /// A record that was read without errors, and its warnings.
@@ -183,6 +185,7 @@ impl DesiredRecord {
             ("updated_by", self.updated_by.clone()),
             ("note", self.note.clone()),
             ("reason", self.reason.clone()),
+            ("name", self.name.clone()),
         ];
         for (name, text) in texts {
             if let Some(text) = text {

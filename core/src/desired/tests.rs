@@ -119,9 +119,10 @@ fn a_record_is_a_map_and_has_rules() {
 
 #[test]
 fn what_has_no_effect_is_a_warning_in_the_table_and_an_error_in_a_file() {
-    let mut record =
-        with_rule(json!({"protocol": "-1", "cidr_ipv4": "10.0.0.0/8", "descripton": "office"}));
-    let expected = "rules[0].descripton: is not an attribute of this version and has no effect; check its spelling";
+    let mut record = with_rule(json!({"protocol": "-1", "cidr_ipv4": "10.0.0.0/8"}));
+    record["modus"] = "observe".into();
+    let expected =
+        "modus: is not an attribute of this version and has no effect; check its spelling";
     assert_eq!(findings(record.clone()), [expected]);
     assert!(DesiredRecord::from_json(&record, &account()).is_ok());
     for (name, value) in [
@@ -137,10 +138,123 @@ fn what_has_no_effect_is_a_warning_in_the_table_and_an_error_in_a_file() {
 }
 
 #[test]
+fn nothing_in_a_rule_is_passed_over_that_could_make_it_narrower() {
+    let refused = [
+        (
+            json!({"protocol": "icmp", "fromPort": 8, "toPort": -1, "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0].fromPort: is not an attribute of a rule; known are protocol, from_port",
+        ),
+        (
+            json!({"protocol": "icmp", "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0]: icmp needs both from_port, the type, and to_port, the code (-1 for all)",
+        ),
+        (
+            json!({"protocol": "icmp", "from_port": 8, "to_port": null, "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0]: icmp needs both",
+        ),
+        (
+            json!({"protocol": 1, "from_port": 8, "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0]: icmp needs both",
+        ),
+        (
+            json!({"protocol": "icmpv6", "from_port": 128, "cidr_ipv6": "::/0"}),
+            "rules[0]: icmpv6 needs both",
+        ),
+        (
+            json!({"protocol": "-1", "from_port": 443, "to_port": 443, "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0]: protocol -1 has no ports: this allows all of its traffic",
+        ),
+        (
+            json!({"protocol": -1, "from_port": 0, "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0]: protocol -1 has no ports",
+        ),
+        (
+            json!({"protocol": "50", "from_port": 7, "to_port": 9, "cidr_ipv4": "0.0.0.0/0"}),
+            "rules[0]: protocol 50 has no ports",
+        ),
+        (
+            json!({"protocol": "tcp", "from_port": 1, "to_port": 2, "cidr_ipv4": "10.0.0.0/8", "Description": "a"}),
+            "rules[0].Description: is not an attribute of a rule",
+        ),
+        (
+            json!({"protocol": "-1", "referenced_group": {"group_id": "sg-0a", "accountId": "444455556666"}}),
+            "rules[0].referenced_group.accountId: is not an attribute of a rule",
+        ),
+    ];
+    for (rule, expected) in refused {
+        let read = DesiredRecord::from_json(&with_rule(rule.clone()), &account());
+        let found = read.expect_err(&rule.to_string()).errors();
+        assert!(found.starts_with(expected), "{rule}: {found}");
+    }
+    let taken = [
+        json!({"protocol": "icmpv6", "cidr_ipv6": "::/0"}),
+        json!({"protocol": "icmp", "from_port": -1, "to_port": -1, "cidr_ipv4": "10.0.0.0/8"}),
+        json!({"protocol": "-1", "from_port": -1, "to_port": -1, "cidr_ipv4": "10.0.0.0/8"}),
+        json!({"protocol": "-1", "from_port": 0, "to_port": 0, "cidr_ipv4": "10.0.0.0/8"}),
+        json!({"protocol": "50", "from_port": -1, "to_port": -1, "cidr_ipv4": "10.0.0.0/8"}),
+    ];
+    for rule in taken {
+        assert_eq!(findings(with_rule(rule.clone())), [""; 0], "{rule}");
+    }
+}
+
+#[test]
+fn a_host_with_the_mask_of_a_network_is_a_question() {
+    for (name, cidr, expected) in [
+        (
+            "cidr_ipv4",
+            "1.2.3.4/0",
+            "1.2.3.4/0 is the network 0.0.0.0/0: it allows more than 1.2.3.4",
+        ),
+        (
+            "cidr_ipv6",
+            "2001:DB8::1/32",
+            "2001:DB8::1/32 is the network 2001:db8::/32: it allows more than 2001:DB8::1",
+        ),
+    ] {
+        let mut file = with_rule(json!({"protocol": "-1", name: cidr}));
+        assert_eq!(
+            findings(file.clone()),
+            [format!("rules[0].{name}: {expected}")]
+        );
+        for (name, value) in [
+            ("account", "111122223333"),
+            ("region", "eu-west-1"),
+            ("group", "sg-0a"),
+        ] {
+            file[name] = value.into();
+        }
+        assert!(RecordFile::from_json(&file, false).is_err());
+        assert!(
+            RecordFile::from_json(&file, true).is_ok(),
+            "somebody said yes"
+        );
+    }
+    for (name, cidr) in [
+        ("cidr_ipv4", "1.2.3.4/32"),
+        ("cidr_ipv6", "2001:DB8:0::/32"),
+    ] {
+        assert_eq!(
+            findings(with_rule(json!({"protocol": "-1", name: cidr}))),
+            [""; 0]
+        );
+    }
+}
+
+#[test]
+fn a_record_and_the_settings_never_expire() {
+    let expected = "expires_at: is the table's TTL attribute: DynamoDB deletes this item at that time; take it out";
+    let record = json!({"rules": [], "expires_at": 1_803_000_000});
+    assert_eq!(findings(record), [expected]);
+    let settings = SharedSettings::from_json(&json!({"principals": [], "expires_at": null}));
+    assert_eq!(settings.expect_err("an error").errors(), expected);
+}
+
+#[test]
 fn a_repeated_rule_counts_once_and_a_bad_description_costs_the_description() {
     let record = json!({"rules": [
         {"protocol": "tcp", "from_port": 443, "to_port": 443, "cidr_ipv4": "10.0.0.0/8", "description": "a"},
-        {"protocol": "6", "from_port": 443, "to_port": 443, "cidr_ipv4": "10.9.9.9/8", "description": "b"},
+        {"protocol": "6", "from_port": 443, "to_port": 443, "cidr_ipv4": "10.0.0.0/8", "description": "b"},
         {"protocol": "-1", "cidr_ipv4": "10.0.0.0/8", "description": "naïve"},
     ]});
     let read = DesiredRecord::from_json(&record, &account()).expect("usable");

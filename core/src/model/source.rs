@@ -73,6 +73,18 @@ impl Source {
         Ok(Self::Ipv6(net.trunc()))
     }
 
+    /// What is doubtful about the text of a CIDR: it names a host or a smaller network, and its mask allows more. EC2
+    /// clears the host bits (EC2 API Reference, `AuthorizeSecurityGroupIngress`).
+    pub fn host_bits(&self, cidr: &str) -> Option<String> {
+        let address = cidr.trim().split('/').next()?;
+        let differs = match self {
+            Self::Ipv4(net) => address.parse() != Ok(net.network()),
+            Self::Ipv6(net) => address.parse() != Ok(net.network()),
+            Self::PrefixList(_) | Self::ReferencedGroup(_) => false,
+        };
+        differs.then(|| format!("{cidr} is the network {self}: it allows more than {address}"))
+    }
+
     /// A prefix list.
     ///
     /// # Errors
