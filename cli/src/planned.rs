@@ -40,6 +40,9 @@ pub(crate) struct PlannedGroup {
     /// The group, if an event names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<GroupAddress>,
+    /// Its name, if the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// `converged`, `drifted`, or the outcome of the look that found no plan.
     pub(crate) outcome: &'static str,
     /// The same in a sentence.
@@ -91,6 +94,7 @@ impl From<GroupResult> for PlannedGroup {
                 kind: KIND,
                 trigger,
                 group: result.report.group,
+                name: result.report.name,
                 outcome: result.report.outcome.name(),
                 reason: result.report.reason,
                 generation: result.report.generation,
@@ -124,6 +128,7 @@ impl PlannedGroup {
             kind: KIND,
             trigger: None,
             group: Some(plan.group),
+            name: plan.name,
             outcome,
             reason,
             generation: Some(plan.generation),

@@ -1,6 +1,7 @@
 //! Results as text for people. It uses no colour, and no control characters of other people's texts.
 
 use comfy_table::{Row, Table, presets};
+use rulekeeper_core::model::GroupAddress;
 
 mod bulk_pin;
 mod checks;
@@ -64,6 +65,14 @@ pub(crate) fn plain(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// A group with its name, if that is known.
+fn named(group: Option<&GroupAddress>, name: Option<&str>) -> String {
+    group.map_or_else(
+        || "no group".to_owned(),
+        |group| group.named(name.map(plain).as_deref()),
+    )
 }
 
 #[cfg(test)]

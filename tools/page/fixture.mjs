@@ -184,6 +184,14 @@ export function chain(now) {
   ];
 }
 
+// The chain's group has a name, and a rule that somebody closed is open again.
+export const REOPENED = {
+  group: 'sg-0c0ffee0c0ffee000',
+  name: 'checkout <b>',
+  rule: 'tcp 22 from 0.0.0.0/0',
+  by: `${ROLE}terraform`,
+};
+
 // The same in DynamoDB's notation, with a record for each group, so that the command line finds it.
 export function written(items, account) {
   const groups = [...new Set(items.map(({ group }) => group))];
@@ -191,13 +199,21 @@ export function written(items, account) {
     pk: { S: `desired#${account}#${REGION}` },
     sk: { S: group },
     rules: { L: [] },
+    ...(group === REOPENED.group ? { name: { S: REOPENED.name } } : {}),
   }));
+  const states = groups
+    .filter((group) => group === REOPENED.group)
+    .map((group) => ({
+      pk: { S: `state#${account}#${REGION}` },
+      sk: { S: group },
+      ...attribute({ reopened: { [REOPENED.rule]: { at: '2026-11-22T09:30:00Z', by: REOPENED.by } } }).M,
+    }));
   const incidents = items.map(({ group, key, item }) => ({
     pk: { S: `incident#${account}#${REGION}#${group}` },
     sk: { S: key },
     ...attribute(item).M,
   }));
-  return [...records, ...incidents];
+  return [...records, ...states, ...incidents];
 }
 
 function attribute(value) {

@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 
 import { chromium } from 'playwright-core';
 
-import { chain, fixture, HOSTILE } from './fixture.mjs';
+import { chain, fixture, HOSTILE, REOPENED } from './fixture.mjs';
 import { fill, rulekeeper, start } from './stack.mjs';
 
 const SMALL = '111122223333';
@@ -182,6 +182,24 @@ test('the command line says what it wrote, and the page holds what the JSON outp
   const held = await page.$eval('#incidents', (script) => JSON.parse(script.textContent));
   assert.deepEqual(held, told.json);
   await page.holds();
+});
+
+test('a rule that a person has to close stands first, with the command, and a group with its name', async (t) => {
+  const page = await opened(t, 'small');
+  const section = await page.textContent('#reopened');
+  for (const text of [`${REOPENED.name} (${REOPENED.group})`, REOPENED.rule, REOPENED.by])
+    assert.ok(section.includes(text), `${text} is not in ${section}`);
+  const command = await page.textContent('#reopened .command');
+  assert.match(command, /^aws ec2 revoke-security-group-ingress .*--group-id sg-0c0ffee0c0ffee000/);
+  await page.selectOption('#group', REOPENED.group);
+  assert.equal(await listed(page), 4);
+  assert.equal(await page.textContent('#list > li:nth-child(1) .group'), `${REOPENED.name} ${REOPENED.group}`);
+  const lane = await page.evaluate(() => window.Chart.getChart('canvas').scales.y.ticks.map(({ label }) => label));
+  assert.deepEqual(lane, [REOPENED.name]);
+  await page.holds();
+  const none = await opened(t, 'large');
+  assert.equal(await none.isVisible('#reopened'), false);
+  await none.holds();
 });
 
 test('numbers, timeline and list hold every incident', async (t) => {

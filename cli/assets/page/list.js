@@ -57,7 +57,12 @@ class List {
       'summary',
       {},
       element('time', story.time === null ? {} : { dateTime: new Date(story.time).toISOString() }, time),
-      element('code', { class: 'group' }, story.group),
+      element(
+        'span',
+        { class: 'group' },
+        story.name === null ? null : `${story.name} `,
+        element('code', {}, story.group),
+      ),
       badge(story.outcome),
       element('span', { class: 'who' }, story.who),
       element(
@@ -88,7 +93,11 @@ class List {
     fact('Actor', story.unreadable === null ? story.who : null);
     fact('API call', story.call);
     fact('Open', story.unreadable === null ? this.interval(story) : null, this.closer(story));
-    fact('Group', visible(`${item.group.account}/${item.group.region}/${item.group.id}`));
+    fact(
+      'Group',
+      visible(`${item.group.account}/${item.group.region}/${item.group.id}`),
+      story.name && ` ${story.name}`,
+    );
     fact('Generation of the record', isNothing(item.generation) ? null : visible(item.generation));
     fact(
       'Timing',
@@ -107,7 +116,7 @@ class List {
       'div',
       { class: 'body' },
       rulesTable(story),
-      ...['notices', 'warnings'].map((name) => lines(name, item[name])),
+      ...['notices', 'warnings', 'reopened', 'pending', 'unrestorable'].map((name) => lines(name, item[name])),
     );
     body.append(
       ...[changes(item.changes), lines('unexpected rules, live and not in the record', item.unexpected)].filter(
@@ -228,6 +237,7 @@ function pairs(value, told) {
 // What an item has beside what is shown above. Nothing is left out, only set small.
 const SHOWN = new Set([
   'group',
+  'name',
   'key',
   'unreadable',
   'trigger',
@@ -239,6 +249,9 @@ const SHOWN = new Set([
   'warnings',
   'changes',
   'notices',
+  'reopened',
+  'pending',
+  'unrestorable',
   'timing',
   'calls',
   'drift_open_ms',

@@ -6,12 +6,13 @@ const data = (id) => JSON.parse(byId(id).textContent);
 
 const about = data('about');
 const now = Date.parse(about.written);
-const stories = readAll(data('incidents').incidents);
+const found = data('incidents');
+const stories = readAll(found.incidents);
 const list = new List(now, {
   open: (story) => open(story),
   point: (story) => point(story),
 });
-const timeline = new Timeline(now, (story) => open(story));
+const timeline = new Timeline(now, shortNames(stories), (story) => open(story));
 
 const plural = (number, noun) => `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
 
@@ -25,6 +26,27 @@ function head() {
     `Written ${moment(now)} UTC by rulekeeper ${about.version}. What is still open is known up to then. ` +
     'This file holds all of it and needs no network.';
   document.title = `rulekeeper incidents, ${about.region}, ${dayOf(since)} to ${dayOf(now)}`;
+}
+
+// What a person has to close, before all else. It is so now, whatever time the incidents are of.
+function tellReopened() {
+  const groups = found.reopened ?? [];
+  byId('reopened').hidden = groups.length === 0;
+  byId('reopened-list').append(
+    ...groups.flatMap(({ group, name, rules }) =>
+      rules.map(({ rule, by, at, close }) =>
+        element(
+          'li',
+          {},
+          element('code', {}, visible(rule)),
+          ' in ',
+          element('strong', {}, visible(isNothing(name) ? group.id : `${name} (${group.id})`)),
+          `: ${visible(by)} closed it at ${visible(at)}. Close it: `,
+          element('code', { class: 'command' }, visible(close)),
+        ),
+      ),
+    ),
+  );
 }
 
 // Choices of a filter, each with how many incidents it would show.
@@ -44,9 +66,10 @@ const tally = (names) => {
 };
 
 function fillFilters() {
+  const groups = new Map(stories.map((story) => [named(story), story.group]));
   const spaced = (name) => name.replaceAll('_', ' ');
   choices('group', 'All groups', [
-    [null, tally(stories.map((story) => story.group)).map(([name, number]) => [name, name, number])],
+    [null, tally(stories.map(named)).map(([name, number]) => [groups.get(name), name, number])],
   ]);
   choices('actor', 'All actors', [
     [null, tally(stories.map((story) => story.who)).map(([name, number]) => [name, name, number])],
@@ -214,6 +237,7 @@ function listen() {
 }
 
 head();
+tellReopened();
 fillFilters();
 legend();
 listen();

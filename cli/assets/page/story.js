@@ -40,6 +40,7 @@ function read(item, index) {
     item,
     time,
     group: item.group.id,
+    name: isNothing(item.name) ? null : visible(item.name),
     key: visible(item.key),
     unreadable: isNothing(item.unreadable) ? null : visible(item.unreadable),
     kind: visible(trigger.kind ?? ''),
@@ -81,6 +82,19 @@ function actor(story, trigger) {
   const who = isNothing(trigger.principal) ? null : visible(trigger.principal);
   if (story.kind === 'operator') return `found by ${who ?? 'an operator'}`;
   return who ?? 'somebody unknown';
+}
+
+// A group as people know it: its name, and the id behind it.
+const named = ({ name, group }) => (name === null ? group : `${name} (${group})`);
+
+// What stands for each group where there is little room: its name, unless other groups have the same.
+function shortNames(stories) {
+  const names = new Map(stories.map(({ group, name }) => [group, name]));
+  const known = [...names.values()];
+  const alone = (name) => known.indexOf(name) === known.lastIndexOf(name);
+  return new Map(
+    [...names].map(([group, name]) => [group, name !== null && alone(name) ? name : named({ name, group })]),
+  );
 }
 
 // All that is said in an item, names of attributes included, as it is shown.

@@ -55,8 +55,9 @@ Chart.Interaction.modes.lane = (chart, event) => {
 };
 
 class Timeline {
-  constructor(now, pick) {
+  constructor(now, names, pick) {
     this.now = now;
+    this.names = names;
     this.pick = pick;
     this.stories = [];
     this.from = 0;
@@ -109,7 +110,10 @@ class Timeline {
           },
           y: {
             type: 'category',
-            ticks: { autoSkip: false },
+            ticks: {
+              autoSkip: false,
+              callback: (value) => shortened(this.names.get(this.lanes()[value]), 28),
+            },
             grid: { drawTicks: false },
           },
         },
@@ -400,7 +404,7 @@ class Timeline {
 // An incident in a few lines.
 function told(story, now) {
   const lines = [
-    `${moment(story.time)} UTC  ${story.group}`,
+    `${moment(story.time)} UTC  ${named(story)}`,
     `${story.outcome}${story.unreadable === null ? '' : `: ${story.unreadable}`}`,
   ];
   if (story.unreadable === null)

@@ -279,7 +279,7 @@ fn plan(
     if shown.outcome == BulkPinOutcome::LeftOut {
         return Planned { shown, write: None };
     }
-    let draft = match draft(&shown.group, &actual, loaded, &options.pin) {
+    let draft = match draft(&shown.group, &found.name, &actual, loaded, &options.pin) {
         Ok(draft) => draft,
         Err(error) => {
             shown.ends(BulkPinOutcome::Failed, error);

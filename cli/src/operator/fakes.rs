@@ -1,13 +1,14 @@
 //! What operators ask of the table, answered by the fake in memory.
 
 use jiff::Timestamp;
-use rulekeeper_core::fakes::{FakeTable, of_scope};
+use rulekeeper::aws::FoundGroup;
+use rulekeeper_core::fakes::{FakeEc2, FakeTable, of_scope};
 use rulekeeper_core::model::{GroupAddress, Scope};
-use rulekeeper_core::ports::{ApiError, WriteError};
+use rulekeeper_core::ports::{ApiError, SecurityGroups as _, WriteError};
 use rulekeeper_core::report::incident::{Incident, key_from};
 use serde_json::Value;
 
-use super::{Archive, NewSettings, TakenOut};
+use super::{Archive, Inventory, NewSettings, Selection, TakenOut};
 
 impl Archive for FakeTable {
     async fn history(&self, group: &GroupAddress) -> Result<Vec<(u64, Value)>, ApiError> {
@@ -73,5 +74,22 @@ impl Archive for FakeTable {
         }
         archive.settings = Some(Value::Object(change.settings.to_json()));
         Ok(Some(generation))
+    }
+}
+
+/// Named groups, each with the name `web`.
+impl Inventory for FakeEc2 {
+    async fn groups(&self, selection: &Selection) -> Result<Vec<FoundGroup>, ApiError> {
+        let Selection::Named(ids) = selection else {
+            panic!("groups are named")
+        };
+        let existing = self.existing_groups(ids).await?.into_iter();
+        let groups = existing.map(|id| FoundGroup {
+            id,
+            name: "web".to_owned(),
+            vpc: "vpc-1".to_owned(),
+            tags: Default::default(),
+        });
+        Ok(groups.collect())
     }
 }

@@ -10,10 +10,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Archive, OperatorError};
+use super::standing::reopened_rules;
+use super::{Archive, OperatorError, read};
+use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
+use rulekeeper_core::ports::Loaded;
 use rulekeeper_core::report::RuleOutcome;
 use rulekeeper_core::report::incident::time_of_key;
+use rulekeeper_core::report::plan::ReopenedRule;
 use rulekeeper_core::sweep::Progress;
 
 /// How many groups are queried at once. The table answers a query within milliseconds, so nearly all of the time is
@@ -68,6 +72,9 @@ impl Since {
 pub struct Incidents {
     /// The incidents.
     pub incidents: Vec<PastIncident>,
+    /// Groups with rules that are open now although somebody had decided to close them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reopened: Vec<ReopenedGroup>,
     /// The time.
     #[serde(skip)]
     pub since: Timestamp,
@@ -81,6 +88,9 @@ pub struct Incidents {
 pub struct PastIncident {
     /// The group.
     pub group: GroupAddress,
+    /// The group's name: as the incident says it, or as the record has it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its key in the table: `eventTime#eventID`.
     pub key: String,
     /// Its item.
@@ -89,13 +99,15 @@ pub struct PastIncident {
 }
 
 impl PastIncident {
-    fn new(group: &GroupAddress, key: String, item: &Value) -> Self {
+    fn new(of: &Searched, key: String, item: &Value) -> Self {
         let content = match IncidentFacts::of(item) {
             Ok(story) => Content::Readable(Box::new(story)),
             Err(unreadable) => Content::Unreadable { unreadable },
         };
+        let own = item.get("name").and_then(Value::as_str);
         Self {
-            group: group.clone(),
+            group: of.group.clone(),
+            name: own.map(str::to_owned).or_else(|| of.name.clone()),
             key,
             content,
         }
@@ -104,6 +116,39 @@ impl PastIncident {
     /// When the call was made, or when the sweep or the operator began; nothing if the key does not say.
     pub fn time(&self) -> Option<Timestamp> {
         time_of_key(&self.key)
+    }
+}
+
+/// A group with rules that are open although somebody had decided to close them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReopenedGroup {
+    /// The group.
+    pub group: GroupAddress,
+    /// Its name, if the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The rules, each with the command that closes it.
+    pub rules: Vec<ReopenedRule>,
+}
+
+/// What is known of a group besides its incidents.
+struct Searched {
+    group: GroupAddress,
+    name: Option<String>,
+    reopened: Vec<ReopenedRule>,
+}
+
+impl Searched {
+    fn new(group: GroupAddress, loaded: &Loaded) -> Self {
+        let item = loaded.desired.as_ref();
+        let record = item.and_then(|item| read(&group, item).ok());
+        let state = GroupState::of_item(loaded.state.as_ref());
+        let reopened = reopened_rules(&group.id, record.as_ref(), &state);
+        Self {
+            group,
+            name: record.and_then(|record| record.name),
+            reopened,
+        }
     }
 }
 
@@ -180,8 +225,8 @@ struct TimingItem {
 impl IncidentFacts {
     fn of(item: &Value) -> Result<Self, String> {
         let mut attributes = item.as_object().cloned().unwrap_or_default();
-        // The group and the key are fields of their own; nothing appears twice.
-        for name in ["pk", "sk", "group", "key", "drift_open_ms"] {
+        // Group, name and key are fields of their own; nothing appears twice.
+        for name in ["pk", "sk", "group", "name", "key", "drift_open_ms"] {
             attributes.remove(name);
         }
         let trigger: TriggerItem = required(item, "trigger")?;
@@ -233,40 +278,76 @@ pub async fn incidents(
     since: Timestamp,
     progress: Progress<'_>,
 ) -> Result<Incidents, OperatorError> {
-    let groups: BTreeSet<GroupId> = if groups.is_empty() {
-        let records = table.all_desired(scope).await?;
-        // A name that is no group's id has no incidents.
-        let ids = records.iter().filter_map(|(id, _)| id.parse().ok());
-        ids.collect()
+    let groups: Vec<(GroupId, Option<Loaded>)> = if groups.is_empty() {
+        let records = all_records(table, scope).await?.into_iter();
+        records.map(|(id, loaded)| (id, Some(loaded))).collect()
     } else {
-        groups.iter().cloned().collect()
+        let ids: BTreeSet<&GroupId> = groups.iter().collect();
+        ids.into_iter().map(|id| (id.clone(), None)).collect()
     };
     let looked_at = groups.len();
-    let ask = |id: GroupId| async move {
+    let ask = |(id, loaded): (GroupId, Option<Loaded>)| async move {
         let scope = scope.clone();
         let group = GroupAddress { scope, id };
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => table.load(&group).await?,
+        };
         let items = table.incidents(&group, since).await?;
-        Ok((group, items))
+        Ok((Searched::new(group, &loaded), items))
     };
-    let mut found = BTreeMap::new();
+    let (mut found, mut reopened) = (BTreeMap::new(), BTreeMap::new());
     for (group, items) in some_at_once(groups, ask, progress).await? {
         for (key, item) in items {
             let incident = PastIncident::new(&group, key, &item);
-            let place = (incident.time(), incident.key.clone(), group.id.clone());
+            let place = (
+                incident.time(),
+                incident.key.clone(),
+                group.group.id.clone(),
+            );
             found.insert(place, incident);
+        }
+        if !group.reopened.is_empty() {
+            reopened.insert(
+                group.group.id.clone(),
+                ReopenedGroup {
+                    group: group.group,
+                    name: group.name,
+                    rules: group.reopened,
+                },
+            );
         }
     }
     Ok(Incidents {
         incidents: found.into_values().rev().collect(),
+        reopened: reopened.into_values().collect(),
         since,
         groups: looked_at,
     })
 }
 
+/// Every record of a scope with its run-time state. A name that is no group's id has no incidents.
+async fn all_records(
+    table: &impl Archive,
+    scope: &Scope,
+) -> Result<BTreeMap<GroupId, Loaded>, OperatorError> {
+    let (records, states) = tokio::join!(table.all_desired(scope), table.all_states(scope));
+    let mut states: BTreeMap<String, Value> = states?.into_iter().collect();
+    let with_state = records?.into_iter().filter_map(|(group, item)| {
+        let loaded = Loaded {
+            desired: Some(item),
+            state: states.remove(&group),
+            settings: None,
+        };
+        Some((group.parse().ok()?, loaded))
+    });
+    Ok(with_state.collect())
+}
+
 /// Queries every group, several at once, and gives the answers as they come. The first error ends it.
-async fn some_at_once<A, F: Future<Output = Result<A, OperatorError>>>(
-    groups: BTreeSet<GroupId>,
-    ask: impl FnMut(GroupId) -> F,
+async fn some_at_once<G, A, F: Future<Output = Result<A, OperatorError>>>(
+    groups: Vec<G>,
+    ask: impl FnMut(G) -> F,
     progress: Progress<'_>,
 ) -> Result<Vec<A>, OperatorError> {
     let total = groups.len();
@@ -411,7 +492,7 @@ mod tests {
         };
         let told = RefCell::new(Vec::new());
         let tell = |done, total| told.borrow_mut().push((done, total));
-        let answers = some_at_once(groups.clone(), ask, &tell).await;
+        let answers = some_at_once(groups.iter().cloned().collect(), ask, &tell).await;
         let answers = answers.expect("every answer");
         assert_eq!((answers.len(), most.get()), (40, GROUPS_AT_ONCE));
         assert_eq!(answers.into_iter().collect::<BTreeSet<_>>(), groups);

@@ -39,7 +39,8 @@ pub use error::OperatorError;
 pub use files::{Submitted, apply, findings};
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
-    Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastIncident, Since, incidents,
+    Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastIncident, ReopenedGroup,
+    Since, incidents,
 };
 pub use inventory::{InvalidTagChoice, Inventory, Selection, TagChoice};
 pub use managed::{Manager, manager};
@@ -115,6 +116,9 @@ pub async fn show_with_standing(
 pub struct Listed {
     /// The group's id, as it stands in the table.
     pub group: String,
+    /// The group's name, if the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// How the group is kept: `enforce`, `observe`, `paused`, `orphaned` or `unreadable`.
     pub state: &'static str,
     /// Details of the state.
@@ -164,6 +168,7 @@ pub async fn list(
                 let state = "unreadable";
                 return Listed {
                     group,
+                    name: None,
                     state,
                     detail,
                     generation: None,
@@ -186,6 +191,7 @@ pub async fn list(
         let standing = id.map(|id| Standing::of(&id, &record, states.get(&group)));
         Listed {
             group,
+            name: record.name,
             state,
             detail,
             standing: standing.unwrap_or_default(),

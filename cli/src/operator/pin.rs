@@ -1,9 +1,9 @@
 //! Recording the live rules of a group.
 
-use super::{Archive, Author, Draft, OperatorError, Written, read};
+use super::{Archive, Author, Draft, Inventory, OperatorError, Selection, Written, read};
 use rulekeeper_core::desired::{DesiredRecord, Mode};
 use rulekeeper_core::model::{ActualRules, GroupAddress, IngressRule, settable_tags};
-use rulekeeper_core::ports::{Loaded, SecurityGroups};
+use rulekeeper_core::ports::Loaded;
 
 /// The options of `pin`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,23 +20,23 @@ pub struct PinOptions {
 /// # Errors
 /// When the group does not exist, holds a rule that cannot be recorded, or the record cannot be read or written.
 pub async fn pin(
-    ec2: &impl SecurityGroups,
+    ec2: &impl Inventory,
     table: &impl Archive,
     group: &GroupAddress,
     options: &PinOptions,
     author: &Author,
 ) -> Result<Written, OperatorError> {
-    let wanted = [group.id.clone()].into();
-    let (existing, live, item) = tokio::join!(
-        ec2.existing_groups(&wanted),
+    let wanted = Selection::Named([group.id.clone()].into());
+    let (found, live, item) = tokio::join!(
+        ec2.groups(&wanted),
         ec2.rules_of(&group.id),
         table.load(group)
     );
-    if !existing?.contains(&group.id) {
+    let Some(found) = found?.pop() else {
         return Err(OperatorError::NoSuchGroup(group.clone()));
-    }
+    };
     let actual = live?;
-    let draft = draft(group, &actual, item?, options)?;
+    let draft = draft(group, &found.name, &actual, item?, options)?;
     draft.write_seeing(&actual, table, author).await
 }
 
@@ -46,6 +46,7 @@ pub async fn pin(
 /// When a live rule cannot be recorded, or the present record cannot be understood.
 pub(super) fn draft(
     group: &GroupAddress,
+    name: &str,
     actual: &ActualRules,
     loaded: Loaded,
     options: &PinOptions,
@@ -75,6 +76,7 @@ pub(super) fn draft(
         mode: options.mode.unwrap_or(earlier.mode),
         note: options.note.clone().or_else(|| earlier.note.clone()),
         rules: rules.collect(),
+        name: Some(name.to_owned()),
         ..earlier
     };
     Ok(Draft {

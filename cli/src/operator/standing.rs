@@ -75,7 +75,7 @@ pub async fn reopened(
     Ok(groups.collect())
 }
 
-fn reopened_rules(
+pub(super) fn reopened_rules(
     group: &GroupId,
     record: Option<&DesiredRecord>,
     state: &GroupState,

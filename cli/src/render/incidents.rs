@@ -1,28 +1,41 @@
 //! Incidents.
 
 use jiff::SignedDuration;
-use rulekeeper_cli::operator::{Content, DroppedRule, IncidentFacts, Incidents, PastIncident};
+use rulekeeper_cli::operator::{
+    Content, DroppedRule, IncidentFacts, Incidents, PastIncident, ReopenedGroup,
+};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::report::RuleOutcome;
 
-use super::{columns, plain};
+use super::standing::reopened;
+use super::{columns, named, plain};
 
 /// Every incident, a paragraph each.
 pub(crate) fn incidents(scope: &Scope, found: &Incidents) -> String {
+    let reopened: String = found.reopened.iter().map(reopened_group).collect();
     if found.incidents.is_empty() {
         let groups = match found.groups {
             0 => format!("{scope} has no records"),
             1 => "looked at 1 group".to_owned(),
             groups => format!("looked at {groups} groups"),
         };
-        return format!("no incidents since {:.0}; {groups}\n", found.since);
+        return format!(
+            "{reopened}no incidents since {:.0}; {groups}\n",
+            found.since
+        );
     }
     let paragraphs = found.incidents.iter().map(incident);
-    paragraphs.collect::<Vec<_>>().join("\n")
+    reopened + &paragraphs.collect::<Vec<_>>().join("\n")
+}
+
+/// What a person has to close, before all else.
+fn reopened_group(group: &ReopenedGroup) -> String {
+    let name = named(Some(&group.group), group.name.as_deref());
+    format!("{name}\n{}\n", reopened(&group.rules, "  "))
 }
 
 fn incident(incident: &PastIncident) -> String {
-    let group = &incident.group;
+    let group = named(Some(&incident.group), incident.name.as_deref());
     let time = incident.time();
     let time = time.map_or_else(|| plain(&incident.key), |time| format!("{time:.0}"));
     match &incident.content {
@@ -101,6 +114,7 @@ fn line(line: &DroppedRule) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use rulekeeper_core::model::GroupAddress;
+    use rulekeeper_core::report::plan::ReopenedRule;
 
     use super::*;
 
@@ -137,15 +151,45 @@ mod tests {
     fn shown(contents: Vec<Content>) -> String {
         let past = |content| PastIncident {
             group: group(),
+            name: Some("web".to_owned()),
             key: "2026-11-22T09:30:00.25Z#x".to_owned(),
             content,
         };
         let found = Incidents {
             incidents: contents.into_iter().map(past).collect(),
+            reopened: Vec::new(),
             since: "2026-11-15T09:30:02.7Z".parse().expect("a time"),
             groups: 2,
         };
         incidents(&group().scope, &found)
+    }
+
+    #[test]
+    fn rules_that_a_person_has_to_close_come_first() {
+        let rule = ReopenedRule {
+            rule: "tcp 22 from 0.0.0.0/0".parse().expect("rule notation"),
+            by: "arn:x".to_owned(),
+            at: "2026-11-22T09:30:00Z".parse().expect("a time"),
+            close: "aws ec2 revoke".to_owned(),
+        };
+        let found = Incidents {
+            incidents: Vec::new(),
+            reopened: vec![ReopenedGroup {
+                group: group(),
+                name: None,
+                rules: vec![rule],
+            }],
+            since: "2026-11-15T09:30:02Z".parse().expect("a time"),
+            groups: 1,
+        };
+        let expected = "\
+111122223333/eu-west-1/sg-0a
+  reopened: tcp 22 from 0.0.0.0/0: arn:x closed it at 2026-11-22T09:30:00Z, and it was put back before that was known. Close it:
+    aws ec2 revoke
+
+no incidents since 2026-11-15T09:30:02Z; looked at 1 group
+";
+        assert_eq!(incidents(&group().scope, &found), expected);
     }
 
     #[test]
@@ -166,25 +210,25 @@ mod tests {
             },
         ]);
         let expected = "\
-2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
   RevokeSecurityGroupIngress by a\\u{1b}; open for 1m 2s 201ms; 1 rule did not come back
     restored  tcp 443 from 10.0.0.0/8  so it is
     failed    tcp 443 from 10.0.0.0/8  so it is
 
-2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
   found by a sweep; open for an unknown time
     restored  tcp 443 from 10.0.0.0/8  so it is
 
-2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
   found by maria; 2 rules did not come back
     held       tcp 443 from 10.0.0.0/8  so it is
     contested  tcp 443 from 10.0.0.0/8  so it is
 
-2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  partial
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
   RevokeSecurityGroupIngress by c
     superseded  tcp 443 from 10.0.0.0/8  so it is
 
-2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a  unreadable
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  unreadable
   rules: is missing
   the item's key is 2026-11-22T09:30:00.25Z#x
 ";

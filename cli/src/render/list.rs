@@ -15,6 +15,7 @@ pub(crate) fn list(scope: &Scope, records: &[Listed]) -> String {
     let row = |record: &Listed| {
         vec![
             record.group.clone(),
+            text(record.name.clone()),
             record.state.to_owned(),
             text(record.generation.map(|number| number.to_string())),
             text(record.rules.map(|number| number.to_string())),
@@ -25,6 +26,7 @@ pub(crate) fn list(scope: &Scope, records: &[Listed]) -> String {
     };
     let header = [
         "GROUP",
+        "NAME",
         "STATE",
         "GENERATION",
         "RULES",

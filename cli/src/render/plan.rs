@@ -4,7 +4,7 @@ use rulekeeper_core::report::plan::PlannedRule;
 
 use super::report::{answer, summary};
 use super::standing::reopened;
-use super::{columns, plain};
+use super::{columns, named, plain};
 use crate::planned::{Planned, PlannedGroup};
 
 /// A plan, after its source unless the command makes that plain.
@@ -39,10 +39,7 @@ pub(crate) fn warn_of_plan(plan: &Planned) {
 }
 
 fn group(one: &PlannedGroup) -> String {
-    let name = one
-        .group
-        .as_ref()
-        .map_or_else(|| "no group".to_owned(), ToString::to_string);
+    let name = named(one.group.as_ref(), one.name.as_deref());
     let generation = one
         .generation
         .map(|number| format!("generation {number}: "))
@@ -96,6 +93,7 @@ mod tests {
                 },
                 id: "sg-0a".parse().expect("a group"),
             },
+            name: Some("web".to_owned()),
             generation: 7,
             rules: vec![
                 rule(
@@ -128,7 +126,7 @@ mod tests {
         };
         let planned = Planned::Group(Box::new(PlannedGroup::of_plan(one)));
         let expected = "\
-a.json: 111122223333/eu-west-1/sg-0a: generation 7: drifted: 2 rules are missing
+a.json: 111122223333/eu-west-1/sg-0a (web): generation 7: drifted: 2 rules are missing
   ACTION   RULE                     UNTIL                 REASON
   restore  tcp 443 from 10.0.0.0/8  -                     dropped
   wait     tcp 80 from 10.0.0.0/8   2026-11-22T09:33:00Z  no event

@@ -9,7 +9,7 @@ use super::columns;
 /// A record with its rules in the order in which they are restored.
 pub(crate) fn record(RecordFile { address, record }: &RecordFile, now: Timestamp) -> String {
     let mut head = vec![
-        vec!["group".to_owned(), address.to_string()],
+        vec!["group".to_owned(), address.named(record.name.as_deref())],
         vec!["generation".to_owned(), record.generation.to_string()],
         vec!["mode".to_owned(), mode(record, now)],
     ];

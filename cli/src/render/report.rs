@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rulekeeper_core::function::Answer;
 use rulekeeper_core::report::{Report, RuleReport};
 
-use super::{checks, columns, plain};
+use super::{checks, columns, named, plain};
 
 /// An answer, after its source unless the command makes that plain.
 pub(crate) fn answer(answer: &Answer, origin: Option<&str>) -> String {
@@ -65,10 +65,7 @@ pub(super) fn summary(counts: &BTreeMap<String, u64>, reason: Option<&str>) -> S
 }
 
 fn report(report: &Report) -> String {
-    let group = report
-        .group
-        .as_ref()
-        .map_or_else(|| "no group".to_owned(), ToString::to_string);
+    let group = named(report.group.as_ref(), report.name.as_deref());
     let (outcome, reason) = (report.outcome.name(), plain(&report.reason));
     let rules = report.rules.iter().map(rule);
     let unexpected = report.unexpected.iter().map(|live| {
@@ -115,6 +112,7 @@ mod tests {
             RuleReport::new(rule.parse().expect("rule notation"), *outcome).because(*reason)
         });
         report.rules = lines.collect();
+        report.name = Some("web\u{1b}".to_owned());
         report
     }
 
@@ -142,7 +140,7 @@ mod tests {
 f.json: 2 groups: 1 converged, 1 held
 not finished: time ran out
 
-111122223333/eu-west-1/sg-0a: held: paused until noon
+111122223333/eu-west-1/sg-0a (web\\u{1b}): held: paused until noon
   held  all from 10.0.0.0/8  paused until noon
 ";
         assert_eq!(

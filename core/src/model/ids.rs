@@ -145,6 +145,16 @@ pub struct GroupAddress {
     pub id: GroupId,
 }
 
+impl GroupAddress {
+    /// The address, and behind it the group's name if it is known.
+    pub fn named(&self, name: Option<&str>) -> String {
+        match name {
+            Some(name) => format!("{self} ({name})"),
+            None => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for GroupAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.scope, self.id)

@@ -79,7 +79,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
     };
     if let Some(reason) = unlisted(&snapshot, lookup) {
         let mut report = started.report(group, GroupOutcome::Ignored, &reason);
-        report.generation = Some(snapshot.record.generation);
+        report.of_record(&snapshot.record);
         report.warnings = snapshot.warnings;
         return started.finish(&world, report);
     }
@@ -87,7 +87,7 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         && let Some(answered) = answered(&snapshot, lookup)
     {
         let mut report = started.report(group, GroupOutcome::Converged, &answered.reason);
-        report.generation = Some(snapshot.record.generation);
+        report.of_record(&snapshot.record);
         report.rules = answered.rules;
         report.warnings = snapshot.warnings;
         return started.finish(&world, report);

@@ -382,7 +382,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let group = self.snapshot.group;
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
-        report.generation = Some(self.snapshot.record.generation);
+        report.of_record(&self.snapshot.record);
         report.retryable = self.retryable || !retryable_rules.is_empty();
         report.retryable_rules = retryable_rules;
         report.wake_at = self.wake_at;

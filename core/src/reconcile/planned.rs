@@ -47,6 +47,7 @@ pub(super) fn planned(found: Found<'_>) -> GroupPlan {
     }
     GroupPlan {
         group: snapshot.group.clone(),
+        name: snapshot.record.name.clone(),
         generation: snapshot.record.generation,
         rules,
         reopened: reopened(found),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::desired::DesiredRecord;
 use crate::event::{Trigger, TriggerKind};
 use crate::model::{GroupAddress, RuleId, RuleKey};
 use serde::Serialize;
@@ -187,6 +188,9 @@ pub struct Report {
     /// The group, if the event names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupAddress>,
+    /// The group's name, if the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What triggered this.
     pub trigger: Trigger,
     /// The outcome.
@@ -246,6 +250,7 @@ impl Report {
     ) -> Self {
         Self {
             group,
+            name: None,
             trigger,
             outcome,
             reason,
@@ -261,6 +266,12 @@ impl Report {
             timing: Timing::default(),
             calls: BTreeMap::new(),
         }
+    }
+
+    /// Says which generation of which group's record this is about.
+    pub(crate) fn of_record(&mut self, record: &DesiredRecord) {
+        self.generation = Some(record.generation);
+        self.name.clone_from(&record.name);
     }
 
     /// How many rules have this outcome.

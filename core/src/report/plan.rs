@@ -11,6 +11,9 @@ use crate::model::{GroupAddress, RuleKey};
 pub struct GroupPlan {
     /// The group.
     pub group: GroupAddress,
+    /// Its name, if the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The record's generation.
     pub generation: u64,
     /// Every missing rule of the record, in the order of restoring.

@@ -1,6 +1,7 @@
 use jiff::SignedDuration;
-use rulekeeper_cli::operator::{Content, DroppedRule, IncidentFacts, PastIncident};
+use rulekeeper_cli::operator::{Content, DroppedRule, IncidentFacts, PastIncident, ReopenedGroup};
 use rulekeeper_core::model::GroupAddress;
+use rulekeeper_core::report::plan::ReopenedRule;
 use serde_json::Value;
 
 use super::*;
@@ -73,14 +74,31 @@ fn incident(n: usize) -> PastIncident {
             scope: scope(),
             id: format!("sg-0{}", n % 6).parse().expect("a group"),
         },
+        name: Some(hostile.to_owned()),
         key: format!("{time}#{hostile}"),
         content,
+    }
+}
+
+fn reopened(n: usize) -> ReopenedGroup {
+    let PastIncident { group, name, .. } = incident(n);
+    let rule = ReopenedRule {
+        rule: "tcp 22 from 0.0.0.0/0".parse().expect("rule notation"),
+        by: HOSTILE[n % HOSTILE.len()].to_owned(),
+        at: now(),
+        close: HOSTILE[n % HOSTILE.len()].to_owned(),
+    };
+    ReopenedGroup {
+        group,
+        name,
+        rules: vec![rule],
     }
 }
 
 fn found(count: usize) -> Incidents {
     Incidents {
         incidents: (0..count).map(incident).collect(),
+        reopened: (0..count.min(3)).map(reopened).collect(),
         since: now() - SignedDuration::from_hours(24 * 7),
         groups: 6,
     }
