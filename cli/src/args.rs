@@ -180,7 +180,8 @@ pub(crate) struct Apply {
     /// A file with records; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
-    /// Write principals too whose pattern matches nobody, or everybody with a policy other than restore
+    /// Write doubtful entries too: a host address with a wide mask, or a principal's pattern that matches nobody, or
+    /// everybody with a policy other than restore
     #[arg(long)]
     pub(crate) yes: bool,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Archive, Author, Draft, OperatorError, Written, generation_of, read};
-use rulekeeper_core::desired::{DesiredRecord, RecordFile};
+use rulekeeper_core::desired::{DesiredRecord, RecordFile, Severity};
 use rulekeeper_core::model::GroupAddress;
 use rulekeeper_core::sweep::Progress;
 
@@ -27,12 +27,13 @@ fn check(
     let mut records: BTreeMap<GroupAddress, (&str, DesiredRecord)> = BTreeMap::new();
     for Submitted { file, content } in files {
         match RecordFile::from_json(content, confirmed) {
-            Err(unreadable) => findings.extend(
-                unreadable
-                    .findings
-                    .iter()
-                    .map(|finding| format!("{file}: {finding}")),
-            ),
+            Err(unreadable) => findings.extend(unreadable.findings.iter().map(|finding| {
+                let hint = match finding.severity {
+                    Severity::Doubt => "; if that is meant, give --yes",
+                    Severity::Warning | Severity::Error => "",
+                };
+                format!("{file}: {finding}{hint}")
+            })),
             Ok(RecordFile { address, record }) => {
                 if let Some((other, _)) = records.get(&address) {
                     findings.push(format!(

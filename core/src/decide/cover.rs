@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 
 use crate::model::{RuleKey, Source};
 
-/// The rules among `others` that together allow everything that `wanted` allows. `None` if they do not.
+/// Rules among `others` that together allow everything that `wanted` allows: one if one is enough, else some of which
+/// none can be left out. `None` if all of them do not.
 ///
 /// A group or prefix list covers only itself, because its addresses are not known here.
 pub fn covering<'a>(
@@ -28,13 +29,24 @@ pub fn covering<'a>(
             Some(Piece { key, ports, block })
         })
         .collect();
-    let pieces: Vec<&Piece<'a>> = relevant.iter().collect();
-    covers(
-        target.unwrap_or(Block::POINT),
-        &wanted.protocol.span(),
-        &pieces,
-    )
-    .then(|| relevant.iter().map(|piece| piece.key).collect())
+    let covers = |pieces: &[&Piece<'a>]| {
+        let target = target.unwrap_or(Block::POINT);
+        covers(target, &wanted.protocol.span(), pieces)
+    };
+    let mut pieces: Vec<&Piece<'a>> = relevant.iter().collect();
+    if !covers(&pieces) {
+        return None;
+    }
+    if let Some(alone) = pieces.iter().copied().find(|piece| covers(&[piece])) {
+        return Some(vec![alone.key]);
+    }
+    for place in (0..pieces.len()).rev() {
+        let left_out = pieces.remove(place);
+        if !covers(&pieces) {
+            pieces.insert(place, left_out);
+        }
+    }
+    Some(pieces.into_iter().map(|piece| piece.key).collect())
 }
 
 /// A rule as a rectangle.
@@ -209,6 +221,24 @@ mod tests {
                 pieces[left_out]
             );
         }
+    }
+
+    #[test]
+    fn a_cover_names_no_more_than_it_takes() {
+        let named = |by: &[&str]| {
+            let by: Vec<RuleKey> = by
+                .iter()
+                .map(|rule| rule.parse().expect("a rule"))
+                .collect();
+            let wanted = "tcp 80-90 from 10.0.0.0/8".parse().expect("a rule");
+            let cover = covering(&wanted, &by).expect("a cover").into_iter();
+            cover.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let halves = ["tcp 80-85 from 10.0.0.0/8", "tcp 85-90 from 10.0.0.0/8"];
+        let others = ["tcp 81-89 from 10.0.0.0/8", "tcp 80-90 from 10.1.0.0/16"];
+        assert_eq!(named(&[halves, others].concat()), halves);
+        let whole = "all from 0.0.0.0/0";
+        assert_eq!(named(&[&halves[..], &others, &[whole]].concat()), [whole]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use super::attributes::{
 };
 use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
 use crate::desired::{CAUSE_WAIT_SECONDS_MAX, Principal, SETTLE_SECONDS_MAX};
-use crate::model::{AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scope, Source, Tags};
+use crate::model::{
+    AccountId, GroupAddress, IngressRule, Protocol, RuleKey, Scope, Source, Tags, shortened,
+};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,16 @@ pub enum Severity {
     Doubt,
     /// The record cannot be used.
     Error,
+}
+
+impl Severity {
+    /// What it is in a file, whose author is there to fix it.
+    pub(super) fn in_file(self) -> Self {
+        match self {
+            Self::Warning | Self::Error => Self::Error,
+            Self::Doubt => Self::Doubt,
+        }
+    }
 }
 
 /// One problem of a record.
@@ -72,10 +84,11 @@ impl Reader {
     }
 
     fn note(&mut self, path: &str, severity: Severity, message: impl fmt::Display) {
+        // A value of any length may be at fault, and the message repeats it.
         self.findings.push(Finding {
-            path: path.to_owned(),
+            path: shortened(path, 100).into_owned(),
             severity,
-            message: message.to_string(),
+            message: shortened(&message.to_string(), 300).into_owned(),
         });
     }
 
@@ -236,7 +249,7 @@ impl Reader {
     }
 
     fn principal(&mut self, entry: &Value, path: &str) -> Option<Principal> {
-        let hint = "give arn and policy (restore, accept or follow)";
+        let hint = "give arn and policy (restore, accept, follow or release)";
         let Value::Object(fields) = entry else {
             return self.error(path, format_args!("is not a map of attributes; {hint}"));
         };
@@ -248,7 +261,7 @@ impl Reader {
             return self.error(path, format_args!("lacks arn or policy; {hint}"));
         };
         let Ok(policy) = serde_json::from_value(Value::from(policy.as_str())) else {
-            let message = format_args!("{policy:?} is not restore, accept or follow");
+            let message = format_args!("{policy:?} is not restore, accept, follow or release");
             return self.error(&join(path, "policy"), message);
         };
         Some(Principal {

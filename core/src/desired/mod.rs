@@ -106,15 +106,16 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// The errors in one line.
+    /// The first errors in one line, and how many more there are.
     pub fn errors(&self) -> String {
-        let errors: Vec<String> = self
-            .findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        errors.join("; ")
+        const NAMED: usize = 10;
+        let errors = self.findings.iter();
+        let errors = errors.filter(|finding| finding.severity == Severity::Error);
+        let errors: Vec<String> = errors.map(ToString::to_string).collect();
+        let named = errors.iter().take(NAMED).cloned();
+        let rest = errors.len().saturating_sub(NAMED);
+        let rest = (rest > 0).then(|| format!("{rest} more errors"));
+        named.chain(rest).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -340,7 +341,7 @@ impl RecordFile {
                     .warnings
                     .into_iter()
                     .map(|finding| Finding {
-                        severity: Severity::Error,
+                        severity: finding.severity.in_file(),
                         ..finding
                     })
                     .collect(),

@@ -50,7 +50,7 @@ pub enum Answer {
 impl Serialize for Answer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Group(result) => result.report.serialize(serializer),
+            Self::Group(result) => result.report.capped().serialize(serializer),
             Self::Sweep(result) => result.report.serialize(serializer),
             Self::Queue(queue) => queue.serialize(serializer),
             Self::Doctor { doctor } => BTreeMap::from([("doctor", doctor)]).serialize(serializer),

@@ -9,6 +9,7 @@ mod protocol;
 mod range;
 mod rule;
 mod source;
+mod text;
 
 pub(crate) use error_code::{is_expiry, is_server_fault, is_throttle};
 
@@ -20,3 +21,4 @@ pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
 pub use range::GroupRange;
 pub use rule::{IngressRule, InvalidRule, RuleKey, Tags, in_words, settable_tags};
 pub use source::{GroupRef, InvalidSource, Source};
+pub use text::shortened;

@@ -142,8 +142,11 @@ impl IngressRule {
 }
 /// The rules in rule notation, separated by commas.
 pub fn in_words(rules: &[RuleKey]) -> String {
-    let names: Vec<String> = rules.iter().map(ToString::to_string).collect();
-    names.join(", ")
+    const NAMED: usize = 4;
+    let names = rules.iter().take(NAMED).map(ToString::to_string);
+    let rest = rules.len().saturating_sub(NAMED);
+    let rest = (rest > 0).then(|| format!("{rest} more"));
+    names.chain(rest).collect::<Vec<_>>().join(", ")
 }
 
 /// The tags that a caller may set. AWS reserves the prefix `aws:` and refuses a call that uses it (EC2 User Guide, "Tag

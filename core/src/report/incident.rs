@@ -51,7 +51,7 @@ impl Incident {
             .event_id
             .as_deref()
             .unwrap_or(report.trigger.kind.name());
-        let Ok(Value::Object(mut attributes)) = serde_json::to_value(report) else {
+        let Ok(Value::Object(mut attributes)) = serde_json::to_value(report.capped()) else {
             return None;
         };
         attributes.remove("group");

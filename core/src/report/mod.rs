@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 
 use crate::desired::DesiredRecord;
 use crate::event::{Trigger, TriggerKind};
-use crate::model::{GroupAddress, RuleId, RuleKey};
+use crate::model::{GroupAddress, RuleId, RuleKey, shortened};
 use serde::Serialize;
 
+mod capped;
 pub mod incident;
 pub mod plan;
 mod sweep;
 
+pub use capped::REPORT_BYTES_MAX;
 pub use sweep::{HandedOver, SweepReport, Swept};
+
+/// The longest reason, in characters. It may repeat what somebody else wrote, in any length.
+const REASON_MAX: usize = 1_000;
 
 /// The outcome of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -141,7 +146,8 @@ impl RuleReport {
     /// The same with a reason.
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
-        self.reason = Some(reason.into());
+        let reason: String = reason.into();
+        self.reason = Some(shortened(&reason, REASON_MAX).into_owned());
         self
     }
 
@@ -224,6 +230,9 @@ pub struct Report {
     /// Missing rules that cannot come back, because what they refer to is gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unrestorable: Vec<RuleKey>,
+    /// What was left out, because the report would have been too long to travel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
     /// How long the work took.
     pub timing: Timing,
     /// API calls by operation, including repeated attempts.
@@ -253,7 +262,7 @@ impl Report {
             name: None,
             trigger,
             outcome,
-            reason,
+            reason: shortened(&reason, REASON_MAX).into_owned(),
             generation: None,
             rules: Vec::new(),
             unexpected: Vec::new(),
@@ -263,6 +272,7 @@ impl Report {
             reopened: Vec::new(),
             pending: Vec::new(),
             unrestorable: Vec::new(),
+            cut: None,
             timing: Timing::default(),
             calls: BTreeMap::new(),
         }

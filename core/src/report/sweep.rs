@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Report;
 use crate::model::{AccountId, GroupRange, Region, Scope};
@@ -48,9 +48,10 @@ pub struct SweepReport {
     #[serde(skip_serializing_if = "is_everything")]
     pub of: Option<Swept>,
     /// The groups that were not converged.
+    #[serde(serialize_with = "capped")]
     pub reports: Vec<Report>,
     /// Converged groups whose report still has something to say: a superseded rule, a change of the record, a warning.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "capped")]
     pub remarks: Vec<Report>,
     /// What was handed over to other invocations.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,10 @@ pub struct SweepReport {
     /// Why the sweep ended early, if the rest was not handed over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+fn capped<S: Serializer>(reports: &[Report], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(reports.iter().map(Report::capped))
 }
 
 fn is_everything(of: &Option<Swept>) -> bool {

@@ -47,7 +47,7 @@ impl Tally {
             GroupOutcome::Converged => return,
             _ => &mut self.reports,
         };
-        self.bytes += serde_json::to_vec(&report).map_or(0, |text| text.len());
+        self.bytes += serde_json::to_vec(&report.capped()).map_or(0, |text| text.len());
         kept.push(report);
     }
 
