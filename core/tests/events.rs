@@ -490,7 +490,7 @@ fn a_refused_or_tried_authorize_tells_what_it_asked_for() {
 fn described_rules_are_read_by_key_and_by_id_in_every_spelling() {
     let key = ["tcp 443 from 10.0.0.0/8"];
     assert_eq!(
-        texts(&lookup("update-descriptions").evidence.described),
+        texts(lookup("update-descriptions").evidence.described.keys()),
         key
     );
     let by_id = lookup("update-descriptions-by-rule-id").evidence;
@@ -499,7 +499,8 @@ fn described_rules_are_read_by_key_and_by_id_in_every_spelling() {
 
     let permissions = serde_json::json!({"tag": 1, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
         "IpRanges": {"tag": 1, "CidrIp": "10.0.0.0/8", "Description": "office"}});
-    let ids = serde_json::json!([{"tag": 1, "SecurityGroupRuleId": "sgr-0111111111111111a"}]);
+    let ids = serde_json::json!([{"tag": 1, "SecurityGroupRuleId": "sgr-0111111111111111a",
+        "Description": "gateway"}]);
     let parameters = serde_json::json!({"GroupId": "sg-0123456789abcdef0", "IpPermissions": permissions,
         "SecurityGroupRuleDescription": ids});
     let wrapped =
@@ -512,7 +513,12 @@ fn described_rules_are_read_by_key_and_by_id_in_every_spelling() {
             panic!("no id")
         };
         assert_eq!(id.as_str(), "sg-0123456789abcdef0");
-        assert_eq!(texts(&lookup.evidence.described), key);
+        assert_eq!(texts(lookup.evidence.described.keys()), key);
+        let told = |text: Option<&Option<String>>| text.cloned().flatten();
+        let by_key = lookup.evidence.described.values().next();
+        assert_eq!(told(by_key).as_deref(), Some("office"));
+        let by_id = lookup.evidence.described_ids.values().next();
+        assert_eq!(told(by_id).as_deref(), Some("gateway"));
         assert_eq!(lookup.evidence.described_ids.len(), 1);
     }
 }

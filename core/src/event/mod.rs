@@ -184,12 +184,12 @@ pub struct Evidence {
     /// Rules that an authorize asked for which was refused or only tried.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub asked: BTreeSet<RuleKey>,
-    /// Rules whose descriptions were updated, by key.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub described: BTreeSet<RuleKey>,
-    /// Rules whose descriptions were updated, by id.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub described_ids: BTreeSet<RuleId>,
+    /// Rules whose descriptions were updated, by key, with the new description if there is one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub described: BTreeMap<RuleKey, Option<String>>,
+    /// The same by id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub described_ids: BTreeMap<RuleId, Option<String>>,
     /// Whether the call took or asked for something that the event does not tell, because CloudTrail omitted the
     /// parameters or an entry could not be read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

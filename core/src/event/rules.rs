@@ -145,9 +145,12 @@ fn described(request: &Value, owner: &AccountId) -> Evidence {
         "securityGroupRuleDescription",
     ];
     let entries = lists.into_iter().flat_map(|list| items(request.get(list)));
+    let by_id = entries.filter_map(|entry| Some((rule_id(entry)?, description(entry))));
     Evidence {
-        described: permissions(request.get("ipPermissions"), owner).rules,
-        described_ids: entries.filter_map(rule_id).collect(),
+        described: rules_of(request.get("ipPermissions"), owner)
+            .flatten()
+            .collect(),
+        described_ids: by_id.collect(),
         ..Evidence::default()
     }
 }
@@ -246,30 +249,53 @@ fn protocol(name: Option<&Value>, from: Option<&Value>, to: Option<&Value>) -> O
     Protocol::from_fields(&name, port(from), port(to)).ok()
 }
 
-/// Every rule of a nested list of permissions. A permission holds one protocol and any number of sources.
+/// Every rule of a nested list of permissions.
 fn permissions(list: Option<&Value>, owner: &AccountId) -> Named {
     let mut named = Named::default();
-    for permission in items(list) {
-        let field = |name: &str| permission.get(name);
-        let protocol = protocol(field("ipProtocol"), field("fromPort"), field("toPort"));
-        for source in sources(permission, owner) {
-            let rule = protocol.zip(source);
-            named.add(rule.map(|(protocol, source)| RuleKey { protocol, source }));
-        }
+    for rule in rules_of(list, owner) {
+        named.add(rule.map(|(key, _)| key));
     }
     named
 }
 
-/// The sources of a permission; `None` for one that cannot be read.
-fn sources(permission: &Value, owner: &AccountId) -> Vec<Option<Source>> {
-    let list = |name: &str| items(permission.get(name)).into_iter();
-    let ipv4 = list("ipRanges").map(|range| cidr(range.get("cidrIp"), Source::ipv4));
-    let ipv6 = list("ipv6Ranges").map(|range| cidr(range.get("cidrIpv6"), Source::ipv6));
-    let prefix_lists =
-        list("prefixListIds").map(|entry| cidr(entry.get("prefixListId"), Source::prefix_list));
-    let groups = list("groups").map(|group| reference(group, owner));
-    let all = ipv4.chain(ipv6).chain(prefix_lists).chain(groups);
-    all.collect()
+/// Every rule of a nested list of permissions with its description; `None` for one that cannot be read. A permission
+/// holds one protocol and any number of sources.
+fn rules_of(
+    list: Option<&Value>,
+    owner: &AccountId,
+) -> impl Iterator<Item = Option<(RuleKey, Option<String>)>> {
+    items(list).into_iter().flat_map(|permission| {
+        let field = |name: &str| permission.get(name);
+        let protocol = protocol(field("ipProtocol"), field("fromPort"), field("toPort"));
+        let sources = sources(permission, owner).into_iter();
+        sources.map(move |(source, description)| {
+            let (protocol, source) = protocol.zip(source)?;
+            Some((RuleKey { protocol, source }, description))
+        })
+    })
+}
+
+/// The sources of a permission with their descriptions; `None` for a source that cannot be read.
+fn sources(permission: &Value, owner: &AccountId) -> Vec<(Option<Source>, Option<String>)> {
+    let list = |name: &str, read: &dyn Fn(&Value) -> Option<Source>| {
+        let entries = items(permission.get(name)).into_iter();
+        let read = entries.map(|entry| (read(entry), description(entry)));
+        read.collect::<Vec<_>>()
+    };
+    [
+        list("ipRanges", &|it| cidr(it.get("cidrIp"), Source::ipv4)),
+        list("ipv6Ranges", &|it| cidr(it.get("cidrIpv6"), Source::ipv6)),
+        list("prefixListIds", &|it| {
+            cidr(it.get("prefixListId"), Source::prefix_list)
+        }),
+        list("groups", &|it| reference(it, owner)),
+    ]
+    .concat()
+}
+
+fn description(entry: &Value) -> Option<String> {
+    let text = entry.get("description").and_then(Value::as_str);
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn cidr<E>(value: Option<&Value>, parse: fn(&str) -> Result<Source, E>) -> Option<Source> {

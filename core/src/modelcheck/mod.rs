@@ -68,7 +68,6 @@
 //!   stale read may cost one more.
 //! - If the table does not accept a generation, the rules that it removes are held until the event is delivered again.
 //!   Without another delivery, a sweep restores them.
-//! - A stale read after a new description is taken for the new description, because the event does not tell the text.
 //! - An accepted revoke whose event has no rule ids is lost if another instance has restored the rule and has not noted
 //!   it yet.
 //!

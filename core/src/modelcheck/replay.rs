@@ -382,7 +382,8 @@ pub(super) fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
             Call::Modify
         }
         Did::Described(id) => {
-            evidence.described_ids.insert(rule_id(*id));
+            let text = Some(NEW_TEXT.to_owned());
+            evidence.described_ids.insert(rule_id(*id), text);
             Call::Describe
         }
         Did::Deleted => Call::Delete,

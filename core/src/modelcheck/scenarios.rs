@@ -458,15 +458,7 @@ fn modifies(large: bool) -> Vec<Scenario> {
             }),
         Scenario {
             pinned: true,
-            ..of(
-                "described anew",
-                &[OLD],
-                Bounds {
-                    // See "What does not hold".
-                    stale_reads: 0,
-                    ..swept
-                },
-            )
+            ..of("described anew", &[OLD], Bounds { ..swept })
         }
         .with(Who::Controller, vec![step(Do::Describe(0))])
         .ends(Ends {

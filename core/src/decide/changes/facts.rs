@@ -204,9 +204,18 @@ impl<'a> Facts<'a> {
         if !enters && matches!(entry.what, What::Described(_)) {
             return None;
         }
+        let told = match entry.what {
+            What::Described(call) => {
+                let by_id = |id| call.evidence.described_ids.get(id);
+                let by_id = live.id.as_ref().and_then(by_id);
+                by_id.or_else(|| call.evidence.described.get(rule))
+            }
+            _ => None,
+        };
         let wanted = IngressRule {
             key: rule.clone(),
-            description: live.description.clone(),
+            // A read may still show the old one.
+            description: told.unwrap_or(&live.description).clone(),
             tags: settable_tags(&live.tags),
             priority: recorded.map_or(0, |rule| rule.priority),
         };

@@ -138,9 +138,9 @@ impl<'a> Timelines<'a> {
             let id = id.as_ref();
             self.add(rule.clone(), Entry { at, what, id });
         }
-        let described = evidence.described_ids.iter();
+        let described = evidence.described_ids.keys();
         let described = described.filter_map(|id| contents.before(id, at, None));
-        for rule in described.chain(evidence.described.iter().cloned()) {
+        for rule in described.chain(evidence.described.keys().cloned()) {
             let what = What::Described(call);
             self.add(rule, Entry { at, what, id: None });
         }

@@ -1,6 +1,6 @@
 //! A group on which principals act, and looks at it, without any I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 

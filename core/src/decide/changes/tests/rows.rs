@@ -361,9 +361,10 @@ fn a_description_that_a_listed_principal_changes_enters_the_record() {
     let mut scene = Scene::of(&[A]);
     for (by, text, enters) in [(STRANGER, "x", false), (LBC, "managed", true)] {
         let live = scene.live.get_mut(&key(A)).expect("live");
-        live.1 = Some(text.to_owned());
+        // A read that is stale shows another text.
+        live.1 = Some("of before".to_owned());
         let evidence = Evidence {
-            described: BTreeSet::from([key(A)]),
+            described: BTreeMap::from([(key(A), Some(text.to_owned()))]),
             ..Evidence::default()
         };
         scene.pass(3);
