@@ -143,7 +143,7 @@ impl Searched {
         let item = loaded.desired.as_ref();
         let record = item.and_then(|item| read(&group, item).ok());
         let state = GroupState::of_item(loaded.state.as_ref());
-        let reopened = reopened_rules(&group.id, record.as_ref(), &state);
+        let reopened = reopened_rules(&group.id, &state);
         Self {
             group,
             name: record.and_then(|record| record.name),

@@ -15,7 +15,7 @@ use super::{Archive, OperatorError};
 /// Rules of a group that need a person, or that wait. As the function last saw them: EC2 is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
-    /// Live rules outside the record that were put back before it was known that somebody had decided to close them.
+    /// Live rules that were put back before it was known that somebody had decided to close them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reopened: Vec<ReopenedRule>,
     /// Missing rules that stay closed until a person decides.
@@ -34,7 +34,7 @@ impl Standing {
     pub(super) fn of(group: &GroupId, record: &DesiredRecord, state: Option<&Value>) -> Self {
         let state = GroupState::of_item(state);
         Self {
-            reopened: reopened_rules(group, Some(record), &state),
+            reopened: reopened_rules(group, &state),
             pending: recorded(record, &state.pending),
             unrestorable: recorded(record, &state.unrestorable),
             waiting: recorded(record, &state.missing_since),
@@ -75,23 +75,14 @@ pub async fn reopened(
     Ok(groups.collect())
 }
 
-pub(super) fn reopened_rules(
-    group: &GroupId,
-    record: Option<&DesiredRecord>,
-    state: &GroupState,
-) -> Vec<ReopenedRule> {
-    let is_recorded = |rule| record.is_some_and(|record| record.rules.contains_key(rule));
-    let outside = state
-        .reopened
-        .iter()
-        .filter(|(rule, _)| !is_recorded(*rule));
-    let outside = outside.map(|(rule, reopened)| ReopenedRule {
+pub(super) fn reopened_rules(group: &GroupId, state: &GroupState) -> Vec<ReopenedRule> {
+    let rules = state.reopened.iter().map(|(rule, reopened)| ReopenedRule {
         rule: rule.clone(),
         by: reopened.by.clone(),
         at: reopened.at,
         close: close_command(group, rule),
     });
-    outside.collect()
+    rules.collect()
 }
 
 fn recorded<V>(record: &DesiredRecord, known: &BTreeMap<RuleKey, V>) -> Vec<RuleKey> {

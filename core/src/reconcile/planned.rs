@@ -161,18 +161,19 @@ fn reopened(found: Found<'_>) -> Vec<ReopenedRule> {
     let Found {
         snapshot, actual, ..
     } = found;
-    let known =
-        snapshot.state.reopened.iter().filter(|(rule, _)| {
-            actual.contains(rule) && !snapshot.record.rules.contains_key(*rule)
-        });
-    let known = known.map(|(rule, reopened)| (rule, &reopened.by, reopened.at));
-    let new = found
-        .verdicts
+    let known = snapshot
+        .state
+        .reopened
         .iter()
-        .filter_map(|(rule, verdict)| match verdict {
-            Verdict::Leave(leaving) if leaving.is_reopened => Some((rule, &leaving.by, leaving.at)),
-            _ => None,
-        });
+        .filter(|(rule, _)| actual.contains(rule));
+    let known = known.map(|(rule, reopened)| (rule, &reopened.by, reopened.at));
+    let is_new = |rule: &RuleKey| !snapshot.state.reopened.contains_key(rule);
+    let new = found.verdicts.iter().filter(|(rule, _)| is_new(rule));
+    let new = new.filter_map(|(rule, verdict)| match verdict {
+        Verdict::Leave(leaving) if leaving.is_reopened => Some((rule, &leaving.by, leaving.at)),
+        Verdict::Pend(pending) if actual.contains(rule) => Some((rule, &pending.by, pending.at)),
+        _ => None,
+    });
     let all = known.chain(new);
     let all = all.map(|(rule, by, at)| ReopenedRule {
         rule: rule.clone(),

@@ -71,10 +71,10 @@ impl Ledger {
             };
             is_decision && knows_id && !is_lost(step)
         });
-        let unexplained = decided.filter(|(_, rule)| {
-            // Or its wait ended before anybody could know who took it, and a notice says so.
-            !is_told(&reports, rule, "reopened")
-                && !is_told(&reports, rule, "no event told who took it")
+        let unexplained = decided.filter(|(step, rule)| {
+            // A call that names ids is no cause if its id was never learnt: nobody saw the rule after we had put it back.
+            let may_be_unknown = step.by_id && is_told(&reports, rule, "no event told who took it");
+            !is_told(&reports, rule, "reopened") && !may_be_unknown
         });
         unexplained
             .map(|(step, rule)| {

@@ -138,7 +138,8 @@ fn too_large(
     let kept = kept.map(|(rule, leaving)| {
         let by = by.to_owned();
         let verdict = match policy {
-            _ if leaving.is_live => Verdict::Keep,
+            Policy::Follow if leaving.is_live => Verdict::Keep,
+            _ if leaving.is_live && !leaving.is_reopened => Verdict::Keep,
             Policy::Follow => Verdict::Restore(RestoreReason::LargeChange { by }),
             _ => Verdict::Pend(Pending {
                 at: leaving.at,
@@ -222,6 +223,7 @@ fn note_verdicts(
     let mut notices = Vec::new();
     let mut missing_since = BTreeMap::new();
     let mut pending = BTreeMap::new();
+    let mut open = BTreeMap::new();
     let is_missing = |rule: &RuleKey| record.rules.contains_key(rule) && !actual.contains(rule);
     for (rule, verdict) in verdicts.iter().filter(|(rule, _)| is_missing(rule)) {
         match verdict {
@@ -241,6 +243,18 @@ fn note_verdicts(
             _ => {}
         }
     }
+    for (rule, verdict) in verdicts.iter().filter(|(rule, _)| actual.contains(rule)) {
+        if let Verdict::Pend(Pending { at, by, .. }) = verdict {
+            let (at, by) = (*at, by.clone());
+            if !state.reopened.contains_key(rule) {
+                notices.push(format!(
+                    "{rule} was put back before it was known that {by} had closed it, in a change that waits for a \
+                     person; close it and `rulekeeper release` it if that was meant"
+                ));
+            }
+            open.insert(rule.clone(), Reopened { at, by });
+        }
+    }
     state.missing_since = missing_since;
     state.pending = pending;
     state
@@ -249,6 +263,7 @@ fn note_verdicts(
     state
         .reopened
         .retain(|rule, _| actual.contains(rule) && !record.rules.contains_key(rule));
+    state.reopened.extend(open);
     state.unrestorable.retain(|rule, _| is_missing(rule));
     state
         .told

@@ -284,6 +284,25 @@ fn a_large_change_that_authorizes_as_much_is_no_loss() {
 }
 
 #[test]
+fn a_large_change_that_is_known_too_late_leaves_nothing_open_without_a_word() {
+    for (by, told) in [(TERRAFORM, true), (BOT, true), (LBC, false)] {
+        let mut scene = Scene::of(&[A, B, C, D]);
+        let revoke = scene.revoke(by, &[A, B, C]);
+        scene.look(&[]);
+        scene.pass(180);
+        scene.look(&[]);
+        assert_eq!(scene.restored.len(), 3);
+        scene.look(&[revoke]);
+        assert_eq!(scene.recorded().len(), 4);
+        assert_eq!(scene.state.reopened.len() == 3, told, "{by}");
+        scene.live.remove(&key(A));
+        scene.look(&[]);
+        assert_eq!(scene.state.reopened.len() == 2, told, "{by}");
+        assert_eq!(scene.state.pending.contains_key(&key(A)), told, "{by}");
+    }
+}
+
+#[test]
 fn a_decision_that_is_known_too_late_leaves_the_record_and_is_told_as_reopened() {
     for by in [TERRAFORM, BOT] {
         let mut scene = Scene::of(&[A, B]);
