@@ -99,23 +99,26 @@ impl Change<'_> {
         self.begin() <= at && at <= self.end()
     }
 
-    /// How it stands towards a rule that it revoked. Of two attempts in one second the refused one counts as the later.
+    /// How it stands towards a rule that it revoked. Of two attempts in one second the refused one counts as the later. An
+    /// attempt that failed for a passing reason does not make up for a refused one.
     pub(super) fn standing(&self, rule: &RuleKey) -> Standing {
         let attempts = self.calls.iter().filter_map(|call| {
             let wanted = call.wanted()?;
             let mut related = wanted.rules.iter().filter(|asked| is_related(asked, rule));
             // Rules that cannot be read may be related.
             let is_any = related.next().is_some() || wanted.rules.is_empty();
-            is_any.then_some((call.at, wanted.outcome, wanted.rules))
+            is_any.then_some((call.at, wanted.outcome))
         });
-        let last = attempts.max_by_key(|(at, outcome, _)| (*at, *outcome));
-        match last {
-            None | Some((_, Try::Done, _)) => Standing::Fine,
-            Some((at, Try::Passing, _)) => Standing::Open(at),
-            Some((_, Try::Refused, _)) if fault!(ForgetsAborts) => Standing::Fine,
-            Some((_, Try::Refused, _)) => Standing::Aborted {
+        let (passing, ended): (Vec<_>, Vec<_>) =
+            attempts.partition(|(_, outcome)| *outcome == Try::Passing);
+        let ended = ended.into_iter().max();
+        match (ended, passing.into_iter().max()) {
+            (Some((_, Try::Refused)), _) if fault!(ForgetsAborts) => Standing::Fine,
+            (Some((_, Try::Refused)), _) => Standing::Aborted {
                 narrows: !self.was_refused_as_much(rule),
             },
+            (ended, Some((at, _))) if ended.is_none_or(|(done, _)| done < at) => Standing::Open(at),
+            _ => Standing::Fine,
         }
     }
 

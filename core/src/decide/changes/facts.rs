@@ -385,19 +385,21 @@ impl<'a> Facts<'a> {
         else {
             return false;
         };
-        let apart = given.at.duration_since(call.at).abs();
+        let live = self.situation.actual.get(rule);
+        let live_id = live.and_then(|live| live.id.as_ref());
+        if live_id.is_some_and(|live| entry.id.is_some_and(|given| given != live)) {
+            return false;
+        }
         let mut before = self.timelines.before(rule, entry);
         let was_taken = before.any(|entry| match entry.what {
             What::Taken(taken) => self.policy(taken) != Policy::Restore,
             _ => false,
         });
-        let entered = self
-            .state
-            .entered
-            .get(rule)
-            .is_some_and(|entered| entered.at == given.at);
+        let is_near = |at: Timestamp| at.duration_since(call.at).abs() <= CHANGE_MAX;
+        let entered = self.state.entered.get(rule);
+        let entered = entered.is_some_and(|it| it.by == call.by && is_near(it.at));
         let is_own = given.by == call.by || fault!(CountsRulesOfOthers);
-        is_own && apart <= CHANGE_MAX && (!self.is_recorded(rule) || entered || was_taken)
+        is_own && is_near(given.at) && (!self.is_recorded(rule) || entered || was_taken)
     }
 
     /// Whether a principal revoked a rule, we put it back, and it revoked it again, while no other listed principal

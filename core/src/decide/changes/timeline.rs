@@ -278,8 +278,10 @@ impl<'a> Contents<'a> {
             }
         }
         for (rule, returns) in &state.returned {
-            let ids = returns.iter().filter_map(|back| back.id.as_ref());
-            given.extend(ids.map(|id| (id, rule)));
+            // A read may have shown what a modify made of it.
+            for id in returns.iter().filter_map(|back| back.id.as_ref()) {
+                given.entry(id).or_insert(rule);
+            }
         }
         Contents {
             state,

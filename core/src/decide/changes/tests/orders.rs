@@ -1,4 +1,4 @@
-//! Every timeline of up to four calls of three principals, and every order in which its events can be told.
+//! Every timeline of up to three calls of two or three principals, and every order in which its events can be told.
 
 use super::*;
 
@@ -29,7 +29,16 @@ const ACTS: [Act; 7] = [
     Act::Modify,
 ];
 
-const LENGTH_MAX: usize = 3;
+/// The longest timelines; set `RULEKEEPER_TIMELINE` for others. Four take some minutes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test, and no part of the function"
+)]
+fn length_max() -> usize {
+    let text = std::env::var("RULEKEEPER_TIMELINE").unwrap_or_else(|_| "3".to_owned());
+    text.parse()
+        .expect("RULEKEEPER_TIMELINE is a number of calls")
+}
 
 impl Act {
     fn done(self, scene: &mut Scene, by: &str) -> Option<KnownCall> {
@@ -58,7 +67,7 @@ fn timelines(principals: &[&'static str], gap: i64, ids: bool) -> Vec<Told> {
     begun.tells_ids = ids;
     let mut all = vec![(begun, Vec::new(), Vec::new())];
     let mut ended = Vec::new();
-    for _ in 0..LENGTH_MAX {
+    for _ in 0..length_max() {
         let mut longer = Vec::new();
         for (scene, events, acts) in &all {
             for by in principals {
@@ -139,41 +148,45 @@ fn is_meant_closed(acts: &[(&'static str, Act)]) -> Option<bool> {
 }
 
 fn check(principals: &[&'static str], gap: i64, ids: bool) -> usize {
+    let told = timelines(principals, gap, ids);
+    told.iter().map(|told| check_orders(told, gap)).sum()
+}
+
+/// Plays a timeline in every order of telling, and gives their number.
+fn check_orders(told: &Told, gap: i64) -> usize {
     let mut played = 0;
-    for told in timelines(principals, gap, ids) {
-        let mut ends: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
-        for order in orders(told.events.len()) {
-            let scene = end(&told, &order, 1);
-            played += 1;
-            let context = || format!("{:?} told {order:?} {gap}: {}", told.acts, scene.summary());
-            for rule in &scene.restored {
-                let was_recorded = *rule == key(R) || *rule == key(W);
-                assert!(was_recorded, "another rule was authorized: {}", context());
-            }
-            for rule in scene.record.rules.keys() {
-                let live = scene
-                    .live
-                    .keys()
-                    .any(|live| crate::decide::cover::covering(rule, [live]).is_some());
-                let pends = matches!(scene.verdict(&rule.to_string()), Verdict::Pend(_));
-                assert!(live || pends, "{rule} is lost: {}", context());
-            }
-            if let Some(closed) = is_meant_closed(&told.acts) {
-                let recorded = scene.record.rules.contains_key(&key(R));
-                assert_eq!(recorded, !closed, "{}", context());
-                // What was closed is open only if somebody else opened it again, or it is told as reopened.
-                let by_others = told.acts.iter().any(|(by, act)| {
-                    *by == STRANGER && *act == Act::Authorize(R)
-                        || *by == BOT && *act == Act::Authorize(R)
-                });
-                let told_of = scene.state.reopened.contains_key(&key(R));
-                let live = scene.live.contains_key(&key(R));
-                assert!(!closed || !live || by_others || told_of, "{}", context());
-            }
-            ends.entry(scene.recorded()).or_insert(order);
+    let mut ends: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
+    for order in orders(told.events.len()) {
+        let scene = end(told, &order, 1);
+        played += 1;
+        let context = || format!("{:?} told {order:?} {gap}: {}", told.acts, scene.summary());
+        for rule in &scene.restored {
+            let was_recorded = *rule == key(R) || *rule == key(W);
+            assert!(was_recorded, "another rule was authorized: {}", context());
         }
-        assert_eq!(ends.len(), 1, "{:?}: {ends:#?}", told.acts);
+        for rule in scene.record.rules.keys() {
+            let live = scene
+                .live
+                .keys()
+                .any(|live| crate::decide::cover::covering(rule, [live]).is_some());
+            let pends = matches!(scene.verdict(&rule.to_string()), Verdict::Pend(_));
+            assert!(live || pends, "{rule} is lost: {}", context());
+        }
+        if let Some(closed) = is_meant_closed(&told.acts) {
+            let recorded = scene.record.rules.contains_key(&key(R));
+            assert_eq!(recorded, !closed, "{}", context());
+            // What was closed is open only if somebody else opened it again, or it is told as reopened.
+            let by_others = told.acts.iter().any(|(by, act)| {
+                *by == STRANGER && *act == Act::Authorize(R)
+                    || *by == BOT && *act == Act::Authorize(R)
+            });
+            let told_of = scene.state.reopened.contains_key(&key(R));
+            let live = scene.live.contains_key(&key(R));
+            assert!(!closed || !live || by_others || told_of, "{}", context());
+        }
+        ends.entry(scene.recorded()).or_insert(order);
     }
+    assert_eq!(ends.len(), 1, "{:?}: {ends:#?}", told.acts);
     played
 }
 
@@ -200,4 +213,50 @@ fn every_order_of_every_timeline_of_three_principals_ends_the_same() {
 #[test]
 fn without_ids_and_within_minutes_orders_do_not_matter_either() {
     assert!(check(&[TERRAFORM, STRANGER], 130, false) > 1_000);
+}
+
+/// Timelines of four calls of which the end once depended on the order.
+#[test]
+fn no_order_of_four_calls_matters_that_once_did() {
+    const LONG: [[(&str, Act); 4]; 4] = [
+        [
+            (LBC, Act::Revoke(R)),
+            (LBC, Act::Authorize(W)),
+            (LBC, Act::Revoke(W)),
+            (STRANGER, Act::Authorize(W)),
+        ],
+        [
+            (LBC, Act::Revoke(R)),
+            (LBC, Act::Authorize(W)),
+            (STRANGER, Act::Revoke(W)),
+            (LBC, Act::Authorize(W)),
+        ],
+        [
+            (LBC, Act::Authorize(W)),
+            (LBC, Act::Revoke(W)),
+            (LBC, Act::Refused),
+            (LBC, Act::Throttled),
+        ],
+        [
+            (LBC, Act::Modify),
+            (LBC, Act::Revoke(W)),
+            (LBC, Act::Authorize(R)),
+            (LBC, Act::Modify),
+        ],
+    ];
+    for acts in LONG {
+        let mut scene = Scene::of(&[&[R][..], &OTHERS].concat());
+        let mut events = Vec::new();
+        for (by, act) in acts {
+            scene.pass(5);
+            events.extend(act.done(&mut scene, by));
+        }
+        let acts = acts.to_vec();
+        let told = Told {
+            scene,
+            events,
+            acts,
+        };
+        assert_eq!(check_orders(&told, 5), 24);
+    }
 }
