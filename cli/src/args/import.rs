@@ -34,13 +34,18 @@ pub(crate) struct Records {
 }
 
 const TERRAFORM_HELP: &str = "\
-It reads aws_security_group, aws_security_group_rule and aws_vpc_security_group_ingress_rule, and skips egress rules.
+It reads aws_security_group, aws_default_security_group, aws_security_group_rule and aws_vpc_security_group_ingress_rule,
+and skips egress rules. A state holds what was live at its last refresh, and an apply refreshes before it changes rules, so
+refresh once more before you import a state. A rule that a group lists and no rule resource has leaves the group out.
 If anything about a group is unknown, the whole group is left out and named on standard error, and the exit code is 1.
 Account and Region come from the group's ARN, or from --account and --region.
 
 Examples:
   rulekeeper import terraform state.json --output-dir records
-  terraform show -json | rulekeeper import terraform - | rulekeeper apply -f -";
+  rulekeeper import terraform state.json | rulekeeper apply -f -
+
+How to get the state:
+  terraform apply -refresh-only && terraform show -json > state.json";
 
 #[derive(Debug, Args)]
 #[command(after_help = TERRAFORM_HELP)]

@@ -1,10 +1,10 @@
 //! What `terraform show -json` prints of a state or a plan (Terraform, "JSON Output Format"; OpenTofu's is the same).
 //!
 //! A state's group lists in `ingress` the rules that were live at the last refresh, whether they were written there or are
-//! resources of their own. So the two overlap, and the resource of its own is the better witness: it has the tags, and in a
-//! plan it is the one that changes.
+//! resources of their own. So the two overlap, and the resource of its own is the better witness: it has the tags, and an
+//! apply changes it while the group's list stays as it was. A rule that only the list has may be one that Terraform closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rulekeeper_core::model::{GroupAddress, GroupId};
 use serde_json::{Map, Value, json};
@@ -14,13 +14,20 @@ use crate::failure::Failure;
 
 const UNKNOWN: &str = "is unknown until the plan is applied";
 
-const GROUP: &str = "aws_security_group";
+const GROUPS: [&str; 2] = ["aws_security_group", "aws_default_security_group"];
 const RULE: &str = "aws_security_group_rule";
 const INGRESS_RULE: &str = "aws_vpc_security_group_ingress_rule";
 
+/// Resources whose group is not written with its rules in line (AWS provider, "Resource: aws_security_group").
+const BESIDE_GROUPS: [&str; 4] = [
+    RULE,
+    INGRESS_RULE,
+    "aws_vpc_security_group_egress_rule",
+    "aws_vpc_security_group_rules_exclusive",
+];
+
 /// Resources that say what a group lets in, and that are not read.
-const UNSUPPORTED: [&str; 3] = [
-    "aws_default_security_group",
+const UNSUPPORTED: [&str; 2] = [
     "awscc_ec2_security_group",
     "awscc_ec2_security_group_ingress",
 ];
@@ -66,7 +73,7 @@ struct Resource<'v> {
 pub(crate) fn read(content: &Value, stated: &Stated) -> Result<Import, Failure> {
     let resources = resources(content)?;
     let mut drafts = Drafts::default();
-    for group in resources.iter().filter(|it| it.kind == GROUP) {
+    for group in resources.iter().filter(|it| GROUPS.contains(&it.kind)) {
         read_group(group, stated, &mut drafts)?;
     }
     for resource in &resources {
@@ -84,7 +91,7 @@ pub(crate) fn read(content: &Value, stated: &Stated) -> Result<Import, Failure> 
             _ => {}
         }
     }
-    refuse_rules_on_their_way_out(content, &mut drafts);
+    refuse_rules_that_only_groups_list(content, &resources, &mut drafts);
     Ok(drafts.finish(stated.mode))
 }
 
@@ -227,7 +234,7 @@ fn possible_groups<'v>(
         .iter()
         .map(|reference| format!("{path}{}", without_keys(text(reference))))
         .collect();
-    let groups = resources.iter().filter(|it| it.kind == GROUP);
+    let groups = resources.iter().filter(|it| GROUPS.contains(&it.kind));
     let all: Vec<&Resource<'_>> = groups.collect();
     let meant: Vec<&Resource<'_>> = all
         .iter()
@@ -346,36 +353,35 @@ fn rules(block: &Value, group: &GroupId) -> (Named<Value>, Named<String>) {
     (rules, troubles)
 }
 
-/// In a plan a group's `ingress` may still list what the plan takes away as a resource of its own.
-fn refuse_rules_on_their_way_out(content: &Value, drafts: &mut Drafts) {
-    for change in list(&content["resource_changes"]) {
-        let (kind, before) = (text(&change["type"]), &change["change"]["before"]);
-        let leaves = list(&change["change"]["actions"])
-            .iter()
-            .any(|action| action == "delete" || action == "update");
-        let Ok(group) = text(&before["security_group_id"]).parse::<GroupId>() else {
-            continue;
-        };
-        let is_rule = matches!(kind, RULE | INGRESS_RULE) && before["type"] != "egress";
-        if !leaves || !is_rule {
-            continue;
-        }
-        for (_, rule) in rules(before, &group).0 {
-            let Ok(rule) = drafts.checked(&group, rule) else {
-                continue;
-            };
-            let listed = drafts
-                .groups
-                .get(&group)
-                .and_then(|draft| draft.rules.get(&rule.key));
-            if let Some((_, Standing::Found, by)) = listed {
-                let reason = format!(
-                    "the plan takes {} away, and {by} still lists it; apply the plan, then import the state",
-                    rule.key
-                );
-                let place = Place::new(text(&change["address"]), "");
-                drafts.unresolved(Some(&group), place, reason);
-            }
+/// Leaves out each group whose rules are resources of their own, now or before a plan, and that lists another rule.
+fn refuse_rules_that_only_groups_list(
+    content: &Value,
+    resources: &[Resource<'_>],
+    drafts: &mut Drafts,
+) {
+    let present = resources.iter().map(|it| (it.kind, it.values));
+    let before = list(&content["resource_changes"])
+        .iter()
+        .map(|change| (text(&change["type"]), &change["change"]["before"]));
+    let groups: BTreeSet<GroupId> = present
+        .chain(before)
+        .filter(|(kind, _)| BESIDE_GROUPS.contains(kind))
+        .filter_map(|(_, values)| text(&values["security_group_id"]).parse().ok())
+        .collect();
+    for group in groups {
+        let draft = drafts.groups.get(&group).filter(|it| it.known_in_full);
+        let listed = draft.into_iter().flat_map(|draft| &draft.rules);
+        let doubtful: Vec<_> = listed
+            .filter(|(_, (_, standing, _))| *standing == Standing::Found)
+            .map(|(rule, (_, _, by))| (rule.clone(), by.clone()))
+            .collect();
+        for (rule, by) in doubtful {
+            let reason = format!(
+                "lists {rule}, and no rule resource has it, so Terraform may have closed it since the last refresh; after \
+                 any apply run `terraform apply -refresh-only`, show the state and import it again; if {group} still \
+                 lists the rule, it is live, and `rulekeeper pin {group}` records it"
+            );
+            drafts.unresolved(Some(&group), Place::new(&by, "ingress"), reason);
         }
     }
 }

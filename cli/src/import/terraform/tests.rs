@@ -7,7 +7,7 @@ const ARN: &str = "arn:aws:ec2:eu-west-1:111122223333:security-group/sg-0a";
 const GROUP_LINE: &str = "111122223333/eu-west-1/sg-0a";
 
 fn resource(address: &str, values: Value) -> Value {
-    let kind = address.split('.').find(|part| part.starts_with("aws_"));
+    let kind = address.split('.').find(|part| part.starts_with("aws"));
     json!({"address": address, "mode": "managed", "type": kind, "values": values})
 }
 
@@ -194,7 +194,7 @@ fn a_group_that_is_not_in_the_file_and_one_of_another_kind_are_named() {
             "aws_security_group_rule.x",
             json!({"type": "ingress", "security_group_id": "sg-0f", "protocol": "-1", "cidr_blocks": ["10.0.0.0/8"]}),
         ),
-        resource("aws_default_security_group.d", json!({"id": "sg-0d"})),
+        resource("awscc_ec2_security_group.d", json!({"id": "sg-0d"})),
     ])));
     let found = findings(&imported);
     assert!(
@@ -202,31 +202,69 @@ fn a_group_that_is_not_in_the_file_and_one_of_another_kind_are_named() {
         "{found:?}"
     );
     assert!(
-        found[1].starts_with("aws_default_security_group.d: aws_default_security_group is not"),
+        found[1].starts_with("awscc_ec2_security_group.d: awscc_ec2_security_group is not"),
         "{found:?}"
     );
     assert_eq!(lines(&imported), [GROUP_LINE], "no rules, and known so");
 }
 
 #[test]
-fn a_rule_that_the_plan_takes_away_is_not_kept_because_its_group_still_lists_it() {
-    let block =
-        json!({"protocol": "tcp", "from_port": 80, "to_port": 80, "cidr_blocks": ["10.0.0.0/8"]});
-    let mut content = plan(json!([group(json!([block]))]), "x", json!({}));
+fn a_rule_that_only_the_group_lists_keeps_out_a_group_with_rule_resources() {
+    let block = |port: u16| json!({"protocol": "tcp", "from_port": port, "to_port": port, "cidr_blocks": ["10.0.0.0/8"]});
+    let listing = group(json!([block(80), block(443)]));
+    let of_443 = json!({
+        "security_group_id": "sg-0a", "ip_protocol": "tcp", "from_port": 443, "to_port": 443, "cidr_ipv4": "10.0.0.0/8",
+        "description": "kept",
+    });
+    let in_line = import(&state(json!([listing])));
+    assert_eq!((findings(&in_line).len(), lines(&in_line).len()), (0, 3));
+    let others = [
+        ("aws_vpc_security_group_ingress_rule.https", of_443.clone()),
+        (
+            "aws_security_group_rule.out",
+            json!({"type": "egress", "security_group_id": "sg-0a"}),
+        ),
+        (
+            "aws_vpc_security_group_rules_exclusive.all",
+            json!({"security_group_id": "sg-0a", "ingress_rule_ids": []}),
+        ),
+    ];
+    for (address, values) in others {
+        let imported = import(&state(json!([listing, resource(address, values)])));
+        let found = findings(&imported);
+        assert!(
+            found[0].starts_with(
+                "aws_security_group.web: ingress: lists tcp 80 from 10.0.0.0/8, and no rule resource has it"
+            ) && found[0].contains("`terraform apply -refresh-only`"),
+            "{address}: {found:?}"
+        );
+        assert_eq!(lines(&imported), [""; 0], "{address}");
+    }
+
+    let mut content = plan(json!([listing]), "x", json!({}));
+    let kind = "aws_vpc_security_group_ingress_rule";
     content["resource_changes"] = json!([{
-        "address": "aws_vpc_security_group_ingress_rule.http",
-        "type": "aws_vpc_security_group_ingress_rule",
-        "change": {"actions": ["delete"], "after_unknown": {}, "before": {
-            "security_group_id": "sg-0a", "ip_protocol": "tcp", "from_port": 80, "to_port": 80, "cidr_ipv4": "10.0.0.0/8",
-        }},
+        "address": format!("{kind}.https"), "type": kind,
+        "change": {"actions": ["delete"], "after_unknown": {}, "before": of_443},
     }]);
     let imported = import(&content);
-    let found = findings(&imported).join("\n");
-    assert!(
-        found.contains("the plan takes tcp 80 from 10.0.0.0/8 away"),
-        "{found}"
+    assert_eq!((findings(&imported).len(), lines(&imported).len()), (2, 0));
+}
+
+#[test]
+fn a_default_group_is_a_group() {
+    let values = json!({"id": "sg-0d", "arn": ARN, "ingress": [
+        {"protocol": "-1", "from_port": 0, "to_port": 0, "self": true},
+    ]});
+    let imported = import(&state(json!([resource(
+        "aws_default_security_group.d",
+        values
+    )])));
+    assert_eq!(findings(&imported), [""; 0]);
+    assert_eq!(
+        lines(&imported),
+        ["111122223333/eu-west-1/sg-0d", "  all from sg-0d"]
     );
-    assert_eq!(lines(&imported), [""; 0]);
 }
 
 #[test]
