@@ -277,7 +277,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = REPLAY_HELP)]
 pub(crate) struct Replay {
-    /// Files with events; - is standard input
+    /// Files with events, alone or as CloudTrail, CloudWatch Logs, SNS, SQS, Lambda and Athena hand them out; - is standard
+    /// input
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Put back what is missing, and record incidents, as the function would

@@ -33,13 +33,29 @@ pub(crate) fn read_text(file: &Path) -> Result<String, String> {
             "{name}: is compressed; unpack it with gunzip first"
         ));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|error| format!("{name}: is not UTF-8 text: {error}"))?;
-    // Editors on Windows put a byte order mark in front, which is no part of the content.
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text))
+    decode(bytes).map_err(|error| format!("{name}: {error}"))
+}
+
+/// UTF-8, or UTF-16 behind its byte order mark, which PowerShell writes. The mark is no part of the content.
+fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    let unit: fn([u8; 2]) -> u16 = match &bytes[..] {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => {
+            let text = String::from_utf8(bytes)
+                .map_err(|error| format!("is neither UTF-8 nor UTF-16 text: {error}"))?;
+            return Ok(match text.strip_prefix('\u{feff}') {
+                Some(content) => content.to_owned(),
+                None => text,
+            });
+        }
+    };
+    let (pairs, rest) = bytes[2..].as_chunks::<2>();
+    let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
+    match String::from_utf16(&units) {
+        Ok(text) if rest.is_empty() => Ok(text),
+        _ => Err("begins as UTF-16 text and is not".to_owned()),
+    }
 }
 
 /// The name of a file in messages.

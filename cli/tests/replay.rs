@@ -165,5 +165,13 @@ fn events_that_ask_for_nothing_need_no_account_no_table_and_no_region() {
         done.err.contains("standard input: ") && done.err.contains("line 2"),
         "{done:?}"
     );
-    assert_eq!(run(bare(&["replay", "-"]), "[]").exits(0).json(), json!([]));
+    for nothing in ["[]", "", r#"{"Events": []}"#, r#"[1, {"a": {"b": "{}"}}]"#] {
+        let done = run(bare(&["replay", "-"]), nothing).exits(1);
+        let said = done.err.contains("there is no event in standard input");
+        assert!(said && done.out.is_empty(), "{nothing}: {done:?}");
+    }
+    let event = fs::read_to_string("../events/revoke-denied.json").expect("a sample");
+    let found = json!({"Events": [{"CloudTrailEvent": event}]}).to_string();
+    let done = run(bare(&["replay", "-"]), &found).exits(0).json();
+    assert_eq!(done["trigger"]["event_name"], "RevokeSecurityGroupIngress");
 }

@@ -113,3 +113,23 @@ fn an_account_that_yaml_reads_as_a_number_is_left_for_the_record_to_refuse() {
         json!({"account": 111_122_223_333_u64})
     );
 }
+
+#[test]
+fn text_is_read_as_editors_and_powershell_write_it() {
+    let text = "{\"a\": \"é🦀\"}";
+    let units = |bytes: fn(u16) -> [u8; 2]| {
+        let marked = std::iter::once(0xfeff).chain(text.encode_utf16());
+        marked.flat_map(bytes).collect::<Vec<u8>>()
+    };
+    for bytes in [
+        text.as_bytes().to_vec(),
+        format!("\u{feff}{text}").into_bytes(),
+        units(u16::to_le_bytes),
+        units(u16::to_be_bytes),
+    ] {
+        assert_eq!(decode(bytes).as_deref(), Ok(text));
+    }
+    for bad in [&[0xff, 0xfe, b'a'][..], &[0xff, 0xfe, 0, 0xd8], &[0xc3]] {
+        assert!(decode(bad.to_vec()).is_err(), "{bad:?}");
+    }
+}
