@@ -125,12 +125,13 @@ fn a_template_is_read_with_the_resources_of_its_stack() {
     let folder = scratch("import-template");
     let (template, resources) = (folder.join("template.yaml"), folder.join("resources.json"));
     let text = "\
+Parameters: {Office: {Type: String, Default: 0.0.0.0/0}}
 Resources:
   Web:
     Type: AWS::EC2::SecurityGroup
     Properties:
       SecurityGroupIngress:
-        - {IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: 10.0.0.0/8}
+        - {IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: !Ref Office}
   Members:
     Type: AWS::EC2::SecurityGroupIngress
     Properties: {GroupId: !Ref Web, IpProtocol: '-1', SourceSecurityGroupId: !GetAtt Web.GroupId}
@@ -154,11 +155,26 @@ Resources:
         template,
         "--resources",
         resources,
+        "--parameters",
+        "-",
     ];
-    let done = run(bare(&arguments), "").exits(0);
+    let stack = json!({"Stacks": [
+        {"Parameters": [{"ParameterKey": "Office", "ParameterValue": "10.0.0.0/8"}]},
+    ]});
+    let done = run(bare(&arguments), &stack.to_string()).exits(0);
+    for part in ["group: sg-0a", "group_id: sg-0a", "cidr_ipv4: 10.0.0.0/8"] {
+        assert!(done.out.contains(part), "{done:?}");
+    }
+    let defaults = run(bare(&arguments), "[]").exits(0);
     assert!(
-        done.out.contains("group: sg-0a") && done.out.contains("group_id: sg-0a"),
-        "{done:?}"
+        defaults.out.contains("cidr_ipv4: 0.0.0.0/0"),
+        "{defaults:?}"
+    );
+    // What the stack was given is unknown, and its default may be wider.
+    let unknown = run(bare(&arguments[..5]), "").exits(1);
+    assert!(
+        unknown.out.is_empty() && unknown.err.contains("--parameters"),
+        "{unknown:?}"
     );
     let without = run(bare(&arguments[..3]), "").exits(2);
     assert!(

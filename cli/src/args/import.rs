@@ -58,16 +58,18 @@ pub(crate) struct ImportTerraform {
 }
 
 const CLOUDFORMATION_HELP: &str = "\
-It reads AWS::EC2::SecurityGroup and AWS::EC2::SecurityGroupIngress, and skips egress rules. It understands Ref and GetAtt
-of the template's own resources, AWS::AccountId and AWS::Region, but no other function and no parameter.
+It reads AWS::EC2::SecurityGroup and AWS::EC2::SecurityGroupIngress, and skips egress rules. It evaluates Ref, GetAtt of ids,
+FindInMap, If with its conditions, Join, Select, Split and Sub. Parameters are known with --parameters only: a parameter that
+the file does not list has the template's default, and a file with [] stands for defaults alone.
 If anything about a group is unknown, the whole group is left out and named on standard error, and the exit code is 1.
-Account and Region come from the stack's ARN in --resources, or from --account and --region.
+Account and Region come from the stack's ARN in --resources or --parameters, or from --account and --region.
 
 Examples:
-  rulekeeper import cloudformation template.yaml --resources resources.json --output-dir records
+  rulekeeper import cloudformation template.yaml --resources resources.json --parameters stack.json --output-dir records
 
-How to get the resources:
-  aws cloudformation describe-stack-resources --stack-name NAME --output json > resources.json";
+How to get the resources and the parameters:
+  aws cloudformation describe-stack-resources --stack-name NAME --output json > resources.json
+  aws cloudformation describe-stacks --stack-name NAME --output json > stack.json";
 
 #[derive(Debug, Args)]
 #[command(after_help = CLOUDFORMATION_HELP)]
@@ -78,6 +80,9 @@ pub(crate) struct ImportCloudformation {
     /// What `aws cloudformation describe-stack-resources` prints of the stack
     #[arg(long, value_name = "FILE")]
     pub(crate) resources: Option<PathBuf>,
+    /// What `aws cloudformation describe-stacks` prints of the stack, or a list of ParameterKey and ParameterValue
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parameters: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) records: Records,
 }

@@ -1,6 +1,7 @@
 //! CloudFormation templates, as written or as processed (`aws cloudformation get-template --template-stage Processed`).
 //!
-//! A template names its groups by logical ids; the stack's list of resources says what they became.
+//! A template names its groups by logical ids; the stack's list of resources says what they became, and its parameters what
+//! their rules are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,11 @@ use serde_json::{Map, Value, json};
 use super::{Drafts, Import, Place, Standing, Stated, protocol, reference, scope_of_arn};
 use crate::failure::Failure;
 use crate::strict::Strict;
+
+mod functions;
+
+use functions::Known;
+pub(crate) use functions::{Parameters, parameters};
 
 const GROUP: &str = "AWS::EC2::SecurityGroup";
 const INGRESS: &str = "AWS::EC2::SecurityGroupIngress";
@@ -86,7 +92,7 @@ fn from_yaml(value: yaml_serde::Value) -> Result<Value, String> {
 #[derive(Debug, Default)]
 pub(crate) struct Stack {
     physical: BTreeMap<String, String>,
-    scope: Option<Scope>,
+    id: Option<String>,
 }
 
 /// Reads what `aws cloudformation describe-stack-resources` prints, or `list-stack-resources`.
@@ -106,7 +112,9 @@ pub(crate) fn stack(content: &Value) -> Result<Stack, Failure> {
     let mut stack = Stack::default();
     for resource in list {
         let field = |name: &str| resource[name].as_str().unwrap_or_default();
-        stack.scope = stack.scope.or_else(|| scope_of_arn(field("StackId")));
+        stack.id = stack
+            .id
+            .or_else(|| resource["StackId"].as_str().map(str::to_owned));
         if field("ResourceStatus") != "DELETE_COMPLETE" && !field("PhysicalResourceId").is_empty() {
             let (logical, physical) = (field("LogicalResourceId"), field("PhysicalResourceId"));
             stack.physical.insert(logical.into(), physical.into());
@@ -115,13 +123,15 @@ pub(crate) fn stack(content: &Value) -> Result<Stack, Failure> {
     Ok(stack)
 }
 
-/// Reads a template, with the stack's resources if they are known.
+/// Reads a template, with the stack's resources and parameters if they are known.
 ///
 /// # Errors
-/// When it is no template, or account and Region of the stack are not known.
+/// When it is no template, when account and Region of the stack are not known, or when resources and parameters are not of
+/// one stack.
 pub(crate) fn read(
     content: &Value,
     stack: Option<&Stack>,
+    parameters: Option<&Parameters>,
     stated: &Stated,
 ) -> Result<Import, Failure> {
     let Some(resources) = content["Resources"].as_object() else {
@@ -147,15 +157,29 @@ pub(crate) fn read(
     if of_kind(GROUP).next().is_none() && of_kind(INGRESS).next().is_none() {
         return Ok(drafts.finish(stated.mode));
     }
-    let arn = stack.and_then(|stack| stack.scope.as_ref());
-    if let Some(reason) = arn.and_then(|arn| stated.contradiction(arn)) {
+    let of_resources = stack.and_then(|stack| stack.id.as_deref());
+    let of_parameters = parameters.and_then(|given| given.stack_id.as_deref());
+    if let (Some(one), Some(other)) = (of_resources, of_parameters)
+        && one != other
+    {
+        let message = format!("--resources are of {one}, and --parameters of {other}");
+        return Err(Failure::failed(message));
+    }
+    let stack_id = of_resources.or(of_parameters);
+    let arn = stack_id.and_then(scope_of_arn);
+    if let Some(reason) = arn.as_ref().and_then(|arn| stated.contradiction(arn)) {
         return Err(Failure::failed(format_args!("the stack {reason}")));
     }
-    let template = Template {
+    let mut template = Template {
         resources,
         stack,
-        scope: stated.scope(arn, "the stack")?,
+        stack_id,
+        scope: stated.scope(arn.as_ref(), "the stack")?,
+        parameters: Parameters::of_template(parameters, &content["Parameters"]),
+        mappings: &content["Mappings"],
+        conditions: Known::new(),
     };
+    template.work_out_conditions(&content["Conditions"]);
     for (name, group) in of_kind(GROUP) {
         template.read_group(name, group, &mut drafts);
     }
@@ -168,7 +192,11 @@ pub(crate) fn read(
 struct Template<'v> {
     resources: &'v Map<String, Value>,
     stack: Option<&'v Stack>,
+    stack_id: Option<&'v str>,
     scope: Scope,
+    parameters: Known<Value>,
+    mappings: &'v Value,
+    conditions: Known<bool>,
 }
 
 impl Template<'_> {
@@ -197,15 +225,15 @@ impl Template<'_> {
             return drafts.unresolved(Some(&id), Place::new(name, ""), not_worked_out(function));
         }
         let at = "SecurityGroupIngress";
-        match &group["Properties"][at] {
-            Value::Null => {}
-            Value::Array(list) => {
+        match self.value(&group["Properties"][at]) {
+            Err(reason) => drafts.unresolved(Some(&id), Place::new(name, at), reason),
+            Ok(Value::Array(list)) => {
                 for (index, rule) in list.iter().enumerate() {
                     self.add(rule, &id, name, &format!("{at}[{index}]"), drafts);
                 }
             }
             // CloudFormation takes a single one without a list.
-            rule => self.add(rule, &id, name, at, drafts),
+            Ok(rule) => self.add(&rule, &id, name, at, drafts),
         }
     }
 
@@ -262,13 +290,15 @@ impl Template<'_> {
             (at, "") => Place::new(name, at),
             (at, inner) => Place::new(name, format!("{at}.{inner}")),
         };
-        if let Some(function) = function_in(block) {
-            return drafts.unresolved(Some(group), place(""), not_worked_out(function));
-        }
+        let block = match self.value(block) {
+            Ok(Value::Null) => return,
+            Ok(block) => block,
+            Err(reason) => return drafts.unresolved(Some(group), place(""), reason),
+        };
         let (mut rule, mut known) = (Map::new(), true);
-        let mut resolve = |property: &str| match &block[property] {
-            Value::Null => Value::Null,
-            value => match self.text(value) {
+        let mut resolve = |property: &str| match self.value(&block[property]) {
+            Ok(Value::Null) => Value::Null,
+            value => match value.and_then(|value| self.text(&value)) {
                 Ok(text) => text.into(),
                 Err(reason) => {
                     drafts.unresolved(Some(group), place(property), reason);
@@ -327,47 +357,6 @@ impl Template<'_> {
         };
         let physical = stack.physical.get(name).map(String::as_str);
         physical.ok_or_else(|| format!("the stack's resources list no {name}"))
-    }
-
-    /// A value that is given, or that a Ref or GetAtt finds.
-    fn text(&self, value: &Value) -> Result<String, String> {
-        match value {
-            Value::String(text) => return Ok(text.clone()),
-            Value::Number(number) => return Ok(number.to_string()),
-            _ => {}
-        }
-        let function = value.as_object().and_then(|fields| fields.iter().next());
-        match function {
-            Some((name, Value::String(target))) if name == "Ref" => match target.as_str() {
-                "AWS::AccountId" => Ok(self.scope.account.to_string()),
-                "AWS::Region" => Ok(self.scope.region.to_string()),
-                name if self.resources.contains_key(name) => self.physical(name).map(str::to_owned),
-                name => Err(format!(
-                    "{name} is a parameter, whose value the template does not hold"
-                )),
-            },
-            Some((name, target)) if name == "Fn::GetAtt" => {
-                let (resource, attribute) = attribute(target).ok_or("is no Fn::GetAtt")?;
-                let prefix = match attribute {
-                    "GroupId" => "sg-",
-                    "PrefixListId" => "pl-",
-                    _ => {
-                        return Err(format!(
-                            "only CloudFormation knows {attribute} of {resource}"
-                        ));
-                    }
-                };
-                let physical = self.physical(resource)?;
-                if physical.starts_with(prefix) {
-                    return Ok(physical.to_owned());
-                }
-                Err(format!(
-                    "the physical id of {resource} is {physical:?}, which is not its {attribute}"
-                ))
-            }
-            Some((name, _)) => Err(not_worked_out(name)),
-            None => Err(format!("{value} is neither text nor a number")),
-        }
     }
 }
 

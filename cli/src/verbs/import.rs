@@ -55,9 +55,14 @@ fn of_terraform(asked: &ImportTerraform, stated: &Stated) -> Result<Import, Fail
 }
 
 fn of_cloudformation(asked: &ImportCloudformation, stated: &Stated) -> Result<Import, Failure> {
-    let stdin = Path::new("-");
-    if asked.file == stdin && asked.resources.as_deref() == Some(stdin) {
-        let message = "the template and its resources cannot both come from standard input";
+    let files = [
+        Some(&asked.file),
+        asked.resources.as_ref(),
+        asked.parameters.as_ref(),
+    ];
+    let from_stdin = |file: &&PathBuf| file.as_path() == Path::new("-");
+    if files.into_iter().flatten().filter(from_stdin).count() > 1 {
+        let message = "only one of template, resources and parameters can come from standard input";
         return Err(Failure::usage(message));
     }
     let text = records::read_text(&asked.file).map_err(Failure::failed)?;
@@ -68,7 +73,11 @@ fn of_cloudformation(asked: &ImportCloudformation, stated: &Stated) -> Result<Im
         Some(file) => Some(cloudformation::stack(&read_json(file)?)?),
         None => None,
     };
-    cloudformation::read(&template, stack.as_ref(), stated)
+    let parameters = match &asked.parameters {
+        Some(file) => Some(cloudformation::parameters(&read_json(file)?)?),
+        None => None,
+    };
+    cloudformation::read(&template, stack.as_ref(), parameters.as_ref(), stated)
 }
 
 fn read_json(file: &Path) -> Result<Value, Failure> {
