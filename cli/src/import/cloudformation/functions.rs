@@ -75,13 +75,30 @@ impl Parameters {
         let value = value.filter(|text| text != "****").ok_or_else(|| {
             format!("{name} is a parameter whose value --parameters does not tell")
         })?;
-        Ok(match kind.contains("List") {
-            true => value
-                .split(',')
-                .map(|item| item.trim().to_owned())
-                .collect(),
-            false => value.into(),
-        })
+        Ok(
+            match kind.contains("List<") || kind.contains("CommaDelimitedList") {
+                true => value
+                    .split(',')
+                    .map(|item| item.trim().to_owned())
+                    .collect(),
+                false => value.into(),
+            },
+        )
+    }
+}
+
+/// YAML 1.1 has several words for true and for false, and a template does not tell which of them are meant as text.
+fn equal(one: &str, other: &str) -> Result<bool, String> {
+    let truth = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
+    };
+    match (one == other, truth(one)) {
+        (false, Some(means)) if truth(other) == Some(means) => Err(format!(
+            "only CloudFormation knows whether {one} is {other}"
+        )),
+        (same, _) => Ok(same),
     }
 }
 
@@ -123,7 +140,7 @@ impl Template<'_> {
         match (name.as_str(), argument) {
             ("Condition", Value::String(name)) => self.condition(name),
             ("Fn::Equals", Value::Array(list)) if list.len() == 2 => {
-                Ok(self.text(&list[0])? == self.text(&list[1])?)
+                equal(&self.text(&list[0])?, &self.text(&list[1])?)
             }
             ("Fn::Not", Value::Array(list)) if list.len() == 1 => Ok(!self.holds(&list[0])?),
             ("Fn::And" | "Fn::Or", Value::Array(list)) => {

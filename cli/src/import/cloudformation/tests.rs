@@ -229,6 +229,7 @@ Conditions:
   Either: !Or [!Equals [!Ref Secret, x], !Condition NotTest]
   Unknown: !Equals [!Ref Secret, x]
   Itself: !Not [!Condition Itself]
+  Word: !Equals [Yes, "true"]
 Resources:
   Web:
     Type: AWS::EC2::SecurityGroup
