@@ -271,14 +271,6 @@ fn reference(text: &str) -> Result<Value, String> {
     })
 }
 
-/// The protocol as EC2 has it; `all` is another word for -1 in Terraform and CloudFormation.
-fn protocol(value: &Value) -> Value {
-    match value.as_str() {
-        Some(text) if text.eq_ignore_ascii_case("all") => "-1".into(),
-        _ => value.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
 use serde_json::{Map, Value, json};
 
-use super::{Drafts, Import, Place, Standing, Stated, protocol, reference, scope_of_arn};
+use super::{Drafts, Import, Place, Standing, Stated, reference, scope_of_arn};
 use crate::failure::Failure;
 use crate::strict::Strict;
 
@@ -307,7 +307,7 @@ impl Template<'_> {
                 }
             },
         };
-        rule.insert("protocol".into(), protocol(&resolve("IpProtocol")));
+        rule.insert("protocol".into(), resolve("IpProtocol"));
         rule.insert("from_port".into(), resolve("FromPort"));
         rule.insert("to_port".into(), resolve("ToPort"));
         rule.insert("description".into(), resolve("Description"));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rulekeeper_core::model::{GroupAddress, GroupId};
 use serde_json::{Map, Value, json};
 
-use super::{Drafts, Import, Place, Standing, Stated, protocol, reference, scope_of_arn};
+use super::{Drafts, Import, Place, Standing, Stated, reference, scope_of_arn};
 use crate::failure::Failure;
 
 const UNKNOWN: &str = "is unknown until the plan is applied";
@@ -303,10 +303,7 @@ fn rules(block: &Value, group: &GroupId) -> (Named<Value>, Named<String>) {
     let name = ["protocol", "ip_protocol"]
         .into_iter()
         .find(|name| !block[*name].is_null());
-    properties.insert(
-        "protocol".into(),
-        protocol(&block[name.unwrap_or_default()]),
-    );
+    properties.insert("protocol".into(), block[name.unwrap_or_default()].clone());
     // With the provider's default tags, where there are any: that is what the live rule carries.
     let tags = Some(&block["tags_all"]).filter(|tags| tags.is_object());
     properties.insert("tags".into(), tags.unwrap_or(&block["tags"]).clone());

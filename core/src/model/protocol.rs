@@ -148,7 +148,8 @@ impl Protocol {
             _ => Err(InvalidProtocol::PortsMissing(name)),
         };
         match protocol.trim().to_ascii_lowercase().as_str() {
-            "-1" => Ok(Self::All),
+            // Rule notation, Terraform and CloudFormation write `all`.
+            "-1" | "all" => Ok(Self::All),
             "tcp" | "6" => ports("tcp").map(Self::Tcp),
             "udp" | "17" => ports("udp").map(Self::Udp),
             "icmp" | "1" => IcmpSelector::new(from_port, to_port).map(Self::Icmp),
@@ -283,6 +284,7 @@ mod tests {
         assert_eq!(read("-1", None, None), "all");
         assert_eq!(read("-1", Some(-1), Some(-1)), "all");
         assert_eq!(read("-1", Some(0), Some(0)), "all");
+        assert_eq!(read("All", Some(0), Some(65535)), "all");
         assert_eq!(read("50", Some(-1), Some(-1)), "50");
         assert_eq!(read("50", Some(7), Some(9)), "50");
     }
