@@ -103,19 +103,12 @@ fn from_yaml(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
     let mut documents = Vec::new();
     for document in yaml_serde::Deserializer::from_str(text) {
         let Strict(content) = Strict::deserialize(document).map_err(|error| {
-            let line = match error.location() {
-                // The parser's own words name the place, where there is one.
-                Some(at) if !error.to_string().contains(&format!("line {}", at.line())) => {
-                    format!("line {}: ", at.line())
-                }
-                _ => String::new(),
-            };
             let within = if documents.is_empty() {
                 String::new()
             } else {
                 format!("document {}: ", documents.len() + 1)
             };
-            format!("{name}: {within}{line}{error}")
+            format!("{name}: {within}{error}")
         })?;
         documents.push(content);
     }

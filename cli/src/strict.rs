@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// A value of JSON or YAML in which no map repeats a name.
@@ -64,16 +64,39 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if fields.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "{name:?} is given twice in this map"
-                )));
-            }
+        while let Some(name) = map.next_key_seed(NewName(&fields))? {
             let Strict(value) = map.next_value()?;
             fields.insert(name, value);
         }
         Ok(fields.into())
+    }
+}
+
+/// A name that a map does not have yet. An error has the place of the name, as it comes while the name is read.
+struct NewName<'a>(&'a Map<String, Value>);
+
+impl<'de> DeserializeSeed<'de> for NewName<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NewName<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<String, E> {
+        match self.0.contains_key(name) {
+            true => Err(E::custom(format_args!(
+                "{name:?} is given twice in this map"
+            ))),
+            false => Ok(name.to_owned()),
+        }
     }
 }
 
@@ -113,7 +136,6 @@ mod tests {
             error.to_string().contains("\"mode\" is given twice"),
             "{error}"
         );
-        // YAML's reader knows where the map begins, and that is line 1 here.
-        assert_eq!(error.location().map(|at| at.line()), Some(1));
+        assert_eq!(error.location().map(|at| at.line()), Some(3));
     }
 }

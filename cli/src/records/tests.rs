@@ -90,7 +90,11 @@ fn several_documents_are_several_records_with_their_numbers() {
 fn a_syntax_error_names_its_file_and_line() {
     for (text, line) in [
         ("a: 1\nb: [1,\nc: }", "line 3"),
-        ("a: 1\n---\nb: 1\nb: 2\n", "line "),
+        (
+            "a: 1\n---\nb: 1\nb: 2\n",
+            "document 2: \"b\" is given twice in this map at line 4",
+        ),
+        ("a:\n  - b: 1\n    c: 2\n    b: 3\n", "line 4"),
         ("a:\n\t- 1", "line 2"),
     ] {
         let error = from_yaml("f.yaml", text).expect_err(text);
