@@ -187,7 +187,7 @@ async fn an_edit_by_hand_between_read_and_write_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn what_is_replaced_goes_into_history_as_it_was_whatever_its_types() {
+async fn what_is_unknown_stays_and_goes_into_history_as_it_was_whatever_its_type() {
     let kinds = [
         (
             "SET mine = :value",
@@ -221,7 +221,13 @@ async fn what_is_replaced_goes_into_history_as_it_was_whatever_its_types() {
             let written = draft.write(&engine.table, &author()).await;
             assert_eq!(written.expect(&case).generation, 4, "{case}");
             let history = engine.history(&at).await;
-            let kept = history[0].get("mine").expect("the attribute");
+            let now = engine
+                .raw
+                .items(&format!("desired#{ACCOUNT}#{REGION}"))
+                .await;
+            let now = now
+                .iter()
+                .find(|item| item["sk"] == Attribute::S(at.id.to_string()));
             let sorted = |value: &Attribute| match value {
                 Attribute::Ss(texts) | Attribute::Ns(texts) => {
                     let mut texts = texts.clone();
@@ -230,7 +236,12 @@ async fn what_is_replaced_goes_into_history_as_it_was_whatever_its_types() {
                 }
                 other => other.clone(),
             };
-            assert_eq!(sorted(kept), sorted(value), "{case}");
+            for item in [Some(&history[0]), now] {
+                let kept = item
+                    .and_then(|item| item.get("mine"))
+                    .expect("the attribute");
+                assert_eq!(sorted(kept), sorted(value), "{case}");
+            }
         }
     }
 }
@@ -343,7 +354,7 @@ async fn settings_are_written_on_condition_of_what_was_read_and_leave_their_trac
             .table_name(&engine.raw.name)
             .key("pk", Attribute::S("settings".to_owned()))
             .key("sk", Attribute::S("settings".to_owned()))
-            .update_expression("SET settle_seconds = :value")
+            .update_expression("SET settle_seconds = :value, mine = :value")
             .expression_attribute_values(":value", Attribute::N("7".to_owned()));
         by_hand.send().await.expect("an edit");
         let lost = late.write(table, &author()).await;
@@ -360,8 +371,8 @@ async fn settings_are_written_on_condition_of_what_was_read_and_leave_their_trac
         assert_eq!(history[0].1["settle_seconds"], 7, "as it was replaced");
         let now = table.settings().await.expect("a table").expect("an item");
         assert_eq!(
-            (&now["settle_seconds"], &now["generation"]),
-            (&json!(7), &json!(2))
+            (&now["settle_seconds"], &now["mine"], &now["generation"]),
+            (&json!(7), &json!(7), &json!(2))
         );
     }
 }

@@ -373,6 +373,8 @@ async fn apply_says_what_was_written_before_a_write_was_refused() {
         .exits(1);
     for part in [
         "the record could not be written".to_owned(),
+        "and DynamoDB takes 400 KB; keep fewer rules in it, or shorten descriptions and tags"
+            .to_owned(),
         format!("written before that: {ACCOUNT}/{REGION}/sg-0a (generation 1)"),
     ] {
         assert!(

@@ -463,7 +463,7 @@ impl Table for FakeTable {
         let before = generation.saturating_sub(1);
         self.begin_write(&group, change.replaces.as_ref(), before, &change.state)
             .await?;
-        self.put(group, Value::Object(change.record.to_json()));
+        self.put(group, change.item());
         Ok(generation)
     }
 

@@ -59,6 +59,35 @@ fn value_from_json(value: &Value) -> AttributeValue {
     }
 }
 
+/// The size of an item in bytes, as DynamoDB counts it ("DynamoDB item sizes and formats", Amazon DynamoDB Developer
+/// Guide). Of a number DynamoDB tells it roughly; the larger size counts.
+pub fn bytes_of(item: &HashMap<String, AttributeValue>) -> usize {
+    let sizes = item
+        .iter()
+        .map(|(name, value)| name.len() + value_bytes(value));
+    sizes.sum()
+}
+
+fn value_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number.len().div_ceil(2) + 2,
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Ss(texts) | AttributeValue::Ns(texts) => {
+            texts.iter().map(String::len).sum()
+        }
+        AttributeValue::Bs(list) => list.iter().map(|bytes| bytes.as_ref().len()).sum(),
+        AttributeValue::L(list) => {
+            3 + list
+                .iter()
+                .map(|value| 1 + value_bytes(value))
+                .sum::<usize>()
+        }
+        AttributeValue::M(map) => 3 + map.len() + bytes_of(map),
+        _ => 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +103,18 @@ mod tests {
             panic!("an object")
         };
         assert_eq!(to_json(&from_json(&fields)), Value::Object(fields));
+    }
+
+    #[test]
+    fn an_item_has_the_size_that_dynamodb_counts() {
+        let Value::Object(fields) = json!({"a": "xyz", "no": 443, "l": [{"t": true}]}) else {
+            panic!("an object")
+        };
+        // Names and text; a number of two bytes and one more, rounded up; a list, its map, and an entry of each.
+        assert_eq!(
+            bytes_of(&from_json(&fields)),
+            (1 + 3) + (2 + 4) + (1 + 3 + 1 + 3 + 1 + 1 + 1)
+        );
     }
 
     #[test]

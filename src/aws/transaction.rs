@@ -8,16 +8,20 @@ use aws_sdk_dynamodb::types::{
 use serde_json::{Map, Value};
 
 use super::DynamoTable;
-use super::attributes::{from_json, to_json};
+use super::attributes::{bytes_of, from_json, to_json};
 use super::call::api_error;
 use super::dynamodb::unusable;
 use super::keys::{Item, desired_key, history_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::unchanged::Unchanged;
 use rulekeeper_core::decide::changes::GroupState;
-use rulekeeper_core::desired::RECORD_ATTRIBUTES;
+use rulekeeper_core::desired::{RECORD_ATTRIBUTES, stays};
 use rulekeeper_core::model::GroupAddress;
 use rulekeeper_core::ports::{ApiError, Failure, NewGeneration};
+
+/// The largest item that is written: DynamoDB takes 400 KB, names included ("Quotas", Amazon DynamoDB Developer Guide). An
+/// item goes into history later, under a key that is longer by less than 256 bytes.
+const ITEM_BYTES_MAX: usize = 400 * 1024 - 256;
 
 /// The result of a transaction that reached the table.
 pub enum Transaction {
@@ -124,13 +128,35 @@ impl DynamoTable {
         self.transact(change.replaces.as_ref(), true, writes).await
     }
 
-    /// Puts an item on condition that the present item is the one that was read.
+    /// Puts an item on condition that the present item is the one that was read. Attributes that are not known stay: a
+    /// later version may have written them.
+    ///
+    /// # Errors
+    /// When the item is larger than [`ITEM_BYTES_MAX`].
     pub fn put_unless_changed(
         &self,
-        item: Item,
+        mut item: Item,
         read: Option<&Item>,
         known: &[&str],
     ) -> Result<TransactWriteItem, ApiError> {
+        let unknown = read.into_iter().flatten();
+        for (name, value) in unknown.filter(|(name, _)| stays(name, known)) {
+            item.insert(name.clone(), value.clone());
+        }
+        let bytes = bytes_of(&item);
+        if bytes > ITEM_BYTES_MAX {
+            return Err(ApiError {
+                operation: "TransactWriteItems",
+                failure: Failure::Refused {
+                    code: "ItemTooLarge".to_owned(),
+                },
+                message: format!(
+                    "this makes an item of {} KB, and DynamoDB takes 400 KB; keep fewer rules in it, or shorten \
+                     descriptions and tags",
+                    bytes.div_ceil(1024)
+                ),
+            });
+        }
         let unchanged = Unchanged::since(read, known);
         let put = Put::builder()
             .table_name(&self.name)

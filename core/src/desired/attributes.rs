@@ -24,6 +24,12 @@ pub const RECORD_ATTRIBUTES: [&str; 17] = [
 /// The table's TTL attribute. Incidents and old states have it; a record or the settings must not.
 pub(super) const TTL_ATTRIBUTE: &str = "expires_at";
 
+/// Whether an attribute stays when a new generation replaces its item: one that this version does not know, and that the
+/// item may have.
+pub fn stays(name: &str, known: &[&str]) -> bool {
+    !known.contains(&name) && name != TTL_ATTRIBUTE
+}
+
 /// Every attribute of the settings item.
 pub const SETTINGS_ATTRIBUTES: [&str; 10] = [
     "pk",
@@ -110,6 +116,12 @@ mod tests {
         );
         let principals = item["principals"][0].as_object().expect("a principal");
         assert_eq!(names(principals), but_for_keys(&PRINCIPAL_ATTRIBUTES));
+    }
+
+    #[test]
+    fn what_is_unknown_stays_but_not_a_time_to_be_deleted() {
+        let staying = ["rules", "later", "expires_at"].map(|name| stays(name, &RECORD_ATTRIBUTES));
+        assert_eq!(staying, [false, true, false]);
     }
 
     #[test]

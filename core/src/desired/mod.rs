@@ -16,7 +16,7 @@ mod attributes;
 mod lint;
 mod principals;
 
-pub use attributes::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES};
+pub use attributes::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES, stays};
 use lint::Reader;
 pub use lint::{Finding, Severity};
 pub use principals::{

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::ApiError;
 use crate::decide::changes::GroupState;
-use crate::desired::DesiredRecord;
+use crate::desired::{DesiredRecord, RECORD_ATTRIBUTES, stays};
 use crate::model::{GroupAddress, GroupId, GroupRange, Scope};
 use crate::report::incident::Incident;
 
@@ -51,6 +51,18 @@ pub struct NewGeneration {
     pub replaces: Option<Value>,
     /// The run-time state to write with it. The write fails if the state has changed since it was read.
     pub state: GroupState,
+}
+
+impl NewGeneration {
+    /// The item that is there once this is written: the record, and attributes of the replaced item that this version
+    /// does not know.
+    pub fn item(&self) -> Value {
+        let replaced = self.replaces.as_ref().and_then(Value::as_object);
+        let mut item = replaced.cloned().unwrap_or_default();
+        item.retain(|name, _| stays(name, &RECORD_ATTRIBUTES));
+        item.extend(self.record.to_json());
+        Value::Object(item)
+    }
 }
 
 /// Why a record was not written.

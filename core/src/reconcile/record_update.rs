@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::World;
 use super::converge::LOOK_AGAIN_AFTER;
@@ -206,7 +205,7 @@ async fn write<T: Table>(
     state: GroupState,
     now: Timestamp,
 ) -> Result<Option<u64>, WorkError> {
-    let mut record = DesiredRecord {
+    let record = DesiredRecord {
         generation: snapshot.record.generation + 1,
         rules: revision.rules.clone(),
         updated_at: Some(now),
@@ -214,17 +213,17 @@ async fn write<T: Table>(
         reason: Some(revision.reason()),
         ..snapshot.record.clone()
     };
-    let change = NewGeneration {
+    let mut change = NewGeneration {
         address: snapshot.group.clone(),
-        record: record.clone(),
+        record,
         replaces: Some(snapshot.item.clone()),
         state,
     };
     match table.write(&change).await {
         Ok(generation) => {
-            record.generation = generation;
-            snapshot.item = Value::Object(record.to_json());
-            snapshot.record = record;
+            change.record.generation = generation;
+            snapshot.item = change.item();
+            snapshot.record = change.record;
             snapshot.state = next(change.state);
             Ok(Some(generation))
         }
