@@ -6,7 +6,7 @@ use std::fmt;
 
 use rulekeeper_core::desired::{DesiredRecord, Mode, RecordFile};
 use rulekeeper_core::model::{
-    AccountId, GroupAddress, GroupId, IngressRule, Region, RuleKey, Scope,
+    AccountId, GroupAddress, GroupId, IngressRule, Protocol, Region, RuleKey, Scope,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -201,11 +201,16 @@ impl Drafts {
         draft.rules.insert(entry.0.key.clone(), entry);
     }
 
-    /// The rule as `apply` would read it.
-    fn checked(&self, group: &GroupId, rule: Value) -> Result<IngressRule, String> {
+    /// The rule as EC2 made it: it passed over ports that the protocol does not have, and over a CIDR's host bits.
+    fn checked(&self, group: &GroupId, mut rule: Value) -> Result<IngressRule, String> {
         let draft = self.groups.get(group).ok_or("its group is unknown")?;
+        let protocol = rule["protocol"].as_str().unwrap_or_default();
+        let without_ports = Protocol::from_fields(protocol, None, None);
+        if let Ok(Protocol::All | Protocol::Number(_)) = without_ports {
+            (rule["from_port"], rule["to_port"]) = (Value::Null, Value::Null);
+        }
         let content = file(&draft.address, rule);
-        let read = RecordFile::from_json(&content, false).map_err(|unreadable| {
+        let read = RecordFile::from_json(&content, true).map_err(|unreadable| {
             let texts = unreadable.findings.iter().map(ToString::to_string);
             let texts: Vec<String> = texts
                 .map(|text| {

@@ -94,6 +94,12 @@ fn logical_ids_become_physical_ones() {
 }
 
 #[test]
+fn a_rule_is_what_ec2_made_of_it() {
+    let rule = "{IpProtocol: -1, FromPort: 0, ToPort: 65535, CidrIp: 10.1.2.3/8}";
+    assert_eq!(worked_out(rule), "all from 10.0.0.0/8");
+}
+
+#[test]
 fn without_the_resources_what_they_would_tell_is_named() {
     let stated = Stated {
         account: "111122223333".parse().ok(),
