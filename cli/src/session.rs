@@ -111,12 +111,11 @@ impl Session {
                     .await);
             }
         };
-        let account = identity
-            .account()
-            .unwrap_or_default()
-            .parse()
-            .map_err(Failure::failed)?;
-        let arn = identity.arn().unwrap_or_default().to_owned();
+        let (Some(account), Some(arn)) = (identity.account, identity.arn) else {
+            let failure = "STS did not say who these credentials belong to";
+            return Err(Failure::failed(failure).hint("Check --endpoint-url, and try again."));
+        };
+        let account = account.parse().map_err(Failure::failed)?;
         Ok(self.caller.get_or_init(|| Caller { account, arn }))
     }
 

@@ -106,6 +106,9 @@ fn assume_role_error<'e>(
 }
 
 /// Turns an SDK error of any service into ours.
+///
+/// An answer without an error code refuses nothing: it is unusable, whatever its status is. The SDK reports a successful
+/// answer that it cannot read as an error of the service without a code. Gateways answer a plain 429 without one.
 pub fn api_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ApiError
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
@@ -115,25 +118,52 @@ where
         .map(|response| response.status().as_u16());
     let code = error
         .code()
-        .map(|code| code.trim_start_matches("Client.").to_owned());
-    let failure = match (error, status) {
-        (_, Some(status)) if status >= 500 => Failure::Server {
-            code: code.unwrap_or_else(|| format!("HTTP {status}")),
-        },
-        (SdkError::ServiceError(_), _) => Failure::Refused {
-            code: code.unwrap_or_else(|| "Unknown".to_owned()),
-        },
-        (SdkError::ResponseError(_), _) => Failure::Unusable,
+        .map(|code| code.trim_start_matches("Client.").to_owned())
+        .filter(|code| !code.is_empty());
+    let failure = match (error, status, code) {
+        (_, Some(status @ (429 | 500..)), None) => {
+            let code = format!("HTTP {status}");
+            match status {
+                429 => Failure::Refused { code },
+                _ => Failure::Server { code },
+            }
+        }
+        (_, Some(500..), Some(code)) => Failure::Server { code },
+        (SdkError::ServiceError(_), _, Some(code)) => Failure::Refused { code },
+        (SdkError::ServiceError(_) | SdkError::ResponseError(_), ..) => Failure::Unusable,
         _ => Failure::NoAnswer,
     };
-    let message = match error.message() {
-        Some(message) => without_encoded_part(message).to_owned(),
-        None => causes(error),
+    let message = match (error.message(), status) {
+        (Some(message), _) => without_encoded_part(message).to_owned(),
+        (None, Some(status)) if failure == Failure::Unusable => {
+            format!(
+                "the answer, HTTP {status}, cannot be read: {}",
+                causes(error)
+            )
+        }
+        _ => causes(error),
     };
     ApiError {
         operation,
         failure,
         message,
+    }
+}
+
+/// A field that every whole answer of the operation has.
+///
+/// # Errors
+/// When the answer does not have it. Such an answer says nothing, and the same call may be answered later.
+pub fn whole<T>(operation: &'static str, name: &str, field: Option<T>) -> Result<T, ApiError> {
+    field.ok_or_else(|| unusable(operation, format_args!("the answer has no {name}")))
+}
+
+/// The error for an answer that cannot be used.
+pub fn unusable(operation: &'static str, message: impl std::fmt::Display) -> ApiError {
+    ApiError {
+        operation,
+        failure: Failure::Unusable,
+        message: message.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{BuildError, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::attributes::{from_json, to_json};
-use super::call::{CountAttempts, api_error, within};
+use super::call::{CountAttempts, api_error, unusable, whole, within};
 use super::keys::{Item, SETTINGS, desired_key, history_key, incident_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::transaction::Transaction;
@@ -59,6 +59,12 @@ fn keys_of(pk: String, range: &GroupRange) -> (&'static str, HashMap<String, Att
     (keys, values)
 }
 
+/// The sort key of an item that a query found.
+fn sort_key(item: &Item) -> Result<String, ApiError> {
+    let key = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned();
+    whole("Query", "sk in one of its items", key)
+}
+
 impl DynamoTable {
     /// The table's name.
     pub fn name(&self) -> &str {
@@ -84,15 +90,10 @@ impl DynamoTable {
     /// The items under a partition key, by their sort key, which is a group's id.
     pub async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
         let items = self.query(pk, None).await?;
-        let named = items.iter().map(|item| {
-            let sk = item
-                .get("sk")
-                .and_then(|sk| sk.as_s().ok())
-                .cloned()
-                .unwrap_or_default();
-            (sk, to_json(item))
-        });
-        Ok(named.collect())
+        items
+            .iter()
+            .map(|item| Ok((sort_key(item)?, to_json(item))))
+            .collect()
     }
 
     /// The items under a partition key whose sort key is at least `from`.
@@ -143,7 +144,7 @@ impl DynamoTable {
             .interceptor(self.counting(OPERATION));
         let page = within(self.deadline, OPERATION, request.send()).await?;
         let next = page.last_evaluated_key.filter(|key| !key.is_empty());
-        Ok((page.items.unwrap_or_default(), next))
+        Ok((whole(OPERATION, "Items", page.items)?, next))
     }
 
     /// The items with these keys, in the same order. A busy DynamoDB may leave some of them to another call.
@@ -166,7 +167,7 @@ impl DynamoTable {
                 .set_keys(Some(wanted))
                 .consistent_read(true)
                 .build()
-                .map_err(|error| unusable(OPERATION, &error))?;
+                .map_err(|error| unusable(OPERATION, error))?;
             let request = self
                 .client
                 .batch_get_item()
@@ -174,8 +175,17 @@ impl DynamoTable {
                 .customize()
                 .interceptor(self.counting(OPERATION));
             let answer = within(self.deadline, OPERATION, request.send()).await?;
-            let items = answer.responses.unwrap_or_default().remove(&self.name);
-            for item in items.unwrap_or_default() {
+            let left = answer.unprocessed_keys.unwrap_or_default();
+            let left = left.get(&self.name);
+            let items = answer
+                .responses
+                .and_then(|mut tables| tables.remove(&self.name));
+            // An answer that leaves all keys to another call may name no table.
+            let items = match (items, left) {
+                (None, Some(_)) => Vec::new(),
+                (items, _) => whole(OPERATION, "Responses", items)?,
+            };
+            for item in items {
                 let place = keys.iter().position(|(pk, sk)| {
                     item.get("pk") == Some(&text(pk.clone())) && item.get("sk") == Some(&text(*sk))
                 });
@@ -183,10 +193,7 @@ impl DynamoTable {
                     found[place] = Some(to_json(&item));
                 }
             }
-            let left = answer.unprocessed_keys.unwrap_or_default();
-            wanted = left
-                .get(&self.name)
-                .map_or_else(Vec::new, |left| left.keys.clone());
+            wanted = left.map_or_else(Vec::new, |left| left.keys.clone());
             if wanted.is_empty() {
                 return Ok(found);
             }
@@ -255,14 +262,6 @@ fn out_of_time(operation: &'static str) -> ApiError {
     }
 }
 
-pub(super) fn unusable(operation: &'static str, error: &BuildError) -> ApiError {
-    ApiError {
-        operation,
-        failure: Failure::Unusable,
-        message: error.to_string(),
-    }
-}
-
 impl Table for DynamoTable {
     async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
         let keys = [
@@ -285,13 +284,14 @@ impl Table for DynamoTable {
     ) -> Result<DesiredPage, ApiError> {
         let (keys, values) = keys_of(desired_key(scope), range);
         let (items, next) = self.page(keys, values, None, None).await?;
-        let name = |item: &Item| Some(item.get("sk")?.as_s().ok()?.clone());
         let named = items
             .iter()
-            .map(|item| (name(item).unwrap_or_default(), to_json(item)));
+            .map(|item| Ok((sort_key(item)?, to_json(item))));
+        let mut items = named.collect::<Result<Vec<_>, ApiError>>()?;
+        items.retain(|(name, _)| range.contains(name));
         Ok(DesiredPage {
-            items: named.filter(|(name, _)| range.contains(name)).collect(),
-            last: next.as_ref().and_then(name),
+            items,
+            last: next.as_ref().map(sort_key).transpose()?,
         })
     }
 

@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
-use super::call::{CountAttempts, is_refused_role, within_as};
+use super::call::{CountAttempts, is_refused_role, unusable, whole, within_as};
 use super::pace::Pacer;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::model::{
@@ -98,11 +98,10 @@ impl Ec2 {
             .customize()
             .interceptor(self.counting(OPERATION));
         let vpcs = self.within(OPERATION, request.send()).await?;
-        Ok(vpcs
-            .vpcs
-            .unwrap_or_default()
-            .into_iter()
-            .find_map(|vpc| vpc.vpc_id))
+        let default = whole(OPERATION, "vpcSet", vpcs.vpcs)?.into_iter().next();
+        default
+            .map(|vpc| whole(OPERATION, "vpcId of a VPC", vpc.vpc_id))
+            .transpose()
     }
 
     /// Every group that matches the filters.
@@ -123,19 +122,15 @@ impl Ec2 {
                 .interceptor(self.counting(OPERATION));
             self.turn_to_read().await;
             let page = self.within(OPERATION, request.send()).await?;
-            groups.extend(
-                page.security_groups
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|group| {
-                        Some(FoundGroup {
-                            id: group.group_id?.parse().ok()?,
-                            name: group.group_name.unwrap_or_default(),
-                            vpc: group.vpc_id.unwrap_or_default(),
-                            tags: tags(group.tags.as_deref()),
-                        })
-                    }),
-            );
+            for group in whole(OPERATION, "securityGroupInfo", page.security_groups)? {
+                let id = whole(OPERATION, "groupId of a group", group.group_id)?;
+                groups.push(FoundGroup {
+                    id: id.parse().map_err(|error| unusable(OPERATION, error))?,
+                    name: group.group_name.unwrap_or_default(),
+                    vpc: group.vpc_id.unwrap_or_default(),
+                    tags: tags(group.tags.as_deref()),
+                });
+            }
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
                 return Ok(groups);
@@ -180,7 +175,11 @@ impl SecurityGroups for Ec2 {
                 .interceptor(self.counting(OPERATION));
             self.turn_to_read().await;
             let page = self.within(OPERATION, request.send()).await?;
-            rules.extend(page.security_group_rules.unwrap_or_default());
+            rules.extend(whole(
+                OPERATION,
+                "securityGroupRuleSet",
+                page.security_group_rules,
+            )?);
             // A short or empty page is not the last one if it has a token.
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
@@ -191,11 +190,12 @@ impl SecurityGroups for Ec2 {
             .iter()
             .map(|group| (group.clone(), Default::default()))
             .collect();
-        for rule in rules.iter().filter(|rule| rule.is_egress != Some(true)) {
-            let group = rule
-                .group_id
-                .as_deref()
-                .and_then(|id| id.parse::<GroupId>().ok());
+        for rule in &rules {
+            let group = whole(OPERATION, "groupId of a rule", rule.group_id.as_deref())?;
+            if whole(OPERATION, "isEgress of a rule", rule.is_egress)? {
+                continue;
+            }
+            let group = group.parse::<GroupId>().ok();
             let Some((known, unknown)) = group.and_then(|group| read.get_mut(&group)) else {
                 continue;
             };
@@ -228,6 +228,11 @@ impl SecurityGroups for Ec2 {
             pacer.authorize(self.deadline).await;
         }
         let made = self.within(OPERATION, request.send()).await?;
+        if made.r#return != Some(true) {
+            let said = "EC2 reports no error, and does not say that the call worked";
+            return Err(unusable(OPERATION, said));
+        }
+        // The ids are worth knowing, and nothing depends on them.
         let made = made.security_group_rules.unwrap_or_default();
         let rules = made
             .iter()
@@ -281,25 +286,20 @@ impl SecurityGroups for Ec2 {
                     .customize()
                     .interceptor(self.counting(OPERATION));
                 let page = self.within(OPERATION, request.send()).await?;
-                weights.extend(
-                    page.prefix_lists
-                        .unwrap_or_default()
-                        .into_iter()
-                        .filter_map(|list| {
-                            let id = list.prefix_list_id?.parse().ok()?;
-                            let stated = list
-                                .max_entries
-                                .and_then(|entries| u32::try_from(entries).ok());
-                            let name = list.prefix_list_name.unwrap_or_default();
-                            let managed = MANAGED_WEIGHTS
-                                .iter()
-                                .find(|(suffix, _)| name.ends_with(suffix));
-                            Some((
-                                id,
-                                managed.map_or(stated.unwrap_or(1), |(_, weight)| *weight),
-                            ))
-                        }),
-                );
+                for list in whole(OPERATION, "prefixListSet", page.prefix_lists)? {
+                    let id = whole(OPERATION, "prefixListId of a list", list.prefix_list_id)?;
+                    let id = id.parse().map_err(|error| unusable(OPERATION, error))?;
+                    // AWS's own lists state no maximum.
+                    let stated = list
+                        .max_entries
+                        .and_then(|entries| u32::try_from(entries).ok());
+                    let name = list.prefix_list_name.unwrap_or_default();
+                    let managed = MANAGED_WEIGHTS
+                        .iter()
+                        .find(|(suffix, _)| name.ends_with(suffix));
+                    let weight = managed.map_or(stated.unwrap_or(1), |(_, weight)| *weight);
+                    weights.insert(id, weight);
+                }
                 token = page.next_token.filter(|token| !token.is_empty());
                 if token.is_none() {
                     break;

@@ -14,8 +14,10 @@ mod state_update;
 mod sweep_queue;
 pub mod transaction;
 pub mod unchanged;
+#[cfg(test)]
+mod wire;
 
-pub use call::api_error;
+pub use call::{api_error, unusable, whole};
 pub use clients::{Clients, load_sdk_config};
 pub use dynamodb::DynamoTable;
 pub use ec2::{Ec2, FoundGroup, filter};

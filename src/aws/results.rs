@@ -4,7 +4,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
 
 use super::Clients;
-use super::call::within;
+use super::call::{unusable, whole, within};
 use rulekeeper_core::ports::{ApiError, Budget, Failure};
 
 const OPERATION: &str = "PutEvents";
@@ -43,19 +43,19 @@ impl Clients {
             .entries(entry)
             .send();
         let answer = within(budget.record_until, OPERATION, request).await?;
-        match answer
-            .entries()
-            .iter()
-            .find(|entry| entry.error_code().is_some())
-        {
-            None => Ok(()),
-            Some(refused) => Err(ApiError {
+        match answer.entries() {
+            [entry] if entry.error_code().is_some() => Err(ApiError {
                 operation: OPERATION,
                 failure: Failure::Refused {
-                    code: refused.error_code().unwrap_or_default().to_owned(),
+                    code: entry.error_code().unwrap_or_default().to_owned(),
                 },
-                message: refused.error_message().unwrap_or_default().to_owned(),
+                message: entry.error_message().unwrap_or_default().to_owned(),
             }),
+            [entry] => whole(OPERATION, "EventId", entry.event_id()).map(drop),
+            entries => Err(unusable(
+                OPERATION,
+                format_args!("the answer is about {} entries, not 1", entries.len()),
+            )),
         }
     }
 }

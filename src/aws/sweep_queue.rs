@@ -6,8 +6,8 @@ use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::call::{CountAttempts, within};
-use rulekeeper_core::ports::{ApiError, Calls, Failure, SweepQueue, SweepTask};
+use super::call::{CountAttempts, unusable, whole, within};
+use rulekeeper_core::ports::{ApiError, Calls, SweepQueue, SweepTask};
 
 /// SQS accepts ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
 const MESSAGES_PER_CALL: usize = 10;
@@ -47,8 +47,12 @@ impl SweepQueue for SqsSweepQueue {
             .customize()
             .interceptor(self.counting(OPERATION));
         let answer = within(self.deadline, OPERATION, request.send()).await?;
-        let count = |name| answer.attributes()?.get(name)?.parse::<u64>().ok();
-        Ok(counts.iter().filter_map(count).sum())
+        let count = |name: &Name| {
+            let given = answer.attributes().and_then(|given| given.get(name));
+            let count = given.and_then(|count| count.parse::<u64>().ok());
+            whole(OPERATION, name.as_str(), count)
+        };
+        counts.iter().map(count).sum()
     }
 
     async fn send(&self, tasks: &[SweepTask]) -> Result<(), ApiError> {
@@ -62,7 +66,7 @@ impl SweepQueue for SqsSweepQueue {
                     .build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>();
-            let entries = entries.map_err(|error| failed(OPERATION, error.to_string()))?;
+            let entries = entries.map_err(|error| unusable(OPERATION, error))?;
             let request = self
                 .client
                 .send_message_batch()
@@ -79,7 +83,12 @@ impl SweepQueue for SqsSweepQueue {
                     first.code(),
                     first.message().unwrap_or_default()
                 );
-                return Err(failed(OPERATION, message));
+                return Err(unusable(OPERATION, message));
+            }
+            let (accepted, sent) = (answer.successful().len(), tasks.len());
+            if accepted < sent {
+                let message = format!("the answer is about {accepted} of {sent} messages");
+                return Err(unusable(OPERATION, message));
             }
         }
         Ok(())
@@ -102,12 +111,4 @@ fn body(task: &SweepTask) -> String {
 fn delay_seconds(delay: Duration) -> Option<i32> {
     let seconds = i32::try_from(delay.as_secs()).unwrap_or(900).min(900);
     (seconds > 0).then_some(seconds)
-}
-
-fn failed(operation: &'static str, message: String) -> ApiError {
-    ApiError {
-        operation,
-        failure: Failure::Unusable,
-        message,
-    }
 }

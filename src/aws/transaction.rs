@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 
 use super::DynamoTable;
 use super::attributes::{bytes_of, from_json, to_json};
-use super::call::api_error;
-use super::dynamodb::unusable;
+use super::call::{api_error, unusable};
 use super::keys::{Item, desired_key, history_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::unchanged::Unchanged;
@@ -232,5 +231,5 @@ fn without_keys(item: &Value) -> Map<String, Value> {
 
 /// A part of a transaction. The builder fails only if a required field is missing, and all are given here.
 pub fn built<T>(range: Result<T, BuildError>) -> Result<T, ApiError> {
-    range.map_err(|error| unusable("TransactWriteItems", &error))
+    range.map_err(|error| unusable("TransactWriteItems", error))
 }

@@ -246,3 +246,38 @@ async fn a_table_that_is_not_there_is_named_and_nothing_is_authorized() {
         json!({"DescribeSecurityGroupRules": 1, "BatchGetItem": 1})
     );
 }
+
+#[tokio::test]
+async fn answers_that_cannot_be_read_are_looked_behind_and_what_they_made_is_counted() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE, "tcp 80 from 10.0.0.0/8"]).await;
+    // The status says success, and the body is an error's.
+    let unreadable = |action| Fault::error(action, "Odd", 200);
+    let cloud = scene.stack.cloud();
+    cloud.inject(unreadable("AuthorizeSecurityGroupIngress").taking_effect());
+    cloud.inject(unreadable("DescribeSecurityGroupRules").after(1));
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live().len(), 2);
+    let report = scene.answer();
+    assert_eq!(report["outcome"], "restored", "{report:#}");
+    let [line] = &report["rules"].as_array().expect("rules")[..] else {
+        panic!("one rule: {report:#}")
+    };
+    assert_eq!(line["outcome"], "restored", "{report:#}");
+    assert_eq!(
+        line["reason"],
+        "the answer could not be read, and the call took effect"
+    );
+    assert_eq!(report["calls"]["AuthorizeSecurityGroupIngress"], 1);
+}
+
+#[tokio::test]
+async fn a_first_look_that_cannot_be_read_fails_the_invocation_and_the_next_one_restores() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    let unreadable = Fault::error("DescribeSecurityGroupRules", "Odd", 200);
+    scene.stack.cloud().inject(unreadable);
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live(), [OFFICE]);
+    assert!(scene.stack.lambda().dead_letters().is_empty());
+}

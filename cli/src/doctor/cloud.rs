@@ -5,9 +5,9 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
     AttributeValue, PointInTimeRecoveryStatus, SseDescription, TableDescription,
 };
-use rulekeeper::aws::api_error;
+use rulekeeper::aws::{api_error, unusable, whole};
 use rulekeeper_core::function::permissions::NOWHERE;
-use rulekeeper_core::ports::{ApiError, Failure};
+use rulekeeper_core::ports::ApiError;
 
 use super::facts::{CallerFacts, Description, Expiry, TableFacts};
 use crate::session::Caller;
@@ -57,13 +57,7 @@ impl Cloud {
             .send()
             .await;
         let identity = match asked {
-            Ok(identity) => match identity.account().unwrap_or_default().parse() {
-                Ok(account) => Ok(Caller {
-                    account,
-                    arn: identity.arn().unwrap_or_default().to_owned(),
-                }),
-                Err(error) => Err(odd("GetCallerIdentity", &error)),
-            },
+            Ok(identity) => caller(identity.account(), identity.arn()),
             Err(error) => Err(api_error("GetCallerIdentity", &error)),
         };
         CallerFacts {
@@ -81,28 +75,33 @@ impl Cloud {
             client.describe_continuous_backups().table_name(name).send(),
         );
         let description = match table {
-            Ok(table) => Ok(table.table.as_ref().map(description)),
+            Ok(table) => whole("DescribeTable", "Table", table.table.as_ref())
+                .map(|table| Some(description(table))),
             Err(error) => absent("DescribeTable", &error, "ResourceNotFoundException"),
         };
         let expiry = match expiry {
-            Ok(expiry) => Ok(expiry
-                .time_to_live_description
-                .map_or_else(Expiry::default, |it| Expiry {
+            Ok(expiry) => {
+                let name = "TimeToLiveDescription";
+                let given = expiry.time_to_live_description;
+                whole("DescribeTimeToLive", name, given).map(|it| Expiry {
                     status: it
                         .time_to_live_status
                         .map(|status| status.to_string())
                         .unwrap_or_default(),
                     attribute: it.attribute_name,
-                })),
+                })
+            }
             Err(error) => Err(api_error("DescribeTimeToLive", &error)),
         };
         let recovery = match backups {
             Ok(backups) => {
-                let recovery = backups
-                    .continuous_backups_description
-                    .and_then(|it| it.point_in_time_recovery_description)
-                    .and_then(|it| it.point_in_time_recovery_status);
-                Ok(recovery == Some(PointInTimeRecoveryStatus::Enabled))
+                let name = "ContinuousBackupsDescription";
+                let given = backups.continuous_backups_description;
+                whole("DescribeContinuousBackups", name, given).map(|it| {
+                    let recovery = it.point_in_time_recovery_description;
+                    let status = recovery.and_then(|it| it.point_in_time_recovery_status);
+                    status == Some(PointInTimeRecoveryStatus::Enabled)
+                })
             }
             Err(error) => Err(api_error("DescribeContinuousBackups", &error)),
         };
@@ -148,13 +147,13 @@ impl Cloud {
     }
 }
 
-/// The error for an answer that cannot be right.
-fn odd(operation: &'static str, error: &dyn std::fmt::Display) -> ApiError {
-    ApiError {
-        operation,
-        failure: Failure::Unusable,
-        message: error.to_string(),
-    }
+fn caller(account: Option<&str>, arn: Option<&str>) -> Result<Caller, ApiError> {
+    const OPERATION: &str = "GetCallerIdentity";
+    let account = whole(OPERATION, "Account", account)?.parse();
+    Ok(Caller {
+        account: account.map_err(|error| unusable(OPERATION, error))?,
+        arn: whole(OPERATION, "Arn", arn)?.to_owned(),
+    })
 }
 
 /// `None` when the service says by this code that there is no such thing.
@@ -179,9 +178,9 @@ fn only_the_condition(
     answer: Result<(), ApiError>,
 ) -> Result<(), ApiError> {
     match answer {
-        Ok(()) => Err(odd(
+        Ok(()) => Err(unusable(
             operation,
-            &"it succeeded, on a condition that cannot hold",
+            "it succeeded, on a condition that cannot hold",
         )),
         Err(error) if error.code() == "ConditionalCheckFailedException" => Ok(()),
         Err(error) => Err(error),

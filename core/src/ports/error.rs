@@ -9,7 +9,7 @@ use crate::model::{is_expiry, is_server_fault, is_throttle};
 pub enum Failure {
     /// The service answered with an error status below 500.
     Refused {
-        /// The service's error code, without CloudTrail's `Client.` prefix.
+        /// The service's error code, without CloudTrail's `Client.` prefix. `HTTP 429` if a 429 has no code.
         code: String,
     },
     /// The service answered with an error status of 500 or above. The call may have worked.
@@ -21,7 +21,7 @@ pub enum Failure {
     NoAnswer,
     /// The invocation's time ended before or during the call. The call may have worked.
     OutOfTime,
-    /// The answer could not be understood.
+    /// The answer could not be read, or says neither that the call worked nor why not. The call may have worked.
     Unusable,
 }
 
@@ -124,7 +124,9 @@ impl Verdict {
             | "InvalidTagKey.Malformed"
             | "InvalidTag.Malformed" => Self::TagsRefused,
             code if is_throttle(code) => Self::Throttled,
-            "ProvisionedThroughputExceededException"
+            // An answer without a code.
+            "HTTP 429"
+            | "ProvisionedThroughputExceededException"
             | "ProvisionedThroughputExceeded"
             // Somebody else is writing the same item.
             | "TransactionConflictException"
@@ -226,13 +228,14 @@ mod tests {
     fn only_what_can_pass_by_itself_is_retryable() {
         assert!(refused("RequestLimitExceeded").is_retryable());
         assert!(refused("RequestExpired").is_retryable());
-        assert!(
-            ApiError {
-                failure: Failure::NoAnswer,
+        assert!(refused("HTTP 429").is_retryable());
+        for failure in [Failure::NoAnswer, Failure::Unusable] {
+            let error = ApiError {
+                failure,
                 ..refused("")
-            }
-            .is_retryable()
-        );
+            };
+            assert!(error.is_retryable(), "{error}");
+        }
         for code in [
             "UnauthorizedOperation",
             "RulesPerSecurityGroupLimitExceeded",

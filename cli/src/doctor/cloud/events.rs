@@ -3,7 +3,7 @@
 use aws_sdk_cloudtrail::types::{AdvancedFieldSelector, EventSelector, Trail};
 use aws_sdk_eventbridge::types::RuleState;
 use aws_sdk_sqs::types::QueueAttributeName;
-use rulekeeper::aws::api_error;
+use rulekeeper::aws::{api_error, whole};
 use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::ApiError;
 
@@ -33,7 +33,7 @@ impl Cloud {
             .await;
         let found = asked.map_err(|error| api_error("DescribeTrails", &error))?;
         let mut trails = Vec::new();
-        for trail in found.trail_list.unwrap_or_default() {
+        for trail in whole("DescribeTrails", "trailList", found.trail_list)? {
             trails.push(self.trail(trail, region).await);
         }
         Ok(trails)
@@ -46,9 +46,12 @@ impl Cloud {
             self.trails.get_trail_status().name(&arn).send(),
             self.trails.get_event_selectors().trail_name(&arn).send(),
         );
-        let status = status.map(|it| Status {
-            logging: it.is_logging == Some(true),
-            delivery_error: it.latest_delivery_error.filter(|error| !error.is_empty()),
+        let status = status.map_err(|error| api_error("GetTrailStatus", &error));
+        let status = status.and_then(|it| {
+            Ok(Status {
+                logging: whole("GetTrailStatus", "IsLogging", it.is_logging)?,
+                delivery_error: it.latest_delivery_error.filter(|error| !error.is_empty()),
+            })
         });
         let selectors = selectors.map(|it| Selectors {
             basic: it
@@ -69,13 +72,15 @@ impl Cloud {
             arn,
             home_region: trail.home_region.unwrap_or_else(|| region.to_string()),
             multi_region: trail.is_multi_region_trail == Some(true),
-            status: status.map_err(|error| api_error("GetTrailStatus", &error)),
+            status,
             selectors: selectors.map_err(|error| api_error("GetEventSelectors", &error)),
         }
     }
 
     /// Every rule of the default bus whose target is the function.
     pub(in crate::doctor) async fn rules(&self, function_arn: &str) -> Rules {
+        const OPERATION: &str = "ListRuleNamesByTarget";
+        let failed = |error| ("events:ListRuleNamesByTarget", error);
         let (mut names, mut token) = (Vec::new(), None);
         loop {
             let call = self
@@ -83,11 +88,9 @@ impl Cloud {
                 .list_rule_names_by_target()
                 .target_arn(function_arn)
                 .set_next_token(token);
-            let page = call.send().await.map_err(|error| {
-                let operation = "ListRuleNamesByTarget";
-                ("events:ListRuleNamesByTarget", api_error(operation, &error))
-            })?;
-            names.extend(page.rule_names.unwrap_or_default());
+            let page = call.send().await;
+            let page = page.map_err(|error| failed(api_error(OPERATION, &error)))?;
+            names.extend(whole(OPERATION, "RuleNames", page.rule_names).map_err(failed)?);
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
                 break;
@@ -109,15 +112,16 @@ impl Cloud {
             self.events.describe_rule().name(&name).send(),
             self.dead_letters_of(&name, function_arn),
         );
-        let rule =
-            rule.map_err(|error| ("events:DescribeRule", api_error("DescribeRule", &error)))?;
+        let failed = |error| ("events:DescribeRule", error);
+        let rule = rule.map_err(|error| failed(api_error("DescribeRule", &error)))?;
+        let state = whole("DescribeRule", "State", rule.state).map_err(failed)?;
         let lets_through = match &rule.event_pattern {
             Some(pattern) => Some(self.let_through(pattern, function_arn).await),
             None => None,
         };
         Ok(RuleFacts {
             name,
-            enabled: rule.state.is_some_and(|state| state != RuleState::Disabled),
+            enabled: state != RuleState::Disabled,
             schedule: rule
                 .schedule_expression
                 .filter(|expression| !expression.is_empty()),
@@ -134,7 +138,7 @@ impl Cloud {
         let asked = self.events.list_targets_by_rule().rule(rule).send().await;
         let found = asked.map_err(|error| api_error("ListTargetsByRule", &error))?;
         // A rule has five targets at most, far less than a page (EventBridge quotas).
-        let mut targets = found.targets.unwrap_or_default().into_iter();
+        let mut targets = whole("ListTargetsByRule", "Targets", found.targets)?.into_iter();
         let ours = targets.find(|target| target.arn == function_arn);
         Ok(ours.and_then(|target| target.dead_letter_config?.arn))
     }
@@ -197,7 +201,8 @@ impl Cloud {
             .queue_name(&queue.name)
             .queue_owner_aws_account_id(&queue.account);
         let url = match url.send().await {
-            Ok(found) => found.queue_url.unwrap_or_default(),
+            Ok(found) => whole("GetQueueUrl", "QueueUrl", found.queue_url)
+                .map_err(|error| ("sqs:GetQueueUrl", error))?,
             Err(error) => {
                 let error = api_error("GetQueueUrl", &error);
                 return match NO_QUEUE.contains(&error.code()) {
@@ -215,22 +220,19 @@ impl Cloud {
             .get_queue_attributes()
             .queue_url(url)
             .set_attribute_names(Some(counts.to_vec()));
-        let found = match asked.send().await {
-            Ok(found) => found.attributes.unwrap_or_default(),
-            Err(error) => {
-                return Err((
-                    "sqs:GetQueueAttributes",
-                    api_error("GetQueueAttributes", &error),
-                ));
-            }
-        };
-        let number = |name| {
-            found
-                .get(name)
-                .and_then(|text: &String| text.parse::<usize>().ok())
-                .unwrap_or(0)
-        };
-        Ok(Some(counts.iter().map(number).sum()))
+        const OPERATION: &str = "GetQueueAttributes";
+        let asked = asked.send().await;
+        let found = asked.map_err(|error| api_error(OPERATION, &error));
+        let waiting = found.and_then(|found| {
+            let number = |name| {
+                let given = found.attributes().and_then(|given| given.get(name));
+                let number = given.and_then(|text| text.parse::<usize>().ok());
+                whole(OPERATION, "number of messages", number)
+            };
+            counts.iter().map(number).sum::<Result<usize, ApiError>>()
+        });
+        let waiting = waiting.map_err(|error| ("sqs:GetQueueAttributes", error))?;
+        Ok(Some(waiting))
     }
 }
 

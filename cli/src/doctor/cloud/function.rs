@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, EnvironmentResponse};
 use jiff::Timestamp;
-use rulekeeper::aws::api_error;
+use rulekeeper::aws::{api_error, whole};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::ApiError;
 use serde_json::{Value, json};
@@ -42,32 +43,10 @@ impl Cloud {
             .send()
             .await
         {
-            Ok(it) => FoundFunction::One(Box::new(FunctionFacts {
-                name: it.function_name.unwrap_or(name),
-                arn: it.function_arn.unwrap_or_default(),
-                state: it.state.map(|state| state.to_string()).unwrap_or_default(),
-                state_reason: it.state_reason,
-                last_update: it
-                    .last_update_status
-                    .map(|status| status.to_string())
-                    .unwrap_or_default(),
-                last_update_reason: it.last_update_status_reason,
-                runtime: it
-                    .runtime
-                    .map(|runtime| runtime.to_string())
-                    .unwrap_or_default(),
-                architecture: it
-                    .architectures
-                    .unwrap_or_default()
-                    .first()
-                    .map_or_else(String::new, Architecture::to_string),
-                table: variable(it.environment.as_ref(), "RULEKEEPER_TABLE"),
-                mode: variable(it.environment.as_ref(), "RULEKEEPER_MODE"),
-                dead_letters: it
-                    .dead_letter_config
-                    .and_then(|it| it.target_arn)
-                    .filter(|arn| !arn.is_empty()),
-            })),
+            Ok(it) => match facts(it, name) {
+                Ok(facts) => FoundFunction::One(Box::new(facts)),
+                Err(error) => FoundFunction::Unknown("lambda:GetFunctionConfiguration", error),
+            },
             Err(error) => match absent::<(), _>(
                 "GetFunctionConfiguration",
                 &error,
@@ -178,6 +157,35 @@ impl Cloud {
             None => RoleAnswer::Odd(shortened(&payload)),
         }
     }
+}
+
+fn facts(it: GetFunctionConfigurationOutput, name: String) -> Result<FunctionFacts, ApiError> {
+    Ok(FunctionFacts {
+        name: it.function_name.unwrap_or(name),
+        arn: whole("GetFunctionConfiguration", "FunctionArn", it.function_arn)?,
+        state: it.state.map(|state| state.to_string()).unwrap_or_default(),
+        state_reason: it.state_reason,
+        last_update: it
+            .last_update_status
+            .map(|status| status.to_string())
+            .unwrap_or_default(),
+        last_update_reason: it.last_update_status_reason,
+        runtime: it
+            .runtime
+            .map(|runtime| runtime.to_string())
+            .unwrap_or_default(),
+        architecture: it
+            .architectures
+            .unwrap_or_default()
+            .first()
+            .map_or_else(String::new, Architecture::to_string),
+        table: variable(it.environment.as_ref(), "RULEKEEPER_TABLE"),
+        mode: variable(it.environment.as_ref(), "RULEKEEPER_MODE"),
+        dead_letters: it
+            .dead_letter_config
+            .and_then(|it| it.target_arn)
+            .filter(|arn| !arn.is_empty()),
+    })
 }
 
 /// An answer cut to what fits into a finding.

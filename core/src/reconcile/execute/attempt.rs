@@ -22,7 +22,7 @@ pub(super) struct Attempt {
     pub(super) room_counted: bool,
     /// Whether an unknown refusal was tried once more.
     pub(super) repeated: bool,
-    /// How many calls changed nothing and ended without telling whether they worked.
+    /// How many calls ended without telling whether they worked.
     pub(super) uncertain: u8,
 }
 

@@ -220,9 +220,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let before = attempt.batch.rules.len();
         match self.read().await {
             Ok(actual) => {
-                let left =
-                    self.resolve_with(&actual, attempt, RuleOutcome::RestoredElsewhere, None);
-                match left {
+                match self.resolve_with(&actual, attempt, "EC2 says that the rule is there") {
                     Some(attempt) if attempt.batch.rules.len() == before => self.halve(attempt),
                     Some(attempt) => self.queue.push_front(attempt),
                     None => {}
@@ -232,14 +230,14 @@ impl<E: SecurityGroups> Executor<'_, E> {
         }
     }
 
-    /// Plans again with a fresh read and reports every waiting rule that no longer needs an authorize. Returns the rest
-    /// of `attempt`. The rest of the queue stays in the queue.
+    /// Plans again with a fresh read and reports every waiting rule that no longer needs an authorize. A rule is ours,
+    /// for this reason, if a call of ours asked for it and did not tell whether it worked. Otherwise somebody else was
+    /// faster. Returns the rest of `attempt`. The rest of the queue stays in the queue.
     fn resolve_with(
         &mut self,
         actual: &ActualRules,
         attempt: Attempt,
-        present_as: RuleOutcome,
-        reason: Option<&str>,
+        reason: &str,
     ) -> Option<Attempt> {
         let fresh = plan(self.context.record, actual, self.context.presumed_absent);
         let still_missing: BTreeSet<&RuleKey> =
@@ -259,11 +257,16 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 .iter()
                 .cloned()
                 .partition(|rule| still_missing.contains(&rule.key));
+            let is_ours = attempt.uncertain > 0;
             for rule in resolved {
                 let id = actual.get(&rule.key).and_then(|live| live.id.clone());
-                let mut line = RuleReport::new(rule.key.clone(), present_as).with_id(id);
-                line.reason = reason.map(str::to_owned);
-                reports.entry(rule.key).or_insert(line.into());
+                let line = match is_ours {
+                    true => {
+                        RuleReport::new(rule.key.clone(), RuleOutcome::Restored).because(reason)
+                    }
+                    false => RuleReport::new(rule.key.clone(), RuleOutcome::RestoredElsewhere),
+                };
+                reports.entry(rule.key).or_insert(line.with_id(id).into());
             }
             (!remaining.is_empty()).then(|| attempt.with_rules(remaining))
         };
@@ -284,26 +287,31 @@ impl<E: SecurityGroups> Executor<'_, E> {
 
     /// The call may have worked, so the group is read before the next try. A batch that changes nothing several times
     /// is halved, so that one rule on which EC2 fails does not block the others.
-    async fn on_uncertain(&mut self, attempt: Attempt, error: &ApiError) {
-        if matches!(error.failure, Failure::OutOfTime) || !self.wait().await {
-            return self.fail_everything(attempt, error, true);
-        }
-        let actual = match self.read().await {
-            Ok(actual) => actual,
-            Err(read_error) => {
-                return self.fail_everything(attempt, &read_error, read_error.is_retryable());
+    async fn on_uncertain(&mut self, mut attempt: Attempt, error: &ApiError) {
+        let actual = loop {
+            if matches!(error.failure, Failure::OutOfTime) || !self.wait().await {
+                return self.fail_everything(attempt, error, true);
+            }
+            match self.read().await {
+                Ok(actual) => break actual,
+                // Without a look nobody learns whose rule it is, so only the time ends the looks.
+                Err(read_error) if read_error.is_retryable() => {}
+                Err(read_error) => return self.fail_everything(attempt, &read_error, false),
             }
         };
-        let reason = format!("the call ended with {} and took effect", error.code());
-        let (size, restored) = (attempt.batch.rules.len(), self.restored_count());
-        let left = self.resolve_with(&actual, attempt, RuleOutcome::Restored, Some(&reason));
+        let reason = match error.failure {
+            Failure::Unusable => {
+                "the answer could not be read, and the call took effect".to_owned()
+            }
+            _ => format!("the call ended with {} and took effect", error.code()),
+        };
+        attempt.uncertain = attempt.uncertain.saturating_add(1);
+        let restored = self.restored_count();
+        let left = self.resolve_with(&actual, attempt, &reason);
         if self.restored_count() > restored {
             self.execution.last_restored = Some(Instant::now());
         }
-        let Some(mut left) = left else { return };
-        if left.batch.rules.len() == size {
-            left.uncertain = left.uncertain.saturating_add(1);
-        }
+        let Some(left) = left else { return };
         match (left.uncertain, &left.batch.rules[..]) {
             (UNCERTAIN_ALONE_MAX.., [rule]) => {
                 let line = refusal(&rule.key, error, true);

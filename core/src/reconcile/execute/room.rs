@@ -6,7 +6,6 @@ use super::{Attempt, Executor, failure};
 use crate::decide::quota::{Room, prefix_lists};
 use crate::model::IngressRule;
 use crate::ports::SecurityGroups;
-use crate::report::RuleOutcome;
 
 impl<E: SecurityGroups> Executor<'_, E> {
     /// The group has no room for the batch. Counts the room, authorizes the rules that fit in order of priority, and
@@ -25,8 +24,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 return self.fail_everything(attempt, &read_error, read_error.is_retryable());
             }
         };
-        let Some(mut attempt) =
-            self.resolve_with(&actual, attempt, RuleOutcome::RestoredElsewhere, None)
+        let Some(mut attempt) = self.resolve_with(&actual, attempt, "an earlier call took effect")
         else {
             return;
         };

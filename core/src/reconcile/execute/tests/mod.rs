@@ -420,3 +420,74 @@ async fn a_silent_success_that_reads_do_not_show_yet_is_ours_when_ec2_calls_it_a
         ["tcp 1 from 10.0.0.0/8 restored"]
     );
 }
+
+fn unreadable() -> ApiError {
+    ApiError {
+        failure: Failure::Unusable,
+        ..refused("")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_unreadable_answer_made_is_restored_once_a_look_shows_it() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(unreadable(), true)].into();
+    // A look that cannot be read either is repeated.
+    ec2.state().read_errors = [unreadable(), unreadable()].into();
+    let missing = MissingReferences::default();
+    let record = record_of(&ports(2));
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert!(execution.last_restored.is_some());
+    assert_eq!(execution.reports.len(), 2);
+    for line in execution.reports.values() {
+        assert_eq!(line.outcome, RuleOutcome::Restored);
+        let reason = line.reason.as_deref();
+        let said = "the answer could not be read, and the call took effect";
+        assert_eq!(reason, Some(said));
+    }
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_answer_that_made_nothing_is_asked_for_again() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(unreadable(), false)].into();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(2))).await,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 2 from 10.0.0.0/8 restored"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_of_a_call_without_a_clear_end_are_ours_also_where_the_look_came_too_early() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(unreadable(), true)].into();
+    ec2.state().stale_reads = [vec![]].into();
+    assert_eq!(
+        run(&ec2, &record_of(&ports(2))).await,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 2 from 10.0.0.0/8 restored"
+        ]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_our_unclear_call_did_not_ask_for_was_restored_elsewhere() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().authorize_errors = [(unreadable(), true)].into();
+    let record = record(&["tcp 1 from 10.0.0.0/8", "tcp 2 from 10.0.0.0/8 #team"]);
+    ec2.state().rival = vec![key("tcp 2 from 10.0.0.0/8")];
+    assert_eq!(
+        run(&ec2, &record).await,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 2 from 10.0.0.0/8 restored_elsewhere"
+        ]
+    );
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
+}

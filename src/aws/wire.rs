@@ -1,0 +1,241 @@
+//! What follows from answers that are not what AWS documents, by a real client and a server that says what it is told.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::{Clients, load_sdk_config};
+use rulekeeper_core::decide::plan::Batch;
+use rulekeeper_core::model::{GroupAddress, GroupRange, Scope, Tags};
+use rulekeeper_core::ports::{
+    ApiError, Budget, Calls, Clouds as _, Pace, SecurityGroups as _, SweepQueue as _, SweepTask,
+    Table as _, Verdict,
+};
+
+/// A server whose answer to everything is this status and body. Returns its URL.
+async fn saying(status: u16, body: &str) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", server.local_addr().expect("an address"));
+    let answer = format!(
+        "HTTP/1.1 {status} said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = server.accept().await {
+            // All requests here fit into one read, or their rest does not matter.
+            let mut request = [0; 65_536];
+            let _ = caller.read(&mut request).await;
+            let _ = caller.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+async fn clients(url: &str) -> Clients {
+    let credentials = Credentials::new("AKIDLOCAL", "local", None, None, "test");
+    let loader = aws_config::from_env()
+        .region("eu-west-1")
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(credentials));
+    let clients = Clients::new(load_sdk_config(loader, None).await, "t".to_owned(), None);
+    clients.with_queue(Some(format!("{url}/queue")), Some("results".to_owned()))
+}
+
+fn group() -> GroupAddress {
+    GroupAddress {
+        scope: Scope {
+            account: "111122223333".parse().expect("an account"),
+            region: "eu-west-1".parse().expect("a Region"),
+        },
+        id: "sg-0123456789abcdef0".parse().expect("a group"),
+    }
+}
+
+fn budget() -> Budget {
+    Budget::of(Duration::from_secs(20))
+}
+
+/// What each call makes of a server that answers everything with this status and body.
+async fn ends(status: u16, body: &str) -> Vec<(&'static str, Result<(), ApiError>)> {
+    let clients = clients(&saying(status, body).await).await;
+    let (group, calls) = (group(), Calls::default());
+    let (ec2, table) = clients
+        .in_scope(&group.scope, false, Pace::Free, &calls, budget())
+        .await;
+    let queue = clients.sweep_queue(&calls, budget()).expect("a queue");
+    let batch = Batch {
+        rules: vec![],
+        tags: Tags::new(),
+    };
+    let task = SweepTask {
+        scope: group.scope.clone(),
+        range: GroupRange::default(),
+        attempt: 1,
+        delay: Duration::ZERO,
+    };
+    let list = "pl-0123456789abcdef0".parse().expect("a list");
+    let answer = serde_json::json!({});
+    vec![
+        ("rules", ec2.rules_of(&group.id).await.map(drop)),
+        (
+            "authorize",
+            ec2.authorize_ingress(&group.id, &batch).await.map(drop),
+        ),
+        (
+            "groups",
+            ec2.existing_groups(&[group.id.clone()].into())
+                .await
+                .map(drop),
+        ),
+        ("lists", ec2.prefix_lists(&[list].into()).await.map(drop)),
+        ("VPC", ec2.default_vpc_group("web").await.map(drop)),
+        ("items", table.load(&group).await.map(drop)),
+        (
+            "page",
+            table
+                .desired_page(&group.scope, &GroupRange::default())
+                .await
+                .map(drop),
+        ),
+        ("waiting", queue.waiting().await.map(drop)),
+        ("send", queue.send(&[task]).await),
+        ("tell", clients.tell("id", &answer, budget()).await),
+    ]
+}
+
+/// A whole answer of EC2 that lacks everything it is for.
+fn ec2(answer: &str, content: &str) -> String {
+    format!("<{answer}Response><requestId>r</requestId>{content}</{answer}Response>")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_read_is_a_passing_fault_of_every_call() {
+    for (status, body) in [
+        (200, "<html>down for maintenance</html>"),
+        (200, ""),
+        (400, "<html>bad gateway</html>"),
+        (403, ""),
+        (429, ""),
+        (429, "slow down"),
+    ] {
+        for (call, end) in ends(status, body).await {
+            let error = end.expect_err(call);
+            assert!(error.is_retryable(), "{status} {body:?} {call}: {error}");
+            let throttled = error.verdict() == Verdict::Throttled;
+            assert_eq!(
+                throttled,
+                status == 429,
+                "{status} {body:?} {call}: {error}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empty_one() {
+    for (call, end) in ends(200, "{}").await {
+        let error = end.expect_err(call);
+        assert!(error.is_retryable(), "{call}: {error}");
+    }
+    let rule = "<item><securityGroupRuleId>sgr-0123456789abcdef0</securityGroupRuleId>\
+                <ipProtocol>-1</ipProtocol><cidrIpv4>10.0.0.0/8</cidrIpv4>";
+    let cases = [
+        ("rules", ec2("DescribeSecurityGroupRules", "")),
+        (
+            "rules",
+            ec2(
+                "DescribeSecurityGroupRules",
+                &format!(
+                    "<securityGroupRuleSet>{rule}<isEgress>false</isEgress></item></securityGroupRuleSet>"
+                ),
+            ),
+        ),
+        (
+            "rules",
+            ec2(
+                "DescribeSecurityGroupRules",
+                &format!(
+                    "<securityGroupRuleSet>{rule}<groupId>sg-0123456789abcdef0</groupId></item></securityGroupRuleSet>"
+                ),
+            ),
+        ),
+        ("groups", ec2("DescribeSecurityGroups", "")),
+        (
+            "groups",
+            ec2(
+                "DescribeSecurityGroups",
+                "<securityGroupInfo><item><groupName>web</groupName></item></securityGroupInfo>",
+            ),
+        ),
+        ("lists", ec2("DescribeManagedPrefixLists", "")),
+        (
+            "lists",
+            ec2(
+                "DescribeManagedPrefixLists",
+                "<prefixListSet><item><maxEntries>5</maxEntries></item></prefixListSet>",
+            ),
+        ),
+        ("VPC", ec2("DescribeVpcs", "")),
+        ("authorize", ec2("AuthorizeSecurityGroupIngress", "")),
+        (
+            "authorize",
+            ec2("AuthorizeSecurityGroupIngress", "<return>false</return>"),
+        ),
+        ("items", r#"{"Responses": {}}"#.to_owned()),
+        ("page", r#"{"Items": [{"pk": {"S": "p"}}]}"#.to_owned()),
+        (
+            "page",
+            r#"{"Items": [], "LastEvaluatedKey": {"pk": {"S": "p"}}}"#.to_owned(),
+        ),
+        ("waiting", r#"{"Attributes": {}}"#.to_owned()),
+        ("send", r#"{"Successful": [], "Failed": []}"#.to_owned()),
+        (
+            "tell",
+            r#"{"FailedEntryCount": 0, "Entries": [{}]}"#.to_owned(),
+        ),
+    ];
+    for (asked, body) in cases {
+        for (call, end) in ends(200, &body).await {
+            if call == asked {
+                let error = end.expect_err(&body);
+                assert!(error.is_retryable(), "{call} {body}: {error}");
+                assert_eq!(error.code(), "UnusableAnswer", "{call} {body}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_that_is_whole_is_an_answer() {
+    let cases = [
+        (
+            "rules",
+            ec2("DescribeSecurityGroupRules", "<securityGroupRuleSet/>"),
+        ),
+        (
+            "groups",
+            ec2("DescribeSecurityGroups", "<securityGroupInfo/>"),
+        ),
+        (
+            "lists",
+            ec2("DescribeManagedPrefixLists", "<prefixListSet/>"),
+        ),
+        (
+            "authorize",
+            ec2("AuthorizeSecurityGroupIngress", "<return>true</return>"),
+        ),
+        ("items", r#"{"Responses": {"t": []}}"#.to_owned()),
+        ("page", r#"{"Items": []}"#.to_owned()),
+    ];
+    for (asked, body) in cases {
+        let ends = ends(200, &body).await;
+        let (_, end) = ends
+            .into_iter()
+            .find(|(call, _)| *call == asked)
+            .expect("a call");
+        assert_eq!(end, Ok(()), "{asked} {body}");
+    }
+}
