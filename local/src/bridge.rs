@@ -194,7 +194,7 @@ impl Bridge {
         let envelope = json!({
             "version": "0", "id": ids::uuid(), "detail-type": "Scheduled Event", "source": "aws.events",
             "account": account, "time": times::to_the_second(), "region": region,
-            "resources": [format!("arn:aws:events:{region}:{account}:rule/{rule}")], "detail": {},
+            "resources": [ids::arn("events", region, account, &format!("rule/{rule}"))], "detail": {},
         });
         lambda.invoke_event(envelope.clone());
         envelope

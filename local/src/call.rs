@@ -12,6 +12,7 @@ use crate::dials::Dials;
 use crate::ec2::{Ec2Error, Params};
 use crate::http::Hangup;
 use crate::identity::Caller;
+use crate::ids;
 use crate::journal;
 use crate::services::{Service, Services};
 use crate::times;
@@ -75,11 +76,9 @@ impl Call<'_> {
             // A published answer of AWS (`adanalvarez/TrailDiscover`).
             (Service::Ec2, Sent::Form(params)) => {
                 let resource = match (denied, params.text("GroupId")) {
-                    ("CreateTags", _) => {
-                        format!("arn:aws:ec2:{region}:{account}:security-group-rule/*")
-                    }
+                    ("CreateTags", _) => ids::arn("ec2", region, account, "security-group-rule/*"),
                     (_, Some(group)) => {
-                        format!("arn:aws:ec2:{region}:{account}:security-group/{group}")
+                        ids::arn("ec2", region, account, &format!("security-group/{group}"))
                     }
                     _ => "*".to_owned(),
                 };

@@ -37,7 +37,7 @@ pub(crate) fn events(services: &Services, action: &str, asked: &Value) -> Answer
             let mut target = json!({ "Id": "function", "Arn": services.lambda.arn() });
             if let Some(queue) = &rule("Rule")?.dead_letters {
                 target["DeadLetterConfig"] =
-                    json!({ "Arn": ids::queue_arn(queue, account, region) });
+                    json!({ "Arn": ids::arn("sqs", region, account, queue) });
             }
             Ok(json!({ "Targets": [target] }))
         }
@@ -86,11 +86,8 @@ pub(crate) fn cloudtrail(
     };
     let account = &caller.identity.account;
     let arn = |trail: &Trail| {
-        format!(
-            "arn:aws:cloudtrail:{}:{account}:trail/{}",
-            home(trail),
-            trail.name
-        )
+        let resource = format!("trail/{}", trail.name);
+        ids::arn("cloudtrail", &home(trail), account, &resource)
     };
     let named = |name: &str| {
         let name = asked[name].as_str().unwrap_or_default();
@@ -143,7 +140,7 @@ pub(crate) fn cloudtrail(
 
 fn described(rule: &Rule, account: &str, region: &str) -> Value {
     let mut shown = json!({
-        "Name": rule.name, "Arn": format!("arn:aws:events:{region}:{account}:rule/{}", rule.name),
+        "Name": rule.name, "Arn": ids::arn("events", region, account, &format!("rule/{}", rule.name)),
         "State": if rule.enabled { "ENABLED" } else { "DISABLED" }, "EventBusName": "default", "CreatedBy": account,
     });
     if let Some(pattern) = &rule.event_pattern {

@@ -49,6 +49,21 @@ impl Identity {
         Self::raw(account, &arn, user)
     }
 
+    /// The same principal in the partition of a Region, where ARNs begin in another way.
+    #[must_use]
+    pub fn in_partition_of(mut self, region: &str) -> Self {
+        let start = format!("arn:{}:", ids::partition(region));
+        let moved = |arn: &str| arn.replacen("arn:aws:", &start, 1);
+        self.arn = moved(&self.arn);
+        let issuer = "/sessionContext/sessionIssuer/arn";
+        for pointer in ["/arn", issuer] {
+            if let Some(Value::String(arn)) = self.user_identity.pointer_mut(pointer) {
+                *arn = moved(arn);
+            }
+        }
+        self
+    }
+
     /// A Kubernetes service account on EKS: a role session with web identity federation, whose `attributes` are an object.
     ///
     /// Published EKS records have this shape (AWS Marketplace documentation).

@@ -34,9 +34,29 @@ pub(crate) fn is_well_formed(id: &str, prefix: &str) -> bool {
         })
 }
 
-/// The ARN of a queue.
-pub(crate) fn queue_arn(name: &str, account: &str, region: &str) -> String {
-    format!("arn:aws:sqs:{region}:{account}:{name}")
+/// The partitions besides `aws`, by how the names of their Regions begin (`partitions.json` of AWS's SDKs).
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+];
+
+/// The partition of a Region.
+pub(crate) fn partition(region: &str) -> &'static str {
+    let known = PARTITIONS
+        .iter()
+        .find(|(start, _)| region.starts_with(start));
+    known.map_or("aws", |(_, partition)| partition)
+}
+
+/// The ARN of a regional resource.
+pub(crate) fn arn(service: &str, region: &str, account: &str, resource: &str) -> String {
+    let partition = partition(region);
+    format!("arn:{partition}:{service}:{region}:{account}:{resource}")
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Queues {
     #[must_use]
     pub fn arn(&self, name: &str) -> String {
         let lambda = &self.inner.lambda;
-        ids::queue_arn(name, lambda.account(), lambda.region())
+        ids::arn("sqs", lambda.region(), lambda.account(), name)
     }
 
     /// The bodies of the messages in a queue, hidden ones included.

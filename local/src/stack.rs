@@ -132,7 +132,7 @@ impl Stack {
         let cloud = Cloud::new(account.clone(), region.clone(), bridge);
         cloud.register(
             FUNCTION_ACCESS_KEY,
-            Identity::assumed_role(&account, &config.function_role, &name),
+            Identity::assumed_role(&account, &config.function_role, &name).in_partition_of(&region),
         );
 
         let queues = Queues::new(lambda.clone());

@@ -23,7 +23,7 @@ pub(crate) fn call(
                 ("Account", json!(identity.account)),
             ]))
         }
-        "AssumeRole" => assume_role(cloud, params),
+        "AssumeRole" => assume_role(cloud, &caller.region, params),
         other => Err(Ec2Error::new(
             "InvalidAction",
             format!("rulekeeper-local does not imitate sts:{other}"),
@@ -31,13 +31,14 @@ pub(crate) fn call(
     }
 }
 
-/// Returns an access key for the role's account. Any role can be assumed; to refuse one, set a fault or a denial.
-fn assume_role(cloud: &Cloud, params: &Params) -> Result<Answer, Ec2Error> {
+/// Returns an access key for the role's account. Any role of the Region's partition can be assumed; to refuse one, set a
+/// fault or a denial. Partitions share no identities (AWS whitepaper "AWS Fault Isolation Boundaries", "Partitions").
+fn assume_role(cloud: &Cloud, region: &str, params: &Params) -> Result<Answer, Ec2Error> {
     let arn = params.require("RoleArn", "RoleArn")?;
     let session = params.require("RoleSessionName", "RoleSessionName")?;
     let invalid = || Ec2Error::new("ValidationError", format!("{arn} is invalid"));
     let (account, path) = arn
-        .strip_prefix("arn:aws:iam::")
+        .strip_prefix(&format!("arn:{}:iam::", ids::partition(region)))
         .and_then(|rest| rest.split_once(":role/"))
         .ok_or_else(invalid)?;
     if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
@@ -45,7 +46,7 @@ fn assume_role(cloud: &Cloud, params: &Params) -> Result<Answer, Ec2Error> {
     }
     let role = path.rsplit('/').next().unwrap_or(path);
     let seconds = params.integer("DurationSeconds")?.unwrap_or(3600);
-    let identity = Identity::assumed_role(account, role, session);
+    let identity = Identity::assumed_role(account, role, session).in_partition_of(region);
     let key = ids::iam("ASIA");
     let expires = jiff::Timestamp::now().as_second() + seconds;
     let expires = jiff::Timestamp::from_second(expires).map_err(|_| invalid())?;

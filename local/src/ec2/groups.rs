@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::rule::Source;
 use super::world::Group;
 use super::{Answer, Ctx, Ec2Error, Params, answer, paging, permission, rule, tags};
+use crate::ids;
 
 /// Makes a group, in the default VPC unless another is named; names are unique within a VPC.
 pub(crate) fn create(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
@@ -59,10 +60,8 @@ fn no_default_vpc() -> Ec2Error {
 }
 
 fn arn(ctx: &Ctx<'_>, id: &str) -> String {
-    format!(
-        "arn:aws:ec2:{}:{}:security-group/{id}",
-        ctx.region, ctx.account
-    )
+    let resource = format!("security-group/{id}");
+    ids::arn("ec2", ctx.region, ctx.account, &resource)
 }
 
 /// Deletes a group that no other group of its VPC refers to.

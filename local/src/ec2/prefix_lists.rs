@@ -253,7 +253,7 @@ fn entry(ctx: &Ctx<'_>, id: &str, list: &PrefixList, state: &str) -> Value {
     let owner = if managed { "aws" } else { &list.owner };
     let mut entry = json!({
         "prefixListId": id, "prefixListName": list.name, "ownerId": list.owner, "addressFamily": list.family,
-        "state": state, "prefixListArn": format!("arn:aws:ec2:{}:{owner}:prefix-list/{id}", ctx.region),
+        "state": state, "prefixListArn": ids::arn("ec2", ctx.region, owner, &format!("prefix-list/{id}")),
         "tagSet": tags::set(&list.tags),
     });
     if !managed {

@@ -300,10 +300,8 @@ impl Rule {
     pub(crate) fn entry(&self, group: &str, owner: &str, region: &str) -> Value {
         let mut entry = self.flat_entry(group);
         entry["groupOwnerId"] = json!(owner);
-        entry["securityGroupRuleArn"] = json!(format!(
-            "arn:aws:ec2:{region}:{owner}:security-group-rule/{}",
-            self.id
-        ));
+        let resource = format!("security-group-rule/{}", self.id);
+        entry["securityGroupRuleArn"] = json!(ids::arn("ec2", region, owner, &resource));
         if let Source::Group { id, .. } = &self.key.source {
             entry["referencedGroupInfo"] = self.group_pair(id);
         }

@@ -19,7 +19,7 @@ impl Lambda {
         let (config, state) = (&self.inner.config, &estate.function);
         json!({
             "FunctionName": config.name, "FunctionArn": self.arn(), "Version": "$LATEST", "Handler": "bootstrap",
-            "Role": format!("arn:aws:iam::{}:role/rulekeeper-function", self.inner.account),
+            "Role": format!("arn:{}:iam::{}:role/rulekeeper-function", ids::partition(&self.inner.region), self.inner.account),
             "Runtime": state.runtime, "Architectures": [state.architecture], "PackageType": "Zip", "CodeSize": 1,
             "MemorySize": config.memory_mb, "Timeout": config.timeout.as_secs(),
             "State": state.state, "LastUpdateStatus": state.last_update,
@@ -37,7 +37,7 @@ impl Lambda {
             return Err(Ec2Error::new("ResourceNotFoundException", message).with_status(404));
         };
         let config = &self.inner.config;
-        let queue = ids::queue_arn(queue, &self.inner.account, &self.inner.region);
+        let queue = ids::arn("sqs", &self.inner.region, &self.inner.account, queue);
         Ok(json!({
             "FunctionArn": format!("{}:$LATEST", self.arn()), "MaximumRetryAttempts": config.retry_waits.len(),
             "MaximumEventAgeInSeconds": config.max_event_age.as_secs(),

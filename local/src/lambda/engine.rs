@@ -171,10 +171,8 @@ impl Lambda {
     }
 
     pub(crate) fn arn(&self) -> String {
-        format!(
-            "arn:aws:lambda:{}:{}:function:{}",
-            self.inner.region, self.inner.account, self.inner.config.name
-        )
+        let resource = format!("function:{}", self.inner.config.name);
+        ids::arn("lambda", &self.inner.region, &self.inner.account, &resource)
     }
 
     /// The function's name.
