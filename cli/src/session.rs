@@ -189,6 +189,15 @@ impl Session {
 
     /// Clients for EC2 and the table.
     pub(crate) async fn clients(&self) -> Result<Clients, Failure> {
+        let clients = self.table_clients().await?;
+        if self.has_role() {
+            clients.are_in_partition_of(&self.caller().await?.arn);
+        }
+        Ok(clients)
+    }
+
+    /// Clients of which only the table's is used.
+    async fn table_clients(&self) -> Result<Clients, Failure> {
         let table = self.table_name()?.to_owned();
         let clients = Clients::new(self.config().await?.clone(), table, self.role_name());
         Ok(clients.with_table_region(self.options.table_region.clone()))
@@ -210,7 +219,7 @@ impl Session {
 
     /// The table alone, for a piece of work that may take so long.
     pub(crate) async fn table_for(&self, time: Duration) -> Result<DynamoTable, Failure> {
-        let clients = self.clients().await?;
+        let clients = self.table_clients().await?;
         Ok(clients.table(&Calls::default(), Budget::of(time)))
     }
 

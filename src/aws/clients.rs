@@ -1,7 +1,7 @@
 //! SDK clients, built once and reused.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -65,16 +65,27 @@ pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) ->
         .await
 }
 
-/// EC2's clients for one Region and one set of credentials.
+/// The most places whose clients are kept. Those of a place take about 50 KiB (measured). They are made for every event
+/// of the organization, also where no group has a record. Making them again costs a call to STS, unless the place is our
+/// own account.
+const PLACES_MAX: usize = 64;
+
+/// A Region, and the ARN of the role that is assumed there.
+type Place = (SdkRegion, Option<String>);
+
+/// EC2's clients for one place.
 #[derive(Debug, Clone)]
 struct Ec2Clients {
     /// Repeats calls that fail for a retryable reason.
     reading: aws_sdk_ec2::Client,
     /// Repeats no call.
     changing: aws_sdk_ec2::Client,
+    /// The token buckets of sweeps. Time fills them, whether or not they are used.
+    alone: Option<Arc<Pacer>>,
+    among_three: Option<Arc<Pacer>>,
 }
 
-/// Clients for every account and Region used so far, and for the table.
+/// Clients for the accounts and Regions used last, and for the table.
 #[derive(Debug)]
 pub struct Clients {
     pub(super) config: SdkConfig,
@@ -83,13 +94,11 @@ pub struct Clients {
     role_name: Option<String>,
     sweep_queue: Option<String>,
     pub(super) results_bus: Option<String>,
-    ec2: Mutex<HashMap<Place, Ec2Clients>>,
-    pacers: Mutex<HashMap<(Place, Pace), Arc<Pacer>>>,
+    /// The place used last is the first.
+    ec2: Mutex<Vec<(Place, Ec2Clients)>>,
+    partition: OnceLock<String>,
     scopes: Arc<Mutex<BTreeSet<Scope>>>,
 }
-
-/// A Region, and the ARN of the role that is assumed there.
-type Place = (SdkRegion, Option<String>);
 
 impl Clients {
     /// Clients with this configuration. `role_name` is the role to assume in other accounts.
@@ -103,7 +112,7 @@ impl Clients {
             sweep_queue: None,
             results_bus: None,
             ec2: Mutex::default(),
-            pacers: Mutex::default(),
+            partition: OnceLock::new(),
             scopes: Arc::default(),
         }
     }
@@ -135,16 +144,17 @@ impl Clients {
         }
     }
 
+    /// Learns the partition from an ARN of our own account. No role of another partition can be assumed.
+    pub fn are_in_partition_of(&self, arn: &str) {
+        if let Some(partition) = arn.split(':').nth(1).filter(|name| !name.is_empty()) {
+            self.partition.get_or_init(|| partition.to_owned());
+        }
+    }
+
     /// EC2's clients for a Region, with the function's own credentials or with those of an assumed role.
     async fn clients(&self, region: SdkRegion, role_arn: Option<String>) -> Ec2Clients {
         let place = (region, role_arn);
-        let known = self
-            .ec2
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&place)
-            .cloned();
-        if let Some(clients) = known {
+        if let Some(clients) = self.kept(&place) {
             return clients;
         }
         let mut config = aws_sdk_ec2::config::Builder::from(&self.config).region(place.0.clone());
@@ -156,23 +166,20 @@ impl Clients {
             changing: aws_sdk_ec2::Client::from_conf(
                 config.retry_config(RetryConfig::disabled()).build(),
             ),
+            alone: Pacer::new(Pace::Alone).map(Arc::new),
+            among_three: Pacer::new(Pace::AmongThree).map(Arc::new),
         };
-        self.ec2
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(place, clients.clone());
+        let mut places = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
+        places.insert(0, (place, clients.clone()));
+        places.truncate(PLACES_MAX);
         clients
     }
 
-    /// The token buckets of sweeps in a place. Time fills them, whether or not they are used.
-    fn pacer(&self, place: Place, pace: Pace) -> Option<Arc<Pacer>> {
-        let mut pacers = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = pacers.get(&(place.clone(), pace)) {
-            return Some(Arc::clone(known));
-        }
-        let pacer = Arc::new(Pacer::new(pace)?);
-        pacers.insert((place, pace), Arc::clone(&pacer));
-        Some(pacer)
+    fn kept(&self, place: &Place) -> Option<Ec2Clients> {
+        let mut places = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = places.iter().position(|(kept, _)| kept == place)?;
+        places[..=index].rotate_right(1);
+        places.first().map(|(_, clients)| clients.clone())
     }
 
     /// The credentials of a role. They are requested when they are first needed.
@@ -187,11 +194,7 @@ impl Clients {
     /// The ARN of the role to assume in a foreign scope, if a role is configured.
     pub(super) fn role_in(&self, scope: &Scope) -> Option<String> {
         let name = self.role_name.as_ref()?;
-        let partition = match scope.region.as_str() {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
+        let partition = self.partition.get().map_or("aws", String::as_str);
         Some(format!(
             "arn:{partition}:iam::{}:role/{name}",
             scope.account
@@ -230,11 +233,15 @@ impl Clouds for Clients {
     ) -> (Ec2, DynamoTable) {
         let role = if foreign { self.role_in(scope) } else { None };
         let region = SdkRegion::new(scope.region.as_str().to_owned());
-        let Ec2Clients { reading, changing } = self.clients(region.clone(), role.clone()).await;
+        let clients = self.clients(region, role.clone()).await;
         let ec2 = Ec2 {
-            pacer: self.pacer((region, role.clone()), pace),
-            reading,
-            changing,
+            pacer: match pace {
+                Pace::Free => None,
+                Pace::Alone => clients.alone,
+                Pace::AmongThree => clients.among_three,
+            },
+            reading: clients.reading,
+            changing: clients.changing,
             account: scope.account.clone(),
             calls: calls.clone(),
             deadline: budget.calls_until,
@@ -251,5 +258,52 @@ impl Clouds for Clients {
             calls: calls.clone(),
             deadline: budget.record_until,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn clients() -> Clients {
+        let loader = aws_config::from_env().region("eu-west-1");
+        let config = load_sdk_config(loader, None).await;
+        Clients::new(config, "t".to_owned(), Some("member".to_owned()))
+    }
+
+    fn scope(account: usize) -> Scope {
+        Scope {
+            account: format!("{account:012}").parse().expect("an account"),
+            region: "eu-west-1".parse().expect("a Region"),
+        }
+    }
+
+    #[tokio::test]
+    async fn events_of_any_number_of_accounts_leave_a_bounded_number_of_clients() {
+        let clients = clients().await;
+        let budget = Budget::of(Duration::from_secs(1));
+        for account in 1..=3 * PLACES_MAX {
+            // The first account has something to do again and again.
+            for account in [1, account] {
+                let scope = scope(account);
+                let calls = Calls::default();
+                clients
+                    .in_scope(&scope, true, Pace::Alone, &calls, budget)
+                    .await;
+            }
+        }
+        let places = clients.ec2.lock().expect("not poisoned");
+        assert_eq!(places.len(), PLACES_MAX);
+        let mut roles = places.iter().filter_map(|((_, role), _)| role.as_deref());
+        assert!(roles.any(|role| role == "arn:aws:iam::000000000001:role/member"));
+    }
+
+    #[tokio::test]
+    async fn roles_are_assumed_in_our_own_partition_whatever_the_region_is_called() {
+        let clients = clients().await;
+        clients.are_in_partition_of("test");
+        clients.are_in_partition_of("arn:aws-eusc:lambda:eusc-de-east-1:111122223333:function:f");
+        let role = clients.role_in(&scope(7)).expect("a role");
+        assert_eq!(role, "arn:aws-eusc:iam::000000000007:role/member");
     }
 }

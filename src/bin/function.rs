@@ -57,8 +57,10 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
     let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let handler = Arc::clone(&handler);
-        let home = Home::of_function(&event.context.invoked_function_arn)
-            .with_roles(config.own_role.clone(), config.role_name.clone());
+        let arn = &event.context.invoked_function_arn;
+        handler.clouds().are_in_partition_of(arn);
+        let home =
+            Home::of_function(arn).with_roles(config.own_role.clone(), config.role_name.clone());
         async move { answer(&handler, &home, event).await }
     });
     Runtime::new(service)

@@ -157,3 +157,19 @@ async fn a_member_is_swept_in_its_own_account_and_region() {
     assert_eq!(answer["sweep"]["restored"], 1, "{answer:#}");
     assert!(member.is_back());
 }
+
+#[tokio::test]
+async fn a_role_is_assumed_in_the_partition_of_the_function() {
+    let region = "us-gov-west-1";
+    let scene = Scene::with(|config| {
+        config.region = region.to_owned();
+        let env = &mut config.lambda.env;
+        env.insert("RULEKEEPER_ROLE_NAME".to_owned(), ROLE.to_owned());
+    })
+    .await;
+    // STS takes no role of another partition.
+    let member = Member::new(&scene, "444455556666", region).await;
+    member.drop_it();
+    scene.settle().await;
+    assert!(member.is_back(), "{:#?}", scene.answers());
+}

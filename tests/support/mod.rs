@@ -34,11 +34,7 @@ impl Scene {
 
     /// A scene whose function or delivery differs from the default.
     pub async fn with(change: impl FnOnce(&mut StackConfig)) -> Self {
-        let table = MotoTable::create().await;
         let mut lambda = LambdaConfig::program(env!("CARGO_BIN_EXE_rulekeeper-function"));
-        lambda
-            .env
-            .insert("RULEKEEPER_TABLE".to_owned(), table.name.clone());
         lambda
             .env
             .insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), moto().to_owned());
@@ -49,6 +45,10 @@ impl Scene {
             ..StackConfig::default()
         };
         change(&mut config);
+        let table = MotoTable::create_in(&config.region).await;
+        let env = &mut config.lambda.env;
+        env.entry("RULEKEEPER_TABLE".to_owned())
+            .or_insert_with(|| table.name.clone());
         let stack = Stack::start(config).expect("loopback ports are to be had");
         let ec2 = stack.cloud().ec2().quietly();
         let vpc = ec2.create_vpc("10.0.0.0/16").expect("a VPC");

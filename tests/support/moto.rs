@@ -124,14 +124,22 @@ pub struct MotoTable {
 
 impl MotoTable {
     pub async fn create() -> Self {
+        Self::create_in("eu-west-1").await
+    }
+
+    pub async fn create_in(region: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("rulekeeper-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Self::named(name).await
+        Self::named_in(name, region).await
     }
 
     /// An empty table of this name.
     pub async fn named(name: String) -> Self {
-        let client = aws_sdk_dynamodb::Client::new(&sdk_config(moto(), "eu-west-1"));
+        Self::named_in(name, "eu-west-1").await
+    }
+
+    async fn named_in(name: String, region: &str) -> Self {
+        let client = aws_sdk_dynamodb::Client::new(&sdk_config(moto(), region));
         let key = |name: &str, kind: KeyType| {
             KeySchemaElement::builder()
                 .attribute_name(name)
