@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::failure::{Failure, Status};
+use crate::steering::spelled_out;
 
 /// Whether to go on: yes, unless the answer on the terminal is no. `shown` is printed before the question.
 ///
@@ -22,7 +23,7 @@ pub(crate) fn agreed(
         )
         .hint("Give --yes to go on without the question."));
     }
-    eprint!("{}{question} [y/N] ", shown());
+    eprint!("{}{question} [y/N] ", spelled_out(&shown()));
     io::stderr().flush()?;
     let mut answer = String::new();
     // The end of input is no answer, and no answer is no.

@@ -8,6 +8,8 @@ use rulekeeper_core::function::Answer;
 use rulekeeper_core::ports::{ApiError, Failure as ApiFailure, WriteError};
 use rulekeeper_core::report::{GroupOutcome, Report};
 
+use crate::steering::spelled_out;
+
 /// How a command ended, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
@@ -102,9 +104,9 @@ impl Failure {
 
     /// Prints the message, with the hint after a blank line, and gives the exit code.
     pub(crate) fn tell(self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        eprintln!("error: {}", spelled_out(&self.message));
         if let Some(hint) = self.hint {
-            eprintln!("\nhint: {hint}");
+            eprintln!("\nhint: {}", spelled_out(&hint));
         }
         self.status.into()
     }

@@ -17,6 +17,7 @@
 //! - `planned`: the documents of `plan`
 //! - `args`: the arguments
 //! - `failure`: exit codes and error messages
+//! - `steering`: characters that steer a terminal
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ mod progress;
 mod records;
 mod render;
 mod session;
+mod steering;
 mod strict;
 mod verbs;
 

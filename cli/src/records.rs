@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::args::FileFormat;
 use crate::failure::Failure;
 use crate::output;
+use crate::steering;
 use crate::strict::Strict;
 
 /// The content of a file, or of standard input for `-`.
@@ -140,15 +141,27 @@ pub(crate) fn write_text(record: &RecordFile, format: FileFormat) -> Result<Stri
     let content = Value::Object(record.to_json());
     match format {
         FileFormat::Json => output::json(&Ordered(&content)),
-        FileFormat::Yaml => yaml_serde::to_string(&Ordered(&content)).map_err(Failure::failed),
+        FileFormat::Yaml => yaml(&content),
     }
+}
+
+/// A document in YAML. YAML lets through some characters that steer a terminal, so a document with any is written like
+/// JSON, which is YAML too, with YAML's escapes.
+fn yaml(content: &Value) -> Result<String, Failure> {
+    let text = yaml_serde::to_string(&Ordered(content)).map_err(Failure::failed)?;
+    if !text.chars().any(|c| c != '\n' && steering::is_steering(c)) {
+        return Ok(text);
+    }
+    let text = serde_json::to_string_pretty(&Ordered(content)).map_err(Failure::failed)?;
+    let escape = |c| format!("\\U{:08x}", u32::from(c));
+    Ok(steering::replaced(&text, escape) + "\n")
 }
 
 /// A record that is not from the table, in YAML. Without a generation `apply` writes it over any.
 pub(crate) fn new_text(record: &RecordFile) -> Result<String, Failure> {
     let mut content = record.to_json();
     content.remove("generation");
-    yaml_serde::to_string(&Ordered(&Value::Object(content))).map_err(Failure::failed)
+    yaml(&Value::Object(content))
 }
 
 /// Writes a file as a whole or not at all: to a file beside it first, which then takes its name.

@@ -3,6 +3,8 @@
 use comfy_table::{Row, Table, presets};
 use rulekeeper_core::model::GroupAddress;
 
+use crate::steering::spelled_out;
+
 mod bulk_pin;
 mod checks;
 mod difference;
@@ -54,17 +56,9 @@ fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
         .collect()
 }
 
-/// A text without control characters: descriptions, notes and tags are written by anybody.
+/// A text in one line, without characters that steer a terminal.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
+    spelled_out(text).replace('\n', "\\n")
 }
 
 /// A group with its name, if that is known.

@@ -49,6 +49,23 @@ fn what_is_written_is_read_as_the_same_record() {
 }
 
 #[test]
+fn yaml_holds_no_character_that_steers_a_terminal_and_is_the_same_record() {
+    let mut content = documents(RECORD)[0].1.clone();
+    content["note"] = "a\u{202e}b\u{85}c\u{2028}d\u{1b}e\u{e0041}\nf".into();
+    let original = record(&content);
+    for text in [
+        write_text(&original, FileFormat::Yaml).expect("YAML"),
+        new_text(&original).expect("YAML"),
+    ] {
+        let steers = text.chars().any(|c| c != '\n' && steering::is_steering(c));
+        assert!(!steers, "{text:?}");
+        let mut read = documents(&text)[0].1.clone();
+        read["generation"] = 7.into();
+        assert_eq!(record(&read), original, "{text}");
+    }
+}
+
+#[test]
 fn account_numbers_stay_texts_and_names_come_in_reading_order() {
     let yaml = write_text(&record(&documents(RECORD)[0].1), FileFormat::Yaml).expect("YAML");
     assert!(

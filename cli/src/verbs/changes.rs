@@ -64,7 +64,7 @@ pub(super) async fn restore(
     following: Following,
 ) -> Result<Status, Failure> {
     if output.is_table() {
-        output::print(&render::written(written))?;
+        output::print(&crate::steering::spelled_out(&render::written(written)))?;
     }
     let answer = match answer(session, written, following).await {
         Ok(answer) => answer,

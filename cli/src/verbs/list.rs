@@ -23,7 +23,8 @@ pub(super) async fn run(session: &Session, output: Output) -> Result<Status, Fai
     if !records.is_empty()
         && let Err(failure) = find_gone(session, &scope, &mut records).await
     {
-        eprintln!("warning: whether the groups exist is not known: {failure}");
+        let why = render::plain(&failure.to_string());
+        eprintln!("warning: whether the groups exist is not known: {why}");
     }
     output.show(&records, || render::list(&scope, &records))?;
     Ok(Status::Done)

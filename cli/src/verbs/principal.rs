@@ -62,7 +62,7 @@ async fn add(session: &Session, output: Output, add: AddPrincipal) -> Result<Sta
         draft => (draft?, false),
     };
     if let Some(warning) = draft.warning() {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {}", render::plain(&warning.to_string()));
     }
     finish(session, output, draft, add.yes || asked).await
 }

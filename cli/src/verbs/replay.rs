@@ -144,6 +144,7 @@ impl<'a> Player<'a> {
                 return Ok(Answer::Group(Box::new(report.into())));
             }
             if self.warned.borrow_mut().insert(account) {
+                let reason = render::plain(&reason);
                 eprintln!("warning: {reason}, so their recorded rules show as missing");
             }
         }

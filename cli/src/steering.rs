@@ -1,0 +1,45 @@
+//! Characters that steer a terminal, in texts that anybody may write.
+
+/// Whether a character steers a terminal, or the direction or the lines of text, and does not show: controls (C0, DEL,
+/// C1), line and paragraph separators, bidirectional controls (Unicode Standard Annex 9), and invisible format
+/// characters and tags, in which text can hide.
+pub(crate) fn is_steering(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A text of several lines without characters that steer a terminal: descriptions, notes, tags and messages are written
+/// by anybody.
+pub(crate) fn spelled_out(text: &str) -> String {
+    replaced(text, |c| c.escape_default().to_string())
+}
+
+/// The text with another spelling of each steering character but line feeds.
+pub(crate) fn replaced(text: &str, spelling: impl Fn(char) -> String) -> String {
+    text.chars().fold(String::new(), |mut made, c| {
+        match c != '\n' && is_steering(c) {
+            true => made.push_str(&spelling(c)),
+            false => made.push(c),
+        }
+        made
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A control of each kind, and letters that are none.
+    pub(crate) const HOSTILE: &str =
+        "ä\u{1b}[2J\r\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}\u{2066}\u{200f}\u{feff}\u{e0041}é";
+
+    #[test]
+    fn text_keeps_its_lines_and_spells_out_what_steers_a_terminal() {
+        let text = spelled_out(&format!("one\n{HOSTILE}\n"));
+        assert_eq!(
+            text,
+            "one\nä\\u{1b}[2J\\r\\u{7f}\\u{9b}31m\\u{85}\\u{2028}\\u{202e}\\u{2066}\\u{200f}\\u{feff}\\u{e0041}é\n"
+        );
+    }
+}
