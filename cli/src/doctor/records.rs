@@ -93,30 +93,50 @@ fn of_records(records: &[(String, Value)], scope: &Scope, now: Timestamp) -> Vec
     for (name, item) in records {
         if let Err(error) = name.parse::<GroupId>() {
             let found = format!("the desired-state record cannot be understood: sk: {error}");
-            let fix = format!(
-                "Delete that item: pk desired#{}#{}, sk {name}.",
-                scope.account, scope.region
-            );
+            let fix = format!("Delete that item: {}.", item_key(scope, name));
             checks.push(failed("record", name, found).fix(fix));
             continue;
+        }
+        let expires = expires(item);
+        if expires {
+            let key = item_key(scope, name);
+            checks.push(failed("record", name, EXPIRES).fix(without_expiry(&key)));
         }
         match DesiredRecord::from_json(item, &scope.account) {
             Ok(reading) => {
                 readable += 1;
                 rules += reading.record.rules.len();
                 paused += usize::from(reading.record.paused_at(now).is_some());
-                if !reading.warnings.is_empty() {
+                let mut warnings = reading.warnings;
+                warnings.retain(|warning| !(expires && warning.path == "expires_at"));
+                if !warnings.is_empty() {
                     let fix = format!(
                         "`rulekeeper export {name}`, correct it, and `rulekeeper apply` it."
                     );
-                    checks.push(warning("record", name, listed(&reading.warnings)).fix(fix));
+                    checks.push(warning("record", name, listed(&warnings)).fix(fix));
                 }
             }
+            Err(_) if expires => {}
             Err(unreadable) => checks.push(unreadable_record(name, &unreadable, scope)),
         }
     }
     checks.insert(0, summary(records.len(), readable, rules, paused, scope));
     checks
+}
+
+/// What is wrong with an item of the operator's that has DynamoDB's attribute of expiry.
+const EXPIRES: &str = "has expires_at, the attribute by which DynamoDB deletes items: it goes at that time, and nobody is told";
+
+fn expires(item: &Value) -> bool {
+    item.get("expires_at").is_some()
+}
+
+fn without_expiry(key: &str) -> String {
+    format!("Take expires_at out of the item ({key}), and find out who put it there.")
+}
+
+fn item_key(scope: &Scope, name: &str) -> String {
+    format!("pk desired#{}#{}, sk {name}", scope.account, scope.region)
 }
 
 fn summary(all: usize, readable: usize, rules: usize, paused: usize, scope: &Scope) -> Check {
@@ -154,9 +174,8 @@ fn unreadable_record(name: &str, unreadable: &Unreadable, scope: &Scope) -> Chec
     let fix = match newer {
         true => "Update the function and this command line: a newer release wrote it. If none did, correct `schema`.".to_owned(),
         false => format!(
-            "Correct that attribute in the item (pk desired#{}#{}, sk {name}), or write the record anew with `rulekeeper \
-             apply -f FILE`.",
-            scope.account, scope.region
+            "Correct that attribute in the item ({}), or write the record anew with `rulekeeper apply -f FILE`.",
+            item_key(scope, name)
         ),
     };
     failed("record", name, unreadable.to_string()).fix(fix)
@@ -175,6 +194,9 @@ fn of_settings(item: Option<&Value>) -> Check {
     let Some(item) = item else {
         return ok(check, subject, "none, so nobody is listed for all groups");
     };
+    if expires(item) {
+        return failed(check, subject, EXPIRES).fix(without_expiry("pk settings, sk settings"));
+    }
     match SharedSettings::from_json(item) {
         Ok((settings, warnings)) if warnings.is_empty() => {
             let found = format!(

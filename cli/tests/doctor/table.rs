@@ -104,6 +104,19 @@ async fn records_and_settings_that_cannot_be_read() {
         .await
         .expect("removed");
     scene
+        .write_record("expires_at", AttributeValue::N("1".to_owned()))
+        .await;
+    scene.only(1, &wrong, "DynamoDB deletes items", "Take expires_at out");
+    let remove = scene
+        .dynamodb
+        .update_item()
+        .table_name(TABLE)
+        .update_expression("REMOVE expires_at");
+    let pk = text(&format!("desired#{ACCOUNT}#{REGION}"));
+    let removed = remove.key("pk", pk).key("sk", text(&scene.group));
+    removed.send().await.expect("removed");
+
+    scene
         .write("settings", "settings", "principals", text("all"))
         .await;
     scene.only(
