@@ -138,6 +138,58 @@ fn member_accounts_allow_the_same_of_ec2_and_hand_over_the_same_events() {
 }
 
 #[test]
+fn members_hand_over_calls_of_ec2_only_and_roles_outside_the_organization_are_not_assumed() {
+    let bus = resource("MembersHandOver");
+    assert_eq!(values(&bus, "aws:PrincipalOrgID"), ["!Ref OrganizationId"]);
+    assert_eq!(values(&bus, "events:source"), ["aws.ec2"]);
+    let detail_type = values(&bus, "events:detail-type");
+    // A member's rule hands over what the pattern in both templates takes, and that must be allowed.
+    assert_eq!(detail_type, ["AWS API Call via CloudTrail"]);
+    let member = source("template-member.yaml");
+    assert!(member.contains("source: [aws.ec2]\n"));
+    assert!(member.contains("detail-type: [AWS API Call via CloudTrail]\n"));
+    let role = resource("FunctionRole");
+    let assume = role.split("Sid: AssumeMemberRole\n").nth(1).expect("there");
+    assert!(assume.contains(r#"StringEqualsIfExists: {"aws:ResourceOrgID": !Ref OrganizationId}"#));
+}
+
+#[test]
+fn what_members_cannot_hand_over_raises_an_alarm_and_no_region_is_guessed_for_the_role() {
+    let member = source("template-member.yaml");
+    let alarm = block(
+        &block(&member, "Resources", 0),
+        "ForwardDeadLettersAlarm",
+        2,
+    );
+    assert!(
+        alarm.contains("!GetAtt ForwardDeadLetters.QueueName"),
+        "{alarm}"
+    );
+    assert!(alarm.contains("[!Ref AlarmTopicArn]"), "{alarm}");
+    let region = block(&block(&member, "Parameters", 0), "RoleRegion", 2);
+    assert_eq!(values(&region, "Default"), [""; 0]);
+    let pattern = values(&region, "AllowedPattern");
+    assert_eq!(pattern, ["^[a-z]{2,4}(-[a-z]+)+-[0-9]+$"]);
+}
+
+#[test]
+fn a_stack_says_who_reads_its_alarms_and_notices() {
+    let outputs = block(&source("template.yaml"), "Outputs", 0);
+    for (reader, condition) in [
+        ("AlarmReader", "HasAlarmEmail"),
+        ("NoticeReader", "HasNoticeEmail"),
+    ] {
+        let output = block(&outputs, reader, 2);
+        let value = values(&output, "Value");
+        assert!(
+            value[0].starts_with(&format!("!If [{condition}, ")),
+            "{output}"
+        );
+        assert!(value[0].contains("nobody: subscribe to"), "{output}");
+    }
+}
+
+#[test]
 fn the_adapter_calls_nothing_that_takes_a_rule_away() {
     let adapter = source("src/aws/ec2.rs");
     for call in ["revoke_", "modify_", "delete_", "update_", "disassociate_"] {
@@ -185,22 +237,27 @@ fn what_the_doctor_tries_is_allowed_and_changes_nothing() {
 #[test]
 fn the_function_may_write_records_incidents_and_state_and_no_settings() {
     let template = source("template.yaml");
-    let condition = "dynamodb:LeadingKeys: [\"desired#*\", \"history#*\", \"incident#*\", \"state#*\", \"fleet\"]";
-    assert_eq!(template.matches(condition).count(), 1);
-    let statement = template
-        .split("Sid: WriteRecordsIncidentsAndState")
-        .nth(1)
-        .expect("the statement is there");
-    let statement = statement.split("Sid:").next().expect("it ends");
-    for action in ["dynamodb:PutItem", "dynamodb:UpdateItem"] {
-        assert!(statement.contains(action), "{action} is allowed elsewhere");
-        assert_eq!(
-            template.matches(action).count(),
-            1,
-            "{action} is allowed once"
-        );
+    let statements = [
+        ("WriteRecords", "PutItem", r#"["desired#*", "history#*"]"#),
+        ("WriteIncidents", "PutItem", r#"["incident#*"]"#),
+        ("WriteState", "UpdateItem", r#"["state#*", "fleet"]"#),
+    ];
+    for (sid, action, keys) in statements {
+        let statement = template.split(&format!("Sid: {sid}\n")).nth(1).expect(sid);
+        let statement = statement.split("Sid:").next().expect("it ends");
+        let action = format!("dynamodb:{action}");
+        assert_eq!(values(statement, "Action"), [action], "{sid}");
+        assert_eq!(values(statement, "dynamodb:LeadingKeys"), [keys], "{sid}");
+        let (kept, never) = (sid == "WriteRecords", "ForAllValues:StringNotEquals:");
+        assert_eq!(statement.contains(never), kept, "{sid}");
+        let expiry = values(statement, "dynamodb:Attributes");
+        assert_eq!(expiry.contains(&"[expires_at]"), kept, "{sid}");
     }
-    assert!(statement.contains(condition));
+    // Nothing else is allowed to write.
+    assert_eq!(template.matches("dynamodb:PutItem").count(), 2);
+    assert_eq!(template.matches("dynamodb:UpdateItem").count(), 1);
+    // IAM counts the attributes of conditions too, and the condition of a write names each attribute of a record.
+    assert!(!rulekeeper_core::desired::RECORD_ATTRIBUTES.contains(&"expires_at"));
 }
 
 /// The lines below a name at this depth, up to the next name at it.
