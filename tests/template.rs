@@ -187,6 +187,10 @@ fn a_stack_says_who_reads_its_alarms_and_notices() {
         );
         assert!(value[0].contains("nobody: subscribe to"), "{output}");
     }
+    let topics = values(&resource("Function"), "RULEKEEPER_TOPICS").concat();
+    assert_eq!(topics, r#"!Sub "${AlarmTopic} ${NoticesTopic}""#);
+    let doctor = source("cli/src/doctor/cloud/function.rs");
+    assert!(doctor.contains("\"RULEKEEPER_TOPICS\""));
 }
 
 #[test]

@@ -16,6 +16,7 @@
 //! - `rules`: the event rules and the schedule
 //! - `trail`: the trails that hand EC2's calls to EventBridge
 //! - `queues`: the dead-letter queues
+//! - `topics`: the topics of alarms and notices
 //! - `clock`: this machine's clock and the function's
 //! - `facts`: what AWS says, as plain data
 //! - `check`: how a check is made
@@ -38,6 +39,7 @@ mod records;
 mod role;
 mod rules;
 mod table;
+mod topics;
 mod trail;
 
 use cloud::Cloud;
@@ -111,12 +113,14 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
         settings,
         rules,
         queues,
+        topics,
         told,
     } = around;
     checks.extend(settings);
     checks.extend(rules);
     checks.extend(trail::judge(&trails, &region));
     checks.extend(queues);
+    checks.extend(topics);
     checks.extend(role::judge(told, table_is_there, off));
     checks.extend(operator);
     Ok(checks)
@@ -127,6 +131,7 @@ struct Around {
     settings: Vec<Check>,
     rules: Vec<Check>,
     queues: Vec<Check>,
+    topics: Vec<Check>,
     told: RoleAnswer,
 }
 
@@ -136,6 +141,7 @@ async fn around(cloud: &Cloud, function: &FoundFunction, scopes: &[Scope]) -> Ar
             settings: Vec::new(),
             rules: rules::unexamined(),
             queues: queues::unexamined(),
+            topics: topics::judge(&[]),
             told: RoleAnswer::NotAsked("the function is not known".to_owned()),
         };
     };
@@ -146,7 +152,7 @@ async fn around(cloud: &Cloud, function: &FoundFunction, scopes: &[Scope]) -> Ar
         cloud.rules(arn)
     );
     let queues = queues::named(function, &invocations, &rules);
-    let (told, found) = tokio::join!(
+    let (told, found, readers) = tokio::join!(
         async {
             match &concurrency {
                 Ok(Some(0)) => {
@@ -156,6 +162,7 @@ async fn around(cloud: &Cloud, function: &FoundFunction, scopes: &[Scope]) -> Ar
             }
         },
         cloud.queues(queues.into_iter().collect()),
+        cloud.readers(&function.topics),
     );
     let mut settings = function::judge_concurrency(name, &concurrency);
     settings.extend(function::judge_invocations(function, &invocations));
@@ -163,6 +170,7 @@ async fn around(cloud: &Cloud, function: &FoundFunction, scopes: &[Scope]) -> Ar
         settings,
         rules: rules::judge(name, &rules),
         queues: queues::judge(&found),
+        topics: topics::judge(&readers),
         told,
     }
 }

@@ -1,4 +1,6 @@
-//! The resources around the function, as the control planes show them: the trail, the event rules, the function's settings, the table's backups, AWS's clock. They can be set in process and, as the same JSON, at `/_local/estate`.
+//! The resources around the function, as the control planes show them: the trail, the event rules, the function's settings, topics, the table's backups, AWS's clock. They can be set in process and, as the same JSON, at `/_local/estate`.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ pub struct Estate {
     pub rules: Vec<Rule>,
     /// The function, as Lambda shows it.
     pub function: FunctionState,
+    /// The confirmed subscriptions of each topic, by its name. Other topics do not exist.
+    pub topics: BTreeMap<String, u32>,
     /// Whether tables have point-in-time recovery.
     pub backups: bool,
     /// How far the `Date` of every answer is ahead of this machine's clock, in milliseconds.
@@ -25,6 +29,7 @@ impl Default for Estate {
             trails: vec![Trail::default()],
             rules: vec![Rule::ingress_dropped(), Rule::sweep()],
             function: FunctionState::default(),
+            topics: BTreeMap::new(),
             backups: true,
             clock_offset_ms: 0,
         }

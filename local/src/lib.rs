@@ -57,7 +57,7 @@
 //! | `services` | the services behind the endpoint |
 //! | `call` | the steps of every call: journal, latency, hooks, dials |
 //! | `control` | the control planes of EventBridge and CloudTrail |
-//! | `query` | the protocol of EC2 and STS |
+//! | `query` | the protocol of EC2, STS and SNS |
 //! | `json` | the protocol of DynamoDB, SQS, EventBridge and CloudTrail |
 //! | `lambda_api` | Lambda's API |
 //! | `admin` | the routes under `/_local/` |
@@ -146,6 +146,7 @@
 //! | batches to the function, `batchItemFailures`, one poller for each concurrent invocation | Lambda Developer Guide, "Using Lambda with Amazon SQS" |
 //! | PutEvents: limits, entries that fail by themselves | Amazon EventBridge API Reference |
 //! | AssumeRole, GetCallerIdentity | AWS STS API Reference |
+//! | GetTopicAttributes | Amazon SNS API Reference; `SubscriptionsConfirmed` alone |
 //! | trails, their status and selectors; trails of every Region show everywhere | CloudTrail API Reference, DescribeTrails, GetTrailStatus, GetEventSelectors |
 //! | no event reaches EventBridge unless a trail is logging | EventBridge User Guide, "AWS service events delivered via AWS CloudTrail" |
 //! | rules by target, rules, targets and their dead-letter queues; patterns with values, `exists` and `$or` | EventBridge API Reference; EventBridge User Guide, "Creating Amazon EventBridge event patterns" |

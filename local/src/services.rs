@@ -30,6 +30,7 @@ pub(crate) struct Services {
 pub(crate) enum Service {
     Ec2,
     Sts,
+    Sns,
     DynamoDb,
     Sqs,
     EventBridge,
@@ -43,6 +44,7 @@ impl Service {
         match self {
             Self::Ec2 => "ec2",
             Self::Sts => "sts",
+            Self::Sns => "sns",
             Self::DynamoDb => "dynamodb",
             Self::Sqs => "sqs",
             Self::EventBridge => "events",

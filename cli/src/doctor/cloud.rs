@@ -24,6 +24,9 @@ const ATTEMPTS: u32 = 3;
 /// No item meets it: an item is there or it is not.
 const NEVER: &str = "attribute_exists(pk) AND attribute_not_exists(pk)";
 
+/// The attribute of a topic with the number of its subscriptions.
+const CONFIRMED: &str = "SubscriptionsConfirmed";
+
 /// Clients of everything but EC2, in our account and Region.
 #[derive(Debug)]
 pub(super) struct Cloud {
@@ -110,6 +113,28 @@ impl Cloud {
             expiry,
             recovery,
         }
+    }
+
+    /// How many subscriptions each of these topics has that are confirmed; `None` if there is no such topic.
+    pub(super) async fn readers(
+        &self,
+        topics: &[String],
+    ) -> Vec<(String, Result<Option<u32>, ApiError>)> {
+        const OPERATION: &str = "GetTopicAttributes";
+        let client = aws_sdk_sns::Client::new(&self.config);
+        let mut found = Vec::new();
+        for arn in topics {
+            let readers = match client.get_topic_attributes().topic_arn(arn).send().await {
+                Ok(topic) => {
+                    let given = topic.attributes().and_then(|given| given.get(CONFIRMED));
+                    let number = given.and_then(|text| text.parse().ok());
+                    whole(OPERATION, CONFIRMED, number).map(Some)
+                }
+                Err(error) => absent(OPERATION, &error, "NotFound"),
+            };
+            found.push((arn.clone(), readers));
+        }
+        found
     }
 
     /// Asks to write the settings on a condition that cannot hold.

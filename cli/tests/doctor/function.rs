@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rulekeeper_local::StackConfig;
 
+use crate::common::{ACCOUNT, REGION};
 use crate::scene::{OPERATOR, Scene, said, unskipped};
 
 #[tokio::test]
@@ -152,5 +153,30 @@ async fn a_function_that_cannot_be_asked() {
         wrong,
         "could not be asked: Invoke: AccessDeniedException",
         "Allow lambda:InvokeFunction",
+    );
+}
+
+#[tokio::test]
+async fn alarms_and_notices_that_nobody_reads() {
+    let scene = Scene::new().await;
+    let arn = |name: &str| format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}");
+    scene.adjust(|estate| {
+        estate.topics.insert("alarms".to_owned(), 0);
+    });
+    let (wrong, fix) = (
+        format!("topic {}: warning", arn("alarms")),
+        format!("aws sns subscribe --topic-arn {}", arn("alarms")),
+    );
+    scene.only(0, &wrong, "nobody reads", &fix);
+    scene.adjust(|estate| {
+        estate.topics.insert("alarms".to_owned(), 2);
+        estate.topics.remove("notices");
+    });
+    let wrong = format!("topic {}: failed", arn("notices"));
+    scene.only(
+        1,
+        &wrong,
+        "there is no such topic",
+        "Deploy the stack again",
     );
 }

@@ -21,6 +21,9 @@ pub(crate) const OPERATOR: &str = "user/local";
 pub(crate) const RULE_FAILURES: &str = "rule-failures";
 pub(crate) const FUNCTION_FAILURES: &str = "function-failures";
 
+/// The topics of alarms and notices.
+pub(crate) const TOPICS: [&str; 2] = ["alarms", "notices"];
+
 /// The function's program, beside the command line's: cargo builds it with the workspace.
 pub(crate) fn function() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_rulekeeper")).with_file_name("rulekeeper-function");
@@ -64,6 +67,9 @@ impl Scene {
         let variables =
             variables.map(|(name, value)| (format!("RULEKEEPER_{name}"), value.to_owned()));
         lambda.env.extend(variables);
+        let topics = TOPICS.map(|name| format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}"));
+        let names = ("RULEKEEPER_TOPICS".to_owned(), topics.join(" "));
+        lambda.env.extend([names]);
         let mut config = StackConfig {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -82,6 +88,7 @@ impl Scene {
                 rule.dead_letters = Some(RULE_FAILURES.to_owned());
             }
             estate.function.on_failure = Some(FUNCTION_FAILURES.to_owned());
+            estate.topics = TOPICS.map(|name| (name.to_owned(), 1)).into();
         });
         let ec2 = stack.cloud().ec2().quietly();
         let vpc = ec2.create_vpc("10.0.0.0/16").expect("a VPC");

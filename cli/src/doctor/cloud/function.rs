@@ -181,6 +181,11 @@ fn facts(it: GetFunctionConfigurationOutput, name: String) -> Result<FunctionFac
             .map_or_else(String::new, Architecture::to_string),
         table: variable(it.environment.as_ref(), "RULEKEEPER_TABLE"),
         mode: variable(it.environment.as_ref(), "RULEKEEPER_MODE"),
+        topics: variable(it.environment.as_ref(), "RULEKEEPER_TOPICS")
+            .iter()
+            .flat_map(|arns| arns.split_whitespace())
+            .map(str::to_owned)
+            .collect(),
         dead_letters: it
             .dead_letter_config
             .and_then(|it| it.target_arn)
