@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -347,6 +348,8 @@ pub struct FakeTable {
     pub archive: Mutex<Archived>,
     pub scopes: Mutex<KnownScopes>,
     pub error: Mutex<Option<ApiError>>,
+    /// How long the write of a record takes.
+    pub write_takes: Mutex<Duration>,
 }
 
 impl FakeTable {
@@ -459,6 +462,8 @@ impl Table for FakeTable {
     }
 
     async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
+        let takes = *lock(&self.write_takes);
+        tokio::time::sleep(takes).await;
         let (group, generation) = (change.address.clone(), change.record.generation);
         let before = generation.saturating_sub(1);
         self.begin_write(&group, change.replaces.as_ref(), before, &change.state)

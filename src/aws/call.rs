@@ -67,11 +67,16 @@ where
             let of_role = role.and_then(|role| role_error(role, &error));
             Err(of_role.unwrap_or_else(|| api_error(operation, &error)))
         }
-        Err(_) => Err(ApiError {
-            operation,
-            failure: Failure::OutOfTime,
-            message: "the invocation's time ran out during the call".to_owned(),
-        }),
+        Err(_) => Err(out_of_time(operation)),
+    }
+}
+
+/// A call that was given up at its deadline.
+pub(super) fn out_of_time(operation: &'static str) -> ApiError {
+    ApiError {
+        operation,
+        failure: Failure::OutOfTime,
+        message: "no answer came in the time for this call".to_owned(),
     }
 }
 

@@ -208,8 +208,7 @@ impl Clients {
             name: self.table.clone(),
             calls: calls.clone(),
             scopes: Arc::clone(&self.scopes),
-            deadline: budget.calls_until,
-            record_deadline: budget.record_until,
+            budget,
         }
     }
 }
@@ -256,7 +255,7 @@ impl Clouds for Clients {
             url: self.sweep_queue.clone()?,
             client: aws_sdk_sqs::Client::new(&self.config),
             calls: calls.clone(),
-            deadline: budget.record_until,
+            budget,
         })
     }
 }

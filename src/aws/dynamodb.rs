@@ -13,15 +13,15 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::attributes::{from_json, to_json};
-use super::call::{CountAttempts, api_error, unusable, whole, within};
+use super::call::{CountAttempts, api_error, out_of_time, unusable, whole, within};
 use super::keys::{Item, SETTINGS, desired_key, history_key, incident_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::transaction::Transaction;
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::model::{GroupAddress, GroupRange, Scope};
 use rulekeeper_core::ports::{
-    ApiError, Calls, DesiredPage, Failure, GroupMarks, Loaded, NewGeneration, ScopeTable as _,
-    Table, WriteError, retry_delay,
+    ApiError, Budget, Calls, DesiredPage, Failure, GroupMarks, Loaded, NewGeneration,
+    ScopeTable as _, Table, WriteError, retry_delay,
 };
 use rulekeeper_core::report::incident::Incident;
 
@@ -36,10 +36,7 @@ pub struct DynamoTable {
     pub(super) calls: Calls,
     /// Scopes that the table is known to hold.
     pub(super) scopes: Arc<Mutex<BTreeSet<Scope>>>,
-    /// The deadline of reads, and of writes that only try a permission.
-    pub(super) deadline: Instant,
-    /// The deadline of small writes, such as the incident and the run-time state.
-    pub(super) record_deadline: Instant,
+    pub(super) budget: Budget,
 }
 
 /// The key condition for a range of the items under a partition key. DynamoDB's bounds are inclusive, so the result may
@@ -142,7 +139,7 @@ impl DynamoTable {
             .set_exclusive_start_key(start)
             .customize()
             .interceptor(self.counting(OPERATION));
-        let page = within(self.deadline, OPERATION, request.send()).await?;
+        let page = within(self.budget.calls_until, OPERATION, request.send()).await?;
         let next = page.last_evaluated_key.filter(|key| !key.is_empty());
         Ok((whole(OPERATION, "Items", page.items)?, next))
     }
@@ -174,7 +171,7 @@ impl DynamoTable {
                 .request_items(&self.name, asked)
                 .customize()
                 .interceptor(self.counting(OPERATION));
-            let answer = within(self.deadline, OPERATION, request.send()).await?;
+            let answer = within(self.budget.calls_until, OPERATION, request.send()).await?;
             let left = answer.unprocessed_keys.unwrap_or_default();
             let left = left.get(&self.name);
             let items = answer
@@ -199,7 +196,7 @@ impl DynamoTable {
             }
             let wait = retry_delay(waits);
             waits += 1;
-            if Instant::now() + wait >= self.deadline {
+            if Instant::now() + wait >= self.budget.calls_until {
                 return Err(ApiError {
                     operation: OPERATION,
                     failure: Failure::OutOfTime,
@@ -234,7 +231,7 @@ impl DynamoTable {
                 .expression_attribute_values(":revision", AttributeValue::N(revision.to_string())),
         };
         let request = put.customize().interceptor(self.counting(OPERATION));
-        let sent = tokio::time::timeout_at(self.record_deadline, request.send()).await;
+        let sent = tokio::time::timeout_at(self.budget.bookkeeping_until(), request.send()).await;
         match sent {
             Ok(Ok(_)) => Ok(None),
             Ok(Err(SdkError::ServiceError(error)))
@@ -251,14 +248,6 @@ impl DynamoTable {
             Ok(Err(error)) => Err(api_error(OPERATION, &error)),
             Err(_) => Err(out_of_time(OPERATION)),
         }
-    }
-}
-
-fn out_of_time(operation: &'static str) -> ApiError {
-    ApiError {
-        operation,
-        failure: Failure::OutOfTime,
-        message: "the invocation's time ran out during the call".to_owned(),
     }
 }
 
@@ -325,7 +314,7 @@ impl Table for DynamoTable {
             .set_expression_attribute_values(Some(change.values))
             .customize()
             .interceptor(self.counting(OPERATION));
-        let sent = tokio::time::timeout_at(self.record_deadline, request.send()).await;
+        let sent = tokio::time::timeout_at(self.budget.bookkeeping_until(), request.send()).await;
         match sent {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(SdkError::ServiceError(error)))
@@ -352,7 +341,7 @@ impl Table for DynamoTable {
             .expression_attribute_values(":at", text(at))
             .customize()
             .interceptor(self.counting(OPERATION));
-        within(self.record_deadline, OPERATION, request.send()).await?;
+        within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;
         Ok(())
     }
 

@@ -114,7 +114,7 @@ impl DynamoTable {
             .item("pk", pk)
             .item("sk", sk)
             .condition_expression(NEVER);
-        let answer = within(self.deadline, TRIED, call.send()).await;
+        let answer = within(self.budget.calls_until, TRIED, call.send()).await;
         proven(TRIED, "ConditionalCheckFailedException", answer)
     }
 
@@ -129,7 +129,7 @@ impl DynamoTable {
             .update_expression("SET tried = :now")
             .expression_attribute_values(":now", text(NOWHERE))
             .condition_expression(NEVER);
-        let answer = within(self.deadline, TRIED, call.send()).await;
+        let answer = within(self.budget.calls_until, TRIED, call.send()).await;
         proven(TRIED, "ConditionalCheckFailedException", answer)
     }
 }

@@ -42,7 +42,7 @@ impl Clients {
             .put_events()
             .entries(entry)
             .send();
-        let answer = within(budget.record_until, OPERATION, request).await?;
+        let answer = within(budget.bookkeeping_until(), OPERATION, request).await?;
         match answer.entries() {
             [entry] if entry.error_code().is_some() => Err(ApiError {
                 operation: OPERATION,

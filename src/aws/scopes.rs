@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::DynamoTable;
-use super::call::within;
+use super::call::{out_of_time, within};
 use super::keys::text;
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::{ApiError, KnownScopes, ScopeTable};
@@ -30,7 +30,9 @@ fn scope_of_key(key: &str) -> Option<Scope> {
 
 impl ScopeTable for DynamoTable {
     async fn known_scopes(&self) -> Result<KnownScopes, ApiError> {
-        let items = self.query(FLEET.to_owned(), None).await?;
+        let query = self.query(FLEET.to_owned(), None);
+        let items = tokio::time::timeout_at(self.budget.bookkeeping_until(), query).await;
+        let items = items.unwrap_or_else(|_| Err(out_of_time("Query")))?;
         let read = |item: &super::keys::Item| {
             let scope = scope_of_key(item.get("sk")?.as_s().ok()?)?;
             let after = item.get(AFTER).and_then(|after| after.as_s().ok()).cloned();
@@ -56,7 +58,7 @@ impl ScopeTable for DynamoTable {
             .key("sk", text(scope_key(scope)))
             .customize()
             .interceptor(self.counting(OPERATION));
-        within(self.record_deadline, OPERATION, request.send()).await?;
+        within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;
         known().insert(scope.clone());
         Ok(())
     }
@@ -77,7 +79,7 @@ impl ScopeTable for DynamoTable {
             None => update.update_expression("REMOVE #after"),
         };
         let request = update.customize().interceptor(self.counting(OPERATION));
-        within(self.record_deadline, OPERATION, request.send()).await?;
+        within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;
         Ok(())
     }
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::call::{CountAttempts, unusable, whole, within};
-use rulekeeper_core::ports::{ApiError, Calls, SweepQueue, SweepTask};
+use rulekeeper_core::ports::{ApiError, Budget, Calls, SweepQueue, SweepTask};
 
 /// SQS accepts ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
 const MESSAGES_PER_CALL: usize = 10;
@@ -18,8 +17,7 @@ pub struct SqsSweepQueue {
     pub(super) client: aws_sdk_sqs::Client,
     pub(super) url: String,
     pub(super) calls: Calls,
-    /// The deadline of calls. It is later than that of groups, because tasks are sent after the groups.
-    pub(super) deadline: Instant,
+    pub(super) budget: Budget,
 }
 
 impl SqsSweepQueue {
@@ -46,7 +44,7 @@ impl SweepQueue for SqsSweepQueue {
             .set_attribute_names(Some(counts.to_vec()))
             .customize()
             .interceptor(self.counting(OPERATION));
-        let answer = within(self.deadline, OPERATION, request.send()).await?;
+        let answer = within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;
         let count = |name: &Name| {
             let given = answer.attributes().and_then(|given| given.get(name));
             let count = given.and_then(|count| count.parse::<u64>().ok());
@@ -74,7 +72,7 @@ impl SweepQueue for SqsSweepQueue {
                 .set_entries(Some(entries))
                 .customize()
                 .interceptor(self.counting(OPERATION));
-            let answer = within(self.deadline, OPERATION, request.send()).await?;
+            let answer = within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;
             if let Some(first) = answer.failed().first() {
                 let message = format!(
                     "{} of {} messages were refused, the first with {}: {}",

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::DynamoTable;
 use super::attributes::{bytes_of, from_json, to_json};
-use super::call::{api_error, unusable};
+use super::call::{api_error, out_of_time, unusable};
 use super::keys::{Item, desired_key, history_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::unchanged::Unchanged;
@@ -68,7 +68,11 @@ impl DynamoTable {
             .set_transact_items(Some(writes))
             .customize()
             .interceptor(self.counting(OPERATION));
-        let Err(error) = request.send().await else {
+        let until = self.budget.bookkeeping_until();
+        let Ok(sent) = tokio::time::timeout_at(until, request.send()).await else {
+            return Err(out_of_time(OPERATION));
+        };
+        let Err(error) = sent else {
             return Ok((Transaction::Written, None));
         };
         let reasons = match error.as_service_error() {
@@ -210,7 +214,8 @@ impl DynamoTable {
             .build())
     }
 
-    /// The highest generation under a key of history, or 0 if there is none.
+    /// The highest generation under a key of history, or 0 if there is none. Only the last key is read: a history may
+    /// have a thousand generations of large records.
     ///
     /// # Errors
     /// When history cannot be read.

@@ -1,5 +1,7 @@
 //! Changes that are meant, by principals whom a record accepts or follows, and fights with those whom it does not.
 
+use std::time::{Duration, Instant};
+
 use rulekeeper_local::{Ec2, Identity};
 use serde_json::{Value, json};
 
@@ -77,6 +79,41 @@ async fn what_an_accepted_principal_revokes_leaves_the_record_with_its_name() {
     // What the record does not hold, nobody puts back.
     scene.sweep().await;
     assert_eq!(scene.live(), [NARROW]);
+}
+
+#[tokio::test]
+async fn a_table_that_is_silent_about_a_record_costs_other_rules_no_time_and_the_report_comes() {
+    let scene = Scene::with(|config| config.lambda.timeout = Duration::from_secs(12)).await;
+    scene.keep_meant(&[OFFICE, NARROW]).await;
+    scene.table.fault("TransactWriteItems", "silent");
+    let ec2 = scene.stack.cloud().ec2().quietly();
+    // Nobody tells of the first revoke, and it has waited long enough.
+    ec2.revoke(&scene.group, &[NARROW]).expect("live");
+    let since = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(10);
+    let state = json!({"revision": 1, "missing_since": {NARROW: since.to_string()}});
+    let pk = format!("state#{ACCOUNT}#eu-west-1");
+    scene.table.put(&pk, &scene.group, &state).await;
+    let terraform = scene.acting_as("terraform");
+    terraform.revoke(&scene.group, &[OFFICE]).expect("live");
+    let began = Instant::now();
+    while scene.live().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(2), "it has to wait");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(scene.live(), [NARROW]);
+    scene.settle().await;
+    let [letter] = &scene.stack.lambda().dead_letters()[..] else {
+        panic!("one dead letter")
+    };
+    assert_eq!(
+        letter.error["errorType"], "rulekeeper.Retryable",
+        "{:#}",
+        letter.error
+    );
+    for invocation in scene.stack.lambda().invocations() {
+        let took = Duration::from_micros(invocation.took_us);
+        assert!(took < Duration::from_secs(6), "{took:?}");
+    }
 }
 
 #[tokio::test]

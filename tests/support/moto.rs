@@ -26,7 +26,8 @@ pub const ACCOUNT: &str = "111122223333";
 /// moto serves until its standard input closes, which happens when the test process ends, however it ends. Its DynamoDB
 /// takes one request at a time: by itself it lets concurrent transactions through each other, and a refused one takes the
 /// writes of others back with its own. A line `TABLE SHARE SEED` on its standard input says which share of the table's
-/// transactions fails, at random: as a conflict, as throttled, or with a server error after it took effect.
+/// transactions fails, at random: as a conflict, as throttled, or with a server error after it took effect. A line
+/// `TABLE ACTION FAULT` says that this action is `denied`, or gets no answer (`silent`).
 const SERVE_UNTIL_ORPHANED: &str = "
 import json, random, sys, threading
 from moto.dynamodb.responses import DynamoHandler
@@ -34,7 +35,7 @@ from moto.server import ThreadedMotoServer
 
 one_at_a_time, call_action = threading.Lock(), DynamoHandler.call_action
 
-troubles = {}
+troubles, faults = {}, {}
 
 def error(status, name, **more):
     body = dict(__type='com.amazonaws.dynamodb.v20120810#' + name, message=name + ' (injected)', **more)
@@ -51,7 +52,19 @@ def trouble(handler):
         if rng.random() < share:
             return rng.choice(['conflict', 'throttled', 'late'])
 
+def fault(handler):
+    params = getattr(handler, 'params', {})
+    parts = [part for item in params.get('TransactItems') or [] for part in item.values()]
+    tables = [part['TableName'] for part in parts + [params] if 'TableName' in part]
+    action = handler.headers.get('X-Amz-Target', '').split('.')[-1]
+    return next((faults[table, action] for table in tables if (table, action) in faults), None)
+
 def isolated(handler):
+    kind = fault(handler)
+    if kind == 'silent':
+        threading.Event().wait(60)
+    if kind == 'denied':
+        return error(400, 'AccessDeniedException')
     with one_at_a_time:
         kind = trouble(handler)
         if kind == 'conflict':
@@ -66,8 +79,11 @@ server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
 server.start()
 print('http://%s:%d' % server.get_host_and_port(), flush=True)
 for line in sys.stdin:
-    table, share, seed = line.split()
-    troubles[table] = (float(share), random.Random(seed))
+    table, what, how = line.split()
+    if what.isalpha():
+        faults[table, what] = how
+    else:
+        troubles[table] = (float(what), random.Random(how))
 server.stop()
 ";
 
@@ -173,6 +189,15 @@ impl MotoTable {
         let mut input = INPUT.lock().expect("nobody panicked");
         let input = input.as_mut().expect("moto runs");
         writeln!(input, "{} {share} {seed}", self.name).expect("moto reads");
+    }
+
+    /// From now on, this action is `denied` on the table, or gets no answer (`silent`).
+    pub fn fault(&self, action: &str, fault: &str) {
+        let mut input = INPUT.lock().expect("nobody panicked");
+        let input = input.as_mut().expect("moto runs");
+        writeln!(input, "{} {action} {fault}", self.name).expect("moto reads");
+        // Nothing says when the line has been read.
+        std::thread::sleep(std::time::Duration::from_millis(300));
     }
 
     /// Writes a desired-state item as a person would, past all of our code.

@@ -14,8 +14,11 @@ pub struct Budget {
     pub act_until: Instant,
     /// A call in progress is given up at this time.
     pub calls_until: Instant,
-    /// A write of the run-time state, of an incident or of a sweep's progress is given up at this time.
+    /// A call for bookkeeping is given up at this time.
     pub record_until: Instant,
+    /// The longest time for one call for bookkeeping: a fifth of the time. A table or a queue that accepts calls and does
+    /// not answer must not take the time in which rules could be restored.
+    pub bookkeeping_max: Duration,
 }
 
 impl Budget {
@@ -27,7 +30,14 @@ impl Budget {
             act_until: now + remaining - reserve,
             calls_until: now + remaining - reserve / 2,
             record_until: now + remaining - reserve / 8,
+            bookkeeping_max: remaining / 5,
         }
+    }
+
+    /// When a call for bookkeeping that begins now is given up. Such a call writes to the table, or is about what is to be
+    /// done later: no rule is restored with its answer.
+    pub fn bookkeeping_until(&self) -> Instant {
+        self.record_until.min(Instant::now() + self.bookkeeping_max)
     }
 
     /// The same, but new work must begin within `time` from now. A call in progress is awaited as before.
@@ -50,6 +60,7 @@ impl Budget {
             act_until: sooner(self.act_until),
             calls_until: sooner(self.calls_until),
             record_until: sooner(self.record_until),
+            ..self
         }
     }
 

@@ -11,7 +11,7 @@ use crate::decide::plan::{Hold, Plan, plan};
 use crate::decide::staleness::{Staleness, staleness};
 use crate::desired::DesiredRecord;
 use crate::event::Evidence;
-use crate::model::{ActualRules, GroupAddress, RuleId, RuleKey};
+use crate::model::{GroupAddress, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups};
 use crate::reconcile::execute::{Context, Execution, authorize};
 use crate::report::{RuleOutcome, RuleReport};
@@ -53,7 +53,7 @@ pub(super) struct Convergence<'a, E, T> {
     /// Rules that were missing at the first look, or that the event names.
     pub(super) looked_for: BTreeSet<RuleKey>,
     pub(super) budget: Budget,
-    pub(super) actual: ActualRules,
+    pub(super) live: LiveRead,
     pub(super) presumed_absent: BTreeSet<RuleKey>,
     pub(super) lines: BTreeMap<RuleKey, RuleResult>,
     pub(super) group_gone: bool,
@@ -65,7 +65,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
     pub(super) async fn run(&mut self) -> Plan {
         let mut looks = 0;
         for round in 1.. {
-            let plan = plan(self.record, &self.actual, &self.presumed_absent);
+            let plan = plan(self.record, &self.live.actual, &self.presumed_absent);
             let missing = plan.missing.iter();
             let nothing_to_do = self.hold.is_some()
                 || missing
@@ -135,7 +135,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             record: self.record,
             presumed_absent: &self.presumed_absent,
             revoked_ids: &self.evidence.revoked_ids,
-            live: self.actual.iter().count(),
+            live: self.live.actual.iter().count(),
             quota: self.world.settings.rules_per_group,
             missing: self.world.missing,
             budget: self.budget,
@@ -155,7 +155,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
     /// says anew what is superseded or held.
     fn forget_what_changed(&mut self, plan: &Plan) {
         let missing: BTreeSet<&RuleKey> = plan.missing.iter().map(|rule| &rule.key).collect();
-        let actual = &self.actual;
+        let actual = &self.live.actual;
         self.lines.retain(|key, line| match line.outcome {
             RuleOutcome::Superseded | RuleOutcome::Held | RuleOutcome::Contested => false,
             RuleOutcome::Failed => missing.contains(key) || actual.contains(key),
@@ -173,7 +173,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
 
     /// Whether the read shows no rule although rules are recorded: the group may be gone.
     fn is_bare(&self) -> bool {
-        self.actual.iter().next().is_none() && !self.record.rules.is_empty()
+        self.live.actual.iter().next().is_none() && !self.record.rules.is_empty()
     }
 
     /// Whether the group does not exist. A read of a deleted group looks like one of an empty group.
@@ -193,14 +193,18 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             if !self.read_after(wait).await {
                 return false;
             }
-            let shows = |line: &&mut RuleResult| self.actual.contains(&line.rule);
+            let shows = |line: &&mut RuleResult| self.live.actual.contains(&line.rule);
             let restored = self
                 .lines
                 .values_mut()
                 .filter(|line| line.outcome == RuleOutcome::Restored);
             let (shown, hidden): (Vec<_>, Vec<_>) = restored.partition(shows);
             for line in shown {
-                let id = self.actual.get(&line.rule).and_then(|live| live.id.clone());
+                let id = self
+                    .live
+                    .actual
+                    .get(&line.rule)
+                    .and_then(|live| live.id.clone());
                 line.rule_id = id.or(line.rule_id.take());
             }
             if hidden.is_empty() {
@@ -222,7 +226,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         // What matters are recorded rules without a line yet, and live rules that supersede others.
         let open = self.record.rules.keys().chain(standing_in.iter().copied());
         let open = open.filter(|key| !self.lines.contains_key(*key) || standing_in.contains(*key));
-        let wait = match staleness(self.evidence, &self.actual, open) {
+        let wait = match staleness(self.evidence, &self.live.actual, open) {
             Staleness::Fresh => return false,
             Staleness::Unproven if *looks == 0 => LOOK_ONCE_MORE_AFTER,
             Staleness::Unproven => return false,
@@ -242,7 +246,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
     async fn read_after(&mut self, wait: Duration) -> bool {
         match LiveRead::after(wait, &self.world, self.group, self.budget).await {
             Some(live) => {
-                self.actual = live.actual;
+                self.live = live;
                 true
             }
             None => false,
@@ -258,7 +262,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             .keys()
             .filter(|key| self.record.rules.contains_key(*key))
         {
-            let Some(live) = self.actual.get(key) else {
+            let Some(live) = self.live.actual.get(key) else {
                 continue;
             };
             let revoked = |id: &RuleId| self.evidence.revoked_ids.contains(id);

@@ -37,8 +37,9 @@ pub(super) async fn deletions<E, T: Table>(
             scope: snapshot.group.scope.clone(),
             id: group.clone(),
         };
+        // Each such call may take long, and rules wait for it.
         let Ok(loaded) = world.table.load(&address).await else {
-            continue;
+            break;
         };
         let state = GroupState::of_item(loaded.state.as_ref());
         let calls = state.calls.into_iter();

@@ -11,7 +11,9 @@ use super::deferred::Deferred;
 use super::deletion::{deletions, existing_references};
 use super::error::WorkError;
 use super::planned::{Found, planned};
-use super::record_update::{RecordUpdate, read_until_fresh, update_record, waiting_for_a_person};
+use super::record_update::{
+    RecordUpdate, judge_now, read_until_fresh, update_record, waiting_for_a_person,
+};
 use super::save_state::{Unsaved, save_state};
 use super::snapshot::{LiveRead, Snapshot};
 use super::started::{Started, millis};
@@ -19,7 +21,7 @@ use super::{GroupResult, RuleResult, World};
 use crate::decide::changes::{GroupState, KnownCall, Verdict};
 use crate::decide::plan::{Hold, Plan};
 use crate::event::{Lookup, TriggerKind};
-use crate::model::{ActualRules, GroupId, RuleId, RuleKey};
+use crate::model::{GroupId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::plan::GroupPlan;
 use crate::report::{GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
@@ -58,11 +60,12 @@ pub(super) struct Passes<'a, E, T> {
 }
 
 /// What restoring came to.
+#[derive(Default)]
 struct SeenTo {
+    /// The lines of this pass: each rule is tried once in it.
+    lines: BTreeMap<RuleKey, RuleResult>,
     /// Each with the time at which EC2 confirmed it, and its new id.
-    restored: Vec<(RuleKey, Timestamp, Option<RuleId>)>,
-    unrestorable: BTreeSet<RuleKey>,
-    actual: ActualRules,
+    restored: BTreeMap<RuleKey, (Timestamp, Option<RuleId>)>,
 }
 
 impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
@@ -124,43 +127,44 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         // A pause holds rules back; the record is still updated. Observe mode changes nothing.
         let paused = matches!(self.hold, Some(Hold::Paused { .. }));
         let updates = world.settings.writes && (paused || self.hold.is_none());
-        let mut update = self.update_record(updates).await;
-        let deferred = Deferred::of(
-            &self.snapshot,
-            &update,
-            &self.live.actual,
-            now(),
-            updates && self.hold.is_none(),
-        );
-        let seen_to = self.see_to_rules(&deferred, &update).await;
+        self.learn(updates).await;
+        let writes = updates && !self.snapshot.trust_is_unknown;
+        let first = match writes && self.hold.is_none() {
+            true => self.restore_first().await,
+            false => SeenTo::default(),
+        };
+        let mut update = self.update_record(writes).await;
+        let begins = updates && self.hold.is_none();
+        let deferred = self.deferred(&update, begins);
+        let seen_to = self.see_to_rules(&deferred, &update, first).await;
         self.verdicts = std::mem::take(&mut update.verdicts);
         self.note(&mut update);
         self.note_restored(&deferred);
         if self.lookup.call.is_some() || update.unsaved.is_some() {
             self.wake_at = deferred.wake_at.into_iter().chain(self.wake_at).min();
         }
-        let overtaken = match updates {
-            true => self.save_state(update.unsaved, &deferred, seen_to).await,
-            false => false,
-        };
-        match deferred.settles_at {
-            Some(until) => {
-                let left = Duration::try_from(until.duration_since(now()));
-                Some(left.unwrap_or_default() + SETTLED_AFTER)
-            }
-            None => overtaken.then_some(Duration::ZERO),
+        if updates && self.save_state(update.unsaved, &deferred, seen_to).await {
+            return Some(Duration::ZERO);
         }
+        let until = deferred.settles_at?;
+        let left = Duration::try_from(until.duration_since(now()));
+        Some(left.unwrap_or_default() + SETTLED_AFTER)
     }
 
-    async fn update_record(&mut self, writes: bool) -> RecordUpdate {
-        if writes && self.lookup.trigger.kind == TriggerKind::Operator {
+    fn deferred(&self, update: &RecordUpdate, begins: bool) -> Deferred {
+        let now = (self.world.now)();
+        Deferred::of(&self.snapshot, update, &self.live.actual, now, begins)
+    }
+
+    /// Reads what the judgement needs besides the record and the live rules.
+    async fn learn(&mut self, updates: bool) {
+        if updates && self.lookup.trigger.kind == TriggerKind::Operator {
             let now = (self.world.now)();
             let decided = waiting_for_a_person(&self.snapshot, &self.live, now);
             self.snapshot.state.note_decided(&decided, now);
         }
         let (world, evidence) = (self.world, &self.lookup.evidence);
         let group = &self.snapshot.group;
-        let writes = writes && !self.snapshot.trust_is_unknown;
         let listed = self.snapshot.principals().any_meant();
         if listed && self.plan.is_none() {
             // Wait once for a read that fits the event. If none comes, the event is out of date.
@@ -173,7 +177,44 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             self.calls.extend(deletions);
         }
         self.restorable_again().await;
-        let (snapshot, live) = (&mut self.snapshot, &mut self.live);
+    }
+
+    /// If the record has to be written, restores before that what stays in it: a write may take long, or fail.
+    async fn restore_first(&mut self) -> SeenTo {
+        if !self.snapshot.principals().any_meant() {
+            return SeenTo::default();
+        }
+        let (now, mut judged) = ((self.world.now)(), RecordUpdate::default());
+        let judgement = judge_now(
+            &self.snapshot,
+            &mut self.live,
+            &self.calls,
+            now,
+            &mut judged,
+        );
+        if judgement.revision.is_none() {
+            return SeenTo::default();
+        }
+        judged.unsaved = Some(judgement.state);
+        let deferred = self.deferred(&judged, true);
+        let is_left =
+            |rule: &RuleKey| self.live.actual.contains(rule) || deferred.lines.contains_key(rule);
+        if self.snapshot.record.rules.keys().all(is_left) {
+            return SeenTo::default();
+        }
+        let seen_to = self
+            .see_to_rules(&deferred, &judged, SeenTo::default())
+            .await;
+        self.note_restored(&deferred);
+        for (rule, (at, id)) in &seen_to.restored {
+            self.snapshot.state.note_restored(rule, *at, id.clone());
+        }
+        seen_to
+    }
+
+    async fn update_record(&mut self, writes: bool) -> RecordUpdate {
+        let listed = self.snapshot.principals().any_meant();
+        let (world, snapshot, live) = (self.world, &mut self.snapshot, &mut self.live);
         let update = update_record(&world, snapshot, live, &self.calls, writes && listed).await;
         if let Some(error) = &update.error {
             // A fact that is not written down is lost, unless the event is delivered again.
@@ -205,7 +246,13 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         unrestorable.retain(|rule, _| !restorable.contains(rule));
     }
 
-    async fn see_to_rules(&mut self, deferred: &Deferred, update: &RecordUpdate) -> SeenTo {
+    /// Restores what does not wait. `first` is what was seen to in this pass before.
+    async fn see_to_rules(
+        &mut self,
+        deferred: &Deferred,
+        update: &RecordUpdate,
+        first: SeenTo,
+    ) -> SeenTo {
         let named = self.lookup.evidence.revoked.keys();
         let named = named.chain(update.taken_by.keys()).cloned().collect();
         let mut convergence = Convergence {
@@ -218,16 +265,16 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             awaits_causes: deferred.awaits_causes,
             looked_for: named,
             budget: self.budget,
-            actual: self.live.actual.clone(),
+            live: self.live.clone(),
             presumed_absent: BTreeSet::new(),
-            lines: BTreeMap::new(),
+            lines: first.lines,
             group_gone: false,
             last_restored: None,
         };
         self.plan = Some(convergence.run().await);
         convergence.note_present();
         let Convergence {
-            actual,
+            live,
             lines,
             group_gone,
             last_restored,
@@ -242,14 +289,15 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let restored = restored.map(|line| {
             let at = line.authorized_at.or(last_restored);
             let ago = at.map_or(Duration::ZERO, |at| at.elapsed());
-            (line.rule.clone(), now - ago, line.rule_id.clone())
+            (line.rule.clone(), (now - ago, line.rule_id.clone()))
         });
-        let unrestorable = lines.values().filter(|line| line.reference_gone);
+        let mut restored: BTreeMap<_, _> = restored.collect();
+        restored.extend(first.restored);
         let seen_to = SeenTo {
-            restored: restored.collect(),
-            unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
-            actual,
+            lines: lines.clone(),
+            restored,
         };
+        self.live = live;
         // Each pass says anew what waits.
         self.lines.retain(|rule, line| match line.outcome {
             RuleOutcome::Held => false,
@@ -305,12 +353,14 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let has_facts = listed && judged.is_some();
         let calls = self.calls.clone();
         let told = self.tell_of_strangers();
+        let lines = seen_to.lines.values();
+        let unrestorable = lines.filter(|line| line.reference_gone);
         let unsaved = Unsaved {
             judged: judged.filter(|_| listed),
             calls: &calls,
             restored: seen_to.restored,
             contests: deferred.contests.clone(),
-            unrestorable: seen_to.unrestorable,
+            unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
             told,
         };
         let waits = !deferred.lines.is_empty();
@@ -318,7 +368,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         if !is_worth_it {
             return false;
         }
-        let actual = &seen_to.actual;
+        let actual = &self.live.actual;
         match save_state(&self.world, &mut self.snapshot, unsaved, actual).await {
             Ok(saved) => {
                 self.notices.extend(saved.notices);

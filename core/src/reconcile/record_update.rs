@@ -60,8 +60,8 @@ pub(super) async fn read_until_fresh<E: SecurityGroups, T>(
     live
 }
 
-/// Judges the known calls and writes what follows, until nothing follows any more. A state that changes no record is
-/// not written here: rules must not wait for it. Nothing is written where `writes` is false.
+/// Judges the known calls and writes the generations that follow, until nothing follows any more. A state that changes no
+/// record is not written here: rules must not wait for it. Nothing is written where `writes` is false.
 ///
 /// `calls` are those of the event at hand, and deletions of groups to which missing rules refer.
 pub(super) async fn update_record<E: SecurityGroups, T: Table>(
@@ -90,25 +90,9 @@ async fn judge_and_write<E: SecurityGroups, T: Table>(
         let judgement = judge_now(snapshot, live, calls, now, update);
         let changed = judgement.state != snapshot.state;
         let Some(revision) = judgement.revision.filter(|_| writes) else {
-            let mut verdicts = judgement.verdicts.values();
-            let settles = verdicts.any(|verdict| verdict.settles_at().is_some());
             update.notices.extend(judgement.notices);
-            if !writes || !changed {
-                return Ok(());
-            }
-            if !settles {
-                update.unsaved = Some(judgement.state);
-                return Ok(());
-            }
-            // Another invocation may judge it while this one waits.
-            let saved = world.table.save_state(&snapshot.group, &judgement.state);
-            if saved.await? {
-                snapshot.state = next(judgement.state);
-                return Ok(());
-            }
-            update.notices.clear();
-            reload(world, snapshot, live).await?;
-            continue;
+            update.unsaved = Some(judgement.state).filter(|_| writes && changed);
+            return Ok(());
         };
         match write(world.table, snapshot, &revision, judgement.state, now).await? {
             Some(generation) => {
@@ -136,7 +120,7 @@ async fn reload<E: SecurityGroups, T: Table>(
 }
 
 /// Judges what is known now.
-fn judge_now(
+pub(super) fn judge_now(
     snapshot: &Snapshot,
     live: &mut LiveRead,
     calls: &[KnownCall],

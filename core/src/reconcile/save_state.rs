@@ -24,7 +24,7 @@ pub(super) struct Unsaved<'a> {
     pub(super) calls: &'a [KnownCall],
     /// Rules that were restored, when EC2 confirmed it, and their new ids. A rule that is dropped again while they are
     /// read back was dropped after its restore.
-    pub(super) restored: Vec<(RuleKey, Timestamp, Option<RuleId>)>,
+    pub(super) restored: BTreeMap<RuleKey, (Timestamp, Option<RuleId>)>,
     pub(super) contests: BTreeMap<RuleKey, Contest>,
     /// Rules that cannot come back, because what they refer to is gone.
     pub(super) unrestorable: BTreeSet<RuleKey>,
@@ -81,7 +81,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
                 state.contested.insert(rule.clone(), contest);
             }
         }
-        for (rule, at, id) in &unsaved.restored {
+        for (rule, (at, id)) in &unsaved.restored {
             state.note_restored(rule, *at, id.clone());
             // Another invocation took it out of the record while this one put it back.
             let left = !snapshot.record.rules.contains_key(rule);

@@ -92,6 +92,33 @@ async fn what_an_unlisted_caller_took_comes_back_at_once_and_the_rest_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_stays_in_the_record_is_restored_before_the_record_is_written() {
+    let (ec2, table) = (FakeEc2::new(&[OFFICE]), with_listed(Policy::Accept));
+    // Somebody who is not listed takes one rule, and EC2 is too busy to put it back.
+    let busy = std::iter::repeat_n((refused("RequestLimitExceeded"), false), 99);
+    ec2.state().authorize_errors = busy.collect();
+    let mut event = revoke_of(80, "a");
+    event["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] =
+        "arn:aws:iam::111122223333:role/somebody".into();
+    let first = handled_within(&ec2, &table, &event, Duration::from_secs(3)).await;
+    assert_eq!(first.outcome, GroupOutcome::Failed, "{first:#?}");
+
+    ec2.state().authorize_errors.clear();
+    ec2.state().live.clear();
+    *table.write_takes.lock().expect("not poisoned") = Duration::from_secs(20);
+    let report = handled(&ec2, &table, &revoke_of(443, "b")).await;
+    assert_eq!(
+        (ec2.live(), recorded(&table)),
+        (vec![HTTP.to_owned()], vec![HTTP.to_owned()])
+    );
+    assert!(report.timing.restored_ms < Some(1_000), "{report:#?}");
+    assert_eq!(ec2.called("DescribeSecurityGroupRules"), 3);
+    let states = table.states.lock().expect("not poisoned");
+    let state = GroupState::from_json(&states[&group()]).expect("readable");
+    assert_eq!(state.restores(&key(HTTP)).count(), 1, "{state:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rule_whose_event_is_lost_is_restored_after_the_wait_with_a_notice() {
     let (ec2, table) = (FakeEc2::new(&[]), with_listed(Policy::Follow));
     let first = swept_at(&ec2, &table, now).await;
