@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::DynamoTable;
 use super::attributes::{bytes_of, from_json, to_json};
-use super::call::{api_error, out_of_time, unusable};
+use super::call::{api_error, out_of_time, unusable, within};
 use super::keys::{Item, desired_key, history_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::unchanged::Unchanged;
@@ -220,11 +220,25 @@ impl DynamoTable {
     /// # Errors
     /// When history cannot be read.
     pub async fn latest_in_history(&self, pk: String) -> Result<u64, ApiError> {
-        let items = self.query(pk, None).await?;
-        let numbers = items
-            .iter()
-            .filter_map(|item| item.get("sk")?.as_s().ok()?.parse().ok());
-        Ok(numbers.max().unwrap_or(0))
+        const OPERATION: &str = "Query";
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk < :letters")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":letters", text(":"))
+            .projection_expression("sk")
+            .scan_index_forward(false)
+            .limit(1)
+            .customize()
+            .interceptor(self.counting(OPERATION));
+        let until = self.budget.bookkeeping_until();
+        let page = within(until, OPERATION, request.send()).await?;
+        let last = page.items().first().and_then(|item| item.get("sk"));
+        let number = last.and_then(|sk| sk.as_s().ok()?.parse().ok());
+        Ok(number.unwrap_or(0))
     }
 }
 

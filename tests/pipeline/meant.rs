@@ -117,6 +117,24 @@ async fn a_table_that_is_silent_about_a_record_costs_other_rules_no_time_and_the
 }
 
 #[tokio::test]
+async fn a_number_that_was_used_before_is_counted_on_from_the_last_key_of_history() {
+    let scene = Scene::new().await;
+    scene.keep_meant(&[OFFICE, NARROW]).await;
+    let history = format!("history#{ACCOUNT}#eu-west-1#{}", scene.group);
+    // More than DynamoDB reads at once.
+    let large = json!({"note": "x".repeat(300_000)});
+    for generation in 3..=11 {
+        let number = format!("{generation:012}");
+        scene.table.put(&history, &number, &large).await;
+    }
+    scene.revoke_as("terraform", OFFICE).await;
+    let record = scene.table.item(&scene.group).await;
+    assert_eq!(record["generation"].as_n().map(String::as_str), Ok("13"));
+    let report = scene.answer();
+    assert_eq!(report["calls"]["Query"], 1, "{report:#}");
+}
+
+#[tokio::test]
 async fn an_accepted_revoke_by_rule_id_leaves_the_record_even_if_the_event_does_not_tell_the_rule()
 {
     let scene = Scene::new().await;
