@@ -96,6 +96,12 @@ pub struct State {
     pub groups: BTreeSet<GroupId>,
     /// Groups that rules can reference and that our describe does not show, like another account's.
     pub hidden_groups: BTreeSet<GroupId>,
+    /// Groups that lie in another VPC.
+    pub far_groups: BTreeSet<GroupId>,
+    /// How many of the next authorizes with a referenced group do not know it yet.
+    pub unknown_yet: usize,
+    /// How many of the next describes of groups show none.
+    pub lagging_groups: usize,
     /// Ids that make every read with them fail.
     pub malformed_groups: BTreeSet<GroupId>,
     pub prefix_lists: BTreeMap<PrefixListId, u32>,
@@ -127,6 +133,9 @@ impl FakeEc2 {
             live: BTreeMap::new(),
             groups: BTreeSet::from([group().id]),
             hidden_groups: BTreeSet::new(),
+            far_groups: BTreeSet::new(),
+            unknown_yet: 0,
+            lagging_groups: 0,
             malformed_groups: BTreeSet::new(),
             prefix_lists: BTreeMap::new(),
             default_vpc_groups: BTreeMap::new(),
@@ -181,7 +190,7 @@ impl State {
         id
     }
 
-    fn judge(&self, batch: &Batch) -> Result<(), ApiError> {
+    fn judge(&mut self, batch: &Batch) -> Result<(), ApiError> {
         if !self.groups.contains(&group().id) {
             return Err(refused("InvalidGroup.NotFound"));
         }
@@ -193,6 +202,10 @@ impl State {
                 return Err(refused(code));
             }
             match &rule.key.source {
+                Source::ReferencedGroup(_) if self.unknown_yet > 0 => {
+                    self.unknown_yet -= 1;
+                    return Err(refused("InvalidGroup.NotFound"));
+                }
                 Source::ReferencedGroup(reference)
                     if !self.groups.contains(&reference.group_id)
                         && !self.hidden_groups.contains(&reference.group_id) =>
@@ -297,9 +310,19 @@ impl SecurityGroups for FakeEc2 {
     async fn existing_groups(
         &self,
         groups: &BTreeSet<GroupId>,
-    ) -> Result<BTreeSet<GroupId>, ApiError> {
+    ) -> Result<BTreeMap<GroupId, String>, ApiError> {
         self.calls.count("DescribeSecurityGroups");
-        Ok(self.state().groups.intersection(groups).cloned().collect())
+        let mut state = self.state();
+        if state.lagging_groups > 0 {
+            state.lagging_groups -= 1;
+            return Ok(BTreeMap::new());
+        }
+        let vpc = |id: &GroupId| match state.far_groups.contains(id) {
+            true => "vpc-0far".to_owned(),
+            false => "vpc-0here".to_owned(),
+        };
+        let existing = state.groups.intersection(groups);
+        Ok(existing.map(|id| (id.clone(), vpc(id))).collect())
     }
 
     async fn groups_referring_to(&self, wanted: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
@@ -433,9 +456,13 @@ impl Table for FakeTable {
             let items = lock(items);
             items.get(group).cloned()
         };
+        let mut state = get(&self.states);
+        if lock(&self.orphans).contains(&group.id) {
+            state.get_or_insert_with(|| json!({}))["orphaned_at"] = json!("2026-11-22T09:00:00Z");
+        }
         Ok(Loaded {
             desired: get(&self.items),
-            state: get(&self.states),
+            state,
             settings: self.archive().settings.clone(),
         })
     }
@@ -484,6 +511,7 @@ impl Table for FakeTable {
         let mut item = state.to_json();
         item.insert("revision".to_owned(), (revision + 1).into());
         states.insert(group.clone(), Value::Object(item));
+        lock(&self.orphans).remove(&group.id);
         Ok(true)
     }
 

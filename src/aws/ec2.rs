@@ -248,15 +248,15 @@ impl SecurityGroups for Ec2 {
     async fn existing_groups(
         &self,
         groups: &BTreeSet<GroupId>,
-    ) -> Result<BTreeSet<GroupId>, ApiError> {
-        let mut existing = BTreeSet::new();
+    ) -> Result<BTreeMap<GroupId, String>, ApiError> {
+        let mut existing = BTreeMap::new();
         let ids: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
         // A filter returns the groups that exist. Ids given directly would make the call fail if one does not exist.
         for ids in ids.chunks(GROUPS_PER_READ) {
             let found = self
                 .describe_groups(vec![filter("group-id", ids.iter().copied())])
                 .await?;
-            existing.extend(found.into_iter().map(|group| group.id));
+            existing.extend(found.into_iter().map(|group| (group.id, group.vpc)));
         }
         Ok(existing)
     }

@@ -224,7 +224,10 @@ pub async fn find_gone(
     for records in records.chunks_mut(GROUPS_PER_READ) {
         let ids: BTreeSet<GroupId> = records.iter().map(|(id, _)| id.clone()).collect();
         let existing = ec2.existing_groups(&ids).await?;
-        for (_, record) in records.iter_mut().filter(|(id, _)| !existing.contains(id)) {
+        for (_, record) in records
+            .iter_mut()
+            .filter(|(id, _)| !existing.contains_key(id))
+        {
             record.state = "orphaned";
             let detail = "the group does not exist, or these credentials cannot see it";
             record.detail = Some(detail.to_owned());

@@ -539,9 +539,12 @@ impl SecurityGroups for Script<'_> {
     async fn existing_groups(
         &self,
         groups: &BTreeSet<GroupId>,
-    ) -> Result<BTreeSet<GroupId>, ApiError> {
+    ) -> Result<BTreeMap<GroupId, String>, ApiError> {
         match self.ask(Ask::Groups(groups.clone())).await {
-            Answer::Groups(existing) => Ok(existing),
+            Answer::Groups(existing) => {
+                let groups = existing.into_iter();
+                Ok(groups.map(|group| (group, String::new())).collect())
+            }
             other => unasked(&other),
         }
     }

@@ -31,11 +31,11 @@ pub trait SecurityGroups {
         batch: &Batch,
     ) -> impl Future<Output = Result<Vec<Authorized>, ApiError>>;
 
-    /// Which of these groups exist and are visible to us.
+    /// Which of these groups exist and are visible to us, each with the id of its VPC.
     fn existing_groups(
         &self,
         groups: &BTreeSet<GroupId>,
-    ) -> impl Future<Output = Result<BTreeSet<GroupId>, ApiError>>;
+    ) -> impl Future<Output = Result<BTreeMap<GroupId, String>, ApiError>>;
 
     /// The groups with a live ingress rule that refers to this group.
     fn groups_referring_to(

@@ -25,7 +25,7 @@ pub struct Loaded {
 /// What sweeps need to know about groups besides their records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupMarks {
-    /// Groups that no longer exist.
+    /// Groups that were found not to exist.
     pub orphaned: BTreeSet<GroupId>,
     /// Groups that must be judged even if nothing is missing.
     pub open: BTreeSet<GroupId>,
@@ -122,7 +122,7 @@ pub trait Table {
         range: &GroupRange,
     ) -> impl Future<Output = Result<GroupMarks, ApiError>>;
 
-    /// Notes that a group does not exist. Repeating it changes nothing.
+    /// Notes that a group does not exist. Repeating it changes nothing, and every write of the state undoes it.
     fn mark_orphaned(
         &self,
         group: &GroupAddress,

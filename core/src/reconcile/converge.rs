@@ -184,7 +184,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             .ec2
             .existing_groups(&BTreeSet::from([id.clone()]))
             .await;
-        existing.is_ok_and(|existing| !existing.contains(id))
+        existing.is_ok_and(|existing| !existing.contains_key(id))
     }
 
     /// Reads until what was restored shows, fills in ids, and says whether a fresh read is there to plan with.

@@ -152,7 +152,7 @@ pub(super) async fn existing_references<'r, E: SecurityGroups>(
     let groups: BTreeSet<GroupId> = groups.map(|group| group.group_id.clone()).collect();
     let lists = prefix_lists(rules.iter().copied());
     let existing = match groups.is_empty() {
-        true => BTreeSet::new(),
+        true => Default::default(),
         false => ec2.existing_groups(&groups).await.unwrap_or_default(),
     };
     let lists = match lists.is_empty() {
@@ -160,7 +160,7 @@ pub(super) async fn existing_references<'r, E: SecurityGroups>(
         false => ec2.prefix_lists(&lists).await.unwrap_or_default(),
     };
     let exists = |rule: &&&RuleKey| match &rule.source {
-        Source::ReferencedGroup(group) => existing.contains(&group.group_id),
+        Source::ReferencedGroup(group) => existing.contains_key(&group.group_id),
         Source::PrefixList(list) => lists.contains_key(list),
         Source::Ipv4(_) | Source::Ipv6(_) => true,
     };

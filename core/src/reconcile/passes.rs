@@ -239,6 +239,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             Some(restorable) => restorable,
             None => {
                 let back = existing_references(self.world.ec2, &waiting).await;
+                let scope = &self.snapshot.group.scope;
+                for rule in &back {
+                    self.world.missing.forget(scope, &rule.source);
+                }
                 self.restorable.insert(back.into_iter().cloned().collect())
             }
         };
@@ -362,6 +366,9 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             contests: deferred.contests.clone(),
             unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
             told,
+            revived: self.snapshot.is_marked_gone
+                && !self.group_gone
+                && self.live.actual.iter().next().is_some(),
         };
         let waits = !deferred.lines.is_empty();
         let is_worth_it = has_facts || unsaved.is_news() || waits && self.lookup.call.is_some();

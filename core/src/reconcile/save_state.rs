@@ -30,6 +30,8 @@ pub(super) struct Unsaved<'a> {
     pub(super) unrestorable: BTreeSet<RuleKey>,
     /// Live rules outside the record of which this look tells.
     pub(super) told: BTreeSet<RuleKey>,
+    /// The group is marked as gone, and it lives.
+    pub(super) revived: bool,
 }
 
 impl Unsaved<'_> {
@@ -38,7 +40,8 @@ impl Unsaved<'_> {
         !(self.restored.is_empty()
             && self.contests.is_empty()
             && self.unrestorable.is_empty()
-            && self.told.is_empty())
+            && self.told.is_empty()
+            && !self.revived)
     }
 }
 
@@ -105,11 +108,12 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         let mut state = state.pruned(now);
         saved.warnings.extend(state.fit());
-        if state == snapshot.state {
+        if state == snapshot.state && !unsaved.revived {
             return Ok(saved);
         }
         if world.table.save_state(&snapshot.group, &state).await? {
             snapshot.state = next(state);
+            snapshot.is_marked_gone = false;
             return Ok(saved);
         }
         saved.overtaken = true;

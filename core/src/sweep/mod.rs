@@ -63,7 +63,7 @@ impl Default for Bounds {
 /// Reconciles every recorded group of a scope, within the bounds and the budget.
 ///
 /// Reads for many groups at once only show which groups to look at. Those that differ are read again, because a record
-/// may change during the sweep. Groups that are known not to exist are reported, and EC2 is not asked about them.
+/// may change during the sweep. Groups that are known not to exist are looked for with one describe, and reported.
 /// `rest` holds the groups that were not looked at.
 pub async fn sweep<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
@@ -173,7 +173,8 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
     }
 
     /// Looks at up to 200 groups.
-    async fn read_groups(&mut self, records: Vec<Recorded>) -> Result<(), Stop> {
+    async fn read_groups(&mut self, mut records: Vec<Recorded>) -> Result<(), Stop> {
+        self.revive(&mut records).await;
         let mut chunks = VecDeque::from([records]);
         while let Some(mut chunk) = chunks.pop_front() {
             if !self.budget.allows(Duration::ZERO) {
@@ -212,6 +213,29 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
             }
         }
         Ok(())
+    }
+
+    /// Takes marked groups that EC2 shows for living. A group that was made a moment ago may be refused and not shown, and
+    /// is then marked. Where EC2 does not answer, the marks count.
+    async fn revive(&self, records: &mut [Recorded]) {
+        let marked = |record: &&mut Recorded| record.mark == Mark::Orphaned;
+        let mut marked: Vec<&mut Recorded> = records.iter_mut().filter(marked).collect();
+        let ids = marked.iter().filter_map(|record| record.group.clone().ok());
+        let ids: BTreeSet<GroupId> = ids.collect();
+        if ids.is_empty() {
+            return;
+        }
+        let existing = self.world.ec2.existing_groups(&ids).await;
+        let existing = existing.unwrap_or_default();
+        for record in &mut marked {
+            if record
+                .group
+                .as_ref()
+                .is_ok_and(|id| existing.contains_key(id))
+            {
+                record.mark = Mark::Open;
+            }
+        }
     }
 
     async fn look_at_each(
@@ -409,7 +433,7 @@ fn any_enters(listed: &[Principal]) -> bool {
 
 fn gone(trigger: &Trigger, group: GroupAddress) -> Report {
     let reason = format!(
-        "the security group {} was found not to exist; writing its record again has it looked for again",
+        "the security group {} was found not to exist; each sweep looks for it again",
         group.id
     );
     Report::bare(trigger.clone(), Some(group), GroupOutcome::Orphaned, reason)

@@ -17,7 +17,7 @@ pub(super) struct Recorded {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     None,
-    /// The group does not exist.
+    /// The group was found not to exist.
     Orphaned,
     /// The group must be judged even if nothing is missing.
     Open,
@@ -39,7 +39,7 @@ impl Recorded {
         }
     }
 
-    /// The group, if EC2 must be asked about it.
+    /// The group, if its rules must be read.
     pub(super) fn asked(&self) -> Option<&GroupId> {
         match self.mark {
             Mark::Orphaned => None,

@@ -95,16 +95,43 @@ async fn an_id_that_ec2_cannot_make_sense_of_costs_its_own_group_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_known_to_be_gone_is_reported_without_a_call() {
+async fn a_group_that_is_gone_is_looked_for_with_one_describe_and_reported() {
     let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
-    table
-        .orphans
-        .lock()
-        .expect("not poisoned")
-        .insert(group().id);
+    ec2.state().groups.clear();
+    mark_gone(&table);
     let report = swept(&ec2, &table).await;
     assert_eq!(report.reports[0].outcome, GroupOutcome::Orphaned);
-    assert_eq!(ec2.calls.counted(), BTreeMap::new());
+    let calls = BTreeMap::from([("DescribeSecurityGroups", 1)]);
+    assert_eq!(ec2.calls.counted(), calls);
+}
+
+fn mark_gone(table: &FakeTable) {
+    let mut marked = table.orphans.lock().expect("not poisoned");
+    marked.insert(group().id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_lives_loses_its_mark_whether_or_not_it_has_its_rules() {
+    for live in [&[][..], &[OFFICE]] {
+        let (ec2, table) = (FakeEc2::new(live), FakeTable::with(&record(&[OFFICE])));
+        if live.is_empty() {
+            // The group is so new that EC2 neither knows nor shows it.
+            let unknown = (refused("InvalidGroup.NotFound"), false);
+            ec2.state().authorize_errors.push_back(unknown);
+            ec2.state().lagging_groups = 1;
+            let first = swept(&ec2, &table).await;
+            assert_eq!(first.reports[0].outcome, GroupOutcome::Orphaned);
+        } else {
+            mark_gone(&table);
+        }
+        assert!(!table.orphans.lock().expect("not poisoned").is_empty());
+        drop(swept(&ec2, &table).await);
+        assert_eq!(ec2.live(), [OFFICE]);
+        assert!(
+            table.orphans.lock().expect("not poisoned").is_empty(),
+            "{live:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,7 +66,10 @@ impl SecurityGroups for Groups {
         panic!("pinning authorizes nothing")
     }
 
-    async fn existing_groups(&self, _: &BTreeSet<GroupId>) -> Result<BTreeSet<GroupId>, ApiError> {
+    async fn existing_groups(
+        &self,
+        _: &BTreeSet<GroupId>,
+    ) -> Result<BTreeMap<GroupId, String>, ApiError> {
         panic!("the groups are known")
     }
 

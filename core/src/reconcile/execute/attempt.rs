@@ -22,6 +22,8 @@ pub(super) struct Attempt {
     pub(super) room_counted: bool,
     /// Whether an unknown refusal was tried once more.
     pub(super) repeated: bool,
+    /// How often EC2 said that something does not exist which it shows.
+    pub(super) contradicted: u8,
     /// How many calls ended without telling whether they worked.
     pub(super) uncertain: u8,
 }
@@ -36,6 +38,7 @@ impl Attempt {
             tried_untagged: false,
             room_counted: false,
             repeated: false,
+            contradicted: 0,
             uncertain: 0,
         }
     }

@@ -15,7 +15,7 @@ use super::{MissingReferences, RuleResult};
 use crate::decide::plan::plan;
 use crate::decide::quota::{Families, Room};
 use crate::desired::DesiredRecord;
-use crate::model::{ActualRules, GroupAddress, IngressRule, RuleId, RuleKey, Source};
+use crate::model::{ActualRules, GroupAddress, GroupId, IngressRule, RuleId, RuleKey, Source};
 use crate::ports::{ApiError, Authorized, Budget, Failure, SecurityGroups, Verdict, retry_delay};
 use crate::report::{RuleOutcome, RuleReport};
 
@@ -32,6 +32,9 @@ use batches::{CallOrder, batches};
 /// batch is halved after that; a single rule fails.
 const UNCERTAIN_TOGETHER_MAX: u8 = 2;
 const UNCERTAIN_ALONE_MAX: u8 = 4;
+
+/// How often rules are tried again while EC2 says that something does not exist which it shows.
+const CONTRADICTED_MAX: u8 = 3;
 
 /// Why rules fail whose turn did not come.
 const TIME_RAN_OUT: &str = "the invocation's time ran out before this rule's turn";
@@ -90,7 +93,9 @@ pub async fn authorize<E: SecurityGroups>(
         context,
         queue,
         execution: Execution::default(),
+        later: Vec::new(),
         existing: BTreeSet::new(),
+        vpcs: BTreeMap::new(),
         full: Families::default(),
         room: None,
         lookup_failed: false,
@@ -105,9 +110,13 @@ struct Executor<'a, E> {
     context: Context<'a>,
     queue: VecDeque<Attempt>,
     execution: Execution,
+    /// What is tried again after a wait, when everything else is done.
+    later: Vec<Attempt>,
     /// Sources that were found to exist during this execution. Another refusal of the same kind needs no lookup of
     /// them.
     existing: BTreeSet<Source>,
+    /// The VPCs of the groups among them, and of the group itself.
+    vpcs: BTreeMap<GroupId, String>,
     full: Families,
     room: Option<Room>,
     /// Whether the lookup of references failed. It is not repeated.
@@ -117,7 +126,7 @@ struct Executor<'a, E> {
 
 impl<E: SecurityGroups> Executor<'_, E> {
     async fn run(&mut self) {
-        while let Some(attempt) = self.queue.pop_front() {
+        while let Some(attempt) = self.next().await {
             let Some(attempt) = self.without_known_refusals(attempt) else {
                 continue;
             };
@@ -136,6 +145,14 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 Err(error) => self.refused(attempt, error).await,
             }
         }
+    }
+
+    async fn next(&mut self) -> Option<Attempt> {
+        if self.queue.is_empty() && !self.later.is_empty() && self.wait().await {
+            self.queue.extend(self.later.drain(..));
+        }
+        // Without time for the wait, they are next, and fail for want of time.
+        self.queue.pop_front().or_else(|| self.later.pop())
     }
 
     /// Removes the rules whose refusal is already known: their reference is missing, or their family is full.
@@ -378,6 +395,7 @@ impl<E: SecurityGroups> Executor<'_, E> {
 
     fn fail_waiting(&mut self, attempt: Attempt, line: impl Fn(&RuleKey) -> RuleResult) {
         let waiting = std::mem::take(&mut self.queue);
+        let waiting = waiting.into_iter().chain(self.later.drain(..));
         let attempts = std::iter::once(attempt).chain(waiting);
         for rule in attempts.flat_map(|attempt| attempt.batch.rules) {
             let line = line(&rule.key);

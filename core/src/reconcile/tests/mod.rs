@@ -249,6 +249,22 @@ async fn a_group_that_is_gone_is_marked_as_orphaned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_lookup_shows_is_not_remembered_as_missing_any_more() {
+    let rule = "tcp 443 from sg-0new";
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[rule])));
+    let Intent::Reconcile(lookup) = intent(&revoke()) else {
+        panic!("a reconcile")
+    };
+    let missing = MissingReferences::default();
+    let world = world(&ec2, &table, &missing);
+    let first = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
+    assert_eq!(outcomes(&first), [format!("{rule} failed")]);
+    ec2.state().groups.insert("sg-0new".parse().expect("an id"));
+    let second = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
+    assert_eq!(outcomes(&second), [format!("{rule} restored")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn states_that_cannot_be_read_are_worth_another_try_only_if_that_can_help() {
     let silent = ApiError {
         failure: Failure::NoAnswer,

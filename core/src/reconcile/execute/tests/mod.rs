@@ -135,7 +135,9 @@ async fn another_accounts_group_is_not_taken_to_be_missing_because_we_cannot_see
 #[tokio::test(start_paused = true)]
 async fn a_reference_that_exists_and_is_out_of_reach_is_not_remembered_as_missing() {
     let ec2 = FakeEc2::new(&[]);
-    ec2.state().groups.insert("sg-0x".parse().expect("an id"));
+    let far: GroupId = "sg-0x".parse().expect("an id");
+    ec2.state().groups.insert(far.clone());
+    ec2.state().far_groups.insert(far);
     ec2.state()
         .bad_rules
         .insert(key("tcp 1 from sg-0x"), "InvalidGroup.NotFound");
@@ -145,9 +147,55 @@ async fn a_reference_that_exists_and_is_out_of_reach_is_not_remembered_as_missin
         lines(&record, &execution),
         ["tcp 1 from sg-0x failed (InvalidGroup.NotFound)"]
     );
+    let failed = &execution.reports[&key("tcp 1 from sg-0x")];
+    assert!(!failed.retryable, "its VPC may not be connected any more");
     ec2.state().bad_rules.clear();
     let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
     assert_eq!(lines(&record, &execution), ["tcp 1 from sg-0x restored"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_that_ec2_shows_and_does_not_know_yet_is_tried_again_after_the_others() {
+    let record = record(&[
+        "tcp 1 from sg-0new",
+        "tcp 2 from sg-0new",
+        "tcp 3 from ::/0",
+    ]);
+    for (refusals, ended) in [(4, "restored"), (99, "failed (InvalidGroup.NotFound)")] {
+        let ec2 = FakeEc2::new(&[]);
+        ec2.state().groups.insert("sg-0new".parse().expect("an id"));
+        ec2.state().unknown_yet = refusals;
+        let missing = MissingReferences::default();
+        let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+        assert_eq!(
+            lines(&record, &execution),
+            [
+                format!("tcp 1 from sg-0new {ended}"),
+                format!("tcp 2 from sg-0new {ended}"),
+                "tcp 3 from ::/0 restored".to_owned()
+            ]
+        );
+        let line = &execution.reports[&key("tcp 1 from sg-0new")];
+        assert_eq!(line.retryable, ended != "restored", "it may pass");
+        assert!(!line.reference_gone && !missing.holds(&group().scope, &line.rule));
+        assert_eq!(ec2.called("DescribeSecurityGroups"), 1);
+        assert_eq!(
+            ec2.state().asked[1],
+            ["tcp 3 from ::/0"],
+            "it does not wait"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_ec2_shows_and_does_not_know_yet_is_tried_again() {
+    let ec2 = FakeEc2::new(&[]);
+    let unknown = std::iter::repeat_n((refused("InvalidGroup.NotFound"), false), 3);
+    ec2.state().authorize_errors = unknown.collect();
+    let record = record(&["tcp 1 from ::/0", "tcp 2 from ::/0"]);
+    let restored = ["tcp 1 from ::/0 restored", "tcp 2 from ::/0 restored"];
+    assert_eq!(run(&ec2, &record).await, restored);
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 4);
 }
 
 #[tokio::test(start_paused = true)]
