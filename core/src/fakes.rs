@@ -116,6 +116,8 @@ pub struct State {
     pub authorize_errors: VecDeque<(ApiError, bool)>,
     /// Rules that make every authorize with them end in a server error.
     pub stumbling: BTreeSet<RuleKey>,
+    /// How long a read of rules takes for each group.
+    pub read_takes: Duration,
     /// Errors of the next reads of rules.
     pub read_errors: VecDeque<ApiError>,
     /// What the next reads show instead of what is live.
@@ -145,6 +147,7 @@ impl FakeEc2 {
             bad_tag_code: "TagPolicyViolation",
             authorize_errors: VecDeque::new(),
             stumbling: BTreeSet::new(),
+            read_takes: Duration::ZERO,
             read_errors: VecDeque::new(),
             stale_reads: VecDeque::new(),
             rival: Vec::new(),
@@ -234,6 +237,8 @@ impl SecurityGroups for FakeEc2 {
         groups: &[GroupId],
     ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
         self.calls.count("DescribeSecurityGroupRules");
+        let takes = self.state().read_takes;
+        tokio::time::sleep(takes * u32::try_from(groups.len()).unwrap_or(u32::MAX)).await;
         let mut state = self.state();
         if let Some(error) = state.read_errors.pop_front() {
             return Err(error);

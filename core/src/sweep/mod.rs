@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::decide::changes::GroupState;
 use crate::decide::plan::plan;
 use crate::desired::{DesiredRecord, Principal, SharedSettings, Unreadable};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
 use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, RuleKey, Scope};
-use crate::ports::{ApiError, Budget, GROUPS_PER_READ, SecurityGroups, Table, Verdict};
+use crate::ports::{ApiError, Budget, Failure, GROUPS_PER_READ, SecurityGroups, Table, Verdict};
 use crate::reconcile::{GroupResult, World, reconcile};
 use crate::report::{GroupOutcome, Report, Swept};
 
@@ -30,6 +31,11 @@ use tally::Tally;
 
 /// How many pages of records are read to fill one describe. One page of small records is enough for several.
 const PAGES_AT_ONCE: usize = 4;
+
+/// A read of rules that takes more than a fourth of the time left is given up, and its groups are read in fourths: each
+/// such step gives a group three times the time. EC2 tells neither how many pages a read has nor when it has shown all
+/// rules of a group, so no part of a read can be used.
+const PARTS_OF_SLOW_READ: u32 = 4;
 
 /// Called with the number of finished groups and the number of records read so far.
 pub type Progress<'a> = &'a dyn Fn(usize, usize);
@@ -82,6 +88,7 @@ pub async fn sweep<E: SecurityGroups, T: Table>(
         progress,
         tally: Tally::default(),
         reached: None,
+        groups_per_read: GROUPS_PER_READ,
         records_read: 0,
         settings_enter: None,
     };
@@ -110,6 +117,8 @@ struct SweepRun<'a, E, T> {
     tally: Tally,
     /// The last group that was looked at.
     reached: Option<String>,
+    /// How many groups are read at once: fewer after a read that took too long.
+    groups_per_read: usize,
     /// How many records were read.
     records_read: usize,
     /// Whether the settings list somebody whose rules enter records, once that was read.
@@ -175,7 +184,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
     /// Looks at up to 200 groups.
     async fn read_groups(&mut self, mut records: Vec<Recorded>) -> Result<(), Stop> {
         self.revive(&mut records).await;
-        let mut chunks = VecDeque::from([records]);
+        let mut chunks = self.chunks(records);
         while let Some(mut chunk) = chunks.pop_front() {
             if !self.budget.allows(Duration::ZERO) {
                 return Err(Stop::OutOfTime);
@@ -183,11 +192,28 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
             let ids: Vec<GroupId> = chunk.iter().filter_map(Recorded::asked).cloned().collect();
             let live = match ids.is_empty() {
                 true => Ok(BTreeMap::new()),
-                false => self.world.ec2.ingress_rules(&ids).await,
+                false => self.read_in_time(&ids, chunk.len()).await,
             };
+            let took_too_long = |error: &ApiError| matches!(error.failure, Failure::OutOfTime);
             match live {
+                Err(error) if took_too_long(&error) && chunk.len() > 1 => {
+                    let parts = usize::try_from(PARTS_OF_SLOW_READ).unwrap_or(1);
+                    self.groups_per_read = (chunk.len() / parts).max(1);
+                    let parts = self.chunks(chunk);
+                    parts.into_iter().rev().for_each(|it| chunks.push_front(it));
+                }
                 Ok(live) => self.look_at_each(chunk, live).await?,
-                Err(error) if error.is_retryable() || error.verdict() == Verdict::Denied => {
+                Err(error)
+                    if took_too_long(&error)
+                        && self.reached.is_some()
+                        && !self.budget.allows(Duration::ZERO) =>
+                {
+                    return Err(Stop::OutOfTime);
+                }
+                Err(error)
+                    if !took_too_long(&error)
+                        && (error.is_retryable() || error.verdict() == Verdict::Denied) =>
+                {
                     let what = "groups' rules";
                     return Err(Stop::Unread { what, error });
                 }
@@ -206,6 +232,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                             format!("the group's rules could not be read: {error}"),
                         );
                         report.unread = true;
+                        report.retryable = error.is_retryable();
                         self.tally.add(report);
                         self.pass(record.name);
                     }
@@ -213,6 +240,38 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
             }
         }
         Ok(())
+    }
+
+    fn chunks(&self, mut records: Vec<Recorded>) -> VecDeque<Vec<Recorded>> {
+        let mut chunks = VecDeque::new();
+        while !records.is_empty() {
+            let rest = records.split_off(records.len().min(self.groups_per_read));
+            chunks.push_back(std::mem::replace(&mut records, rest));
+        }
+        chunks
+    }
+
+    /// Reads the rules of groups for a chunk of this length. A read that takes so long that others would have no time is
+    /// given up.
+    async fn read_in_time(
+        &self,
+        ids: &[GroupId],
+        chunk: usize,
+    ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
+        let until = self.budget.calls_until;
+        let left = until.saturating_duration_since(Instant::now());
+        let time = match chunk {
+            1 => self.bounds.group_time_max.min(left),
+            _ => left / PARTS_OF_SLOW_READ,
+        };
+        let read = tokio::time::timeout(time, self.world.ec2.ingress_rules(ids)).await;
+        read.unwrap_or_else(|_| {
+            Err(ApiError {
+                operation: "DescribeSecurityGroupRules",
+                failure: Failure::OutOfTime,
+                message: format!("no answer came within {} s", time.as_secs()),
+            })
+        })
     }
 
     /// Takes marked groups that EC2 shows for living. A group that was made a moment ago may be refused and not shown, and

@@ -197,6 +197,24 @@ async fn what_one_invocation_cannot_do_is_cut_into_parts_and_each_group_looked_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn groups_whose_rules_take_longer_to_read_than_an_invocation_has_are_read_in_parts() {
+    for (groups, read_takes) in [(200, 150), (200, 500), (3, 11_000)] {
+        let mut scene = Scene::new(unreadable(groups), Some(FakeQueue::default()));
+        scene.ec2.state().read_takes = Duration::from_millis(read_takes);
+        let began = tokio::time::Instant::now();
+        let first = scene.run(&everything()).await;
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            began.elapsed()
+        );
+        assert!(first.sweep["groups"] > 0, "{first:#?}");
+        scene.work_off().await;
+        assert_eq!(scene.told.len(), groups, "{read_takes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_queue_the_next_sweep_goes_on_and_ends_where_it_began() {
     let mut scene = Scene::new(unreadable(600), None);
     let first = scene.run(&everything()).await;
