@@ -167,6 +167,10 @@ impl FakeEc2 {
         lock(&self.state)
     }
 
+    pub fn read(&self) -> ActualRules {
+        ActualRules::new(self.state().live.values().cloned(), Vec::new())
+    }
+
     pub fn live(&self) -> Vec<String> {
         self.state().live.keys().map(ToString::to_string).collect()
     }
@@ -224,7 +228,15 @@ impl State {
                 return Err(refused("InvalidPermission.Duplicate"));
             }
         }
-        if self.live.len() + batch.rules.len() > self.quota {
+        let asked = batch.rules.iter().map(|rule| &rule.key);
+        let weight = |rule: &RuleKey| match &rule.source {
+            Source::PrefixList(list) => self
+                .prefix_lists
+                .get(list)
+                .map_or(1, |weight| *weight as usize),
+            _ => 1,
+        };
+        if self.live.keys().chain(asked).map(weight).sum::<usize>() > self.quota {
             return Err(refused("RulesPerSecurityGroupLimitExceeded"));
         }
         Ok(())

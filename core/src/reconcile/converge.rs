@@ -135,7 +135,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             record: self.record,
             presumed_absent: &self.presumed_absent,
             revoked_ids: &self.evidence.revoked_ids,
-            live: self.live.actual.iter().count(),
+            actual: &self.live.actual,
             quota: self.world.settings.rules_per_group,
             missing: self.world.missing,
             budget: self.budget,

@@ -134,6 +134,7 @@ async fn converge<E: SecurityGroups, T: Table>(
 ) -> GroupResult {
     let mut passes = Passes::new(world, snapshot, live, lookup, budget);
     passes.run().await;
+    passes.weigh().await;
     let mut report = passes.report(&started);
     if let Some(group) = report.group.clone() {
         note_reference(&world, lookup, &group, &mut report).await;

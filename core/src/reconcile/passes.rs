@@ -20,8 +20,9 @@ use super::started::{Started, millis};
 use super::{GroupResult, RuleResult, World};
 use crate::decide::changes::{GroupState, KnownCall, Verdict};
 use crate::decide::plan::{Hold, Plan};
+use crate::decide::quota::prefix_lists;
 use crate::event::{Lookup, TriggerKind};
-use crate::model::{GroupId, RuleId, RuleKey};
+use crate::model::{GroupId, PrefixListId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::plan::GroupPlan;
 use crate::report::{GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
@@ -53,6 +54,8 @@ pub(super) struct Passes<'a, E, T> {
     /// Whether another delivery could help, even if no rule failed.
     retryable: bool,
     plan: Option<Plan>,
+    /// The weights of prefix lists, where this run only plans.
+    weights: BTreeMap<PrefixListId, u32>,
     group_gone: bool,
     last_restored: Option<Instant>,
     /// When the group is to be looked at again, because a rule waits for its cause.
@@ -92,6 +95,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             warnings: Vec::new(),
             retryable: false,
             plan: None,
+            weights: BTreeMap::new(),
             group_gone: false,
             last_restored: None,
             wake_at: None,
@@ -117,6 +121,19 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 self.warnings.push(warning);
                 return;
             }
+        }
+    }
+
+    /// Reads the weights of prefix lists for a plan. A restore counts room only after EC2 refused it.
+    pub(super) async fn weigh(&mut self) {
+        if self.world.settings.writes {
+            return;
+        }
+        let live = self.live.actual.iter().map(|live| &live.key);
+        let lists = prefix_lists(live.chain(self.snapshot.record.rules.keys()));
+        if !lists.is_empty() {
+            let read = self.world.ec2.prefix_lists(&lists).await;
+            self.weights = read.unwrap_or_default();
         }
     }
 
@@ -472,6 +489,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 verdicts: &self.verdicts,
                 plan,
                 actual: &self.live.actual,
+                weights: &self.weights,
                 quota: self.world.settings.rules_per_group,
                 now: (self.world.now)(),
             })

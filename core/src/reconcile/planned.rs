@@ -11,7 +11,7 @@ use crate::decide::changes::{Backoff, GroupState, RestoreReason, Verdict, WaitRe
 use crate::decide::plan::{Hold, Plan, Superseded};
 use crate::decide::quota::Room;
 use crate::desired::Mode;
-use crate::model::{ActualRules, IngressRule, RuleKey, in_words};
+use crate::model::{ActualRules, IngressRule, PrefixListId, RuleKey, in_words};
 use crate::report::plan::{GroupPlan, PlannedAction, PlannedRule, ReopenedRule};
 
 /// What a look at a group found.
@@ -23,12 +23,14 @@ pub(super) struct Found<'a> {
     /// Which rules are missing.
     pub(super) plan: &'a Plan,
     pub(super) actual: &'a ActualRules,
+    /// The weights of prefix lists, as far as known.
+    pub(super) weights: &'a BTreeMap<PrefixListId, u32>,
     /// The account's quota of ingress rules per group.
     pub(super) quota: u32,
     pub(super) now: Timestamp,
 }
 
-/// What a restore would do. The weights of prefix lists are not known here, so each counts once.
+/// What a restore would do. A prefix list of unknown weight counts once.
 pub(super) fn planned(found: Found<'_>) -> GroupPlan {
     let Found { snapshot, plan, .. } = found;
     let superseded: BTreeMap<&RuleKey, &Superseded> =
@@ -143,9 +145,8 @@ fn count_room(found: Found<'_>, lines: &mut [PlannedRule]) {
     let wanted: Vec<IngressRule> = wanted
         .filter_map(|line| recorded.get(&line.rule).cloned())
         .collect();
-    let weights = BTreeMap::new();
-    let room = Room::count(found.actual, found.quota, &weights);
-    let (_, over, room) = room.fill(wanted, &weights);
+    let room = Room::count(found.actual, found.quota, found.weights);
+    let (_, over, room) = room.fill(wanted, found.weights);
     let over: BTreeSet<&RuleKey> = over.iter().map(|rule| &rule.key).collect();
     for line in lines.iter_mut() {
         if !over.contains(&line.rule) {

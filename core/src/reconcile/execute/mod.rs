@@ -61,8 +61,8 @@ pub struct Context<'a> {
     pub presumed_absent: &'a BTreeSet<RuleKey>,
     /// Ids that are known to be revoked. A read that shows one is stale in that rule.
     pub revoked_ids: &'a BTreeSet<RuleId>,
-    /// How many rules were live at the time of the plan.
-    pub live: usize,
+    /// The live rules at the time of the plan.
+    pub actual: &'a ActualRules,
     /// The account's quota of ingress rules per group.
     pub quota: u32,
     /// References that were recently found missing.
@@ -77,13 +77,7 @@ pub async fn authorize<E: SecurityGroups>(
     context: Context<'_>,
     rules: &[IngressRule],
 ) -> Execution {
-    let room_is_short =
-        context.live + rules.len() > usize::try_from(context.quota).unwrap_or(usize::MAX);
-    let order = if room_is_short {
-        CallOrder::Strict
-    } else {
-        CallOrder::Fewest
-    };
+    let order = CallOrder::of(context.actual, rules, context.quota);
     let queue = batches(rules, order)
         .into_iter()
         .map(Attempt::new)
@@ -92,6 +86,7 @@ pub async fn authorize<E: SecurityGroups>(
         ec2,
         context,
         queue,
+        order,
         execution: Execution::default(),
         later: Vec::new(),
         existing: BTreeSet::new(),
@@ -109,6 +104,7 @@ struct Executor<'a, E> {
     ec2: &'a E,
     context: Context<'a>,
     queue: VecDeque<Attempt>,
+    order: CallOrder,
     execution: Execution,
     /// What is tried again after a wait, when everything else is done.
     later: Vec<Attempt>,

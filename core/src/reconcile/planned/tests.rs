@@ -37,6 +37,8 @@ async fn plan_of(
     quota: u32,
 ) -> GroupPlan {
     let (ec2, table) = (FakeEc2::new(live), FakeTable::with(desired));
+    let heavy = "pl-0a".parse().expect("an id");
+    ec2.state().prefix_lists.insert(heavy, 55);
     assert_eq!(table.save_state(&group(), &state).await, Ok(true));
     let missing = MissingReferences::default();
     let mut world = world(&ec2, &table, &missing);
@@ -162,6 +164,22 @@ async fn a_rule_that_cannot_come_back_and_one_without_room_are_told_from_the_res
         .find(|it| it.action == PlannedAction::NoRoom);
     let reason = &full.expect("one without room").reason;
     assert!(reason.contains("of a quota of 1: room for 0"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_counts_the_weights_of_prefix_lists() {
+    let plan = plan_of(
+        &record(&[WEB, OLD]),
+        &["tcp 443 from pl-0a"],
+        GroupState::default(),
+        false,
+        56,
+    )
+    .await;
+    assert_eq!(
+        actions(&plan),
+        [format!("restore {WEB}"), format!("no_room {OLD}")]
+    );
 }
 
 #[tokio::test(start_paused = true)]

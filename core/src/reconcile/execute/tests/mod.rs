@@ -29,7 +29,7 @@ async fn run_with(
         record,
         presumed_absent: &BTreeSet::new(),
         revoked_ids: &BTreeSet::new(),
-        live: 0,
+        actual: &ec2.read(),
         quota: 60,
         missing,
         budget: Budget::of(remaining),

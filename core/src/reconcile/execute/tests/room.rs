@@ -36,7 +36,7 @@ async fn priority_holds_across_tags_when_room_is_short() {
         record: &record,
         presumed_absent: &BTreeSet::new(),
         revoked_ids: &BTreeSet::new(),
-        live: 0,
+        actual: &ec2.read(),
         quota: 20,
         missing: &MissingReferences::default(),
         budget: Budget::of(Duration::from_secs(60)),
@@ -52,6 +52,47 @@ async fn priority_holds_across_tags_when_room_is_short() {
         );
     }
     assert_eq!(ec2.live().len(), 20);
+}
+
+/// Priorities 100 and 90 with different tags, and six rules of 0 with the tags of the first.
+fn three_priorities() -> DesiredRecord {
+    let mut rules = vec![
+        "tcp 100 from 10.0.0.0/8 #a".to_owned(),
+        "tcp 90 from 10.0.0.0/8 #b".to_owned(),
+    ];
+    rules.extend((1..=6).map(|port| format!("tcp {port} from 10.0.0.0/8 #a")));
+    let mut record = record_of(&rules);
+    for rule in record.rules.values_mut() {
+        let name = rule.key.to_string();
+        rule.priority = match name.as_str() {
+            "tcp 100 from 10.0.0.0/8" => 100,
+            "tcp 90 from 10.0.0.0/8" => 90,
+            _ => 0,
+        };
+    }
+    record
+}
+
+#[tokio::test(start_paused = true)]
+async fn priority_holds_across_tags_where_a_live_prefix_list_takes_the_room() {
+    let ec2 = FakeEc2::new(&["tcp 443 from pl-0a"]);
+    ec2.state()
+        .prefix_lists
+        .insert("pl-0a".parse().expect("an id"), 55);
+    let outcome = run(&ec2, &three_priorities()).await;
+    let restored = |line: &&String| line.ends_with(" restored");
+    assert!(outcome[..2].iter().all(|it| restored(&it)), "{outcome:?}");
+    assert_eq!(outcome.iter().filter(restored).count(), 5, "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn priority_holds_across_tags_where_the_real_quota_is_lower_than_the_configured_one() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().quota = 5;
+    let outcome = run(&ec2, &three_priorities()).await;
+    let restored = |line: &&String| line.ends_with(" restored");
+    assert!(outcome[..2].iter().all(|it| restored(&it)), "{outcome:?}");
+    assert_eq!(outcome.iter().filter(restored).count(), 5, "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
