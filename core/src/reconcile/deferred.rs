@@ -10,7 +10,7 @@ use crate::decide::changes::{Backoff, Contest, RestoreReason, Verdict, WaitReaso
 use crate::model::{ActualRules, RuleKey};
 use crate::report::{RuleOutcome, RuleReport};
 
-/// The lines of the deferred rules, and the waits that begin now.
+/// The lines of the deferred rules, and the waits that begin with them.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     pub(super) lines: BTreeMap<RuleKey, RuleReport>,
@@ -28,7 +28,8 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    /// The missing rules of a record that wait. `begin` says whether new waits may begin.
+    /// The rules of a record that wait. Live rules are among them: a read may be stale, and a rule may go missing while we
+    /// work. What depends on a cause is judged for missing rules only. `begin` says whether new waits may begin.
     pub(super) fn of(
         snapshot: &Snapshot,
         update: &RecordUpdate,
@@ -40,9 +41,9 @@ impl Deferred {
         let state = update.unsaved.as_ref().unwrap_or(&snapshot.state);
         let state = state.clone().without_ended_contests(now);
         deferred.awaits_causes = begin && snapshot.principals().any_meant();
-        let recorded = snapshot.record.rules.keys();
-        for rule in recorded.filter(|rule| !actual.contains(rule)) {
-            let verdict = update.verdicts.get(rule);
+        for rule in snapshot.record.rules.keys() {
+            let is_missing = !actual.contains(rule);
+            let verdict = update.verdicts.get(rule).filter(|_| is_missing);
             if begin && snapshot.trust_is_unknown {
                 let reason =
                     "the settings item cannot be understood, so it is not known who is trusted";
@@ -52,10 +53,10 @@ impl Deferred {
             if let Some(until) = verdict.and_then(Verdict::settles_at) {
                 earlier(&mut deferred.settles_at, until);
             }
-            if begin && deferred.waits(rule, verdict, update) {
+            if begin && is_missing && deferred.waits(rule, verdict, update) {
                 continue;
             }
-            if begin && state.unrestorable.contains_key(rule) {
+            if begin && is_missing && state.unrestorable.contains_key(rule) {
                 let reason = format!("unrestorable: {} does not exist", rule.source);
                 deferred.add(rule, RuleOutcome::Held, reason);
                 continue;

@@ -374,20 +374,25 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let has_facts = listed && judged.is_some();
         let calls = self.calls.clone();
         let told = self.tell_of_strangers();
-        let lines = seen_to.lines.values();
-        let unrestorable = lines.filter(|line| line.reference_gone);
+        let lines = &seen_to.lines;
+        let unrestorable = lines.values().filter(|line| line.reference_gone);
+        let contests = deferred.contests.iter();
+        let is_contested = |line: &RuleResult| line.outcome == RuleOutcome::Contested;
+        let contests = contests.filter(|(rule, _)| lines.get(*rule).is_some_and(is_contested));
         let unsaved = Unsaved {
             judged: judged.filter(|_| listed),
             calls: &calls,
             restored: seen_to.restored,
-            contests: deferred.contests.clone(),
+            contests: contests
+                .map(|(rule, it)| (rule.clone(), it.clone()))
+                .collect(),
             unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
             told,
             revived: self.snapshot.is_marked_gone
                 && !self.group_gone
                 && self.live.actual.iter().next().is_some(),
         };
-        let waits = !deferred.lines.is_empty();
+        let waits = deferred.lines.keys().any(|rule| lines.contains_key(rule));
         let is_worth_it = has_facts || unsaved.is_news() || waits && self.lookup.call.is_some();
         if !is_worth_it {
             return false;

@@ -24,6 +24,56 @@ async fn reads_that_stay_stale_are_settled_by_authorizing() {
     assert_eq!(ec2.live(), [OFFICE]);
 }
 
+/// A table that records OFFICE and HTTP, and in which OFFICE was restored five times of late.
+async fn restored_five_times() -> FakeTable {
+    let table = FakeTable::with(&record(&[OFFICE, HTTP]));
+    let mut state = GroupState::default();
+    for seconds in 1..=5 {
+        let at = now() - SignedDuration::from_secs(60 - seconds);
+        state.note_restored(&key(OFFICE), at, None);
+    }
+    assert_eq!(table.save_state(&group(), &state).await, Ok(true));
+    table
+}
+
+const HTTP: &str = "tcp 80 from 10.0.0.0/8";
+
+#[tokio::test(start_paused = true)]
+async fn a_contested_rule_waits_although_the_first_look_shows_it() {
+    // Reads that stay stale, and a rule that goes missing while we work.
+    for stale_reads in [50, 1] {
+        let (ec2, table) = (FakeEc2::new(&[OFFICE]), restored_five_times().await);
+        let before = ec2.state().live.remove(&key(OFFICE)).expect("live");
+        let id = before.id.clone().expect("an id").to_string();
+        ec2.state().stale_reads = std::iter::repeat_n(vec![before], stale_reads).collect();
+        let event = match stale_reads {
+            1 => revoke_event(80, json!({"_return": true})),
+            _ => revoke_with_id(&id),
+        };
+        let report = handled(&ec2, &table, &event).await;
+        assert_eq!(
+            outcomes(&report),
+            [format!("{OFFICE} contested"), format!("{HTTP} restored")]
+        );
+        assert_eq!(ec2.live(), [HTTP]);
+        assert!(
+            report.notices[0].contains("is contested"),
+            "{:?}",
+            report.notices
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_wait_begins_for_a_rule_that_is_there() {
+    let (ec2, table) = (FakeEc2::new(&[OFFICE, HTTP]), restored_five_times().await);
+    let report = handled(&ec2, &table, &revoke()).await;
+    assert_eq!(outcomes(&report), [format!("{OFFICE} already_present")]);
+    let states = table.states.lock().expect("not poisoned");
+    let state = GroupState::from_json(&states[&group()]).expect("readable");
+    assert!(state.contested.is_empty() && report.notices.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_that_names_an_id_which_was_never_revoked_changes_nothing() {
     let (ec2, table) = (FakeEc2::new(&[OFFICE]), FakeTable::with(&record(&[OFFICE])));
