@@ -388,6 +388,8 @@ pub struct FakeTable {
     pub archive: Mutex<Archived>,
     pub scopes: Mutex<KnownScopes>,
     pub error: Mutex<Option<ApiError>>,
+    /// The error of every write of a state or an incident.
+    pub write_error: Mutex<Option<ApiError>>,
     /// How long the write of a record takes.
     pub write_takes: Mutex<Duration>,
 }
@@ -518,6 +520,7 @@ impl Table for FakeTable {
 
     async fn save_state(&self, group: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
         self.trouble()?;
+        lock(&self.write_error).clone().map_or(Ok(()), Err)?;
         let mut states = lock(&self.states);
         let revision = states
             .get(group)
@@ -539,6 +542,7 @@ impl Table for FakeTable {
 
     async fn record_incident(&self, incident: &Incident) -> Result<(), ApiError> {
         self.trouble()?;
+        lock(&self.write_error).clone().map_or(Ok(()), Err)?;
         lock(&self.incidents).push(incident.clone());
         Ok(())
     }

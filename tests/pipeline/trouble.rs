@@ -10,6 +10,26 @@ use crate::support::{Scene, outcomes, revoke_event};
 const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
 
 #[tokio::test]
+async fn a_table_that_takes_no_writes_is_told_of_and_counted() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    scene.table.fault("UpdateItem", "denied");
+    scene.revoke(&[OFFICE]).await;
+    assert_eq!(scene.live(), [OFFICE]);
+    let report = scene.answer();
+    let warning = report["warnings"][0].as_str().expect("a warning");
+    assert!(
+        warning.contains("could not be saved") && warning.contains("AccessDenied"),
+        "{report:#}"
+    );
+    let logs = scene.stack.lambda().logs();
+    let counted = logs
+        .iter()
+        .any(|line| line.text.contains("\"GroupsUnsaved\":1"));
+    assert!(counted, "{logs:#?}");
+}
+
+#[tokio::test]
 async fn throttling_is_waited_out() {
     let scene = Scene::new().await;
     scene.keep(&[OFFICE]).await;

@@ -123,8 +123,11 @@ impl<C: TryClouds> Handler<C> {
         let mut report = reconcile(world, lookup, budget).await;
         if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
             // The record may have been written without these tools, so its scope may be unknown to sweeps. If the table
-            // refuses this write, the next instance tries again.
-            let _ = table.remember_scope(&lookup.scope).await;
+            // refuses this write, the next event tries again.
+            if let Err(error) = table.remember_scope(&lookup.scope).await {
+                let warning = format!("sweeps may not know this account and Region: {error}");
+                report.warn_unsaved(warning);
+            }
         }
         self.wake(&mut report, &calls, budget).await;
         Answer::Group(Box::new(report))

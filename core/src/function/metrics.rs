@@ -74,6 +74,7 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
         ("RulesReopened", standing(|it| it.reopened.len())),
         ("RulesPending", standing(|it| it.pending.len())),
         ("RulesUnrestorable", standing(|it| it.unrestorable.len())),
+        ("GroupsUnsaved", groups_unsaved(answer)),
     ];
     let counts = counts.into_iter().filter(|(_, count)| *count > 0);
     values.extend(counts.map(|(name, count)| (name, "Count", json!(count))));
@@ -102,6 +103,15 @@ fn groups_unread(answer: &Answer) -> usize {
     match answer {
         Answer::Group(result) => usize::from(result.unread),
         Answer::Sweep(result) => result.unread + usize::from(result.reason.is_some()),
+        Answer::Queue(_) | Answer::Doctor { .. } => 0,
+    }
+}
+
+/// The number of groups of which something that has to be remembered could not be written.
+fn groups_unsaved(answer: &Answer) -> usize {
+    match answer {
+        Answer::Group(result) => usize::from(result.unsaved),
+        Answer::Sweep(result) => result.unsaved,
         Answer::Queue(_) | Answer::Doctor { .. } => 0,
     }
 }

@@ -26,6 +26,11 @@ pub(super) enum WorkError {
 }
 
 impl WorkError {
+    /// Whether the table did not take a write. A record that is gone or cannot be understood needs none.
+    pub(super) fn leaves_unsaved(&self) -> bool {
+        matches!(self, Self::Api(_) | Self::Contention { .. })
+    }
+
     /// Whether another delivery could help. It reads a changed record again.
     pub(super) fn is_retryable(&self) -> bool {
         match self {

@@ -117,8 +117,7 @@ async fn note_reference<E: SecurityGroups, T: Table>(
         Ok(notices) => report.notices.extend(notices),
         Err(error) => {
             report.retryable = error.is_retryable();
-            let warning = format!("the deletion could not be noted: {error}");
-            report.warnings.push(warning);
+            report.warn_unsaved(format!("the deletion could not be noted: {error}"));
         }
     }
 }
@@ -161,7 +160,7 @@ async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report:
             .mark_orphaned(group, &started.at.to_string())
             .await
     {
-        report.warnings.push(format!(
+        report.warn_unsaved(format!(
             "the group could not be marked as orphaned: {error}"
         ));
     }
@@ -169,9 +168,7 @@ async fn record<E, T: Table>(world: &World<'_, E, T>, started: &Started, report:
     if let Some(incident) = Incident::of(report, started.at)
         && let Err(error) = world.table.record_incident(&incident).await
     {
-        report
-            .warnings
-            .push(format!("the incident could not be recorded: {error}"));
+        report.warn_unsaved(format!("the incident could not be recorded: {error}"));
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Passes<'a, E, T> {
     warnings: Vec<String>,
     /// Whether another delivery could help, even if no rule failed.
     retryable: bool,
+    /// Whether something that has to be remembered could not be written.
+    unsaved: bool,
     plan: Option<Plan>,
     /// The weights of prefix lists, where this run only plans.
     weights: BTreeMap<PrefixListId, u32>,
@@ -94,6 +96,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             notices: Vec::new(),
             warnings: Vec::new(),
             retryable: false,
+            unsaved: false,
             plan: None,
             weights: BTreeMap::new(),
             group_gone: false,
@@ -237,6 +240,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             // A fact that is not written down is lost, unless the event is delivered again.
             let fails = error.is_retryable() || self.lookup.call.is_some();
             self.retryable |= fails && !fault!(LosesFactsQuietly);
+            self.unsaved |= error.leaves_unsaved();
             let text = format!("the record could not be kept up to date: {error}");
             self.notices.push(text.clone());
             self.warnings.push(text);
@@ -407,8 +411,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             Err(error) => {
                 let fails = error.is_retryable() || self.lookup.call.is_some();
                 self.retryable |= has_facts && fails && !fault!(LosesFactsQuietly);
-                self.warnings
-                    .push(format!("what was done could not be saved: {error}"));
+                self.unsaved |= error.leaves_unsaved();
+                self.warnings.push(format!(
+                    "what was done could not be saved, so it does not count if these rules are dropped again: {error}"
+                ));
                 false
             }
         }
@@ -464,6 +470,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.of_record(&self.snapshot.record);
         report.retryable = self.retryable || !retryable_rules.is_empty();
         report.retryable_rules = retryable_rules;
+        report.unsaved = self.unsaved;
         report.wake_at = self.wake_at;
         report.rules = rules;
         report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();

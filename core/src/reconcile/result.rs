@@ -27,6 +27,8 @@ pub struct GroupResult {
     pub unreadable: bool,
     /// The record or the group's rules could not be read, so the missing rules are unknown.
     pub unread: bool,
+    /// Something that has to be remembered could not be written to the table. The report's warnings say what.
+    pub unsaved: bool,
 }
 
 impl From<Report> for GroupResult {
@@ -39,11 +41,18 @@ impl From<Report> for GroupResult {
             plan: None,
             unreadable: false,
             unread: false,
+            unsaved: false,
         }
     }
 }
 
 impl GroupResult {
+    /// Warns that something that has to be remembered could not be written.
+    pub fn warn_unsaved(&mut self, warning: String) {
+        self.unsaved = true;
+        self.report.warnings.push(warning);
+    }
+
     /// Why another try could help, in a sentence. `None` if it could not.
     pub fn retry_reason(&self) -> Option<String> {
         if !self.retryable {

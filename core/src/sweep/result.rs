@@ -22,6 +22,8 @@ pub struct SweepResult {
     pub unreadable: usize,
     /// The number of groups whose record or rules could not be read.
     pub unread: usize,
+    /// The number of groups of which something that has to be remembered could not be written.
+    pub unsaved: usize,
     /// The range that was not looked at.
     pub rest: Option<GroupRange>,
     /// Whether any group was looked at.
@@ -64,6 +66,7 @@ impl SweepResult {
         self.wakes.extend(next.wakes);
         self.unreadable += next.unreadable;
         self.unread += next.unread;
+        self.unsaved += next.unsaved;
         self.rest = next.rest;
         self.reached_any |= next.reached_any;
         self

@@ -19,6 +19,7 @@ pub(super) struct Tally {
     wakes: Vec<(GroupAddress, Timestamp)>,
     unreadable: usize,
     unread: usize,
+    unsaved: usize,
     /// The size of the reports as JSON, in bytes.
     pub(super) bytes: usize,
 }
@@ -36,11 +37,13 @@ impl Tally {
             wake_at,
             unreadable,
             unread,
+            unsaved,
             ..
         } = result;
         self.wakes.extend(report.group.clone().zip(wake_at));
         self.unreadable += usize::from(unreadable);
         self.unread += usize::from(unread);
+        self.unsaved += usize::from(unsaved);
         self.count(report.outcome);
         let kept = match report.outcome {
             GroupOutcome::Converged if report.tells() => &mut self.remarks,
@@ -79,6 +82,7 @@ impl Tally {
             wakes: self.wakes,
             unreadable: self.unreadable,
             unread: self.unread,
+            unsaved: self.unsaved,
             ..SweepResult::default()
         }
     }

@@ -135,6 +135,25 @@ async fn a_group_that_lives_loses_its_mark_whether_or_not_it_has_its_rules() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_remembered_is_counted_and_told() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    *table.write_error.lock().expect("not poisoned") = Some(refused("AccessDeniedException"));
+    let report = swept(&ec2, &table).await;
+    assert_eq!((ec2.live(), report.unsaved), (vec![OFFICE.to_owned()], 1));
+    let warnings = &report.reports[0].warnings;
+    for said in [
+        "what was done could not be saved",
+        "the incident could not be recorded",
+    ] {
+        let tells =
+            |warning: &String| warning.starts_with(said) && warning.contains("AccessDenied");
+        assert!(warnings.iter().any(tells), "{said}: {warnings:?}");
+    }
+    // Nothing is to be written for a group that has its rules.
+    assert_eq!(swept(&ec2, &table).await.unsaved, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sweep_that_cannot_be_finished_says_why() {
     let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
     ec2.state()
