@@ -166,10 +166,10 @@ async fn a_sweep_that_one_invocation_cannot_finish_is_finished_by_others() {
 }
 
 #[tokio::test]
-async fn a_part_whose_reads_fail_for_a_while_is_finished_later() {
+async fn a_part_whose_reads_fail_for_a_while_is_finished() {
     let scene = scene(true).await;
     let groups = fleet(&scene).await;
-    // The last of all ids is in a part that is handed over; reads of it fail until the SDK gives up.
+    // The last of all ids is in a part that is handed over; reads of it fail as often as the SDK repeats one.
     let last = groups.iter().max().expect("there are groups");
     let fault = Fault::error("DescribeSecurityGroupRules", "InternalError", 500);
     let fault = fault.mentioning(last).times(12);
@@ -179,14 +179,8 @@ async fn a_part_whose_reads_fail_for_a_while_is_finished_later() {
     assert_eq!(open(&scene, &groups), 0, "{:#?}", sweeps(&scene));
     assert!(scene.stack.queues().bodies("dead").is_empty());
     let sweeps = sweeps(&scene);
-    let stumbled = sweeps.iter().find(|sweep| {
-        let why = [&sweep["handed_over"]["reason"], &sweep["reason"]];
-        why.iter().any(|why| {
-            why.as_str()
-                .is_some_and(|why| why.contains("InternalError"))
-        })
-    });
-    assert!(stumbled.is_some(), "{sweeps:#?}");
+    let reads = scene.stack.cloud().count("DescribeSecurityGroupRules");
+    assert!(reads > 12 + 1_200 / 200, "{reads}");
     assert_eq!(total(&sweeps, "restored"), 4, "each group once");
 }
 

@@ -251,20 +251,20 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         chunks
     }
 
-    /// Reads the rules of groups for a chunk of this length. A read that takes so long that others would have no time is
-    /// given up.
+    /// Reads the rules of groups for a chunk of this length. A read that takes so long that its parts would have no time is
+    /// given up. The read of a single group has no parts, and ends with the invocation.
     async fn read_in_time(
         &self,
         ids: &[GroupId],
         chunk: usize,
     ) -> Result<BTreeMap<GroupId, ActualRules>, ApiError> {
-        let until = self.budget.calls_until;
-        let left = until.saturating_duration_since(Instant::now());
-        let time = match chunk {
-            1 => self.bounds.group_time_max.min(left),
-            _ => left / PARTS_OF_SLOW_READ,
-        };
-        let read = tokio::time::timeout(time, self.world.ec2.ingress_rules(ids)).await;
+        let read = self.world.ec2.ingress_rules(ids);
+        if chunk == 1 {
+            return read.await;
+        }
+        let until = self.budget.act_until;
+        let time = until.saturating_duration_since(Instant::now()) / PARTS_OF_SLOW_READ;
+        let read = tokio::time::timeout(time, read).await;
         read.unwrap_or_else(|_| {
             Err(ApiError {
                 operation: "DescribeSecurityGroupRules",
