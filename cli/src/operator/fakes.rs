@@ -84,10 +84,10 @@ impl Inventory for FakeEc2 {
             panic!("groups are named")
         };
         let existing = self.existing_groups(ids).await?.into_iter();
-        let groups = existing.map(|id| FoundGroup {
+        let groups = existing.map(|(id, vpc)| FoundGroup {
             id,
             name: "web".to_owned(),
-            vpc: "vpc-1".to_owned(),
+            vpc,
             tags: Default::default(),
         });
         Ok(groups.collect())

@@ -149,7 +149,9 @@ async fn each_group_is_new_changed_unchanged_or_left_out_with_its_reason() {
         .with("sg-0e", "eks-cluster-sg-prod-1", &[WEB]);
     let table = FakeTable::default();
     for id in ["sg-0b", "sg-0c", "sg-0d"] {
-        recorded(&table, id, &record(&[WEB]));
+        let mut record = record(&[WEB]);
+        record.name = (id == "sg-0c").then(|| "same".to_owned());
+        recorded(&table, id, &record);
     }
     let bulk_pin = planned(&groups, &table, &BulkPinOptions::default()).await;
     let shown = bulk_pin.groups();
