@@ -529,7 +529,7 @@ impl Table for FakeTable {
             return Ok(false);
         }
         let mut item = state.to_json();
-        item.insert("revision".to_owned(), (revision + 1).into());
+        item.insert("revision".to_owned(), revision.wrapping_add(1).into());
         states.insert(group.clone(), Value::Object(item));
         lock(&self.orphans).remove(&group.id);
         Ok(true)

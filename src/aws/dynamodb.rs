@@ -392,7 +392,11 @@ impl Table for DynamoTable {
         let mut incident = incident.clone();
         let mut revision = None;
         for _ in 0..MERGES_MAX {
-            let next = revision.as_ref().and_then(Value::as_u64).unwrap_or(0) + 1;
+            let next = revision
+                .as_ref()
+                .and_then(Value::as_u64)
+                .unwrap_or(0)
+                .wrapping_add(1);
             incident
                 .attributes
                 .insert("revision".to_owned(), next.into());

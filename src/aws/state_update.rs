@@ -19,7 +19,7 @@ pub(super) struct StateUpdate {
 impl StateUpdate {
     pub(super) fn of(state: &GroupState) -> Self {
         let mut written = state.to_json();
-        written.insert("revision".to_owned(), (state.revision + 1).into());
+        written.insert("revision".to_owned(), state.revision.wrapping_add(1).into());
         if !state.outlives_the_day() {
             let expires_at = jiff::Timestamp::now() + REMEMBERED_FOR * 2;
             written.insert("expires_at".to_owned(), expires_at.as_second().into());

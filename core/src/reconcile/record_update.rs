@@ -217,7 +217,7 @@ async fn write<T: Table>(
 }
 
 pub(super) fn next(mut state: GroupState) -> GroupState {
-    state.revision += 1;
+    state.revision = state.revision.wrapping_add(1);
     state
 }
 

@@ -38,7 +38,9 @@ pub fn backoff_of(state: &GroupState, rule: &RuleKey, by: Option<&str>, now: Tim
             match tried {
                 // Its wait is over: one try.
                 None => return Backoff::None,
-                Some(at) if now.duration_since(*at) < CONTEST_WINDOW => contest.step + 1,
+                Some(at) if now.duration_since(*at) < CONTEST_WINDOW => {
+                    contest.step.saturating_add(1)
+                }
                 Some(_) => return Backoff::None,
             }
         }

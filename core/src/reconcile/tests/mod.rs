@@ -2,6 +2,7 @@ mod burst;
 mod cause;
 mod order;
 mod record_update;
+mod spoilt;
 mod stale;
 
 use std::collections::BTreeSet;
