@@ -39,7 +39,7 @@ async fn plan_finds_drift_and_changes_nothing() {
         .exits(3)
         .out;
     let expected = format!(
-        "{ACCOUNT}/{REGION}/{group}: generation 1: drifted: 1 rule is missing\n  \
+        "{ACCOUNT}/{REGION}/{group} (plan): generation 1: drifted: 1 rule is missing\n  \
          ACTION   RULE                    UNTIL  REASON\n  \
          restore  tcp 80 from 10.0.0.0/8  -      {reason}\n"
     );

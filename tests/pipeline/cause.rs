@@ -233,7 +233,8 @@ async fn a_followed_revoke_makes_room_for_the_deletion_of_the_group_that_the_rul
         .authorize(&scene.group, &[&rule, OFFICE])
         .expect("good");
     let rules = [rule_json(&rule), rule_json(OFFICE)];
-    let principals = json!([{"arn": LBC, "policy": "follow", "settle_seconds": 1}]);
+    // Both events have to be handled before the first one's change has settled.
+    let principals = json!([{"arn": LBC, "policy": "follow", "settle_seconds": 4}]);
     let record = json!({"schema": 1, "generation": 1, "mode": "enforce", "rules": rules, "principals": principals});
     scene.record_as(&record).await;
     let ec2 = scene.stack.cloud().ec2();

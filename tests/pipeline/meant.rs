@@ -14,6 +14,13 @@ const WIDE: &str = "tcp 80-9100 from 10.0.0.0/8";
 const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
 const NOWHERE: &str = "tcp 80 from sg-0bad0bad0bad0bad0";
 
+/// A record in which the load balancer controller is followed and Terraform accepted, and revokes settle for a second.
+fn meant(rules: &[&str]) -> Value {
+    let rules: Vec<Value> = rules.iter().map(|rule| rule_json(rule)).collect();
+    json!({"schema": 1, "generation": 7, "mode": "enforce", "rules": rules, "settle_seconds": 1,
+        "principals": [{"arn": LBC, "policy": "follow"}, {"arn": TERRAFORM, "policy": "accept"}]})
+}
+
 impl Scene {
     /// Makes these rules live and records them, with the load balancer controller followed, Terraform accepted, and
     /// revokes settling for a second.
@@ -21,10 +28,7 @@ impl Scene {
         let ec2 = self.stack.cloud().ec2().quietly();
         ec2.authorize(&self.group, rules)
             .expect("the rules are good");
-        let rules: Vec<Value> = rules.iter().map(|rule| rule_json(rule)).collect();
-        self.record_as(&json!({"schema": 1, "generation": 7, "mode": "enforce", "rules": rules, "settle_seconds": 1,
-            "principals": [{"arn": LBC, "policy": "follow"}, {"arn": TERRAFORM, "policy": "accept"}]}))
-            .await;
+        self.record_as(&meant(rules)).await;
     }
 
     fn acting_as(&self, role: &str) -> Ec2 {
@@ -79,6 +83,37 @@ async fn what_an_accepted_principal_revokes_leaves_the_record_with_its_name() {
     // What the record does not hold, nobody puts back.
     scene.sweep().await;
     assert_eq!(scene.live(), [NARROW]);
+}
+
+#[tokio::test]
+async fn a_sweep_of_groups_whose_states_cannot_be_written_ends_in_time() {
+    let timeout = Duration::from_secs(12);
+    let scene = Scene::with(|config| config.lambda.timeout = timeout).await;
+    scene.keep_meant(&[OFFICE, NARROW]).await;
+    let record = meant(&[OFFICE, NARROW]);
+    let quiet = scene.stack.cloud().ec2().quietly();
+    let mut groups = vec![scene.group.clone()];
+    for name in ["second", "third"] {
+        let group = quiet.create_group(name, &scene.vpc).expect("a group");
+        quiet.authorize(&group, &[OFFICE, NARROW]).expect("good");
+        scene.table.put_desired(ACCOUNT, &group, &record).await;
+        groups.push(group);
+    }
+    // Of one rule nobody knows who took it, and that has to be written down.
+    for group in &groups {
+        quiet.revoke(group, &[NARROW]).expect("live");
+    }
+    for action in ["UpdateItem", "TransactWriteItems"] {
+        scene.table.fault(action, "silent");
+    }
+    scene.sweep().await;
+    for invocation in scene.stack.lambda().invocations() {
+        let took = Duration::from_micros(invocation.took_us);
+        assert!(took < timeout - Duration::from_secs(1), "{took:?}");
+        let (answer, error) = (&invocation.response, &invocation.response["errorType"]);
+        assert_eq!(error, "rulekeeper.Retryable", "{answer:#}");
+    }
+    assert!(!scene.stack.lambda().invocations().is_empty());
 }
 
 #[tokio::test]

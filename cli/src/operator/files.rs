@@ -72,7 +72,7 @@ pub async fn apply(
     }
     let total = 2 * records.len();
     let mut changes = Vec::new();
-    for (group, (file, record)) in records {
+    for (group, (file, mut record)) in records {
         let loaded = table.load(&group).await?;
         let item = loaded.desired.as_ref();
         // A record that cannot be understood may be replaced: this is the way to fix it.
@@ -87,6 +87,9 @@ pub async fn apply(
                 current,
             });
         }
+        // A file need not know the name, which no file changes.
+        let known = before.as_ref().and_then(|before| before.name.clone());
+        record.name = record.name.or(known);
         changes.push((group, file, record, before, loaded));
         progress(changes.len(), total);
     }

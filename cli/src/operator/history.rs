@@ -113,6 +113,8 @@ fn line_up<T: Default>(
             Err(unreadable) => generation.unreadable = Some(unreadable.errors()),
             Ok(content) => {
                 generation.difference = compare(&last.1, &content);
+                // EC2 lets no name change: it was only not known before.
+                generation.difference.attributes.remove("name");
                 if generation.unpinned {
                     // Without a record its other attributes mean nothing.
                     generation.difference.attributes.clear();
