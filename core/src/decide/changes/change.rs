@@ -30,9 +30,13 @@ pub(super) enum Standing {
     Fine,
     /// The last related authorize failed for a passing reason at this time: its caller tries again.
     Open(Timestamp),
-    /// The last related authorize was refused for good. The flag says that none which was refused
-    /// asked for as much as the rule allowed.
-    Aborted { narrows: bool },
+    /// The last related authorize that did not fail for a passing reason was refused for good.
+    Aborted {
+        /// None that was refused asked for as much as the rule allowed.
+        narrows: bool,
+        /// When a later one failed for a passing reason.
+        tried: Option<Timestamp>,
+    },
 }
 
 /// Every change of a group.
@@ -99,8 +103,7 @@ impl Change<'_> {
         self.begin() <= at && at <= self.end()
     }
 
-    /// How it stands towards a rule that it revoked. Of two attempts in one second the refused one counts as the later. An
-    /// attempt that failed for a passing reason does not make up for a refused one.
+    /// How it stands towards a rule that it revoked. Of two attempts in one second the refused one counts as the later.
     pub(super) fn standing(&self, rule: &RuleKey) -> Standing {
         let attempts = self.calls.iter().filter_map(|call| {
             let wanted = call.wanted()?;
@@ -112,13 +115,16 @@ impl Change<'_> {
         let (passing, ended): (Vec<_>, Vec<_>) =
             attempts.partition(|(_, outcome)| *outcome == Try::Passing);
         let ended = ended.into_iter().max();
-        match (ended, passing.into_iter().max()) {
+        let tried = passing.into_iter().map(|(at, _)| at).max();
+        let tried = tried.filter(|at| ended.is_none_or(|(ended, _)| ended < *at));
+        match (ended, tried) {
             (Some((_, Try::Refused)), _) if fault!(ForgetsAborts) => Standing::Fine,
-            (Some((_, Try::Refused)), _) => Standing::Aborted {
+            (Some((_, Try::Refused)), tried) => Standing::Aborted {
                 narrows: !self.was_refused_as_much(rule),
+                tried,
             },
-            (ended, Some((at, _))) if ended.is_none_or(|(done, _)| done < at) => Standing::Open(at),
-            _ => Standing::Fine,
+            (_, Some(tried)) => Standing::Open(tried),
+            (_, None) => Standing::Fine,
         }
     }
 

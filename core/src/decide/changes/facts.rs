@@ -285,8 +285,22 @@ impl<'a> Facts<'a> {
         if self.state.unrestorable.contains_key(rule) {
             return leave(RemovalReason::ReferenceGone);
         }
+        let now = self.situation.now;
+        let after = |time: Timestamp, wait: SignedDuration| time.checked_add(wait).unwrap_or(time);
         let standing = self.standing(rule, call);
-        if let Standing::Aborted { narrows } = standing {
+        if let Standing::Open(tried)
+        | Standing::Aborted {
+            tried: Some(tried), ..
+        } = standing
+            && policy == Policy::Follow
+        {
+            let until = after(tried, GAP_MAX).min(after(call.at, OPEN_FOR_MAX));
+            if now < until {
+                let why = WaitReason::TriesAgain { by: by() };
+                return Verdict::Wait { until, why };
+            }
+        }
+        if let Standing::Aborted { narrows, .. } = standing {
             if narrows && is_public(&rule.source) {
                 return Verdict::Pend(Pending {
                     at: call.at,
@@ -309,8 +323,6 @@ impl<'a> Facts<'a> {
         if policy == Policy::Accept {
             return leave(made_up.unwrap_or(RemovalReason::Accepted));
         }
-        let now = self.situation.now;
-        let after = |time: Timestamp, wait: SignedDuration| time.checked_add(wait).unwrap_or(time);
         let settled = after(call.at, self.settle(&call.by));
         if now < settled && !fault!(JudgesBeforeSettling) {
             let why = WaitReason::Settles { by: by() };
@@ -318,13 +330,6 @@ impl<'a> Facts<'a> {
                 until: settled,
                 why,
             };
-        }
-        if let Standing::Open(tried) = standing {
-            let until = after(tried, GAP_MAX).min(after(call.at, OPEN_FOR_MAX));
-            if now < until {
-                let why = WaitReason::TriesAgain { by: by() };
-                return Verdict::Wait { until, why };
-            }
         }
         if let Some(why) = made_up {
             return leave(why);
