@@ -25,7 +25,9 @@ pub(crate) const STORY: Story = Story {
            the rules differ in their descriptions, and the controller returns to the group after two and a half minutes. \
            The account's authorizes come from a bucket that is empty and gains 5 a second, as EC2 documents. The controller \
            goes on calling for other groups, so rulekeeper has to share the bucket. When the controller returns, it finds \
-           the old rules again, and once more revokes and authorizes them.",
+           the old rules again, and once more revokes and authorizes them. If the events of its throttled tries come before \
+           its change has settled, rulekeeper waits for the next try, two minutes at most with the queue of the template; \
+           the replay has no queue.",
     policy: "follow",
     replay: |setup| Box::pin(replay(setup)),
 };
