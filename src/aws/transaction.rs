@@ -135,7 +135,7 @@ impl DynamoTable {
     /// later version may have written them.
     ///
     /// # Errors
-    /// When the item is larger than [`ITEM_BYTES_MAX`].
+    /// When the item is larger than DynamoDB takes, 400 KB.
     pub fn put_unless_changed(
         &self,
         mut item: Item,
