@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
 };
@@ -119,6 +120,12 @@ impl DynamoTable {
         }
     }
 
+    /// A query by this condition on the keys, of what was written by now.
+    pub(super) fn by_keys(&self, keys: &str) -> QueryFluentBuilder {
+        let query = self.client.query().table_name(&self.name);
+        query.consistent_read(true).key_condition_expression(keys)
+    }
+
     /// One page of a query, and the key to continue from.
     async fn page(
         &self,
@@ -129,11 +136,7 @@ impl DynamoTable {
     ) -> Result<(Vec<Item>, Option<Item>), ApiError> {
         const OPERATION: &str = "Query";
         let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression(keys)
+            .by_keys(keys)
             .set_expression_attribute_values(Some(values))
             .set_filter_expression(filter.map(str::to_owned))
             .set_exclusive_start_key(start)

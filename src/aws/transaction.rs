@@ -222,11 +222,7 @@ impl DynamoTable {
     pub async fn latest_in_history(&self, pk: String) -> Result<u64, ApiError> {
         const OPERATION: &str = "Query";
         let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk < :letters")
+            .by_keys("pk = :pk AND sk < :letters")
             .expression_attribute_values(":pk", text(pk))
             .expression_attribute_values(":letters", text(":"))
             .projection_expression("sk")
