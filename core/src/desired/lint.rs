@@ -124,7 +124,6 @@ impl Reader {
             return self.error("record", "is not a map of attributes");
         };
         self.unknown(fields, "", &RECORD_ATTRIBUTES);
-        let expires = self.expires(fields);
         let schema = self.schema(value);
         let generation = self.generation(value);
         let mode = self.choice::<Mode>(value, "mode", "enforce or observe");
@@ -142,7 +141,7 @@ impl Reader {
         let settle_seconds = self.settle_seconds(value, "");
         let cause_wait_seconds = self.cause_wait_seconds(value);
         let rules = self.rules(value, owner);
-        schema.and(expires)?;
+        schema?;
         Some(DesiredRecord {
             generation: generation?,
             mode: mode?.unwrap_or_default(),
@@ -168,13 +167,12 @@ impl Reader {
             return self.error("settings", "is not a map of attributes");
         };
         self.unknown(fields, "", &SETTINGS_ATTRIBUTES);
-        let expires = self.expires(fields);
         let schema = self.schema(value);
         let generation = self.generation(value);
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
         let cause_wait_seconds = self.cause_wait_seconds(value);
-        schema.and(expires)?;
+        schema?;
         Some(SharedSettings {
             generation: generation?,
             principals: principals?,
@@ -303,7 +301,7 @@ impl Reader {
         let Value::Object(fields) = value else {
             return self.error(path, "is not a map of attributes");
         };
-        let known = self.only(fields, path, &RULE_ATTRIBUTES);
+        self.only(fields, path, &RULE_ATTRIBUTES);
         let from_port = self.integer(value, path, "from_port");
         let to_port = self.integer(value, path, "to_port");
         let protocol = self.protocol(value, path, from_port?, to_port?);
@@ -311,7 +309,6 @@ impl Reader {
         let description = self.description(value, path, source.as_ref());
         let tags = self.tags(value, path);
         let priority = self.integer(value, path, "priority");
-        known?;
         Some(IngressRule {
             key: RuleKey {
                 protocol: protocol?,
@@ -403,13 +400,12 @@ impl Reader {
                 "is not a map with group_id and, for another account's group, account_id",
             );
         };
-        let known = self.only(fields, path, &["group_id", "account_id"]);
+        self.only(fields, path, &["group_id", "account_id"]);
         let group_id = self.text(value, path, "group_id");
         let account_id = self.text(value, path, "account_id");
         let Some(group_id) = group_id? else {
             return self.error(&join(path, "group_id"), "is missing");
         };
-        known?;
         match Source::referenced_group(&group_id, account_id?.as_deref(), owner) {
             Ok(source) => Some(source),
             Err(error) => self.error(path, error),
@@ -458,35 +454,30 @@ impl Reader {
         Some(read)
     }
 
-    /// The table forgets an item at the time in its `expires_at`, so a record or the settings must not have one.
-    fn expires(&mut self, fields: &Map<String, Value>) -> Option<()> {
-        match fields.contains_key(TTL_ATTRIBUTE) {
-            true => self.error(
-                TTL_ATTRIBUTE,
-                "is the table's TTL attribute: DynamoDB deletes this item at that time; take it out",
-            ),
-            false => Some(()),
-        }
-    }
-
-    /// Whether a rule has only attributes that are understood. One that is passed over, such as `fromPort`, could have
-    /// made the rule narrower.
-    fn only(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) -> Option<()> {
-        let mut all_known = Some(());
+    /// A rule has only attributes that are understood. One that is passed over, such as `fromPort`, could have made the
+    /// rule narrower.
+    fn only(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) {
         for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
             let known = known.join(", ");
             let message = format_args!("is not an attribute of a rule; known are {known}");
-            all_known = self.error(&join(path, name), message);
+            self.note(&join(path, name), Severity::Error, message);
         }
-        all_known
     }
 
+    /// Other attributes may be unknown, but for the table's TTL attribute: it would end the whole item.
     fn unknown(&mut self, fields: &Map<String, Value>, path: &str, known: &[&str]) {
-        let known = |name: &String| known.contains(&name.as_str()) || name == TTL_ATTRIBUTE;
-        for name in fields.keys().filter(|name| !known(name)) {
-            let message =
-                "is not an attribute of this version and has no effect; check its spelling";
-            self.note(&join(path, name), Severity::Warning, message);
+        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let (severity, message) = match path.is_empty() && name == TTL_ATTRIBUTE {
+                true => (
+                    Severity::Error,
+                    "is the table's TTL attribute: DynamoDB deletes this item at that time; take it out",
+                ),
+                false => (
+                    Severity::Warning,
+                    "is not an attribute of this version and has no effect; check its spelling",
+                ),
+            };
+            self.note(&join(path, name), severity, message);
         }
     }
 
