@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::model::{AccountId, GroupAddress, IngressRule, RuleKey, Scope, Source};
+use crate::model::{AccountId, GroupAddress, IngressRule, RuleKey, Scope, Source, first_of};
 
 mod attributes;
 mod lint;
@@ -108,14 +108,10 @@ pub struct Unreadable {
 impl Unreadable {
     /// The first errors in one line, and how many more there are.
     pub fn errors(&self) -> String {
-        const NAMED: usize = 10;
         let errors = self.findings.iter();
         let errors = errors.filter(|finding| finding.severity == Severity::Error);
         let errors: Vec<String> = errors.map(ToString::to_string).collect();
-        let named = errors.iter().take(NAMED).cloned();
-        let rest = errors.len().saturating_sub(NAMED);
-        let rest = (rest > 0).then(|| format!("{rest} more errors"));
-        named.chain(rest).collect::<Vec<_>>().join("; ")
+        first_of(errors.into_iter(), 10, "; ", "more errors")
     }
 }
 

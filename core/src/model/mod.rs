@@ -21,4 +21,5 @@ pub use protocol::{IcmpSelector, InvalidProtocol, PortRange, Protocol};
 pub use range::GroupRange;
 pub use rule::{IngressRule, InvalidRule, RuleKey, Tags, in_words, settable_tags};
 pub use source::{GroupRef, InvalidSource, Source};
-pub use text::shortened;
+pub(crate) use text::first_of;
+pub use text::{head, shortened};

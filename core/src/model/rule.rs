@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{GroupRef, InvalidProtocol, InvalidSource, Protocol, Source};
+use super::{GroupRef, InvalidProtocol, InvalidSource, Protocol, Source, first_of};
 
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
@@ -140,13 +140,9 @@ impl IngressRule {
         }
     }
 }
-/// The rules in rule notation, separated by commas.
+/// The first four rules in rule notation, and how many more there are.
 pub fn in_words(rules: &[RuleKey]) -> String {
-    const NAMED: usize = 4;
-    let names = rules.iter().take(NAMED).map(ToString::to_string);
-    let rest = rules.len().saturating_sub(NAMED);
-    let rest = (rest > 0).then(|| format!("{rest} more"));
-    names.chain(rest).collect::<Vec<_>>().join(", ")
+    first_of(rules.iter().map(ToString::to_string), 4, ", ", "more")
 }
 
 /// The tags that a caller may set. AWS reserves the prefix `aws:` and refuses a call that uses it (EC2 User Guide, "Tag

@@ -9,7 +9,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Architecture, EnvironmentResponse};
 use jiff::Timestamp;
 use rulekeeper::aws::{api_error, whole};
-use rulekeeper_core::model::Scope;
+use rulekeeper_core::model::{Scope, head};
 use rulekeeper_core::ports::ApiError;
 use serde_json::{Value, json};
 
@@ -197,8 +197,8 @@ fn facts(it: GetFunctionConfigurationOutput, name: String) -> Result<FunctionFac
 fn shortened(payload: &Value) -> String {
     const LONGEST: usize = 200;
     let text = payload.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
+    match head(&text, LONGEST) {
+        Some(head) => format!("{head}…"),
         None => text,
     }
 }
