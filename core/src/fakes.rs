@@ -384,7 +384,6 @@ pub struct FakeTable {
     pub items: Items,
     pub states: Items,
     pub incidents: Mutex<Vec<Incident>>,
-    pub orphans: Mutex<BTreeSet<GroupId>>,
     pub archive: Mutex<Archived>,
     pub scopes: Mutex<KnownScopes>,
     pub error: Mutex<Option<ApiError>>,
@@ -415,6 +414,13 @@ impl FakeTable {
 
     pub fn remove(&self, group: &GroupAddress) {
         lock(&self.items).remove(group);
+    }
+
+    /// The groups that are marked as gone.
+    pub fn orphans(&self) -> BTreeSet<GroupId> {
+        let states = lock(&self.states);
+        let marked = states.iter().filter(|(_, it)| !it["orphaned_at"].is_null());
+        marked.map(|(group, _)| group.id.clone()).collect()
     }
 
     /// What every write of a record does first: it checks and saves the state, and moves the replaced record into
@@ -475,13 +481,9 @@ impl Table for FakeTable {
             let items = lock(items);
             items.get(group).cloned()
         };
-        let mut state = get(&self.states);
-        if lock(&self.orphans).contains(&group.id) {
-            state.get_or_insert_with(|| json!({}))["orphaned_at"] = json!("2026-11-22T09:00:00Z");
-        }
         Ok(Loaded {
             desired: get(&self.items),
-            state,
+            state: get(&self.states),
             settings: self.archive().settings.clone(),
         })
     }
@@ -502,7 +504,7 @@ impl Table for FakeTable {
 
     async fn marks(&self, _: &Scope, _: &GroupRange) -> Result<GroupMarks, ApiError> {
         Ok(GroupMarks {
-            orphaned: lock(&self.orphans).clone(),
+            orphaned: self.orphans(),
             ..GroupMarks::default()
         })
     }
@@ -531,12 +533,16 @@ impl Table for FakeTable {
         let mut item = state.to_json();
         item.insert("revision".to_owned(), revision.wrapping_add(1).into());
         states.insert(group.clone(), Value::Object(item));
-        lock(&self.orphans).remove(&group.id);
         Ok(true)
     }
 
-    async fn mark_orphaned(&self, group: &GroupAddress, _: &str) -> Result<(), ApiError> {
-        lock(&self.orphans).insert(group.id.clone());
+    async fn mark_orphaned(&self, group: &GroupAddress, at: &str) -> Result<(), ApiError> {
+        let mut states = lock(&self.states);
+        let item = states.entry(group.clone()).or_insert_with(|| json!({}));
+        item["revision"] = (item["revision"].as_u64().unwrap_or(0) + 1).into();
+        if item["orphaned_at"].is_null() {
+            item["orphaned_at"] = at.into();
+        }
         Ok(())
     }
 

@@ -339,9 +339,10 @@ impl Table for DynamoTable {
             .key("pk", text(state_key(&group.scope)))
             .key("sk", text(group.id.as_str()))
             .update_expression(
-                "SET orphaned_at = if_not_exists(orphaned_at, :at) REMOVE expires_at",
+                "SET orphaned_at = if_not_exists(orphaned_at, :at) REMOVE expires_at ADD revision :one",
             )
             .expression_attribute_values(":at", text(at))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
             .customize()
             .interceptor(self.counting(OPERATION));
         within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;

@@ -7,8 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::attributes::from_json;
 use rulekeeper_core::decide::changes::{GroupState, REMEMBERED_FOR};
 
-/// The update of the state item. A mark that the group does not exist goes: who writes this has seen the group, and a
-/// group that is gone is marked afterwards. The item expires, unless it holds what has to stay as long as the record.
+/// The update of the state item. The item expires, unless it holds what has to stay as long as the record.
 pub(super) struct StateUpdate {
     pub(super) update: String,
     pub(super) condition: &'static str,
@@ -26,7 +25,7 @@ impl StateUpdate {
         }
         let absent = GroupState::ATTRIBUTES
             .into_iter()
-            .chain(["expires_at", "orphaned_at"])
+            .chain(["expires_at"])
             .filter(|name| !written.contains_key(*name));
         let remove: Vec<String> = absent.map(|name| format!("#{name}")).collect();
         let set: Vec<String> = written
@@ -37,10 +36,9 @@ impl StateUpdate {
         if !remove.is_empty() {
             update = format!("{update} REMOVE {}", remove.join(", "));
         }
-        let named =
-            GroupState::ATTRIBUTES
-                .into_iter()
-                .chain(["revision", "expires_at", "orphaned_at"]);
+        let named = GroupState::ATTRIBUTES
+            .into_iter()
+            .chain(["revision", "expires_at"]);
         let mut values: HashMap<_, _> = from_json(&written)
             .into_iter()
             .map(|(name, value)| (format!(":{name}"), value))

@@ -189,18 +189,23 @@ impl DynamoTable {
             .build())
     }
 
-    /// Writes the run-time state with a record.
+    /// Writes the run-time state with a record. A mark that the group does not exist goes, so that sweeps look at it
+    /// again.
     pub fn state_update(
         &self,
         group: &GroupAddress,
         state: &GroupState,
     ) -> Result<TransactWriteItem, ApiError> {
+        let unmarked = GroupState {
+            orphaned_at: None,
+            ..state.clone()
+        };
         let StateUpdate {
             update,
             condition,
             names,
             values,
-        } = StateUpdate::of(state);
+        } = StateUpdate::of(&unmarked);
         let update = Update::builder()
             .table_name(&self.name)
             .key("pk", text(state_key(&group.scope)))

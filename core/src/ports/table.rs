@@ -122,7 +122,8 @@ pub trait Table {
         range: &GroupRange,
     ) -> impl Future<Output = Result<GroupMarks, ApiError>>;
 
-    /// Notes that a group does not exist. Repeating it changes nothing, and every write of the state undoes it.
+    /// Notes that a group does not exist. It counts as a write of the state, so that a writer that read before reads
+    /// again. Repeating it keeps the first time.
     fn mark_orphaned(
         &self,
         group: &GroupAddress,

@@ -383,6 +383,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let contests = deferred.contests.iter();
         let is_contested = |line: &RuleResult| line.outcome == RuleOutcome::Contested;
         let contests = contests.filter(|(rule, _)| lines.get(*rule).is_some_and(is_contested));
+        let exists = !seen_to.restored.is_empty()
+            || !self.group_gone && self.live.actual.iter().next().is_some();
         let unsaved = Unsaved {
             judged: judged.filter(|_| listed),
             calls: &calls,
@@ -392,12 +394,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 .collect(),
             unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
             told,
-            revived: self.snapshot.is_marked_gone
-                && !self.group_gone
-                && self.live.actual.iter().next().is_some(),
+            exists,
         };
         let waits = deferred.lines.keys().any(|rule| lines.contains_key(rule));
-        let is_worth_it = has_facts || unsaved.is_news() || waits && self.lookup.call.is_some();
+        let is_worth_it = has_facts
+            || unsaved.is_news(&self.snapshot.state)
+            || waits && self.lookup.call.is_some();
         if !is_worth_it {
             return false;
         }

@@ -30,18 +30,19 @@ pub(super) struct Unsaved<'a> {
     pub(super) unrestorable: BTreeSet<RuleKey>,
     /// Live rules outside the record of which this look tells.
     pub(super) told: BTreeSet<RuleKey>,
-    /// The group is marked as gone, and it lives.
-    pub(super) revived: bool,
+    /// The group was seen, so no mark that it does not exist stays.
+    pub(super) exists: bool,
 }
 
 impl Unsaved<'_> {
-    /// Whether there is anything besides the judged state.
-    pub(super) fn is_news(&self) -> bool {
+    /// Whether there is anything to write into `read` besides the judged state.
+    pub(super) fn is_news(&self, read: &GroupState) -> bool {
+        let revived = self.exists && read.orphaned_at.is_some();
         !(self.restored.is_empty()
             && self.contests.is_empty()
             && self.unrestorable.is_empty()
             && self.told.is_empty()
-            && !self.revived)
+            && !revived)
     }
 }
 
@@ -74,6 +75,9 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
             overtaken: saved.overtaken,
             ..Saved::default()
         };
+        if unsaved.exists {
+            state.orphaned_at = None;
+        }
         for call in unsaved.calls {
             state.note_call(call.clone(), now);
         }
@@ -108,12 +112,11 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         }
         let mut state = state.pruned(now);
         saved.warnings.extend(state.fit());
-        if state == snapshot.state && !unsaved.revived {
+        if state == snapshot.state {
             return Ok(saved);
         }
         if world.table.save_state(&snapshot.group, &state).await? {
             snapshot.state = next(state);
-            snapshot.is_marked_gone = false;
             return Ok(saved);
         }
         saved.overtaken = true;

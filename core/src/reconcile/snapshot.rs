@@ -22,8 +22,6 @@ pub(super) struct Snapshot {
     /// The settings cannot be understood, so it is not known who is trusted.
     pub(super) trust_is_unknown: bool,
     pub(super) state: GroupState,
-    /// The group is marked as gone. Every write of the state takes the mark off.
-    pub(super) is_marked_gone: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -54,8 +52,6 @@ impl Snapshot {
                 SharedSettings::default()
             }
         };
-        let mark = loaded.state.as_ref().map(|state| &state["orphaned_at"]);
-        let is_marked_gone = mark.is_some_and(|mark| !mark.is_null());
         let state = match loaded.state.as_ref().map(GroupState::from_json) {
             None => GroupState::default(),
             Some(Ok(state)) => state,
@@ -74,7 +70,6 @@ impl Snapshot {
             shared,
             trust_is_unknown,
             state,
-            is_marked_gone,
             warnings,
         })
     }

@@ -73,6 +73,9 @@ pub struct GroupState {
     /// Live rules outside the record of which a sweep has told.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub told: BTreeSet<RuleKey>,
+    /// When a look found that the group does not exist. A look that sees the group removes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphaned_at: Option<String>,
 }
 
 /// What a rule id stood for.
@@ -164,7 +167,7 @@ pub struct Contest {
 
 impl GroupState {
     /// Every attribute of the item but its keys, `revision` and `expires_at`. One that is not written is removed.
-    pub const ATTRIBUTES: [&'static str; 13] = [
+    pub const ATTRIBUTES: [&'static str; 14] = [
         "calls",
         "returned",
         "contested",
@@ -178,6 +181,7 @@ impl GroupState {
         "unrestorable",
         "unapplied",
         "told",
+        "orphaned_at",
     ];
 
     /// Reads the item. Attributes of another kind are no concern of this.
@@ -217,7 +221,8 @@ impl GroupState {
             && self.pending.is_empty()
             && self.reopened.is_empty()
             && self.unrestorable.is_empty()
-            && self.told.is_empty())
+            && self.told.is_empty()
+            && self.orphaned_at.is_none())
     }
 
     /// Notes a call of somebody. A time ahead of our clock by more than clocks differ counts as now.

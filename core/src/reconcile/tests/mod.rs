@@ -5,7 +5,6 @@ mod record_update;
 mod spoilt;
 mod stale;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -19,7 +18,7 @@ use crate::event::{Intent, intent};
 use crate::fakes::{
     FakeEc2, FakeTable, group, key, now, record, refused, revoke_event, settings, world,
 };
-use crate::model::{ActualRule, ActualRules, GroupRange};
+use crate::model::{ActualRule, ActualRules};
 use crate::ports::{ApiError, Failure};
 
 const SECONDS_30: Duration = Duration::from_secs(30);
@@ -39,12 +38,6 @@ async fn handled_within(
     };
     let missing = MissingReferences::default();
     reconcile(world(ec2, table, &missing), &lookup, Budget::of(remaining)).await
-}
-
-/// The groups that the table says are gone.
-async fn orphaned(table: &FakeTable) -> BTreeSet<GroupId> {
-    let marks = table.marks(&group().scope, &GroupRange::default()).await;
-    marks.expect("readable").orphaned
 }
 
 fn outcomes(report: &Report) -> Vec<String> {
@@ -246,7 +239,26 @@ async fn a_group_that_is_gone_is_marked_as_orphaned() {
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert_eq!(outcomes(&report), ["tcp 443 from 10.0.0.0/8 failed"]);
     assert!(!report.retryable);
-    assert!(orphaned(&table).await.contains(&group().id));
+    assert!(table.orphans().contains(&group().id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_of_its_deletion_leaves_a_gone_group_its_mark() {
+    let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+    ec2.state().groups.clear();
+    let since = "2026-11-22T09:00:00Z";
+    table
+        .mark_orphaned(&group(), since)
+        .await
+        .expect("writable");
+    let mut deletion = revoke();
+    deletion["eventName"] = json!("DeleteSecurityGroup");
+    deletion["requestParameters"] = json!({"groupId": group().id});
+    drop(handled(&ec2, &table, &deletion).await);
+    let loaded = table.load(&group()).await.expect("readable");
+    let state = GroupState::of_item(loaded.state.as_ref());
+    assert_eq!(state.calls.len(), 1, "the deletion is noted");
+    assert_eq!(state.orphaned_at.as_deref(), Some(since));
 }
 
 #[tokio::test(start_paused = true)]
@@ -396,7 +408,7 @@ async fn a_plan_notices_that_the_group_is_gone_and_changes_nothing() {
     let report = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert!(table.recorded().is_empty());
-    assert!(orphaned(&table).await.is_empty());
+    assert!(table.orphans().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -412,7 +424,7 @@ async fn a_group_of_a_foreign_account_that_we_cannot_see_is_not_remembered_as_go
     let report = reconcile(world, &lookup, Budget::of(SECONDS_30)).await;
     assert_eq!(report.outcome, GroupOutcome::Orphaned);
     assert!(report.warnings[0].contains("RULEKEEPER_ROLE_NAME"));
-    assert!(orphaned(&table).await.is_empty());
+    assert!(table.orphans().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

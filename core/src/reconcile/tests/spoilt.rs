@@ -1,6 +1,7 @@
 //! Spoilt events, records and states: whatever somebody writes into them, nothing panics, and nothing is authorized that
 //! the record does not hold.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
