@@ -286,7 +286,7 @@ async fn answers_that_cannot_be_read_are_looked_behind_and_what_they_made_is_cou
     assert_eq!(line["outcome"], "restored", "{report:#}");
     assert_eq!(
         line["reason"],
-        "the answer could not be read, and the call took effect"
+        "the answer could not be read, and the rule is there"
     );
     assert_eq!(report["calls"]["AuthorizeSecurityGroupIngress"], 1);
 }

@@ -132,6 +132,8 @@ impl<'a> Facts<'a> {
         match verdict {
             Verdict::Leave(_) => Some(verdict),
             Verdict::Pend(_) | Verdict::Wait { .. } if !self.is_live(rule) => Some(verdict),
+            // It came back before this was known. That has to be told.
+            Verdict::Pend(_) if self.is_reopened(rule, entry) => Some(verdict),
             _ => None,
         }
     }
@@ -314,7 +316,7 @@ impl<'a> Facts<'a> {
                 let holds = change.is_some_and(|change| change.holds(entered.at));
                 holds && entered.at <= call.at && entered.by == call.by
             };
-            return match entered.is_some_and(in_it) {
+            return match entered.is_some_and(in_it) || self.is_taken_back(rule, entry, call) {
                 true => leave(RemovalReason::RolledBack),
                 false => Verdict::Restore(RestoreReason::Aborted { by: by() }),
             };
@@ -338,6 +340,18 @@ impl<'a> Facts<'a> {
             true => leave(RemovalReason::AskedTwice),
             false => Verdict::Restore(RestoreReason::Half { by: by() }),
         }
+    }
+
+    /// Whether the caller had authorized a rule in the same change, and the record never held it.
+    fn is_taken_back(&self, rule: &RuleKey, entry: &Entry<'_>, call: &KnownCall) -> bool {
+        let change = self.changes.with(call);
+        let mut before = self.timelines.before(rule, entry);
+        !self.is_recorded(rule)
+            && !self.state.removed.contains_key(rule)
+            && before.any(|it| match it.what {
+                What::Given(given) => change.is_some_and(|change| change.calls.contains(&given)),
+                _ => false,
+            })
     }
 
     /// How the change that a call belongs to stands towards a rule.

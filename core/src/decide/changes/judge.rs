@@ -45,6 +45,8 @@ pub fn judge(situation: Situation<'_>, mut state: GroupState) -> Judgement {
     for (rule, verdict) in &mut verdicts {
         withhold(&facts, rule, verdict);
     }
+    #[cfg(any(test, feature = "fakes"))]
+    crate::probe::reached(&verdicts);
     let recorded = situation.record.rules.keys();
     let missing = recorded.filter(|rule| !situation.actual.contains(rule));
     let taken_by = missing.filter_map(|rule| Some((rule.clone(), facts.taken_by(rule)?)));
@@ -131,9 +133,10 @@ fn too_large(
     let gained = recorded().filter(stays).count() + entering.count();
     let after = before.saturating_sub(gone) + gained;
     let is_large = before >= LARGE_FROM && after * 2 < before && !fault!(LetsLargeChangesThrough);
-    // What waits for a person goes on waiting, whatever is known later of other rules.
+    // What waits for a person because the change was large goes on waiting, whatever is known later of other rules.
     let is_over = now.duration_since(change.end()) > CHANGE_MAX;
-    let waits = |rule: &RuleKey| is_over && facts.state.pending.contains_key(rule);
+    let pending = |rule: &RuleKey| facts.state.pending.get(rule).map(|it| it.why);
+    let waits = |rule: &RuleKey| is_over && pending(rule) == Some(PendingReason::LargeChange);
     let kept = lost.into_iter().filter(|(rule, _)| is_large || waits(rule));
     let kept = kept.map(|(rule, leaving)| {
         let by = by.to_owned();

@@ -312,11 +312,13 @@ impl<E: SecurityGroups> Executor<'_, E> {
                 Err(read_error) => return self.fail_everything(attempt, &read_error, false),
             }
         };
+        // Nobody can tell whether this call put it there.
         let reason = match error.failure {
-            Failure::Unusable => {
-                "the answer could not be read, and the call took effect".to_owned()
-            }
-            _ => format!("the call ended with {} and took effect", error.code()),
+            Failure::Unusable => "the answer could not be read, and the rule is there".to_owned(),
+            _ => format!(
+                "the call ended with {}, and the rule is there",
+                error.code()
+            ),
         };
         attempt.uncertain = attempt.uncertain.saturating_add(1);
         let restored = self.restored_count();

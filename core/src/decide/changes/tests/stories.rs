@@ -238,6 +238,49 @@ fn terraform_fails_for_the_quota_and_the_old_rule_is_back() {
 }
 
 #[test]
+fn what_was_authorized_and_taken_back_in_a_refused_change_stays_closed() {
+    let new = "tcp 443 from 10.77.0.0/24";
+    let acts = |by| {
+        move |it: &mut Acts| {
+            it.authorize(by, &[new])
+                .revoke(by, &[A])
+                .refused(by, &["tcp 443 from sg-0bad"])
+                .revoke(by, &[new]);
+        }
+    };
+    story(&[A, B], LATE, acts(TERRAFORM), &[A, B], &[A, B]);
+    // What a followed principal revokes comes back as long as the refusal is not known, and that is told.
+    let lost = |it: &mut Acts| {
+        it.authorize(LBC, &[new])
+            .revoke(LBC, &[A])
+            .lost()
+            .refused(LBC, &["tcp 443 from sg-0bad"])
+            .revoke(LBC, &[new]);
+    };
+    let ends = tellings(&[A, B], LATE, acts(LBC)).into_iter();
+    for end in ends.chain(tellings(&[A, B], LATE, lost)) {
+        assert_eq!(end.recorded, sorted(&[A, B]), "{}", end.scene.summary());
+        let is_told = end.scene.state.reopened.contains_key(&key(new));
+        let is_open = end.open.iter().any(|rule| rule == new);
+        assert_eq!(is_open, is_told, "{}", end.scene.summary());
+    }
+}
+
+#[test]
+fn a_narrowing_that_succeeds_in_the_end_is_one_however_late_that_is_told() {
+    let ends = tellings(&[WORLD, A, B, D], &[1_000], |it| {
+        it.revoke(TERRAFORM, &[WORLD])
+            .refused(TERRAFORM, &[OFFICE])
+            .wait(40)
+            .authorize(TERRAFORM, &[OFFICE]);
+    });
+    for end in ends {
+        let recorded = sorted(&[OFFICE, A, B, D]);
+        assert_eq!(end.recorded, recorded, "{}", end.scene.summary());
+    }
+}
+
+#[test]
 fn terraform_is_throttled_and_then_succeeds() {
     let to = [A_PART, B, C];
     let ends = story(

@@ -490,7 +490,7 @@ async fn what_an_unreadable_answer_made_is_restored_once_a_look_shows_it() {
     for line in execution.reports.values() {
         assert_eq!(line.outcome, RuleOutcome::Restored);
         let reason = line.reason.as_deref();
-        let said = "the answer could not be read, and the call took effect";
+        let said = "the answer could not be read, and the rule is there";
         assert_eq!(reason, Some(said));
     }
     assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
