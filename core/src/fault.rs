@@ -1,17 +1,17 @@
-//! Deliberate mistakes, so that the model of the protocol can show that it notices them.
+//! Deliberate mistakes, so that tests can show that they notice them.
 
 /// Whether to make a mistake here. Always false outside tests.
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "fakes")))]
 macro_rules! fault {
     ($fault:ident) => {
         false
     };
 }
 
-/// Whether to make a mistake here. A test of the model can ask for it.
-#[cfg(test)]
+/// Whether to make a mistake here. A test can ask for it.
+#[cfg(any(test, feature = "fakes"))]
 macro_rules! fault {
     ($fault:ident) => {
-        crate::modelcheck::faults::is_made(crate::modelcheck::faults::Fault::$fault)
+        crate::probe::is_made(crate::probe::Fault::$fault)
     };
 }

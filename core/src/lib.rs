@@ -46,6 +46,8 @@ pub mod model;
 #[cfg(test)]
 mod modelcheck;
 pub mod ports;
+#[cfg(any(test, feature = "fakes"))]
+pub mod probe;
 pub mod reconcile;
 pub mod report;
 pub mod sweep;

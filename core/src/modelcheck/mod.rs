@@ -80,7 +80,6 @@
 //! too. `large` explores more in each, which takes minutes. `RULEKEEPER_MODEL_ONLY` selects the scenarios whose names
 //! contain its text.
 
-pub(crate) mod faults;
 mod properties;
 mod protocol;
 mod replay;

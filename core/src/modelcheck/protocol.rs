@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stateright::{Model, Property};
 
-use super::faults::{Fault, making};
 use super::properties::properties;
 use super::replay::{Answer, Answered, Ask, Asked, Cause, LiveRule, Next, digest, replay};
 use super::scenario::{Did, Do, EventSpec, INVOCATION_MS, REST_MS, Scenario, told};
 use super::state::{Broken, Delivery, Derived, Running, State};
+use crate::probe::{Fault, making};
 
 /// The most calls of one invocation in any scenario. More calls count as an endless loop.
 const CALLS_MAX: usize = 60;

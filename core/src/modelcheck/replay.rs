@@ -16,7 +16,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::faults::{Fault, is_made};
 use super::scenario::{Did, EventSpec, INVOCATION_MS, NEW_TEXT, Rule, at};
 use crate::decide::changes::GroupState;
 use crate::decide::plan::Batch;
@@ -31,6 +30,7 @@ use crate::ports::{
     ApiError, Authorized, Budget, Calls, DesiredPage, Failure, GroupMarks, Loaded, NewGeneration,
     SecurityGroups, Table, WriteError,
 };
+use crate::probe::{Fault, is_made};
 use crate::reconcile::{MissingReferences, World, reconcile, write_decision};
 use crate::report::incident::Incident;
 use crate::sweep::{Bounds, sweep};

@@ -5,7 +5,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::faults::Fault;
 use super::replay::{
     Answer, Answered, Ask, Cause, Live, LiveRule, Next, Place, actual, digest, lookup,
 };
@@ -16,6 +15,7 @@ use crate::desired::DesiredRecord;
 use crate::fakes::group;
 use crate::model::IngressRule;
 use crate::ports::NewGeneration;
+use crate::probe::Fault;
 
 /// A value that follows from other parts of a state.
 #[derive(Debug, Clone)]

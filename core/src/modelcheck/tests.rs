@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-use super::faults::Fault;
 use super::properties::{A, B, C, D, E, F, G, H, I, J};
 use super::protocol::{Action, Protocol};
 use super::scenario::Scenario;
 use super::scenarios::all;
 use super::state::State;
+use crate::probe::Fault;
 
 /// The most time for one scenario. It is far more than any scenario needs. A scenario that does not finish fails.
 const PATIENCE: Duration = Duration::from_secs(1_200);
