@@ -1,6 +1,7 @@
 # make demo       the demo on this machine: rules are revoked and restored; needs only Rust
 # make test       every test; needs Rust and Python 3.10 or later, and installs moto into .venv
 # make check      what CI runs (.ci/run)
+# make campaign   10,000 random cases against the whole core, from seeds; SEEDS=COUNT and FIRST=SEED for others; about five minutes
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo scale outages test check
+.PHONY: help programs demo campaign scale outages test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -21,6 +22,9 @@ programs:
 
 demo: programs
 	"$(TARGET)/debug/demo"
+
+campaign: programs
+	"$(TARGET)/debug/campaign" $(or $(SEEDS),10000) $(FIRST)
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
 scale: programs
