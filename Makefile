@@ -2,14 +2,16 @@
 # make test       every test; needs Rust and Python 3.10 or later, and installs moto into .venv
 # make check      what CI runs (.ci/run)
 # make campaign   10,000 random cases against the whole core, from seeds; SEEDS=COUNT and FIRST=SEED for others; about five minutes
+# make sbom       what is linked into the function, as CycloneDX: target/rulekeeper-function.cdx.json (ARCH=arm64 or x86-64)
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
+ARCH ?= arm64
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo campaign scale outages test check
+.PHONY: help programs demo campaign scale outages test check sbom
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,6 +27,10 @@ demo: programs
 
 campaign: programs
 	"$(TARGET)/debug/campaign" $(or $(SEEDS),10000) $(FIRST)
+
+sbom:
+	@mkdir -p "$(TARGET)"
+	"$(PYTHON)" tools/sbom.py --arch "$(ARCH)" > "$(TARGET)/rulekeeper-function.cdx.json"
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
 scale: programs
