@@ -3,6 +3,8 @@
 # make check      what CI runs (.ci/run)
 # make campaign   10,000 random cases against the whole core, from seeds; SEEDS=COUNT and FIRST=SEED for others; about five minutes
 # make sbom       what is linked into the function, as CycloneDX: target/rulekeeper-function.cdx.json (ARCH=arm64 or x86-64)
+# make package    the package for Lambda, its SBOM and hashes: target/package; needs cargo-lambda
+# make package-check  builds the last commit's package twice in different folders and compares; half an hour or more
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
@@ -11,7 +13,7 @@ VENV := $(CURDIR)/.venv
 ARCH ?= arm64
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo campaign scale outages test check sbom
+.PHONY: help programs demo campaign scale outages test check sbom package package-check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -31,6 +33,12 @@ campaign: programs
 sbom:
 	@mkdir -p "$(TARGET)"
 	"$(PYTHON)" tools/sbom.py --arch "$(ARCH)" > "$(TARGET)/rulekeeper-function.cdx.json"
+
+package:
+	tools/package "$(ARCH)"
+
+package-check:
+	tools/package --check "$(ARCH)"
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
 scale: programs
