@@ -5,15 +5,16 @@
 # make sbom       what is linked into the function, as CycloneDX: target/rulekeeper-function.cdx.json (ARCH=arm64 or x86-64)
 # make package    the package for Lambda, its SBOM and hashes: target/package; needs cargo-lambda
 # make package-check  builds the last commit's package twice in different folders and compares; half an hour or more
+# make fuzz       looks for inputs that break a promise, guided by coverage: TARGET=events SECONDS=900; fuzz/README.md lists the targets
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 ARCH ?= arm64
-TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo campaign scale outages test check sbom package package-check
+.PHONY: help programs demo campaign fuzz sbom package package-check scale outages test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,14 +26,17 @@ programs:
 	cargo build --locked --workspace --bins --examples
 
 demo: programs
-	"$(TARGET)/debug/demo"
+	"$(BUILT)/debug/demo"
+
+fuzz:
+	fuzz/run "$(TARGET)" "$(SECONDS)"
 
 campaign: programs
-	"$(TARGET)/debug/campaign" $(or $(SEEDS),10000) $(FIRST)
+	"$(BUILT)/debug/campaign" $(or $(SEEDS),10000) $(FIRST)
 
 sbom:
-	@mkdir -p "$(TARGET)"
-	"$(PYTHON)" tools/sbom.py --arch "$(ARCH)" > "$(TARGET)/rulekeeper-function.cdx.json"
+	@mkdir -p "$(BUILT)"
+	"$(PYTHON)" tools/sbom.py --arch "$(ARCH)" > "$(BUILT)/rulekeeper-function.cdx.json"
 
 package:
 	tools/package "$(ARCH)"
@@ -42,10 +46,10 @@ package-check:
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
 scale: programs
-	"$(TARGET)/debug/scale" $(if $(FUNCTION),--function "$(FUNCTION)")
+	"$(BUILT)/debug/scale" $(if $(FUNCTION),--function "$(FUNCTION)")
 
 outages: programs
-	"$(TARGET)/debug/outages" --update docs/outages.md
+	"$(BUILT)/debug/outages" --update docs/outages.md
 
 # moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
 test: $(VENV)/installed

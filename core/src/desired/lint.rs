@@ -571,9 +571,15 @@ fn present<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     value.get(name).filter(|value| !value.is_null())
 }
 
+/// The path of an attribute. A name that is none of ours may be empty or hold dots, and is quoted then.
 fn join(path: &str, name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-:/@+=".contains(c);
+    let name = match !name.is_empty() && name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("{name:?}"),
+    };
     if path.is_empty() {
-        name.to_owned()
+        name
     } else {
         format!("{path}.{name}")
     }

@@ -251,6 +251,18 @@ fn a_record_and_the_settings_never_expire() {
 }
 
 #[test]
+fn a_name_that_is_empty_or_holds_a_dot_is_quoted_in_its_path() {
+    let record =
+        json!({"": 1, "a.b": 2, "rules": [{"": 3, "protocol": "-1", "cidr_ipv4": "10.0.0.0/8"}]});
+    let found = findings(record);
+    let paths: Vec<_> = found
+        .iter()
+        .filter_map(|it| it.split(": ").next())
+        .collect();
+    assert_eq!(paths, [r#""""#, r#""a.b""#, r#"rules[0]."""#]);
+}
+
+#[test]
 fn a_repeated_rule_counts_once_and_a_bad_description_costs_the_description() {
     let record = json!({"rules": [
         {"protocol": "tcp", "from_port": 443, "to_port": 443, "cidr_ipv4": "10.0.0.0/8", "description": "a"},

@@ -2,7 +2,6 @@ mod burst;
 mod cause;
 mod order;
 mod record_update;
-mod spoilt;
 mod stale;
 
 use std::time::Duration;
