@@ -129,7 +129,7 @@ fn handled(ec2: &FakeEc2, table: &FakeTable, lookup: &Lookup) {
 
     let closed = record.as_ref().is_none_or(|record| {
         let observes = record.mode == rulekeeper_core::desired::Mode::Observe;
-        observes || record.paused_at(now()).is_some()
+        observes || record.pause.as_ref().is_some_and(|it| it.until > now())
     });
     let asked: Vec<String> = ec2.state().asked[asked_before..].concat();
     if closed {
