@@ -102,6 +102,8 @@ pub struct State {
     pub unknown_yet: usize,
     /// How many of the next describes of groups show none.
     pub lagging_groups: usize,
+    /// How long lookups of groups take.
+    pub slow_groups: std::time::Duration,
     /// Ids that make every read with them fail.
     pub malformed_groups: BTreeSet<GroupId>,
     pub prefix_lists: BTreeMap<PrefixListId, u32>,
@@ -138,6 +140,7 @@ impl FakeEc2 {
             far_groups: BTreeSet::new(),
             unknown_yet: 0,
             lagging_groups: 0,
+            slow_groups: std::time::Duration::ZERO,
             malformed_groups: BTreeSet::new(),
             prefix_lists: BTreeMap::new(),
             default_vpc_groups: BTreeMap::new(),
@@ -332,6 +335,8 @@ impl SecurityGroups for FakeEc2 {
         groups: &BTreeSet<GroupId>,
     ) -> Result<BTreeMap<GroupId, String>, ApiError> {
         self.calls.count("DescribeSecurityGroups");
+        let takes = self.state().slow_groups;
+        tokio::time::sleep(takes).await;
         let mut state = self.state();
         if state.lagging_groups > 0 {
             state.lagging_groups -= 1;

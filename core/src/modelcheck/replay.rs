@@ -263,7 +263,11 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
         in_burst: false,
         now,
     };
-    let budget = Budget::of(Duration::from_millis(INVOCATION_MS));
+    // A lookup that the model has not answered yet is not to be given up while the clock advances.
+    let budget = Budget {
+        bookkeeping_max: Duration::from_millis(40 * INVOCATION_MS),
+        ..Budget::of(Duration::from_millis(INVOCATION_MS))
+    };
     match cause {
         Cause::Event(event) => {
             let lookup = lookup(event, script.rules);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::tags::SetAside;
 use crate::decide::plan::Batch;
 use crate::model::{IngressRule, Tags};
+use crate::ports::ApiError;
 
 /// Rules that wait to be authorized in one call.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(super) struct Attempt {
     pub(super) contradicted: u8,
     /// How many calls ended without telling whether they worked.
     pub(super) uncertain: u8,
+    /// The error of the last call, if it was to be tried again.
+    pub(super) unsettled: Option<ApiError>,
 }
 
 impl Attempt {
@@ -40,6 +43,7 @@ impl Attempt {
             repeated: false,
             contradicted: 0,
             uncertain: 0,
+            unsettled: None,
         }
     }
 

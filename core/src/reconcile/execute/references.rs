@@ -32,7 +32,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
             return self.on_contradiction(attempt, error);
         }
         wanted.insert(target.clone());
-        let Ok(existing) = self.ec2.existing_groups(&wanted).await else {
+        let lookup = self.ec2.existing_groups(&wanted);
+        let Some(existing) = self.in_short(lookup).await else {
             self.lookup_failed = true;
             return self.isolate(attempt, error);
         };
@@ -57,7 +58,8 @@ impl<E: SecurityGroups> Executor<'_, E> {
         if wanted.is_empty() {
             return self.on_contradiction(attempt, error);
         }
-        let Ok(existing) = self.ec2.prefix_lists(&wanted).await else {
+        let lookup = self.ec2.prefix_lists(&wanted);
+        let Some(existing) = self.in_short(lookup).await else {
             self.lookup_failed = true;
             return self.isolate(attempt, error);
         };

@@ -39,7 +39,10 @@ impl<E: SecurityGroups> Executor<'_, E> {
         let lists = prefix_lists(named);
         let weights = match lists.is_empty() {
             true => BTreeMap::new(),
-            false => self.ec2.prefix_lists(&lists).await.unwrap_or_default(),
+            false => {
+                let weights = self.in_short(self.ec2.prefix_lists(&lists)).await;
+                weights.unwrap_or_default()
+            }
         };
         let room = Room::count(&actual, self.context.quota, &weights);
         attempt.room_counted = true;

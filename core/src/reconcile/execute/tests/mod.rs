@@ -98,6 +98,22 @@ async fn a_reference_to_a_missing_group_costs_one_lookup_and_that_rule_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lookup_that_is_not_answered_does_not_keep_the_others_out() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().slow_groups = Duration::from_secs(60);
+    let record = record(&["tcp 1 from 10.0.0.0/8", "tcp 80 from sg-0bad0bad0bad0bad0"]);
+    let began = Instant::now();
+    assert_eq!(
+        run(&ec2, &record).await,
+        [
+            "tcp 1 from 10.0.0.0/8 restored",
+            "tcp 80 from sg-0bad0bad0bad0bad0 failed (InvalidGroup.NotFound)"
+        ]
+    );
+    assert!(began.elapsed() <= Duration::from_secs(30) / 5 + Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_found_missing_needs_no_second_lookup_for_a_minute() {
     let ec2 = FakeEc2::new(&[]);
     let (record, missing) = (
@@ -364,12 +380,16 @@ async fn throttling_that_does_not_end_stops_in_time_and_is_worth_another_try() {
         &missing,
     )
     .await;
-    assert!(
-        execution
-            .reports
-            .values()
-            .all(|line| line.outcome == RuleOutcome::Failed && line.retryable)
-    );
+    for line in execution.reports.values() {
+        assert!(line.outcome == RuleOutcome::Failed && line.retryable);
+        // Whose turn came is not told otherwise.
+        assert_eq!(line.error_code.as_deref(), Some("RequestLimitExceeded"));
+        let reason = line.reason.as_deref().unwrap_or_default();
+        assert!(
+            reason.starts_with("AuthorizeSecurityGroupIngress: "),
+            "{reason}"
+        );
+    }
     assert!(
         began.elapsed() <= Duration::from_secs(8),
         "{:?}",
@@ -414,6 +434,28 @@ async fn a_silence_that_changed_nothing_is_repeated_after_a_read() {
         ["tcp 1 from 10.0.0.0/8 restored"]
     );
     assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_that_no_look_explains_is_told_as_one_that_may_have_worked() {
+    for millis in [300, 30_000] {
+        let ec2 = FakeEc2::new(&[]);
+        let silent = ApiError {
+            failure: Failure::NoAnswer,
+            ..refused("")
+        };
+        ec2.state().authorize_errors = std::iter::repeat_n((silent, false), 99).collect();
+        let remaining = Duration::from_millis(millis);
+        let missing = MissingReferences::default();
+        let execution = run_with(&ec2, &record_of(&ports(1)), remaining, &missing).await;
+        let line = execution.reports.values().next().expect("a line");
+        assert_eq!(line.error_code.as_deref(), Some("NoAnswer"), "{millis}");
+        let reason = line.reason.as_deref().unwrap_or_default();
+        assert!(
+            reason.ends_with("; it may have worked all the same"),
+            "{reason}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
