@@ -14,6 +14,8 @@ use crate::http::Hangup;
 use crate::identity::Caller;
 use crate::ids;
 use crate::journal;
+use crate::policy::access::{self, Access, Place};
+use crate::policy::{Iam, Refusal};
 use crate::services::{Service, Services};
 use crate::times;
 
@@ -58,49 +60,88 @@ impl Call<'_> {
             .or_else(|| filtered.flat_map(|filter| filter.values("Value")).next())
     }
 
-    /// The service's refusal if the dials deny the action.
-    fn denial(&self, dials: &Dials) -> Option<Ec2Error> {
-        let (service, action) = (self.service.name(), self.action);
-        let identity = &self.caller.identity;
-        let (arn, account, region) = (&identity.arn, &identity.account, &self.caller.region);
+    /// The service's refusal if the dials or the policies of the caller's role do not allow the call.
+    fn denial(&self, dials: &Dials, iam: &Iam) -> Option<Ec2Error> {
+        let service = self.service.name();
+        let place = self.place();
         let tags = matches!(self.sent, Sent::Form(params) if params.has("TagSpecification"));
-        let denied = match action {
-            _ if dials.denied.contains(action) => action,
-            // Tags on creation need a permission of their own.
-            _ if tags && dials.denied.contains("CreateTags") => "CreateTags",
-            _ => return None,
+        let group = match self.sent {
+            Sent::Form(params) => params.text("GroupId"),
+            Sent::Text(_) => None,
         };
-        let not_authorized =
-            format!("User: {arn} is not authorized to perform: {service}:{denied}");
-        Some(match (self.service, &self.sent) {
+        if dials.denied.contains(self.action) {
+            let group = group.map(|group| format!("security-group/{group}"));
+            let group = group.map(|group| ids::arn(service, place.region, place.account, &group));
+            let role = match self.sent {
+                Sent::Form(params) => params.text("RoleArn").map(str::to_owned),
+                Sent::Text(_) => None,
+            };
+            return Some(self.refusal(&format!("{service}:{}", self.action), group.or(role)));
+        }
+        // Tags on creation need a permission of their own.
+        if tags && dials.denied.contains("CreateTags") {
+            let rules = ids::arn(
+                service,
+                place.region,
+                place.account,
+                "security-group-rule/*",
+            );
+            return Some(self.refusal("ec2:CreateTags", Some(rules)));
+        }
+        let role = self.caller.identity.role()?;
+        match iam.judge(role, || self.asked()) {
+            Ok(()) => None,
+            Err(Refusal::Denied(access)) => Some(self.refusal(&access.action, access.resource)),
+            Err(Refusal::Unknown(problem)) => {
+                Some(Ec2Error::new("AccessDeniedException", problem).with_status(403))
+            }
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            region: &self.caller.region,
+            account: &self.caller.identity.account,
+        }
+    }
+
+    /// What IAM is asked about the call.
+    fn asked(&self) -> Result<Vec<Access>, String> {
+        let (service, place) = (self.service.name(), self.place());
+        match self.sent {
+            Sent::Form(params) => access::of_form(service, self.action, params, place),
+            Sent::Text(text) => {
+                let body = serde_json::from_str(text).unwrap_or_default();
+                access::of_json(service, self.action, &body, place)
+            }
+        }
+    }
+
+    /// How the service says that an action, such as `ec2:CreateTags`, is not allowed on a resource.
+    fn refusal(&self, action: &str, resource: Option<String>) -> Ec2Error {
+        let resource = resource.unwrap_or_else(|| "*".to_owned());
+        let not_authorized = format!(
+            "User: {} is not authorized to perform: {action}",
+            self.caller.identity.arn
+        );
+        let on_resource = format!("{not_authorized} on resource: {resource}");
+        let because = format!("because no identity-based policy allows the {action} action");
+        match self.service {
             // A published answer of AWS (`adanalvarez/TrailDiscover`).
-            (Service::Ec2, Sent::Form(params)) => {
-                let resource = match (denied, params.text("GroupId")) {
-                    ("CreateTags", _) => ids::arn("ec2", region, account, "security-group-rule/*"),
-                    (_, Some(group)) => {
-                        ids::arn("ec2", region, account, &format!("security-group/{group}"))
-                    }
-                    _ => "*".to_owned(),
-                };
+            Service::Ec2 => {
                 let message = format!(
-                    "You are not authorized to perform this operation. {not_authorized} on resource: {resource} because no \
-                     identity-based policy allows the ec2:{denied} action. Encoded authorization failure message: bG9jYWwgc3RhY2s"
+                    "You are not authorized to perform this operation. {on_resource} {because}. Encoded authorization \
+                     failure message: bG9jYWwgc3RhY2s"
                 );
                 Ec2Error::new("UnauthorizedOperation", message).with_status(403)
             }
-            (Service::Sts, Sent::Form(params)) => {
-                let role = params.text("RoleArn").unwrap_or("*");
-                let message = format!("{not_authorized} on resource: {role}");
-                Ec2Error::new("AccessDenied", message).with_status(403)
-            }
-            (Service::Lambda, _) => {
-                let message = format!(
-                    "{not_authorized} because no identity-based policy allows the lambda:{denied} action"
-                );
-                Ec2Error::new("AccessDeniedException", message)
-            }
-            _ => Ec2Error::new("AccessDeniedException", not_authorized),
-        })
+            Service::Sts => Ec2Error::new("AccessDenied", on_resource).with_status(403),
+            Service::Lambda => Ec2Error::new(
+                "AccessDeniedException",
+                format!("{not_authorized} {because}"),
+            ),
+            _ => Ec2Error::new("AccessDeniedException", format!("{on_resource} {because}")),
+        }
     }
 }
 
@@ -164,7 +205,7 @@ impl Services {
         }
         self.cloud.run_hook(action);
         let mentions = |id: &str| call.mentions(id);
-        let denial = |dials: &Dials| call.denial(dials);
+        let denial = |dials: &Dials| call.denial(dials, self.cloud.iam());
         let decision = self.cloud.decide(caller, action, mentions, denial);
         let result = match decision {
             Decision::Proceed => run.await,

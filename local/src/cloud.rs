@@ -15,6 +15,7 @@ use crate::estate::Estate;
 use crate::identity::{Caller, Identity};
 use crate::journal::{Call, Journal};
 use crate::lock::lock;
+use crate::policy::Iam;
 use crate::{ids, trail};
 
 /// A closure that runs right before a call.
@@ -37,6 +38,7 @@ struct Inner {
     hooks: Mutex<Vec<(String, Hook)>>,
     records: Mutex<Vec<Value>>,
     bridge: Bridge,
+    iam: Iam,
 }
 
 struct DialState {
@@ -71,7 +73,7 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    pub(crate) fn new(account: String, region: String, bridge: Bridge) -> Self {
+    pub(crate) fn new(account: String, region: String, bridge: Bridge, iam: Iam) -> Self {
         let state = DialState {
             dials: Dials::default(),
             levels: HashMap::new(),
@@ -88,6 +90,7 @@ impl Cloud {
             hooks: Mutex::default(),
             records: Mutex::default(),
             bridge,
+            iam,
         };
         Self {
             inner: Arc::new(inner),
@@ -104,6 +107,12 @@ impl Cloud {
     #[must_use]
     pub fn region(&self) -> &str {
         &self.inner.region
+    }
+
+    /// What the roles' policies allowed and refused.
+    #[must_use]
+    pub fn iam(&self) -> &Iam {
+        &self.inner.iam
     }
 
     /// Where events go: delay, duplicates, loss.

@@ -1,4 +1,4 @@
-//! DynamoDB: the crate `dynoxide-rs`, which is checked against AWS by a public conformance suite, one in-memory database per account and Region.
+//! DynamoDB: the crate `dynoxide-rs`, which is checked against AWS by a public conformance suite, one in-memory database per account and Region; or a server elsewhere.
 //!
 //! We call it over its own HTTP interface, so that clients get its validation and error texts unchanged.
 
@@ -23,6 +23,8 @@ use crate::identity::Caller;
 pub(crate) struct DynamoDb {
     client: Client<HttpConnector, Body>,
     ports: Mutex<BTreeMap<(String, String), u16>>,
+    /// The address of a server to use in place of the crate.
+    elsewhere: Option<String>,
 }
 
 /// A database couldn't be set up or reached.
@@ -35,12 +37,13 @@ pub(crate) enum DynamoDbError {
 }
 
 impl DynamoDb {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(elsewhere: Option<String>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             ports: Mutex::default(),
+            elsewhere,
         }
     }
 
@@ -111,8 +114,11 @@ impl DynamoDb {
         body: Bytes,
     ) -> Result<Response<Bytes>, DynamoDbError> {
         let reach = |error: &dyn std::fmt::Display| DynamoDbError::Reach(error.to_string());
-        let port = self.port(account, region).await?;
-        let mut request = Request::post(format!("http://127.0.0.1:{port}/"));
+        let address = match &self.elsewhere {
+            Some(address) => format!("{address}/"),
+            None => format!("http://127.0.0.1:{}/", self.port(account, region).await?),
+        };
+        let mut request = Request::post(address);
         // These headers concern the caller's connection, not ours to the engine.
         for (name, value) in headers.iter().filter(|(name, _)| {
             !matches!(

@@ -21,6 +21,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The ARN of the role whose session this is.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.user_identity["sessionContext"]["sessionIssuer"]["arn"].as_str()
+    }
+
     /// An IAM user.
     #[must_use]
     pub fn user(account: &str, name: &str) -> Self {

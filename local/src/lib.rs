@@ -45,6 +45,7 @@
 //! | `journal` | the calls that came in |
 //! | `identity` | callers |
 //! | `ec2` | EC2's state and actions, as pure functions |
+//! | `policy` | IAM: roles, their policies out of a template, and what IAM is asked about a call |
 //! | `trail` | CloudTrail's records |
 //! | `lambda` | the function: its instances, its queue, the Runtime API |
 //! | `bridge` | EventBridge's deliveries to the function |
@@ -130,6 +131,10 @@
 //! | `RulesPerSecurityGroupLimitExceeded` and its message | `aws-samples/aws-cloudfront-samples` #53; for a growing prefix list inferred |
 //! | a referenced group of the same VPC, a used prefix list can't be deleted | EC2 API Reference |
 //! | dry runs check permission only | EC2 API Reference; `aws/aws-sdk-ruby` #1716 |
+//! | policies: what matches, what denies, operators, sets, missing keys | the crate `iam-rs`, held against the rules of the IAM User Guide by tests; what it would ignore is refused |
+//! | the actions, resources and condition keys that a call is judged by | Service Authorization Reference; DynamoDB Developer Guide, "Using IAM with DynamoDB transactions"; that `dynamodb:Attributes` has the attributes of conditions too is inferred |
+//! | what Lambda does in the role's name: logs, traces, polling, destinations | Lambda Developer Guide, "Defining Lambda function permissions with an execution role" |
+//! | records of asynchronous invocations | Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations" |
 //! | `UnauthorizedOperation` text; `CreateTags` checked on creation | `adanalvarez/TrailDiscover`; Service Authorization Reference |
 //! | token buckets per account, Region and action | EC2 Developer Guide, "Request throttling" |
 //! | reads lag behind; writes see what is true | EC2 Developer Guide, "Eventual consistency"; that writes are exact is inferred |
@@ -161,7 +166,8 @@
 //!
 //! - Other actions, filters and parameters than those in the code are refused by name.
 //! - Signatures are not verified; every access key is accepted. An unregistered key is an IAM user of the default account.
-//! - There are no IAM policies; use `denied` in [`Dials`]. Any role can be assumed.
+//! - Policies are those of roles ([`StackConfig::roles`]): no service control policies, boundaries, session policies or policies of resources. Without roles, nothing is judged and any role can be assumed; `denied` in [`Dials`] refuses an action to everybody.
+//! - A policy with an element, an operator or a condition key that is not judged is refused, and so is a call of which it is not known what IAM would be asked.
 //! - Several rules of one call share no transaction id; calls never overlap: each works on the state at one instant.
 //! - Peering connections are always active; no transit gateways, no VPC associations, no sharing.
 //! - Prefix list changes are complete at once. AWS's lists are empty; only their weight counts.
@@ -195,6 +201,7 @@ mod lambda;
 mod lambda_api;
 mod lock;
 mod pattern;
+mod policy;
 mod query;
 mod services;
 mod sqs;
@@ -214,8 +221,9 @@ pub use handle::Ec2;
 pub use identity::Identity;
 pub use journal::Call;
 pub use lambda::{
-    DeadLetter, Invocation, InvocationResult, Lambda, LambdaConfig, Load, LogLine, LogSink,
-    NotIdle, Outcome,
+    DeadLetter, Destinations, Invocation, InvocationResult, Lambda, LambdaConfig, Load, LogLine,
+    LogSink, NotIdle, Outcome, SentRecord,
 };
+pub use policy::{Access, Given, Iam, Judged, Policy, PolicyError, Role, Template, TemplateError};
 pub use sqs::{EventSource, QueueConfig, Queues};
 pub use stack::{Stack, StackConfig, StartError};

@@ -229,6 +229,12 @@ impl Queues {
     /// A poller of an event source mapping; runs as long as the stack.
     async fn poll(&self, name: &str, batch_size: usize) {
         let mut changed = self.inner.changed.subscribe();
+        // In the name of the function's role (Lambda Developer Guide, "Using Lambda with Amazon SQS").
+        let may = |action: &str| self.inner.lambda.may(action, Some(self.arn(name)));
+        if !(may("sqs:GetQueueAttributes") && may("sqs:ReceiveMessage") && may("sqs:DeleteMessage"))
+        {
+            return;
+        }
         loop {
             changed.mark_unchanged();
             let batch = self.receive(name, batch_size);

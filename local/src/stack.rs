@@ -14,6 +14,7 @@ use crate::events::Buses;
 use crate::http;
 use crate::identity::Identity;
 use crate::lambda::{EXTERNAL, FUNCTION_ACCESS_KEY, Lambda, LambdaConfig, runtime_api};
+use crate::policy::{Iam, Role};
 use crate::services::Services;
 use crate::sqs::{QueueConfig, Queues};
 
@@ -34,6 +35,10 @@ pub struct StackConfig {
     pub lambda: LambdaConfig,
     /// How events are delivered to it.
     pub delivery: Delivery,
+    /// The address of the DynamoDB to pass calls on to; the embedded one without it.
+    pub dynamodb: Option<String>,
+    /// The roles that IAM knows. With any, their calls are judged by their policies, and no other role can be assumed.
+    pub roles: Vec<Role>,
     /// SQS queues to make.
     pub queues: Vec<QueueConfig>,
     /// Name of the function's role, as CloudTrail records it.
@@ -50,6 +55,8 @@ impl Default for StackConfig {
             table: None,
             lambda: LambdaConfig::default(),
             delivery: Delivery::default(),
+            dynamodb: None,
+            roles: Vec::new(),
             queues: Vec::new(),
             function_role: "rulekeeper-function".to_owned(),
         }
@@ -120,20 +127,22 @@ impl Stack {
 
         let (account, region) = (config.account, config.region);
         let name = config.lambda.name.clone();
+        let session = Identity::assumed_role(&account, &config.function_role, &name);
+        let session = session.in_partition_of(&region);
+        let role = session.role().unwrap_or_default().to_owned();
+        let iam = Iam::new(config.roles);
         let lambda = Lambda::new(
             config.lambda,
             handle.clone(),
             account.clone(),
             region.clone(),
             format!("http://{endpoint}"),
+            (role, iam.clone()),
         );
         let bridge = Bridge::new(lambda.clone());
         bridge.set_delivery(config.delivery);
-        let cloud = Cloud::new(account.clone(), region.clone(), bridge);
-        cloud.register(
-            FUNCTION_ACCESS_KEY,
-            Identity::assumed_role(&account, &config.function_role, &name).in_partition_of(&region),
-        );
+        let cloud = Cloud::new(account.clone(), region.clone(), bridge, iam);
+        cloud.register(FUNCTION_ACCESS_KEY, session);
 
         let queues = Queues::new(lambda.clone());
         for queue in config.queues {
@@ -141,7 +150,7 @@ impl Stack {
         }
         let buses = Buses::default();
 
-        let dynamodb = Arc::new(DynamoDb::new());
+        let dynamodb = Arc::new(DynamoDb::new(config.dynamodb));
         if let Some(table) = config.table {
             let (made, ready) = std::sync::mpsc::channel();
             let dynamodb = Arc::clone(&dynamodb);

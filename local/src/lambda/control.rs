@@ -19,7 +19,7 @@ impl Lambda {
         let (config, state) = (&self.inner.config, &estate.function);
         json!({
             "FunctionName": config.name, "FunctionArn": self.arn(), "Version": "$LATEST", "Handler": "bootstrap",
-            "Role": format!("arn:{}:iam::{}:role/rulekeeper-function", ids::partition(&self.inner.region), self.inner.account),
+            "Role": self.inner.role,
             "Runtime": state.runtime, "Architectures": [state.architecture], "PackageType": "Zip", "CodeSize": 1,
             "MemorySize": config.memory_mb, "Timeout": config.timeout.as_secs(),
             "State": state.state, "LastUpdateStatus": state.last_update,

@@ -11,8 +11,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     DeadLetter, Invocation, InvocationResult, Job, LambdaConfig, LogLine, LogSink, Outcome,
+    SentRecord,
 };
 use crate::lock::lock;
+use crate::policy::Iam;
 use crate::{ids, times};
 
 /// The instance number of functions that were started elsewhere.
@@ -33,6 +35,9 @@ pub(super) struct Inner {
     pub(super) changed: watch::Sender<()>,
     pub(super) account: String,
     pub(super) region: String,
+    /// The ARN of the function's role.
+    pub(super) role: String,
+    pub(super) iam: Iam,
     endpoint: String,
 }
 
@@ -46,6 +51,7 @@ pub(super) struct State {
     pub(super) log: Vec<Invocation>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) lines: Vec<LogLine>,
+    pub(super) records: Vec<SentRecord>,
     last_instance: u64,
     pub(super) closing: bool,
 }
@@ -83,11 +89,14 @@ pub(super) struct Instance {
     /// One for each reader of its output.
     flush: Vec<Flush>,
     pub(super) init_error: Option<Value>,
+    /// Its log stream is there.
+    pub(super) logs: bool,
 }
 
 impl Instance {
-    pub(super) fn new(kill: oneshot::Sender<()>, flush: Vec<Flush>) -> Self {
+    pub(super) fn new(kill: oneshot::Sender<()>, flush: Vec<Flush>, logs: bool) -> Self {
         Self {
+            logs,
             kill: Some(kill),
             flush,
             ..Self::default()
@@ -131,13 +140,14 @@ impl Drop for UnderWay {
 }
 
 impl Lambda {
-    /// `endpoint` is the address of AWS for the instances.
+    /// `endpoint` is the address of AWS for the instances. The function has this role.
     pub(crate) fn new(
         config: LambdaConfig,
         runtime: Handle,
         account: String,
         region: String,
         endpoint: String,
+        (role, iam): (String, Iam),
     ) -> Self {
         let inner = Inner {
             config,
@@ -147,6 +157,8 @@ impl Lambda {
             changed: watch::Sender::new(()),
             account,
             region,
+            role,
+            iam,
             endpoint,
         };
         Self {
@@ -391,6 +403,7 @@ impl Lambda {
         cold_start: bool,
         instance: u64,
     ) {
+        self.trace();
         let failed = outcome != Outcome::Success;
         if let Some(reply) = job.reply.take() {
             let function_error = failed.then(|| "Unhandled".to_owned());
@@ -407,6 +420,7 @@ impl Lambda {
             return;
         }
         if !failed {
+            self.send_record(state, &job, outcome, "Success", &response);
             return;
         }
         let wait = self.inner.config.retry_waits.get(job.attempt - 1).copied();
@@ -431,6 +445,7 @@ impl Lambda {
                 return;
             }
         };
+        self.send_record(state, &job, outcome, reason, &response);
         state.dead.push(DeadLetter {
             request_id: job.request_id,
             payload: job.payload,
@@ -526,6 +541,9 @@ impl Lambda {
     pub(super) fn log_line(&self, instance: u64, stream: &str, text: String) {
         let mut state = lock(&self.inner.state);
         let there = state.instances.get(&instance);
+        if there.is_some_and(|instance| !instance.logs) || !self.keeps_log(instance) {
+            return;
+        }
         let request_id =
             there.and_then(|instance| instance.current.clone().or_else(|| instance.last.clone()));
         let line = LogLine {

@@ -2,6 +2,7 @@
 
 mod control;
 mod engine;
+mod in_role;
 mod process;
 pub(crate) mod runtime_api;
 mod views;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 pub use engine::Lambda;
+pub use in_role::{Destinations, SentRecord};
 
 /// How the function is run.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct LambdaConfig {
     pub max_event_age: Duration,
     /// Where the function's output goes, besides [`Lambda::logs`].
     pub log: LogSink,
+    /// Where the records of asynchronous invocations go.
+    pub destinations: Destinations,
 }
 
 impl Default for LambdaConfig {
@@ -55,6 +59,7 @@ impl Default for LambdaConfig {
             retry_waits: vec![Duration::from_secs(60), Duration::from_secs(120)],
             max_event_age: Duration::from_secs(6 * 60 * 60),
             log: LogSink::Capture,
+            destinations: Destinations::default(),
         }
     }
 }

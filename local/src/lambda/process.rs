@@ -23,7 +23,7 @@ impl Lambda {
         let (kill, killed) = oneshot::channel();
         let (flush_out, out_asked) = mpsc::unbounded_channel();
         let (flush_err, err_asked) = mpsc::unbounded_channel();
-        let instance = Instance::new(kill, vec![flush_out, flush_err]);
+        let instance = Instance::new(kill, vec![flush_out, flush_err], self.opens_log(id));
         let Some(program) = &config.program else {
             return instance;
         };
@@ -40,14 +40,8 @@ impl Lambda {
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
                 config.memory_mb.to_string(),
             )
-            .env(
-                "AWS_LAMBDA_LOG_GROUP_NAME",
-                format!("/aws/lambda/{}", config.name),
-            )
-            .env(
-                "AWS_LAMBDA_LOG_STREAM_NAME",
-                format!("local/[$LATEST]{id:032x}"),
-            )
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", self.log_group())
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", Self::log_stream_name(id))
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
             .env("_HANDLER", "bootstrap")
             .env("TZ", ":UTC")

@@ -43,6 +43,7 @@ impl Lambda {
         state.log.clear();
         state.dead.clear();
         state.lines.clear();
+        state.records.clear();
     }
 
     /// Ids of the processes that are up.
