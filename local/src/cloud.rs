@@ -318,6 +318,7 @@ impl Cloud {
             action,
             &caller.identity.arn,
             mentions,
+            &mut state.rng,
         ) {
             let takes_effect = fault.takes_effect;
             return match fault.kind {

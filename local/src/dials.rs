@@ -23,12 +23,15 @@ pub struct Dials {
     pub faults: Vec<Fault>,
     /// Extra time a call takes, by action.
     pub latency: BTreeMap<String, Latency>,
-    /// Seed of the jitter.
+    /// Seed of the jitter, and of faults that hit a share of the calls.
     pub seed: u64,
     /// Actions that nobody may call: EC2 answers `UnauthorizedOperation`, the others their own code. `CreateTags` also denies tags on creation.
     pub denied: BTreeSet<String>,
     /// Rules per group, direction and address family.
     pub quota: u32,
+    /// Before each call of this DynamoDB action, or `*`, the items of its tables whose `expires_at` is over are deleted.
+    /// Without it they stay, as at AWS for up to a few days (DynamoDB Developer Guide, "Using time to live").
+    pub expire_before: Option<String>,
     /// Tag keys that a tag policy refuses (`TagPolicyViolation`).
     pub refused_tag_keys: BTreeSet<String>,
     /// Leave `revokedSecurityGroupRuleSet` out of answers and records, as before 2024.
@@ -49,12 +52,16 @@ impl Default for Dials {
             denied: BTreeSet::new(),
             // VPC User Guide, quotas.
             quota: 60,
+            expire_before: None,
             refused_tag_keys: BTreeSet::new(),
             omit_revoked_rule_set: false,
             page_limit: None,
         }
     }
 }
+
+/// The code of a cancelled transaction.
+pub(crate) const CANCELLED: &str = "TransactionCanceledException";
 
 impl Dials {
     pub(crate) fn staleness(&self) -> Duration {
@@ -100,6 +107,9 @@ pub struct Fault {
     /// Only calls by principals whose ARN contains this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
+    /// The share of the matching calls that it hits, in percent; the seed of the dials says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
     /// Whether the call takes effect nevertheless, as calls with a server error may.
     #[serde(default)]
     pub takes_effect: bool,
@@ -149,6 +159,22 @@ impl Fault {
         Self::of(action, kind)
     }
 
+    /// A cancelled transaction (TransactWriteItems), with the code of each part's reason: `None`, `TransactionConflict`,
+    /// `ThrottlingError`, `ProvisionedThroughputExceeded`, `ConditionalCheckFailed` and others.
+    #[must_use]
+    pub fn cancelled(reasons: &[&str]) -> Self {
+        let message = format!(
+            "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+            reasons.join(", ")
+        );
+        let kind = FaultKind::Error {
+            code: CANCELLED.to_owned(),
+            message,
+            status: 400,
+        };
+        Self::of("TransactWriteItems", kind)
+    }
+
     /// A closed connection for the next call of an action.
     #[must_use]
     pub fn drop_connection(action: &str) -> Self {
@@ -169,6 +195,7 @@ impl Fault {
             after: 0,
             mentions: None,
             principal: None,
+            percent: None,
             takes_effect: false,
             kind,
         }
@@ -209,6 +236,13 @@ impl Fault {
         self
     }
 
+    /// The same for this share of the matching calls, in percent.
+    #[must_use]
+    pub fn percent(mut self, share: u8) -> Self {
+        self.percent = Some(share);
+        self
+    }
+
     /// The same, but the call takes effect.
     #[must_use]
     pub fn taking_effect(mut self) -> Self {
@@ -223,6 +257,7 @@ pub(crate) fn take_fault(
     action: &str,
     principal: &str,
     mentions: impl Fn(&str) -> bool,
+    rng: &mut fastrand::Rng,
 ) -> Option<Fault> {
     let fits = |fault: &Fault| {
         (fault.action == action || fault.action == "*")
@@ -237,6 +272,9 @@ pub(crate) fn take_fault(
     for fault in faults.iter_mut().filter(|fault| fits(fault)) {
         if fault.after > 0 {
             fault.after -= 1;
+            continue;
+        }
+        if fault.percent.is_some_and(|share| rng.u8(0..100) >= share) {
             continue;
         }
         if let Some(count) = &mut fault.count {
@@ -281,6 +319,11 @@ impl BucketLevel {
 mod tests {
     use super::*;
 
+    fn take(faults: &mut Vec<Fault>, action: &str, principal: &str, group: &str) -> Option<Fault> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        take_fault(faults, action, principal, |id| id == group, &mut rng)
+    }
+
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let bucket = Bucket {
@@ -300,7 +343,7 @@ mod tests {
     fn faults_wait_count_down_and_leave() {
         let mut faults = vec![Fault::error("A", "X", 500).after(1).times(2)];
         let hits: Vec<_> = (0..4)
-            .map(|_| take_fault(&mut faults, "A", "", |_| false).is_some())
+            .map(|_| take(&mut faults, "A", "", "").is_some())
             .collect();
         assert_eq!(hits, [false, true, true, false]);
         assert!(faults.is_empty());
@@ -309,10 +352,26 @@ mod tests {
     #[test]
     fn faults_are_picky_about_action_principal_and_ids() {
         let mut faults = vec![Fault::silence("A").by("role/x").mentioning("sg-1")];
-        assert!(take_fault(&mut faults, "B", "role/x", |_| true).is_none());
-        assert!(take_fault(&mut faults, "A", "role/y", |_| true).is_none());
-        assert!(take_fault(&mut faults, "A", "role/x", |id| id == "sg-2").is_none());
-        assert!(take_fault(&mut faults, "A", "role/x", |id| id == "sg-1").is_some());
+        assert!(take(&mut faults, "B", "role/x", "sg-1").is_none());
+        assert!(take(&mut faults, "A", "role/y", "sg-1").is_none());
+        assert!(take(&mut faults, "A", "role/x", "sg-2").is_none());
+        assert!(take(&mut faults, "A", "role/x", "sg-1").is_some());
+    }
+
+    #[test]
+    fn a_share_of_the_calls_is_hit_and_the_same_with_the_same_seed() {
+        let hits = |seed| -> Vec<bool> {
+            let mut faults = vec![Fault::error("A", "X", 500).always().percent(20)];
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let calls = 0..1_000;
+            calls
+                .map(|_| take_fault(&mut faults, "A", "", |_| false, &mut rng).is_some())
+                .collect()
+        };
+        let count = hits(1).into_iter().filter(|hit| *hit).count();
+        assert!((150..250).contains(&count), "{count}");
+        assert_eq!(hits(1), hits(1));
+        assert_ne!(hits(1), hits(2));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! We call it over its own HTTP interface, so that clients get its validation and error texts unchanged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use axum::body::{self, Body, Bytes};
@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
@@ -68,6 +68,28 @@ impl DynamoDb {
         Ok(port)
     }
 
+    /// Deletes the items of a call's tables whose `expires_at` is over.
+    pub(crate) async fn expire(&self, caller: &Caller, body: &Bytes) -> Result<(), DynamoDbError> {
+        let request: Value = serde_json::from_slice(body).unwrap_or_default();
+        let now = json!({ ":now": { "N": jiff::Timestamp::now().as_second().to_string() } });
+        let (account, region) = (&caller.identity.account, &caller.region);
+        for table in tables(&request) {
+            let over = json!({
+                "TableName": table, "FilterExpression": "expires_at < :now", "ProjectionExpression": "pk, sk",
+                "ExpressionAttributeValues": now,
+            });
+            let found = self.ask(account, region, "Scan", &over).await?;
+            for key in found["Items"].as_array().into_iter().flatten() {
+                let deletion = json!({
+                    "TableName": table, "Key": key, "ConditionExpression": "expires_at < :now",
+                    "ExpressionAttributeValues": now,
+                });
+                self.ask(account, region, "DeleteItem", &deletion).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Carries out one action of the API. `backups` says whether tables have point-in-time recovery.
     pub(crate) async fn call(
         &self,
@@ -92,9 +114,7 @@ impl DynamoDb {
                 body.clone(),
             )
             .await
-            .map_err(|error| {
-                Ec2Error::new("InternalServerError", error.to_string()).with_status(500)
-            })?;
+            .map_err(|error| internal(&error))?;
         if !asks_for_backups || !answer.status().is_success() {
             return Ok(answer);
         }
@@ -162,7 +182,9 @@ impl DynamoDb {
         let expiry = json!({
             "TableName": table, "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": true},
         });
-        self.ask(account, region, "UpdateTimeToLive", &expiry).await
+        self.ask(account, region, "UpdateTimeToLive", &expiry)
+            .await?;
+        Ok(())
     }
 
     /// Calls the engine for ourselves; accepts that a table exists already.
@@ -172,7 +194,7 @@ impl DynamoDb {
         region: &str,
         action: &str,
         request: &Value,
-    ) -> Result<(), DynamoDbError> {
+    ) -> Result<Value, DynamoDbError> {
         let target = format!("DynamoDB_20120810.{action}");
         let mut headers = HeaderMap::new();
         let authorization = format!(
@@ -195,9 +217,28 @@ impl DynamoDb {
         let status = answer.status();
         let text = String::from_utf8_lossy(answer.body());
         if status.is_success() || text.contains("ResourceInUseException") {
-            return Ok(());
+            return Ok(serde_json::from_str(&text).unwrap_or_default());
         }
         let table = &request["TableName"].as_str().unwrap_or_default();
         Err(DynamoDbError::Start(format!("table {table}: {text}")))
     }
+}
+
+/// The answer for a caller whose call could not be passed on.
+pub(crate) fn internal(error: &DynamoDbError) -> Ec2Error {
+    Ec2Error::new("InternalServerError", error.to_string()).with_status(500)
+}
+
+/// The tables that a request names.
+fn tables(request: &Value) -> BTreeSet<&str> {
+    let parts = request["TransactItems"].as_array().into_iter().flatten();
+    let parts = parts.filter_map(Value::as_object).flat_map(Map::values);
+    let named = parts
+        .chain([request])
+        .filter_map(|part| part["TableName"].as_str());
+    let batch = request["RequestItems"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys);
+    named.chain(batch.map(String::as_str)).collect()
 }

@@ -4,10 +4,12 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::call::{Call, Sent};
 use crate::control;
+use crate::dials::CANCELLED;
+use crate::dynamodb::internal;
 use crate::ec2::Ec2Error;
 use crate::http::{self, Hangup};
 use crate::identity::Caller;
@@ -51,6 +53,11 @@ pub(crate) async fn call(
     let run = async {
         if service == Service::DynamoDb {
             let engine = &services.dynamodb;
+            let expire_before = services.cloud.dials().expire_before;
+            if expire_before.is_some_and(|before| before == "*" || before == action) {
+                let expired = engine.expire(caller, &body).await;
+                expired.map_err(|error| internal(&error))?;
+            }
             let backups = || services.cloud.estate().backups;
             return engine.call(caller, action, headers, &body, backups).await;
         }
@@ -71,6 +78,20 @@ pub(crate) async fn call(
     })
 }
 
+/// The reasons of a cancelled transaction, one for each of its parts, off the message that lists their codes (Amazon
+/// DynamoDB API Reference, TransactWriteItems).
+fn cancellation_reasons(message: &str) -> Value {
+    let codes = message
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'));
+    let codes = codes.map_or("", |(codes, _)| codes);
+    let reasons = codes.split(", ").map(|code| match code {
+        "None" => json!({ "Code": code }),
+        _ => json!({ "Code": code, "Message": format!("{code} (injected)") }),
+    });
+    reasons.collect()
+}
+
 /// An error in the service's shape (DynamoDB Developer Guide, "Error handling").
 fn refusal(service: Service, error: &Ec2Error) -> Response {
     let code = &error.code;
@@ -86,7 +107,10 @@ fn refusal(service: Service, error: &Ec2Error) -> Response {
         Service::DynamoDb => "application/x-amz-json-1.0",
         _ => "application/json",
     };
-    let body = json!({ "__type": kind, "message": error.message });
+    let mut body = json!({ "__type": kind, "message": error.message });
+    if code == CANCELLED {
+        body["CancellationReasons"] = cancellation_reasons(&error.message);
+    }
     let head = [(CONTENT_TYPE, content_type)];
     (http::status(error.status), head, body.to_string()).into_response()
 }

@@ -14,7 +14,7 @@ use crate::ec2::Ec2Error;
 use crate::estate::Estate;
 use crate::http::{self, Hangup};
 use crate::identity::Caller;
-use crate::lambda::Lambda;
+use crate::lambda::{EVENT_BYTES_MAX, Lambda, PAYLOAD_BYTES_MAX};
 use crate::services::{Service, Services};
 
 type Shared = State<Services>;
@@ -105,7 +105,21 @@ async fn invocation(lambda: &Lambda, headers: &HeaderMap, body: &Bytes) -> Respo
         );
     };
     let kind = headers.get("x-amz-invocation-type");
-    match kind.map_or(Ok("RequestResponse"), |kind| kind.to_str()) {
+    let kind = kind.map_or(Ok("RequestResponse"), |kind| kind.to_str());
+    let bytes_max = match kind {
+        Ok("Event") => EVENT_BYTES_MAX,
+        _ => PAYLOAD_BYTES_MAX,
+    };
+    if body.len() > bytes_max {
+        return problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestTooLargeException",
+            &format!(
+                "Request must be smaller than {bytes_max} bytes for the InvokeFunction operation"
+            ),
+        );
+    }
+    match kind {
         Ok("Event") => {
             let id = [("x-amzn-requestid", lambda.invoke_event(payload))];
             (StatusCode::ACCEPTED, JSON, id).into_response()

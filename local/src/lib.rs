@@ -144,12 +144,14 @@
 //! | ModifySecurityGroupRules in PascalCase with `tag` | cloud-custodian's documentation; `aws-samples/cloud-trail-lake-query-samples`; a list for several is inferred |
 //! | UpdateSecurityGroupRuleDescriptionsIngress in the forms of the revoke | inferred: there is no published record |
 //! | failed calls: prefixed `errorCode`, null `responseElements` | published records; that throttling is `Client.` from the EC2 error page |
+//! | requests and answers of more than 100 KB are omitted, error messages cut at 1 KB | CloudTrail User Guide, "CloudTrail record contents"; that nothing but `omitted` is left is inferred |
 //! | EventBridge envelope, best effort, repeats, no order, 256 KB | EventBridge User Guide and Events Reference; CloudTrail User Guide; published events |
 //! | two retries after one and two minutes, event age, failure destinations | Lambda Developer Guide, asynchronous invocation |
+//! | payloads: 6 MB, events 1 MB, answers 6 MB | Lambda API Reference, Invoke |
 //! | Runtime API, environment, timeouts, exit errors | Lambda Developer Guide, "Using the Lambda runtime API", "Defined runtime environment variables" |
 //! | queues: delays, hiding, dead-letter queues, limits, errors | Amazon SQS API Reference and Developer Guide |
 //! | batches to the function, `batchItemFailures`, one poller for each concurrent invocation | Lambda Developer Guide, "Using Lambda with Amazon SQS" |
-//! | PutEvents: limits, entries that fail by themselves | Amazon EventBridge API Reference |
+//! | PutEvents: limits, entries that fail by themselves | Amazon EventBridge API Reference; entries of 256 KB as its User Guide says, though the AWS Compute Blog tells of 1 MB since January 2026 |
 //! | AssumeRole, GetCallerIdentity | AWS STS API Reference |
 //! | GetTopicAttributes | Amazon SNS API Reference; `SubscriptionsConfirmed` alone |
 //! | trails, their status and selectors; trails of every Region show everywhere | CloudTrail API Reference, DescribeTrails, GetTrailStatus, GetEventSelectors |
@@ -160,6 +162,7 @@
 //! | `AccessDeniedException` of these services, status 400 (Lambda: 403), and its text | common errors of their API References; the text is from memory of reports |
 //! | `Date` in every answer | RFC 9110, section 6.6.1 |
 //! | point-in-time recovery | DynamoDB API Reference, DescribeContinuousBackups |
+//! | a cancelled transaction names a reason for each part | DynamoDB API Reference, TransactWriteItems |
 //! | DynamoDB | the crate `dynoxide-rs`, checked against AWS by a public conformance suite |
 //!
 //! # What it does not do

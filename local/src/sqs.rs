@@ -17,7 +17,7 @@ use crate::{ids, times};
 /// Most entries of a batch (Amazon SQS API Reference, SendMessageBatch).
 const BATCH_ENTRIES_MAX: usize = 10;
 
-/// Largest message (Amazon SQS Developer Guide, "Amazon SQS message quotas").
+/// Largest message, and largest batch of them (Amazon SQS Developer Guide, "Amazon SQS message quotas").
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A queue to make.
@@ -402,6 +402,15 @@ impl Queues {
             return refuse(
                 "TooManyEntriesInBatchRequest",
                 "Maximum number of entries per request are 10.",
+            );
+        }
+        let bodies = entries
+            .iter()
+            .filter_map(|entry| entry["MessageBody"].as_str());
+        if bodies.map(str::len).sum::<usize>() > MESSAGE_BYTES_MAX {
+            return refuse(
+                "BatchRequestTooLong",
+                "Batch requests cannot be longer than 1048576 bytes.",
             );
         }
         let ids: std::collections::BTreeSet<_> = entries

@@ -6,6 +6,20 @@ use crate::ec2::{Answer, Ec2Error, Params};
 use crate::identity::Caller;
 use crate::{ids, times};
 
+/// Largest `requestParameters` and `responseElements`, and longest error message (CloudTrail User Guide, "CloudTrail record
+/// contents").
+const FIELD_BYTES_MAX: usize = 100 * 1024;
+const TEXT_CHARS_MAX: usize = 1024;
+
+/// A field that is not too large. What stands in place of one that is has been published nowhere: the guide says only that
+/// it has `omitted`.
+fn cut(field: Value) -> Value {
+    match field.to_string().len() > FIELD_BYTES_MAX {
+        true => json!({ "omitted": true }),
+        false => field,
+    }
+}
+
 /// The record of one call.
 pub(crate) fn record(
     caller: &Caller,
@@ -18,6 +32,7 @@ pub(crate) fn record(
     if !caller.access_key.is_empty() && identity["type"] != "AWSService" {
         identity["accessKeyId"] = json!(caller.access_key);
     }
+    let requested = cut(request_parameters(action, params));
     let mut record = json!({
         "eventVersion": "1.11",
         "userIdentity": identity,
@@ -27,7 +42,7 @@ pub(crate) fn record(
         "awsRegion": caller.region,
         "sourceIPAddress": caller.identity.source_ip.as_deref().unwrap_or("127.0.0.1"),
         "userAgent": caller.identity.user_agent.as_deref().unwrap_or(&caller.user_agent),
-        "requestParameters": request_parameters(action, params),
+        "requestParameters": requested,
         "responseElements": null,
         "requestID": request_id,
         "eventID": ids::uuid(),
@@ -43,10 +58,11 @@ pub(crate) fn record(
         },
     });
     match result {
-        Ok(answer) => record["responseElements"] = response_elements(answer, request_id),
+        Ok(answer) => record["responseElements"] = cut(response_elements(answer, request_id)),
         Err(refusal) => {
             record["errorCode"] = json!(refusal.trail_code());
-            record["errorMessage"] = json!(refusal.message);
+            let shown = refusal.message.chars().take(TEXT_CHARS_MAX);
+            record["errorMessage"] = json!(shown.collect::<String>());
         }
     }
     record

@@ -252,6 +252,24 @@ fn dials_reach_dynamodb_and_sts() {
         failed.json()["__type"],
         "com.amazonaws.dynamodb.v20120810#InternalServerError"
     );
+    let reasons = ["None", "TransactionConflict", "ConditionalCheckFailed"];
+    stack.cloud().inject(Fault::cancelled(&reasons));
+    let cancelled = client.dynamodb("TransactWriteItems", &json!({}));
+    cancelled.assert_refused(400, "[None, TransactionConflict, ConditionalCheckFailed]");
+    let said = cancelled.json();
+    assert_eq!(
+        said["__type"],
+        "com.amazonaws.dynamodb.v20120810#TransactionCanceledException"
+    );
+    let codes = said["CancellationReasons"]
+        .as_array()
+        .expect("reasons")
+        .iter();
+    assert!(
+        codes
+            .map(|reason| reason["Code"].as_str())
+            .eq(reasons.map(Some))
+    );
     stack.cloud().inject(Fault::drop_connection("ListTables"));
     assert!(client.try_dynamodb("ListTables", &json!({})).is_err());
     stack.cloud().adjust(|dials| {
@@ -342,4 +360,24 @@ fn the_journal_tells_every_call_in_order() {
     assert_eq!(stack.cloud().count("AuthorizeSecurityGroupIngress"), 2);
     stack.cloud().clear_calls();
     assert_eq!(stack.cloud().count("AuthorizeSecurityGroupIngress"), 0);
+}
+
+#[test]
+fn expired_items_stay_until_they_are_deleted_before_a_call() {
+    let (stack, client) = common::with_table();
+    for (sk, expires_at) in [("old", "1700000000"), ("new", "4102444800")] {
+        let item = json!({"pk": {"S": "p"}, "sk": {"S": sk}, "expires_at": {"N": expires_at}});
+        let put = json!({"TableName": "records", "Item": item});
+        assert_eq!(client.dynamodb("PutItem", &put).status, 200);
+    }
+    let query = json!({"TableName": "records", "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": "p"}}});
+    let count = || client.dynamodb("Query", &query).json()["Count"].clone();
+    assert_eq!(count(), 2);
+    for (before, left) in [("GetItem", 2), ("Query", 1)] {
+        stack
+            .cloud()
+            .adjust(|dials| dials.expire_before = Some(before.to_owned()));
+        assert_eq!(count(), left, "{before}");
+    }
 }

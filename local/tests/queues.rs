@@ -160,6 +160,18 @@ fn limits_are_kept_and_unknown_queues_refused() {
         "TooManyEntriesInBatchRequest"
     );
     assert_eq!(send(&stack, &client, &[])["__type"], "EmptyBatchRequest");
+    // A message may be as large as a whole batch.
+    let largest = "x".repeat(1024 * 1024);
+    let sent = send(&stack, &client, &[&largest]);
+    assert!(
+        sent["Successful"].is_array() && sent["Failed"] == json!([]),
+        "{sent}"
+    );
+    let refused = send(&stack, &client, &[&largest, "x"]);
+    assert_eq!(refused["__type"], "BatchRequestTooLong");
+    let over = json!({"QueueUrl": stack.queues().url("parts"), "MessageBody": largest + "x"});
+    let over = client.json("AmazonSQS", "SendMessage", &over);
+    over.assert_refused(400, "InvalidParameterValue");
     let nowhere = json!({"QueueUrl": "https://sqs.us-east-1.amazonaws.com/111122223333/none", "MessageBody": "x"});
     let reply = client.json("AmazonSQS", "SendMessage", &nowhere);
     assert_eq!(
@@ -190,8 +202,15 @@ fn events_put_on_a_bus_are_kept_and_bad_ones_fail_by_themselves() {
         .json("AWSEvents", "PutEvents", &json!({"Entries": entries}))
         .json();
     assert_eq!(reply["FailedEntryCount"], 2, "{reply}");
+    // An entry is as large as its source, its type and its detail.
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - "rulekeeperSweep".len() - 2));
+    for (bytes, fails) in [(256 * 1024, 0), (256 * 1024 + 1, 1)] {
+        let entries = json!({"Entries": [entry("rulekeeper", &text(bytes))]});
+        let reply = client.json("AWSEvents", "PutEvents", &entries).json();
+        assert_eq!(reply["FailedEntryCount"], fails, "{bytes}");
+    }
     let kept = stack.buses().events();
-    assert_eq!(kept.len(), 1);
+    assert_eq!(kept.len(), 2);
     assert_eq!(
         (kept[0].bus.as_str(), &kept[0].detail),
         ("results", &json!({"n": 1}))

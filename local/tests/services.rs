@@ -93,6 +93,22 @@ fn lambda_is_invoked_as_by_the_aws_cli() {
     assert_eq!(stack.lambda().invocations().len(), 3);
     let by_arn = "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A111122223333%3Afunction%3Arulekeeper/invocations";
     assert_eq!(client.http("POST", by_arn, &[], "{}").status, 200);
+    // A megabyte for events, six for other payloads, and six for answers; this function's are longer than its events.
+    let of_bytes = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    let sized = |bytes, kind| {
+        client.http(
+            "POST",
+            path,
+            &[("X-Amz-Invocation-Type", kind)],
+            &of_bytes(bytes),
+        )
+    };
+    let (event_max, payload_max) = (1024 * 1024, 6 * 1024 * 1024);
+    assert_eq!(sized(event_max, "Event").status, 202);
+    sized(event_max + 1, "Event").assert_refused(413, "1048576");
+    assert_eq!(sized(event_max + 1, "RequestResponse").status, 200);
+    sized(payload_max + 1, "RequestResponse").assert_refused(413, "6291456");
+    sized(payload_max, "RequestResponse").assert_refused(200, "Function.ResponseSizeTooLarge");
     let unknown = client.http("POST", "/2015-03-31/functions/other/invocations", &[], "{}");
     assert_eq!(
         (

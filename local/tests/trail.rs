@@ -463,3 +463,24 @@ fn schedules_and_oversized_records() {
         json!(["arn:aws:events:us-east-1:111122223333:rule/sweep"])
     );
 }
+
+#[test]
+fn what_is_too_large_for_a_record_is_omitted_and_the_record_still_arrives() {
+    let (stack, _client, group) = cloud_with_group();
+    stack.cloud().adjust(|dials| dials.quota = 1_000);
+    let ec2 = stack.cloud().ec2();
+    // About 200 bytes a rule in the request, and more in the answer.
+    let rules: Vec<String> = (0..900)
+        .map(|port| format!("tcp {port} from 10.0.0.0/8"))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    ec2.authorize(&group, &rules[..100]).expect("good");
+    assert_eq!(last(&stack)["requestParameters"]["groupId"], group);
+    ec2.authorize(&group, &rules[100..]).expect("good");
+    ec2.revoke(&group, &rules).expect("live");
+    let record = last(&stack);
+    for field in ["requestParameters", "responseElements"] {
+        assert_eq!(record[field], json!({"omitted": true}), "{field}");
+    }
+    assert_eq!(drain(&stack).len(), 3);
+}

@@ -19,6 +19,11 @@ use tokio::sync::oneshot;
 pub use engine::Lambda;
 pub use in_role::{Destinations, SentRecord};
 
+/// Largest payload and answer of an invocation, and largest event (Lambda API Reference, Invoke: 6 MB, and 1 MB for
+/// asynchronous invocations).
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
+pub(crate) const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
 /// How the function is run.
 #[derive(Debug, Clone)]
 pub struct LambdaConfig {

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{Lambda, Outcome};
+use super::{Lambda, Outcome, PAYLOAD_BYTES_MAX};
 use crate::times;
 
 /// The function, and the instance that asks.
@@ -60,6 +60,22 @@ async fn next(State((lambda, instance)): Asker) -> Response {
 }
 
 async fn response(asker: Asker, Path(id): Path<String>, body: Bytes) -> Response {
+    if body.len() > PAYLOAD_BYTES_MAX {
+        // Lambda Developer Guide, "Using the Lambda runtime API": 413. The invocation fails.
+        let message = format!(
+            "Response payload size ({} bytes) exceeded maximum allowed payload size ({PAYLOAD_BYTES_MAX} bytes).",
+            body.len()
+        );
+        let error =
+            json!({ "errorType": "Function.ResponseSizeTooLarge", "errorMessage": message });
+        let refused = problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Function.ResponseSizeTooLarge",
+            &message,
+        );
+        drop(finish(asker, &id, Outcome::FunctionError, error).await);
+        return refused;
+    }
     finish(asker, &id, Outcome::Success, parse(&body)).await
 }
 
