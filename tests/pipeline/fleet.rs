@@ -23,7 +23,7 @@ async fn scene(with_queue: bool) -> Scene {
         config.table = Some(TABLE.to_owned());
         let env = &mut config.lambda.env;
         env.insert("RULEKEEPER_TABLE".to_owned(), TABLE.to_owned());
-        env.remove("AWS_ENDPOINT_URL_DYNAMODB");
+        config.dynamodb = None;
         if with_queue {
             add_queue(config);
         }

@@ -6,6 +6,7 @@
 )]
 
 mod moto;
+pub mod roles;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,12 +20,14 @@ pub use moto::{ACCOUNT, MotoTable, moto, rule_json, sdk_config};
 /// Whom the local stack runs the function as.
 pub const FUNCTION_ROLE: &str = "arn:aws:iam::111122223333:role/rulekeeper-function";
 
-/// The built function on the local stack, with moto as its DynamoDB and one group.
+/// The built function on the local stack, with moto as its DynamoDB and one group. The templates' policies judge its calls,
+/// and a call that they refuse fails the test.
 pub struct Scene {
     pub stack: Stack,
     pub table: MotoTable,
     pub vpc: String,
     pub group: String,
+    lacks: Option<&'static str>,
 }
 
 impl Scene {
@@ -34,13 +37,19 @@ impl Scene {
 
     /// A scene whose function or delivery differs from the default.
     pub async fn with(change: impl FnOnce(&mut StackConfig)) -> Self {
+        Self::lacking(None, change).await
+    }
+
+    /// A scene whose roles lack the statement with this Sid.
+    pub async fn lacking(
+        lacks: Option<&'static str>,
+        change: impl FnOnce(&mut StackConfig),
+    ) -> Self {
         let mut lambda = LambdaConfig::program(env!("CARGO_BIN_EXE_rulekeeper-function"));
-        lambda
-            .env
-            .insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), moto().to_owned());
         lambda.retry_waits = vec![Duration::from_millis(100); 2];
         let mut config = StackConfig {
             region: "eu-west-1".to_owned(),
+            dynamodb: Some(moto().to_owned()),
             lambda,
             ..StackConfig::default()
         };
@@ -49,6 +58,7 @@ impl Scene {
         let env = &mut config.lambda.env;
         env.entry("RULEKEEPER_TABLE".to_owned())
             .or_insert_with(|| table.name.clone());
+        roles::judge(&mut config, lacks);
         let stack = Stack::start(config).expect("loopback ports are to be had");
         let ec2 = stack.cloud().ec2().quietly();
         let vpc = ec2.create_vpc("10.0.0.0/16").expect("a VPC");
@@ -58,6 +68,7 @@ impl Scene {
             table,
             vpc,
             group,
+            lacks,
         }
     }
 
@@ -141,6 +152,17 @@ impl Scene {
         self.table
             .items(&format!("incident#{ACCOUNT}#eu-west-1#{}", self.group))
             .await
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let refusals = self.stack.cloud().iam().refusals();
+        let expected = self.lacks.is_some() || std::thread::panicking();
+        assert!(
+            expected || refusals.is_empty(),
+            "the policies refuse: {refusals:#?}"
+        );
     }
 }
 
