@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rulekeeper_core::event::{Intent, intent};
-use rulekeeper_local::Bridge;
+use rulekeeper_local::{Bridge, Fault};
 use serde_json::{Value, json};
 
 use acts::Sequence;
@@ -67,7 +67,7 @@ async fn run(seed: u64) {
     let lose_fraction = f64::from(rng.u32(0..3)) / 10.0;
     let bridge = scene.stack.bridge();
     bridge.adjust(|delivery| delivery.lose_fraction = lose_fraction);
-    scene.table.trouble(f64::from(rng.u32(0..3)) / 10.0, seed);
+    trouble(&scene, 4 * rng.u8(0..3), seed);
     let pauses: Vec<u64> = (0..14).map(|_| rng.u64(0..700)).collect();
     let mut sequence = Sequence::new(&scene, &mut rng, peer);
     for pause in pauses {
@@ -76,7 +76,7 @@ async fn run(seed: u64) {
     }
     let ledger = sequence.ledger;
     scene.settle().await;
-    scene.table.trouble(0.0, seed);
+    scene.stack.cloud().adjust(|dials| dials.faults.clear());
     bridge.adjust(|delivery| delivery.lose_fraction = 0.0);
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -89,6 +89,20 @@ async fn run(seed: u64) {
         unexplained.is_empty(),
         "seed {seed}: live without a word: {unexplained:#?}: {ledger:#?}"
     );
+}
+
+/// From now on, this share of the transactions ends with a conflict, as many are throttled, and as many get a server error
+/// after they took effect.
+fn trouble(scene: &Scene, percent: u8, seed: u64) {
+    let faults = [
+        Fault::cancelled(&["TransactionConflict", "None"]),
+        Fault::error("TransactWriteItems", "ThrottlingException", 400),
+        Fault::error("TransactWriteItems", "InternalServerError", 500).taking_effect(),
+    ];
+    scene.stack.cloud().adjust(|dials| {
+        dials.seed = seed;
+        dials.faults = faults.map(|fault| fault.always().percent(percent)).into();
+    });
 }
 
 /// A scene whose events come late, in any order, and perhaps twice.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rulekeeper_local::{Ec2, Identity};
+use rulekeeper_local::{Ec2, Fault, Identity};
 use serde_json::{Value, json};
 
 use crate::support::{ACCOUNT, FUNCTION_ROLE, Generation, Scene, outcomes, rule_json};
@@ -104,7 +104,7 @@ async fn a_sweep_of_groups_whose_states_cannot_be_written_ends_in_time() {
         quiet.revoke(group, &[NARROW]).expect("live");
     }
     for action in ["UpdateItem", "TransactWriteItems"] {
-        scene.table.fault(action, "silent");
+        scene.stack.cloud().inject(Fault::silence(action).always());
     }
     scene.sweep().await;
     for invocation in scene.stack.lambda().invocations() {
@@ -120,7 +120,8 @@ async fn a_sweep_of_groups_whose_states_cannot_be_written_ends_in_time() {
 async fn a_table_that_is_silent_about_a_record_costs_other_rules_no_time_and_the_report_comes() {
     let scene = Scene::with(|config| config.lambda.timeout = Duration::from_secs(12)).await;
     scene.keep_meant(&[OFFICE, NARROW]).await;
-    scene.table.fault("TransactWriteItems", "silent");
+    let silence = Fault::silence("TransactWriteItems").always();
+    scene.stack.cloud().inject(silence);
     let ec2 = scene.stack.cloud().ec2().quietly();
     // Nobody tells of the first revoke, and it has waited long enough.
     ec2.revoke(&scene.group, &[NARROW]).expect("live");

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use rulekeeper_local::{Bucket, Fault};
+use rulekeeper_local::{Bucket, Dials, Fault, Identity};
 use serde_json::json;
 
-use crate::support::{Scene, outcomes, revoke_event};
+use crate::support::{ACCOUNT, Scene, outcomes, revoke_event, rule_json};
 
 const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
 
@@ -13,7 +13,8 @@ const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
 async fn a_table_that_takes_no_writes_is_told_of_and_counted() {
     let scene = Scene::new().await;
     scene.keep(&[OFFICE]).await;
-    scene.table.fault("UpdateItem", "denied");
+    let denied = Fault::error("UpdateItem", "AccessDeniedException", 400).always();
+    scene.stack.cloud().inject(denied);
     scene.revoke(&[OFFICE]).await;
     assert_eq!(scene.live(), [OFFICE]);
     let report = scene.answer();
@@ -300,4 +301,112 @@ async fn a_first_look_that_cannot_be_read_fails_the_invocation_and_the_next_one_
     scene.revoke(&[OFFICE]).await;
     assert_eq!(scene.live(), [OFFICE]);
     assert!(scene.stack.lambda().dead_letters().is_empty());
+}
+
+/// What somebody accepted revokes leaves the record in a transaction of the record, the run-time state and the history,
+/// which may be cancelled for a reason of any of them.
+#[tokio::test]
+async fn a_cancelled_transaction_is_tried_again_whichever_part_of_it_was_refused() {
+    let terraform = format!("arn:aws:iam::{ACCOUNT}:role/terraform");
+    for reasons in [
+        ["TransactionConflict", "None", "None"],
+        ["None", "TransactionConflict", "None"],
+        ["None", "None", "TransactionConflict"],
+        ["ConditionalCheckFailed", "None", "None"],
+        ["None", "ConditionalCheckFailed", "None"],
+        ["ThrottlingError", "None", "None"],
+        ["None", "ThrottlingError", "None"],
+        ["None", "ProvisionedThroughputExceeded", "None"],
+        ["None", "None", "ProvisionedThroughputExceeded"],
+    ] {
+        let scene = Scene::new().await;
+        scene.keep(&[OFFICE, "tcp 80 from 10.0.0.0/8"]).await;
+        let rules = [OFFICE, "tcp 80 from 10.0.0.0/8"].map(rule_json);
+        let record = json!({"schema": 1, "generation": 7, "rules": rules,
+            "principals": [{"arn": terraform, "policy": "accept"}]});
+        scene.record_as(&record).await;
+        scene.stack.cloud().inject(Fault::cancelled(&reasons));
+        let them = Identity::assumed_role(ACCOUNT, "terraform", "session");
+        let ec2 = scene.stack.cloud().ec2().acting_as(them);
+        ec2.revoke(&scene.group, &[OFFICE]).expect("live");
+        scene.settle().await;
+        let numbers: Vec<u64> = scene
+            .generations()
+            .await
+            .iter()
+            .map(|it| it.number)
+            .collect();
+        assert_eq!(numbers, [7, 8], "{reasons:?}: {:#?}", scene.answers());
+        assert_eq!(scene.live().len(), 1, "{reasons:?}: it was meant");
+        assert!(
+            scene.stack.lambda().dead_letters().is_empty(),
+            "{reasons:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_expired_means_the_same_whether_it_is_deleted_late_or_at_once() {
+    // DynamoDB may delete it days later, or between our read and our write.
+    for deleted in [None, Some("*"), Some("UpdateItem")] {
+        let scene = Scene::new().await;
+        scene.keep(&[OFFICE]).await;
+        let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(80);
+        let returned: Vec<_> = (0..5)
+            .map(|_| json!({"at": long_ago.to_string(), "ours": true}))
+            .collect();
+        let state = json!({"revision": 9, "expires_at": long_ago.as_second() + 2 * 86_400,
+            "contested": {OFFICE: {"step": 4, "until": long_ago.to_string(), "by": "arn:aws:iam::1:role/x"}},
+            "returned": {OFFICE: returned}});
+        let pk = format!("state#{ACCOUNT}#eu-west-1");
+        scene.table.put(&pk, &scene.group, &state).await;
+        let dials = |dials: &mut Dials| dials.expire_before = deleted.map(str::to_owned);
+        scene.stack.cloud().adjust(dials);
+        scene.revoke(&[OFFICE]).await;
+        assert_eq!(
+            scene.live(),
+            [OFFICE],
+            "{deleted:?}: {:#?}",
+            scene.answers()
+        );
+        assert_eq!(scene.answer()["outcome"], "restored", "{deleted:?}");
+        let [state] = &scene.table.items(&pk).await[..] else {
+            panic!("one state")
+        };
+        let returned = state["returned"].as_m().expect("a map");
+        let returned = returned[OFFICE].as_l().expect("a list");
+        assert_eq!(returned.len(), 1, "{deleted:?}: what is old counts no more");
+        let revision = state["revision"].as_n().map(String::as_str);
+        let expected = if deleted.is_none() { "10" } else { "1" };
+        assert_eq!(revision, Ok(expected), "{deleted:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_too_large_for_its_record_is_made_up_for_by_a_sweep() {
+    let scene = Scene::with(|config| {
+        let env = &mut config.lambda.env;
+        env.insert("RULEKEEPER_RULES_PER_GROUP".to_owned(), "1000".to_owned());
+    })
+    .await;
+    let cloud = scene.stack.cloud();
+    cloud.adjust(|dials| dials.quota = 1_000);
+    let rules: Vec<String> = (1..=900)
+        .map(|port| format!("tcp {port} from 10.0.0.0/8"))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    scene.keep(&rules).await;
+    scene.revoke(&rules).await;
+    let told = cloud.records().into_iter().find(|record| {
+        record["eventName"] == "RevokeSecurityGroupIngress" && record["errorCode"].is_null()
+    });
+    let told = told.expect("the revoke is on record");
+    assert_eq!(told["requestParameters"], json!({"omitted": true}));
+    assert_eq!(told["responseElements"], json!({"omitted": true}));
+    assert_eq!(scene.live().len(), 900, "{:#?}", scene.answers());
+    let swept = scene
+        .answers()
+        .into_iter()
+        .find(|answer| answer["sweep"]["restored"] == 1);
+    assert!(swept.is_some(), "{:#?}", scene.answers());
 }

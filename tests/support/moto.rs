@@ -6,11 +6,11 @@
 )]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -25,70 +25,25 @@ pub const ACCOUNT: &str = "111122223333";
 
 /// moto serves until its standard input closes, which happens when the test process ends, however it ends. Its DynamoDB
 /// takes one request at a time: by itself it lets concurrent transactions through each other, and a refused one takes the
-/// writes of others back with its own. A line `TABLE SHARE SEED` on its standard input says which share of the table's
-/// transactions fails, at random: as a conflict, as throttled, or with a server error after it took effect. A line
-/// `TABLE ACTION FAULT` says that this action is `denied`, or gets no answer (`silent`).
+/// writes of others back with its own.
 const SERVE_UNTIL_ORPHANED: &str = "
-import json, random, sys, threading
+import sys, threading
 from moto.dynamodb.responses import DynamoHandler
 from moto.server import ThreadedMotoServer
 
 one_at_a_time, call_action = threading.Lock(), DynamoHandler.call_action
 
-troubles, faults = {}, {}
-
-def error(status, name, **more):
-    body = dict(__type='com.amazonaws.dynamodb.v20120810#' + name, message=name + ' (injected)', **more)
-    return status, {'Content-Type': 'application/x-amz-json-1.0'}, json.dumps(body)
-
-def cancelled(code):
-    reasons = [dict(Code=code, Message=code), dict(Code='None')]
-    return error(400, 'TransactionCanceledException', CancellationReasons=reasons)
-
-def trouble(handler):
-    items = getattr(handler, 'params', {}).get('TransactItems') or []
-    tables = {part['TableName'] for item in items for part in item.values()}
-    for share, rng in (troubles[table] for table in tables if table in troubles):
-        if rng.random() < share:
-            return rng.choice(['conflict', 'throttled', 'late'])
-
-def fault(handler):
-    params = getattr(handler, 'params', {})
-    parts = [part for item in params.get('TransactItems') or [] for part in item.values()]
-    tables = [part['TableName'] for part in parts + [params] if 'TableName' in part]
-    action = handler.headers.get('X-Amz-Target', '').split('.')[-1]
-    return next((faults[table, action] for table in tables if (table, action) in faults), None)
-
 def isolated(handler):
-    kind = fault(handler)
-    if kind == 'silent':
-        threading.Event().wait(60)
-    if kind == 'denied':
-        return error(400, 'AccessDeniedException')
     with one_at_a_time:
-        kind = trouble(handler)
-        if kind == 'conflict':
-            return cancelled('TransactionConflict')
-        if kind == 'throttled':
-            return error(400, 'ThrottlingException')
-        answer = call_action(handler)
-        return error(500, 'InternalServerError') if kind == 'late' else answer
+        return call_action(handler)
 
 DynamoHandler.call_action = isolated
 server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
 server.start()
 print('http://%s:%d' % server.get_host_and_port(), flush=True)
-for line in sys.stdin:
-    table, what, how = line.split()
-    if what.isalpha():
-        faults[table, what] = how
-    else:
-        troubles[table] = (float(what), random.Random(how))
+sys.stdin.read()
 server.stop()
 ";
-
-/// moto's standard input, which is open for as long as this process lives.
-static INPUT: Mutex<Option<ChildStdin>> = Mutex::new(None);
 
 /// The address of a moto that all tests of this process share: a DynamoDB, and a second EC2, that are not ours.
 pub fn moto() -> &'static str {
@@ -105,8 +60,8 @@ pub fn moto() -> &'static str {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
+        // Its standard input stays open for as long as this process lives.
         let child = Box::leak(Box::new(child));
-        *INPUT.lock().expect("nobody panicked") = child.stdin.take();
         let mut address = String::new();
         BufReader::new(child.stdout.as_mut().expect("standard output is piped"))
             .read_line(&mut address)
@@ -182,22 +137,6 @@ impl MotoTable {
             .await
             .expect("moto makes a table");
         Self { client, name }
-    }
-
-    /// From now on, this share of the table's transactions fails.
-    pub fn trouble(&self, share: f64, seed: u64) {
-        let mut input = INPUT.lock().expect("nobody panicked");
-        let input = input.as_mut().expect("moto runs");
-        writeln!(input, "{} {share} {seed}", self.name).expect("moto reads");
-    }
-
-    /// From now on, this action is `denied` on the table, or gets no answer (`silent`).
-    pub fn fault(&self, action: &str, fault: &str) {
-        let mut input = INPUT.lock().expect("nobody panicked");
-        let input = input.as_mut().expect("moto runs");
-        writeln!(input, "{} {action} {fault}", self.name).expect("moto reads");
-        // Nothing says when the line has been read.
-        std::thread::sleep(std::time::Duration::from_millis(300));
     }
 
     /// Writes a desired-state item as a person would, past all of our code.
