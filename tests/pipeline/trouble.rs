@@ -346,6 +346,39 @@ async fn a_cancelled_transaction_is_tried_again_whichever_part_of_it_was_refused
 }
 
 #[tokio::test]
+async fn a_transaction_that_is_always_cancelled_fails_the_event_and_closes_nothing_in_silence() {
+    let scene = Scene::with(|config| config.lambda.timeout = Duration::from_secs(4)).await;
+    scene.keep(&[OFFICE]).await;
+    let terraform = format!("arn:aws:iam::{ACCOUNT}:role/terraform");
+    let record = json!({"schema": 1, "generation": 7, "rules": [rule_json(OFFICE)],
+        "principals": [{"arn": terraform, "policy": "accept"}]});
+    scene.record_as(&record).await;
+    let throttled = Fault::cancelled(&["None", "ThrottlingError", "None"]).always();
+    scene.stack.cloud().inject(throttled);
+    let them = Identity::assumed_role(ACCOUNT, "terraform", "session");
+    let ec2 = scene.stack.cloud().ec2().acting_as(them);
+    ec2.revoke(&scene.group, &[OFFICE]).expect("live");
+    scene.settle().await;
+    let [letter] = &scene.stack.lambda().dead_letters()[..] else {
+        panic!("the event is put aside: {:#?}", scene.answers())
+    };
+    assert_eq!(letter.error["errorType"], "rulekeeper.Retryable");
+    let message = letter.error["errorMessage"].as_str().unwrap_or_default();
+    assert!(message.contains("ThrottlingError"), "{message}");
+    assert!(
+        scene.live().is_empty(),
+        "it was meant, so it does not come back"
+    );
+    // What was put aside arrives with Lambda's record in the queue.
+    let records = scene.stack.lambda().sent_records();
+    let last = records.last().expect("a record");
+    assert_eq!(
+        (last.refused.as_ref(), &last.record["responsePayload"]),
+        (None, &letter.error)
+    );
+}
+
+#[tokio::test]
 async fn a_state_that_expired_means_the_same_whether_it_is_deleted_late_or_at_once() {
     // DynamoDB may delete it days later, or between our read and our write.
     for deleted in [None, Some("*"), Some("UpdateItem")] {

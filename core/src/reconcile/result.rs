@@ -66,8 +66,12 @@ impl GroupResult {
             let reason = line.reason.as_deref().unwrap_or_default();
             format!("; {}: {reason}", line.rule)
         });
+        // What could not be written is a reason of its own, whatever became of the rules.
+        let warnings = self.report.warnings.iter().filter(|_| self.unsaved);
+        let warnings = warnings.map(|warning| format!("; {warning}"));
         let reason = &self.report.reason;
-        Some(format!("{group}: {reason}{}", rules.collect::<String>()))
+        let causes: String = rules.chain(warnings).collect();
+        Some(format!("{group}: {reason}{causes}"))
     }
 }
 
