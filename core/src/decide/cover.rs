@@ -104,7 +104,7 @@ impl Block {
     /// limit.
     fn halves(self) -> [Self; 2] {
         let len = self.len + 1;
-        let right = self.bits | 1 << (128 - u32::from(len));
+        let right = self.bits + (1 << (128 - u32::from(len)));
         [
             Self { len, ..self },
             Self {

@@ -74,7 +74,7 @@ pub const WANTED_CALLS: [WantedCall; 5] = [
 
 impl Call {
     /// The kind of the call with this name, or why it does not matter.
-    pub(super) fn of_name(name: &str) -> Result<Self, String> {
+    pub(crate) fn of_name(name: &str) -> Result<Self, String> {
         match WANTED_CALLS.iter().find(|wanted| wanted.name == name) {
             Some(wanted) => Ok(wanted.call),
             None if name == "RevokeSecurityGroupEgress" => {

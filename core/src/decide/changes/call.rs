@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Call, Evidence, Lookup, WANTED_CALLS};
+use crate::event::{Call, Evidence, Lookup};
 use crate::model::GroupId;
 
 /// A call of somebody. Two deliveries of one event make the same call.
@@ -37,12 +37,12 @@ impl KnownCall {
             Some(call) => (call, lookup.evidence.clone()),
             None => {
                 let name = trigger.event_name.as_deref()?;
-                let wanted = WANTED_CALLS.iter().find(|wanted| wanted.name == name)?;
+                let call = Call::of_name(name).ok()?;
                 let evidence = Evidence {
                     untold: true,
                     ..Evidence::default()
                 };
-                (wanted.call, evidence)
+                (call, evidence)
             }
         };
         Some(Self {

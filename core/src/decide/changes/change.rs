@@ -192,3 +192,50 @@ pub(super) fn is_public(source: &Source) -> bool {
         Source::PrefixList(_) | Source::ReferencedGroup(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::key;
+
+    #[test]
+    fn an_authorize_of_the_same_protocol_with_common_ports_or_from_the_same_place_is_related() {
+        const RULE: &str = "tcp 100-200 from 192.0.2.0/24";
+        for (asked, rule, related) in [
+            (RULE, RULE, true),
+            ("tcp 200-300 from sg-0a", RULE, true),
+            ("tcp 201-300 from sg-0a", RULE, false),
+            ("tcp 1-100 from sg-0a", RULE, true),
+            ("tcp 1-99 from sg-0a", RULE, false),
+            ("udp 100-200 from sg-0a", RULE, false),
+            ("all from sg-0a", RULE, true),
+            (RULE, "all from sg-0a", true),
+            ("udp 9 from sg-0a", "tcp 1 from sg-0a", true),
+            ("udp 9 from sg-0b", "tcp 1 from sg-0a", false),
+            ("udp 9 from 10.9.0.0/16", "tcp 1 from 10.9.0.0/16", true),
+            // Public addresses are nobody's place.
+            ("udp 9 from 192.0.2.0/24", RULE, false),
+        ] {
+            let is_related = is_related(&key(asked), &key(rule));
+            assert_eq!(is_related, related, "{asked} for {rule}");
+        }
+    }
+
+    #[test]
+    fn less_public_is_what_allows_no_other_ports_and_a_smaller_range_or_no_public_one() {
+        const WORLD: &str = "tcp 20-22 from 0.0.0.0/0";
+        for (rule, than, less) in [
+            ("tcp 22 from sg-0a", WORLD, true),
+            ("tcp 20-22 from 10.0.0.0/8", WORLD, true),
+            ("tcp 22 from 203.0.113.0/24", WORLD, true),
+            ("tcp 22 from 2001:db8::/32", WORLD, true),
+            ("tcp 22 from ::/0", WORLD, false),
+            ("tcp 22-23 from sg-0a", WORLD, false),
+            ("all from sg-0a", WORLD, false),
+            ("tcp 22 from sg-0a", "tcp 22 from 10.0.0.0/8", false),
+        ] {
+            let is_less = is_less_public(&key(rule), &key(than));
+            assert_eq!(is_less, less, "{rule} than {than}");
+        }
+    }
+}

@@ -87,3 +87,82 @@ impl GroupState {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::{key, now};
+
+    const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+    fn rule() -> RuleKey {
+        key("tcp 443 from 10.0.0.0/8")
+    }
+
+    /// A rule that was restored at these seconds.
+    fn restored(seconds: &[i32]) -> GroupState {
+        let mut state = GroupState::default();
+        for second in seconds {
+            state.note_restored(&rule(), now() + SECOND * *second, None);
+        }
+        state
+    }
+
+    fn contested(mut state: GroupState, step: u32, until: Timestamp) -> GroupState {
+        let by = Some("lbc".to_owned());
+        state.contested.insert(rule(), Contest { step, until, by });
+        state
+    }
+
+    #[test]
+    fn the_sixth_drop_within_ten_minutes_begins_a_wait_and_each_further_one_a_longer_one() {
+        let mut state = restored(&[0, 1, 2, 3]);
+        let mut time = now() + SECOND * 4;
+        assert_eq!(backoff_of(&state, &rule(), None, time), Backoff::None);
+        state.note_restored(&rule(), time, None);
+        for (step, minutes) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30)] {
+            time += SECOND;
+            // Who dropped it stays known where a later event does not tell.
+            let by = (step == 1).then_some("lbc");
+            let until = time + SignedDuration::from_mins(minutes);
+            let begun = contested(state.clone(), step, until);
+            let contest = begun.contested[&rule()].clone();
+            let begins = Backoff::Begins(contest.clone());
+            assert_eq!(backoff_of(&state, &rule(), by, time), begins);
+            let waiting = backoff_of(&begun, &rule(), None, until - SECOND);
+            assert_eq!(waiting, Backoff::Waiting(contest));
+            assert_eq!(backoff_of(&begun, &rule(), None, until), Backoff::None);
+            state = begun;
+            state.note_restored(&rule(), until, None);
+            time = until;
+        }
+    }
+
+    #[test]
+    fn restores_of_ten_minutes_ago_do_not_count() {
+        let state = restored(&[0, 1, 2, 3, 4]);
+        let backoff = |second| backoff_of(&state, &rule(), None, now() + SECOND * second);
+        assert!(matches!(backoff(599), Backoff::Begins(_)));
+        assert_eq!(backoff(600), Backoff::None);
+    }
+
+    #[test]
+    fn a_fight_is_over_ten_minutes_after_the_try_that_held_or_two_hours_without_a_try() {
+        let until = now() + SECOND * 60;
+        for (restores, lasts) in [([0, 60], 600), ([0, 59], 7_200)] {
+            let state = contested(restored(&restores), 1, until);
+            let last = until + SECOND * (lasts - 1);
+            let known = state.clone().without_ended_contests(last);
+            assert_eq!(known, state, "{restores:?}");
+            let known = known.without_ended_contests(last + SECOND);
+            assert!(known.contested.is_empty(), "{restores:?}");
+        }
+        let tried = contested(restored(&[60]), 1, until);
+        let backoff = |second| backoff_of(&tried, &rule(), None, until + SECOND * second);
+        assert!(matches!(
+            backoff(599),
+            Backoff::Begins(Contest { step: 2, .. })
+        ));
+        assert_eq!(backoff(600), Backoff::None);
+    }
+}

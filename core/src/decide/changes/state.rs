@@ -14,10 +14,10 @@ use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
 pub const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many returns of one rule are remembered.
-const RETURNS_MAX: usize = 8;
+pub(super) const RETURNS_MAX: usize = 8;
 
 /// How many contents of one id are remembered.
-const CONTENTS_MAX: usize = 4;
+pub(super) const CONTENTS_MAX: usize = 4;
 
 /// The most bytes of the state as JSON. An item of the table holds 400 KB, attribute names and marks included (Amazon
 /// DynamoDB Developer Guide, "Constraints in Amazon DynamoDB").
@@ -411,7 +411,9 @@ impl GroupState {
                 }
                 "when rules came back".to_owned()
             } else if !self.removed.is_empty() {
-                self.removed.pop_first();
+                for _ in 0..by_eighths(self.removed.len()) {
+                    self.removed.pop_first();
+                }
                 "rules that left the record".to_owned()
             } else if !self.decided.is_empty() || !self.entered.is_empty() {
                 self.decided.clear();

@@ -185,17 +185,22 @@ async fn a_live_rule_outside_the_record_is_told_once_where_somebody_is_followed(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_names_no_group_is_a_cause_if_its_caller_is_not_listed() {
-    for (role, restored) in [("somebody", true), ("controller", false)] {
+async fn an_event_that_names_no_group_is_a_cause_if_it_takes_rules_and_its_caller_is_not_listed() {
+    for (role, call, restored) in [
+        ("somebody", "RevokeSecurityGroupIngress", true),
+        ("somebody", "ModifySecurityGroupRules", true),
+        ("somebody", "DeleteSecurityGroup", false),
+        ("controller", "RevokeSecurityGroupIngress", false),
+    ] {
         let (ec2, table) = (FakeEc2::new(&[HTTP]), with_listed(Policy::Accept));
         let trigger = Trigger {
-            event_name: Some("RevokeSecurityGroupIngress".to_owned()),
+            event_name: Some(call.to_owned()),
             event_time: Some(now()),
             principal: Some(format!("arn:aws:iam::111122223333:role/{role}")),
             ..Trigger::default()
         };
         drop(swept_for(&ec2, &table, now, trigger).await);
-        assert_eq!(ec2.live().len() == 2, restored, "{role}");
+        assert_eq!(ec2.live().len() == 2, restored, "{call} by {role}");
     }
 }
 
@@ -237,4 +242,21 @@ async fn a_person_who_closes_a_rule_again_is_told_about_once() {
         .iter()
         .filter(|it| it.contains("rulekeeper release"));
     assert_eq!(told.count(), 1, "{:?}", second.notices);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_first_read_does_not_show_yet_enters_the_record_all_the_same() {
+    const NEW: &str = "tcp 81 from 10.0.0.0/8";
+    let (ec2, table) = (
+        FakeEc2::new(&[OFFICE, HTTP, NEW]),
+        with_listed(Policy::Accept),
+    );
+    let mut before = ec2.state().live.clone();
+    before.remove(&key(NEW));
+    ec2.state().stale_reads = [before.into_values().collect()].into();
+    let mut event = revoke_of(81, "a");
+    event["eventName"] = "AuthorizeSecurityGroupIngress".into();
+    let report = handled(&ec2, &table, &event).await;
+    assert_eq!(recorded(&table), [HTTP, NEW, OFFICE], "{report:#?}");
+    assert_eq!(report.notices, [""; 0]);
 }

@@ -11,6 +11,7 @@ use crate::fakes::{key, now, record};
 use crate::model::{ActualRule, GroupId, RuleId, Tags};
 
 mod orders;
+mod remembered;
 mod rows;
 mod stories;
 

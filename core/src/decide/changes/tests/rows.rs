@@ -633,3 +633,295 @@ fn an_undone_change_leaves_what_was_decided_before_it_in_either_order() {
         assert_eq!(scene.recorded(), [B, A], "{order:?}");
     }
 }
+
+#[test]
+fn history_says_what_a_generation_did_with_each_rule() {
+    let removed = [
+        (A, RemovalReason::Accepted),
+        (B, RemovalReason::Modified),
+        (NARROW, RemovalReason::Committed(vec![key(WIDE)])),
+        (WORLD, RemovalReason::Narrowed(vec![key(OFFICE)])),
+        (C, RemovalReason::AskedTwice),
+        (D, RemovalReason::RolledBack),
+        (WIDE, RemovalReason::ReferenceGone),
+    ];
+    let leaving = |why| Leaving {
+        by: LBC.to_owned(),
+        at: now(),
+        why,
+        is_live: false,
+        is_reopened: false,
+    };
+    let mut revision = Revision::by(LBC, &record(&[]));
+    assert_eq!(revision.reason(), "");
+    revision.entered = vec![key(OFFICE), key("tcp 81 from 10.0.0.0/8")];
+    revision.reinstated = vec![key("tcp 82 from 10.0.0.0/8")];
+    revision.removed = removed
+        .map(|(rule, why)| (key(rule), leaving(why)))
+        .to_vec();
+    assert_eq!(
+        revision.reason().split("; ").collect::<Vec<_>>(),
+        [
+            "authorized: tcp 22 from 203.0.113.0/24, tcp 81 from 10.0.0.0/8",
+            "revoked: tcp 443 from 10.0.0.0/8",
+            "modified: tcp 80 from 10.0.0.0/8",
+            "replaced by live rules: tcp 80-9093 from sg-0a",
+            "narrowed: tcp 22 from 0.0.0.0/0",
+            "revoked again after it was put back: tcp 22 from 192.0.2.0/24",
+            "rolled back: udp 53 from 10.9.0.0/16",
+            "revoked, and the group that it refers to is gone: tcp 80-9100 from sg-0a",
+            "returned, because the change that took it out was no decision: tcp 82 from 10.0.0.0/8",
+        ]
+    );
+}
+
+#[test]
+fn what_entered_in_an_earlier_change_comes_back_when_a_later_one_is_aborted() {
+    for by in [TERRAFORM, LBC] {
+        let mut scene = Scene::of(&[A]);
+        let authorize = scene.authorize(by, &[NARROW]);
+        scene.look(&[authorize]);
+        scene.pass(3_600);
+        let revoke = scene.revoke(by, &[NARROW]);
+        let refused = scene.attempt(by, Call::RefusedAuthorize, &[WIDE]);
+        scene.look(&[revoke, refused]);
+        scene.rest();
+        assert_eq!(scene.recorded(), [NARROW, A], "{by}");
+        assert_eq!(scene.open_rules(), [NARROW, A], "{by}");
+    }
+}
+
+#[test]
+fn a_deletion_between_two_changes_does_not_make_them_one() {
+    let mut scene = Scene::of(&[NARROW, A]);
+    let revoke = scene.revoke(TERRAFORM, &[NARROW]);
+    scene.pass(100);
+    let tried = scene.deletion(TERRAFORM, Call::RefusedDelete, Some("sg-0b"));
+    scene.pass(100);
+    let refused = scene.attempt(TERRAFORM, Call::RefusedAuthorize, &[WIDE]);
+    scene.look(&[revoke, tried, refused]);
+    scene.rest();
+    assert_eq!(scene.recorded(), [A]);
+    assert_eq!(scene.restored, []);
+}
+
+#[test]
+fn a_followed_change_is_open_only_while_its_last_attempt_may_be_repeated() {
+    for (throttled, refused, waits) in [(0, 10, false), (10, 0, true), (5, 5, false)] {
+        let mut scene = Scene::of(&[NARROW, A]);
+        let revoke = scene.revoke(LBC, &[NARROW]);
+        let attempt = |call, seconds| {
+            let mut attempt = scene.attempt(LBC, call, &[WIDE]);
+            attempt.at += SignedDuration::from_secs(seconds);
+            attempt
+        };
+        let calls = [
+            attempt(Call::TriedAuthorize, throttled),
+            attempt(Call::RefusedAuthorize, refused),
+            revoke,
+        ];
+        scene.pass(20);
+        scene.look(&calls);
+        assert_eq!(scene.restored.is_empty(), waits, "{throttled} {refused}");
+        scene.pass(120);
+        scene.look(&[]);
+        assert_eq!(scene.restored, [key(NARROW)], "{throttled} {refused}");
+    }
+}
+
+#[test]
+fn what_a_followed_principal_authorizes_beside_makes_up_for_nothing() {
+    for other in [D, "tcp 444 from 10.0.0.0/8", "tcp 443 from 10.1.0.0/16"] {
+        let mut scene = Scene::of(&[A, B]);
+        let revoke = scene.revoke(LBC, &[A]);
+        let authorize = scene.authorize(LBC, &[other]);
+        scene.look(&[revoke, authorize]);
+        scene.rest();
+        // The last one is a part of what was revoked: that is a narrowing.
+        let narrows = other.contains("10.1.0.0");
+        assert_eq!(scene.restored.is_empty(), narrows, "{other}");
+    }
+}
+
+#[test]
+fn a_change_is_large_from_four_rules_on_if_less_than_half_of_them_stay() {
+    let all = [A, B, C, D, NARROW];
+    for (before, gone, waits) in [
+        (3, 3, false),
+        (4, 2, false),
+        (4, 3, true),
+        (5, 2, false),
+        (5, 3, true),
+    ] {
+        let mut scene = Scene::of(&all[..before]);
+        let revoke = scene.revoke(TERRAFORM, &all[..gone]);
+        scene.look(&[revoke]);
+        scene.rest();
+        let left = if waits { before } else { before - gone };
+        assert_eq!(scene.recorded().len(), left, "{gone} of {before}");
+        let pending = if waits { gone } else { 0 };
+        assert_eq!(scene.state.pending.len(), pending, "{gone} of {before}");
+        assert_eq!(scene.restored, [], "{gone} of {before}");
+    }
+}
+
+#[test]
+fn only_a_deletion_by_the_same_caller_within_fifteen_minutes_withholds_what_it_is_about() {
+    let minutes = |minutes| SignedDuration::from_mins(minutes);
+    for (by, group, apart, withheld) in [
+        (LBC, Some("sg-0a"), minutes(-15), true),
+        (LBC, Some("sg-0a"), minutes(-16), false),
+        // The kept group itself.
+        (LBC, None, minutes(-1), true),
+        (LBC, Some("sg-0b"), minutes(-1), false),
+        (ACK, Some("sg-0a"), minutes(-1), false),
+    ] {
+        let mut scene = Scene::of(&[NARROW, A]);
+        scene.pass(3_600);
+        let revoke = scene.revoke(LBC, &[NARROW]);
+        let mut tried = scene.deletion(by, Call::RefusedDelete, group);
+        tried.at += apart;
+        scene.look(&[tried, revoke]);
+        scene.pass(60);
+        scene.look(&[]);
+        assert_eq!(
+            scene.restored.is_empty(),
+            withheld,
+            "{by} {group:?} {apart}"
+        );
+        scene.pass(14 * 60 - 1);
+        scene.look(&[]);
+        assert_eq!(
+            scene.restored.is_empty(),
+            withheld,
+            "{by} {group:?} {apart}"
+        );
+        scene.pass(1);
+        scene.look(&[]);
+        assert_eq!(scene.restored, [key(NARROW)], "{by} {group:?} {apart}");
+    }
+}
+
+#[test]
+fn a_followed_change_is_judged_when_its_settle_time_is_over() {
+    let mut scene = Scene::of(&[A, B]);
+    let revoke = scene.revoke(LBC, &[A]);
+    scene.pass(2);
+    scene.look(&[revoke]);
+    assert_eq!(scene.restored, []);
+    assert_eq!(
+        scene.verdict(A).settles_at(),
+        Some(scene.clock + SignedDuration::from_secs(1))
+    );
+    scene.pass(1);
+    scene.look(&[]);
+    assert_eq!(scene.restored, [key(A)]);
+}
+
+#[test]
+fn a_followed_change_that_is_tried_again_and_again_waits_five_minutes() {
+    let mut scene = Scene::of(&[NARROW, A]);
+    let revoke = scene.revoke(LBC, &[NARROW]);
+    scene.look(&[revoke]);
+    for _ in 0..5 {
+        let tried = scene.attempt(LBC, Call::TriedAuthorize, &[WIDE]);
+        scene.look(&[tried]);
+        scene.pass(59);
+    }
+    scene.pass(4);
+    scene.look(&[]);
+    assert_eq!(scene.restored, []);
+    scene.pass(1);
+    scene.look(&[]);
+    assert_eq!(scene.restored, [key(NARROW)]);
+}
+
+#[test]
+fn only_the_same_person_soon_after_insists() {
+    let anna = Some("anna");
+    for (first, second, seconds, insists) in [
+        (anna, anna, 600, true),
+        (anna, anna, 601, false),
+        (anna, Some("ben"), 60, false),
+        (None, anna, 60, false),
+        (None, None, 60, false),
+    ] {
+        let mut scene = Scene::of(&[A, B]);
+        for (person, wait) in [(first, seconds), (second, 0)] {
+            let mut revoke = scene.revoke(STRANGER, &[A]);
+            revoke.person = person.map(str::to_owned);
+            scene.look(&[revoke]);
+            scene.pass(wait);
+        }
+        let stays_closed = scene.restored.len() == 1;
+        assert_eq!(stays_closed, insists, "{first:?} {second:?} {seconds}");
+        scene.pass(3_600);
+        scene.look(&[]);
+        assert_eq!(scene.restored.len(), 2);
+    }
+}
+
+#[test]
+fn what_a_person_recorded_lately_is_opened_at_once_and_later_it_waits_for_its_cause() {
+    for (seconds, at_once) in [(899, true), (900, false)] {
+        let mut scene = Scene::of(&[A]);
+        scene.record.rules.extend(record(&[B]).rules);
+        scene.state.note_decided([&key(B)], scene.clock);
+        scene.pass(seconds);
+        scene.look(&[]);
+        assert_eq!(scene.restored.len() == 1, at_once, "{seconds}");
+        // It was live by now, so somebody took it.
+        let mut later = scene.clone();
+        later.open(&key(B));
+        later.look(&[]);
+        later.live.remove(&key(B));
+        later.look(&[]);
+        assert_eq!(later.restored.len() == 1, at_once, "{seconds}");
+    }
+}
+
+#[test]
+fn a_wait_for_the_cause_that_nobody_ended_for_two_hours_begins_anew() {
+    for (seconds, ends) in [(179, false), (180, true), (7_379, true), (7_380, false)] {
+        let mut scene = Scene::of(&[A, B]);
+        scene.live.remove(&key(A));
+        scene.look(&[]);
+        scene.pass(seconds);
+        scene.look(&[]);
+        assert_eq!(scene.restored.len() == 1, ends, "{seconds}");
+    }
+}
+
+#[test]
+fn a_call_that_tells_no_rules_is_a_cause_of_what_is_missing_since_and_for_a_quarter_of_an_hour() {
+    let untold = |scene: &Scene| {
+        let evidence = Evidence {
+            untold: true,
+            ..Evidence::default()
+        };
+        scene.call(STRANGER, Call::Revoke, evidence)
+    };
+    for (seconds, is_cause) in [(900, true), (901, false)] {
+        let mut scene = Scene::of(&[A, B]);
+        let call = untold(&scene);
+        scene.pass(seconds);
+        scene.live.remove(&key(A));
+        scene.look(&[call]);
+        assert_eq!(scene.restored.len() == 1, is_cause, "{seconds}");
+        let taken_by = scene.judged(&[]).taken_by.remove(&key(A));
+        let known = (!is_cause).then(|| STRANGER.to_owned());
+        assert_eq!(taken_by, known, "{seconds}");
+    }
+    for (seconds, is_cause) in [(1, false), (0, true)] {
+        let mut scene = Scene::of(&[A, B]);
+        let call = untold(&scene);
+        scene.pass(seconds);
+        // It came back after the call.
+        let taken = scene.revoke(STRANGER, &[A]);
+        scene.look(&[taken, call]);
+        assert_eq!(scene.restored, [key(A)]);
+        scene.live.remove(&key(A));
+        scene.look(&[]);
+        assert_eq!(scene.restored.len() == 2, is_cause, "{seconds}");
+    }
+}
