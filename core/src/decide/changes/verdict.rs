@@ -242,3 +242,57 @@ impl RemovalReason {
         matches!(self, Self::Accepted | Self::AskedTwice | Self::Narrowed(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::{key, now};
+
+    #[test]
+    fn a_reason_names_whose_call_it_is_about() {
+        let (by, since) = ("arn:aws:iam::111122223333:role/lbc".to_owned(), now());
+        let by = || by.clone();
+        for reason in [
+            RestoreReason::Unlisted { by: by() },
+            RestoreReason::Aborted { by: by() },
+            RestoreReason::Half { by: by() },
+            RestoreReason::LargeChange { by: by() },
+            RestoreReason::Withheld { by: by() },
+        ] {
+            assert_eq!(reason.by(), Some(&by()));
+            assert!(reason.reason().contains(&by()), "{}", reason.reason());
+        }
+        let nobody = RestoreReason::NeverTold { since };
+        assert_eq!(nobody.by(), None);
+        assert!(nobody.reason().contains(&since.to_string()));
+        let group = None;
+        for reason in [
+            WaitReason::Settles { by: by() },
+            WaitReason::TriesAgain { by: by() },
+            WaitReason::Deletion { by: by(), group },
+            WaitReason::Insists { by: by() },
+        ] {
+            assert_eq!(reason.by(), Some(&by()));
+        }
+        let live = || vec![key("tcp 80 from sg-0a")];
+        for (why, loses) in [
+            (RemovalReason::Accepted, true),
+            (RemovalReason::AskedTwice, true),
+            (RemovalReason::Narrowed(live()), true),
+            (RemovalReason::Committed(live()), false),
+            (RemovalReason::Modified, false),
+            (RemovalReason::RolledBack, false),
+            (RemovalReason::ReferenceGone, false),
+        ] {
+            assert_eq!(why.loses(), loses, "{why:?}");
+            let leaving = Leaving {
+                by: by(),
+                at: since,
+                why,
+                is_live: false,
+                is_reopened: false,
+            };
+            assert!(leaving.reason().contains(&by()), "{}", leaving.reason());
+        }
+    }
+}

@@ -745,8 +745,9 @@ fn what_a_followed_principal_authorizes_beside_makes_up_for_nothing() {
 
 #[test]
 fn a_change_is_large_from_four_rules_on_if_less_than_half_of_them_stay() {
-    let all = [A, B, C, D, NARROW];
+    let all = [A, B, C, D, NARROW, OFFICE];
     for (before, gone, waits) in [
+        (6, 3, false),
         (3, 3, false),
         (4, 2, false),
         (4, 3, true),
@@ -923,5 +924,58 @@ fn a_call_that_tells_no_rules_is_a_cause_of_what_is_missing_since_and_for_a_quar
         scene.live.remove(&key(A));
         scene.look(&[]);
         assert_eq!(scene.restored.len() == 2, is_cause, "{seconds}");
+    }
+}
+
+#[test]
+fn what_was_authorized_and_is_not_live_yet_is_counted_until_it_enters() {
+    let mut scene = Scene::of(&[A]);
+    let authorize = scene.authorize(TERRAFORM, &[B]);
+    let live = scene.live.remove(&key(B)).expect("live");
+    scene.look(&[authorize]);
+    assert_eq!((scene.recorded().len(), scene.state.unapplied), (1, 1));
+    scene.live.insert(key(B), live);
+    scene.look(&[]);
+    assert_eq!((scene.recorded().len(), scene.state.unapplied), (2, 0));
+}
+
+#[test]
+fn two_changes_that_are_told_at_once_do_not_make_a_large_one() {
+    for (second, apart) in [(TERRAFORM, 3_600), (BOT, 0)] {
+        let mut scene = Scene::of(&[A, B, C, D, NARROW, OFFICE]);
+        let calls = [(TERRAFORM, [A, B]), (second, [C, D])].map(|(by, rules)| {
+            scene.pass(apart);
+            scene.revoke(by, &rules)
+        });
+        scene.look(&calls);
+        assert_eq!(scene.recorded(), [OFFICE, NARROW], "{second}");
+        assert!(scene.state.pending.is_empty(), "{second}");
+    }
+}
+
+#[test]
+fn what_a_change_authorizes_itself_makes_it_smaller_also_if_that_is_told_a_quarter_of_an_hour_late()
+{
+    for (author, seconds, waits) in [
+        (TERRAFORM, 0, false),
+        (ACK, 0, true),
+        (TERRAFORM, 900, false),
+        // By now it is for a person to say.
+        (TERRAFORM, 901, true),
+    ] {
+        let mut scene = Scene::of(&[A, B, C, D]);
+        let revoke = scene.revoke(TERRAFORM, &[A, B, C]);
+        let authorize = scene.authorize(author, &[OFFICE, NARROW]);
+        if seconds == 0 {
+            scene.look(&[revoke, authorize]);
+        } else {
+            scene.look(&[revoke]);
+            assert_eq!(scene.state.pending.len(), 3);
+            scene.pass(seconds);
+            scene.look(&[authorize]);
+        }
+        let pending = if waits { 3 } else { 0 };
+        assert_eq!(scene.state.pending.len(), pending, "{author} {seconds}");
+        assert_eq!(scene.recorded().len(), 3 + pending, "{author} {seconds}");
     }
 }
