@@ -7,6 +7,7 @@
 # make package-check  builds the last commit's package twice in different folders and compares; half an hour or more
 # make fuzz       looks for inputs that break a promise, guided by coverage: TARGET=events SECONDS=900; fuzz/README.md lists the targets
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
+# make mutants    puts mistakes into what decides, one at a time, and says which of them no test notices (docs/trust.md)
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ VENV := $(CURDIR)/.venv
 ARCH ?= arm64
 BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo campaign fuzz sbom package package-check scale outages test check
+.PHONY: help programs demo campaign fuzz mutants sbom package package-check scale outages test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -54,6 +55,9 @@ outages: programs
 # moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
 test: $(VENV)/installed
 	RULEKEEPER_MOTO="$(VENV)/bin/moto_server" RULEKEEPER_MODEL_BOUNDS=all cargo test --locked --workspace
+
+mutants:
+	tools/mutants/run
 
 check:
 	.ci/run
