@@ -20,7 +20,7 @@ const FOUND: [(Fault, u64); 16] = [
     (Fault::RecordsAreReadLate, 1),
     (Fault::RecordedRulesStandIn, 17),
     (Fault::StatesAreOverwritten, 5),
-    (Fault::RestoresAreForgotten, 3),
+    (Fault::RestoresAreForgotten, 273),
     (Fault::ForgetsAborts, 4),
     (Fault::WritesWithoutAuthor, 1),
     (Fault::CausesAreNotAwaited, 5),
