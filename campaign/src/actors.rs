@@ -419,7 +419,9 @@ impl Acts {
                 let cloud = self.run.cloud.borrow();
                 cloud.events[*event].told.is_some()
             });
-            if let Some(revoked) = revoked.filter(|_| is_known) {
+            // Where nobody is listed, a call that somebody else's look has dealt with is not kept.
+            let is_kept = self.run.case.listed().next().is_some();
+            if let Some(revoked) = revoked.filter(|_| is_known && is_kept) {
                 self.closed(&rule, revoked);
             }
             events.extend(revoked);

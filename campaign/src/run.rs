@@ -126,6 +126,8 @@ pub(crate) fn run(case: &Case) -> Log {
         let run = Rc::new(Run::new(case.clone()));
         run.clone().whole().await;
         run.tasks.borrow_mut().abort_all();
+        // Instances hold the run.
+        run.idle.borrow_mut().clear();
         let events = run.cloud.borrow().events.len();
         let mut log = run.log.take();
         log.events = events;
