@@ -38,13 +38,13 @@ pub(crate) struct Event {
     pub(crate) payload: Value,
     /// When an invocation with it ended well for the first time.
     pub(crate) told: Option<Instant>,
-    /// Rules that it says were taken, but for those that it names by id only.
+    /// Whether it names what it took by id only.
     pub(crate) by_id: bool,
 }
 
 /// EC2 and the table, and what became of them.
 pub(crate) struct Cloud {
-    pub ec2: Rc<FakeEc2>,
+    pub(crate) ec2: Rc<FakeEc2>,
     pub(crate) table: Rc<FakeTable>,
     tells_ids: bool,
     pub(crate) events: Vec<Event>,
@@ -206,14 +206,13 @@ impl Cloud {
             id
         };
         self.note_live();
-        let mut content = flat(&ActualRule {
+        let content = pascal(&flat(&ActualRule {
             id: None,
             key: to.clone(),
             description: None,
             tags: Tags::new(),
             reference_owner_unknown: false,
-        });
-        content = pascal(&content);
+        }));
         let request = json!({"ModifySecurityGroupRulesRequest": {"GroupId": group().id,
             "SecurityGroupRule": {"SecurityGroupRuleId": id, "SecurityGroupRule": content, "tag": 1}}});
         let response = Ok(json!({"_return": true}));

@@ -137,7 +137,7 @@ pub(crate) fn run(case: &Case) -> Log {
 
 impl Run {
     fn new(case: Case) -> Self {
-        let (live, groups) = (actors::rules(&case), actors::groups(&case));
+        let (live, groups) = (actors::rules(&case), actors::groups());
         let cloud = Cloud::new(&live, &groups, case.tells_ids);
         let principals = case.listed().map(|(actor, policy)| Principal {
             arn: actors::caller(actor).arn(),
