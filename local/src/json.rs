@@ -13,6 +13,7 @@ use crate::dynamodb::internal;
 use crate::ec2::Ec2Error;
 use crate::http::{self, Hangup};
 use crate::identity::Caller;
+use crate::ids;
 use crate::services::{Service, Services};
 
 /// The service and the action of a target.
@@ -73,7 +74,13 @@ pub(crate) async fn call(
     };
     let result = services.carry_out(&received, run, |_| {}).await?;
     Ok(match result {
-        Ok(answer) => answer.map(Body::from),
+        Ok(mut answer) => {
+            let headers = answer.headers_mut().entry("x-amzn-requestid");
+            if let Ok(id) = HeaderValue::from_str(&ids::uuid()) {
+                headers.or_insert(id);
+            }
+            answer.map(Body::from)
+        }
         Err(error) => refusal(service, &error),
     })
 }

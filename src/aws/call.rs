@@ -7,7 +7,9 @@ use aws_sdk_ec2::config::ConfigBag;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -15,17 +17,17 @@ use tokio::time::Instant;
 
 use rulekeeper_core::ports::{ApiError, Calls, Failure, Verdict, without_encoded_part};
 
-/// Counts every attempt of an operation when it is sent.
+/// Counts every attempt of an operation when it is sent, and accepts whole answers of AWS only.
 #[derive(Debug)]
-pub(super) struct CountAttempts {
+pub(super) struct Attempts {
     pub(super) calls: Calls,
     pub(super) operation: &'static str,
 }
 
 #[dyn_dispatch_hint]
-impl Intercept for CountAttempts {
+impl Intercept for Attempts {
     fn name(&self) -> &'static str {
-        "CountAttempts"
+        "Attempts"
     }
 
     fn read_before_transmit(
@@ -37,6 +39,38 @@ impl Intercept for CountAttempts {
         self.calls.count(self.operation);
         Ok(())
     }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        match !answer.status().is_success() || is_whole(answer) {
+            true => Ok(()),
+            false => Err("it is cut off, or it is not from AWS".into()),
+        }
+    }
+}
+
+/// Whether a successful answer is a whole one of AWS. The SDK takes a list that is cut off for a shorter one, and anything
+/// for the answer to a write, because nothing in it is required.
+///
+/// An answer in XML ends with its root. One in JSON is read to its end, and has the id that AWS gives to each request
+/// (Amazon DynamoDB Developer Guide, "DynamoDB low-level API"; Amazon SQS Developer Guide, "Interpreting Amazon SQS JSON API
+/// responses").
+fn is_whole(answer: &HttpResponse) -> bool {
+    let body = answer.body().bytes().unwrap_or_default().trim_ascii();
+    if !body.starts_with(b"<") {
+        return !body.is_empty() && answer.headers().get("x-amzn-requestid").is_some();
+    }
+    let text = String::from_utf8_lossy(body);
+    let root = text
+        .split('<')
+        .find(|tag| tag.starts_with(char::is_alphabetic));
+    let name = root.and_then(|tag| tag.split([' ', '>', '/', '\n']).next());
+    name.is_some_and(|name| text.ends_with(&format!("</{name}>")))
 }
 
 /// Awaits a call, at most until `deadline`.
@@ -197,6 +231,39 @@ mod tests {
     use super::*;
 
     const ROLE: &str = "arn:aws:iam::444455556666:role/member";
+
+    #[test]
+    fn an_answer_that_is_cut_off_or_not_of_aws_is_none() {
+        let id = ("x-amzn-requestid", "r");
+        let cases = [
+            (
+                "<?xml version=\"1.0\"?>\n<AResponse xmlns=\"n\"><set/></AResponse>\n",
+                None,
+                true,
+            ),
+            ("<AResponse><return>true</return></AResponse>", None, true),
+            ("<AResponse><set><item><a>1</a></item>", None, false),
+            (
+                "<AResponse><set><item><a>1</a></item></set></ARespon",
+                None,
+                false,
+            ),
+            ("<?xml version=\"1.0\"?>", None, false),
+            ("{}", Some(id), true),
+            ("{}", None, false),
+            ("{\"__type\":\"InternalServerError\"}", None, false),
+            ("", Some(id), false),
+            ("Bad gateway", None, false),
+        ];
+        for (body, header, whole) in cases {
+            let status = StatusCode::try_from(200).expect("a status");
+            let mut answer = HttpResponse::new(status, SdkBody::from(body));
+            if let Some((name, value)) = header {
+                answer.headers_mut().insert(name, value);
+            }
+            assert_eq!(is_whole(&answer), whole, "{body}");
+        }
+    }
 
     type Read = SdkError<DescribeSecurityGroupRulesError, HttpResponse>;
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::attributes::{from_json, to_json};
-use super::call::{CountAttempts, api_error, out_of_time, unusable, whole, within};
+use super::call::{Attempts, api_error, out_of_time, unusable, whole, within};
 use super::keys::{Item, SETTINGS, desired_key, history_key, incident_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::transaction::Transaction;
@@ -69,8 +69,8 @@ impl DynamoTable {
         &self.name
     }
 
-    pub(super) fn counting(&self, operation: &'static str) -> CountAttempts {
-        CountAttempts {
+    pub(super) fn counting(&self, operation: &'static str) -> Attempts {
+        Attempts {
             calls: self.calls.clone(),
             operation,
         }

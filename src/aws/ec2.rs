@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
-use super::call::{CountAttempts, is_refused_role, unusable, whole, within_as};
+use super::call::{Attempts, is_refused_role, unusable, whole, within_as};
 use super::pace::Pacer;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::model::{
@@ -75,8 +75,8 @@ impl Ec2 {
         ended
     }
 
-    fn counting(&self, operation: &'static str) -> CountAttempts {
-        CountAttempts {
+    fn counting(&self, operation: &'static str) -> Attempts {
+        Attempts {
             calls: self.calls.clone(),
             operation,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::json;
 
-use super::call::{CountAttempts, unusable, whole, within};
+use super::call::{Attempts, unusable, whole, within};
 use rulekeeper_core::ports::{ApiError, Budget, Calls, SweepQueue, SweepTask};
 
 /// SQS accepts ten messages in a call (Amazon SQS API Reference, SendMessageBatch).
@@ -21,8 +21,8 @@ pub struct SqsSweepQueue {
 }
 
 impl SqsSweepQueue {
-    fn counting(&self, operation: &'static str) -> CountAttempts {
-        CountAttempts {
+    fn counting(&self, operation: &'static str) -> Attempts {
+        Attempts {
             calls: self.calls.clone(),
             operation,
         }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::{Clients, load_sdk_config};
+use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::model::{GroupAddress, GroupRange, Scope, Tags};
 use rulekeeper_core::ports::{
@@ -15,12 +16,15 @@ use rulekeeper_core::ports::{
     Table as _, Verdict,
 };
 
-/// A server whose answer to everything is this status and body. Returns its URL.
-async fn saying(status: u16, body: &str) -> String {
+/// The header with the id that AWS gives to each request.
+const ID: &str = "x-amzn-requestid: r\r\n";
+
+/// A server whose answer to everything is this status, header and body. Returns its URL.
+async fn saying(status: u16, header: &str, body: &str) -> String {
     let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", server.local_addr().expect("an address"));
     let answer = format!(
-        "HTTP/1.1 {status} said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status} said\r\n{header}content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
     tokio::spawn(async move {
@@ -58,9 +62,18 @@ fn budget() -> Budget {
     Budget::of(Duration::from_secs(20))
 }
 
-/// What each call makes of a server that answers everything with this status and body.
+/// What each call makes of AWS answering everything with this status and body.
 async fn ends(status: u16, body: &str) -> Vec<(&'static str, Result<(), ApiError>)> {
-    let clients = clients(&saying(status, body).await).await;
+    ends_with(status, ID, body).await
+}
+
+/// What each call makes of a server that answers everything with this status, header and body.
+async fn ends_with(
+    status: u16,
+    header: &str,
+    body: &str,
+) -> Vec<(&'static str, Result<(), ApiError>)> {
+    let clients = clients(&saying(status, header, body).await).await;
     let (group, calls) = (group(), Calls::default());
     let (ec2, table) = clients
         .in_scope(&group.scope, false, Pace::Free, &calls, budget())
@@ -100,6 +113,13 @@ async fn ends(status: u16, body: &str) -> Vec<(&'static str, Result<(), ApiError
                 .await
                 .map(drop),
         ),
+        (
+            "state",
+            table
+                .save_state(&group, &GroupState::default())
+                .await
+                .map(drop),
+        ),
         ("waiting", queue.waiting().await.map(drop)),
         ("send", queue.send(&[task]).await),
         ("tell", clients.tell("id", &answer, budget()).await),
@@ -120,8 +140,11 @@ async fn an_answer_that_cannot_be_read_is_a_passing_fault_of_every_call() {
         (403, ""),
         (429, ""),
         (429, "slow down"),
+        // Something between AWS and us says that it worked.
+        (200, "{}"),
+        (200, r#"{"__type": "InternalServerError"}"#),
     ] {
-        for (call, end) in ends(status, body).await {
+        for (call, end) in ends_with(status, "", body).await {
             let error = end.expect_err(call);
             assert!(error.is_retryable(), "{status} {body:?} {call}: {error}");
             let throttled = error.verdict() == Verdict::Throttled;
@@ -137,6 +160,11 @@ async fn an_answer_that_cannot_be_read_is_a_passing_fault_of_every_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empty_one() {
     for (call, end) in ends(200, "{}").await {
+        // DynamoDB answers nothing more to this write.
+        if call == "state" {
+            assert_eq!(end, Ok(()));
+            continue;
+        }
         let error = end.expect_err(call);
         assert!(error.is_retryable(), "{call}: {error}");
     }
@@ -160,6 +188,13 @@ async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empt
                 &format!(
                     "<securityGroupRuleSet>{rule}<groupId>sg-0123456789abcdef0</groupId></item></securityGroupRuleSet>"
                 ),
+            ),
+        ),
+        // Cut off between two rules.
+        (
+            "rules",
+            format!(
+                "<DescribeSecurityGroupRulesResponse><securityGroupRuleSet>{rule}<groupId>sg-0123456789abcdef0</groupId><isEgress>false</isEgress></item>"
             ),
         ),
         ("groups", ec2("DescribeSecurityGroups", "")),
