@@ -9,9 +9,11 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
     AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+    InterceptorContext,
 };
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use tokio::time::Instant;
 
@@ -46,11 +48,31 @@ impl Intercept for Attempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answer = context.response();
-        match !answer.status().is_success() || is_whole(answer) {
+        // An error that the SDK found already says more.
+        match context.output_or_error().is_err() || is_whole(context.response()) {
             true => Ok(()),
             false => Err("it is cut off, or it is not from AWS".into()),
         }
+    }
+}
+
+/// Lets the SDK repeat what it takes for final: an answer of success that cannot be used, and a throttling without an error
+/// code, as gateways send it. For calls only that may be made twice.
+#[derive(Debug)]
+pub(super) struct RepeatUnusable;
+
+impl ClassifyRetry for RepeatUnusable {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let failed = matches!(context.output_or_error(), Some(Err(_)));
+        match context.response().map(HttpResponse::status) {
+            Some(status) if failed && status.is_success() => RetryAction::transient_error(),
+            Some(status) if status.as_u16() == 429 => RetryAction::throttling_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "RepeatUnusable"
     }
 }
 
@@ -110,7 +132,7 @@ pub(super) fn out_of_time(operation: &'static str) -> ApiError {
     ApiError {
         operation,
         failure: Failure::OutOfTime,
-        message: "no answer came in the time for this call".to_owned(),
+        message: "it did not succeed in the time for it".to_owned(),
     }
 }
 

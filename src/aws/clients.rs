@@ -14,6 +14,7 @@ use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
+use super::call::RepeatUnusable;
 use super::pace::Pacer;
 use super::{DynamoTable, Ec2, SqsSweepQueue};
 use rulekeeper_core::model::Scope;
@@ -65,6 +66,14 @@ pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) ->
         .await
 }
 
+fn dynamodb(config: &SdkConfig, region: Option<SdkRegion>) -> aws_sdk_dynamodb::Client {
+    let region = region.or_else(|| config.region().cloned());
+    let mut config = aws_sdk_dynamodb::config::Builder::from(config);
+    config = config.retry_classifier(RepeatUnusable);
+    config.set_region(region);
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
 /// The most places whose clients are kept. Those of a place take about 50 KiB (measured). They are made for every event
 /// of the organization, also where no group has a record. Making them again costs a call to STS, unless the place is our
 /// own account.
@@ -103,7 +112,7 @@ pub struct Clients {
 impl Clients {
     /// Clients with this configuration. `role_name` is the role to assume in other accounts.
     pub fn new(config: SdkConfig, table: String, role_name: Option<String>) -> Self {
-        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        let dynamodb = dynamodb(&config, None);
         Self {
             config,
             dynamodb,
@@ -121,9 +130,7 @@ impl Clients {
     #[must_use]
     pub fn with_table_region(mut self, region: Option<String>) -> Self {
         if let Some(region) = region {
-            let config = aws_sdk_dynamodb::config::Builder::from(&self.config);
-            let config = config.region(SdkRegion::new(region)).build();
-            self.dynamodb = aws_sdk_dynamodb::Client::from_conf(config);
+            self.dynamodb = dynamodb(&self.config, Some(SdkRegion::new(region)));
         }
         self
     }
@@ -162,7 +169,9 @@ impl Clients {
             config = config.credentials_provider(self.role_provider(role_arn).await);
         }
         let clients = Ec2Clients {
-            reading: aws_sdk_ec2::Client::from_conf(config.clone().build()),
+            reading: aws_sdk_ec2::Client::from_conf(
+                config.clone().retry_classifier(RepeatUnusable).build(),
+            ),
             changing: aws_sdk_ec2::Client::from_conf(
                 config.retry_config(RetryConfig::disabled()).build(),
             ),

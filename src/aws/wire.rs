@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_ec2::config::retry::RetryConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -44,7 +45,13 @@ async fn clients(url: &str) -> Clients {
         .region("eu-west-1")
         .endpoint_url(url)
         .credentials_provider(SharedCredentialsProvider::new(credentials));
-    let clients = Clients::new(load_sdk_config(loader, None).await, "t".to_owned(), None);
+    // What lasts is told after the second time.
+    let twice = RetryConfig::standard()
+        .with_max_attempts(2)
+        .with_initial_backoff(Duration::from_millis(1));
+    let config = load_sdk_config(loader, None).await.into_builder();
+    let config = config.retry_config(twice).build();
+    let clients = Clients::new(config, "t".to_owned(), None);
     clients.with_queue(Some(format!("{url}/queue")), Some("results".to_owned()))
 }
 
