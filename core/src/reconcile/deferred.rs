@@ -131,7 +131,9 @@ fn earlier(at: &mut Option<Timestamp>, until: Timestamp) {
 pub(super) fn wait_text(why: &WaitReason, until: Timestamp) -> String {
     match why {
         WaitReason::UnknownCause { .. } => {
-            format!("the event that took it has not come; it is restored at {until} if none comes")
+            format!(
+                "the event that took it has not come; if none does, the next look after {until} restores it"
+            )
         }
         WaitReason::Settles { by } => {
             format!("a change by {by} is under way; it is judged at {until}")
