@@ -16,3 +16,4 @@ mod process;
 mod refusals;
 mod story;
 mod trouble;
+mod wire;
