@@ -8,6 +8,8 @@
 # make fuzz       looks for inputs that break a promise, guided by coverage: TARGET=events SECONDS=900; fuzz/README.md lists the targets
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make mutants    puts mistakes into what decides, one at a time, and says which of them no test notices (docs/trust.md)
+# make wire       every call that the function makes, by everything that can happen to a call on the wire; about five minutes
+# make soak       thousands of calls in all weathers, while processes are killed; TURNS=3000 GROUPS=40 SEED=1; ten minutes or more
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
@@ -15,7 +17,7 @@ VENV := $(CURDIR)/.venv
 ARCH ?= arm64
 BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo campaign fuzz mutants sbom package package-check scale outages test check
+.PHONY: help programs demo campaign fuzz mutants sbom package package-check scale outages wire soak test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -55,6 +57,18 @@ outages: programs
 # moto is a stand-in for DynamoDB, and a second opinion on EC2, that is not ours.
 test: $(VENV)/installed
 	RULEKEEPER_MOTO="$(VENV)/bin/moto_server" RULEKEEPER_MODEL_BOUNDS=all cargo test --locked --workspace
+
+# Without --workspace cargo would build the SDK again, with other features.
+PIPELINE = RULEKEEPER_MOTO="$(VENV)/bin/moto_server" cargo test --locked --workspace --test pipeline
+
+wire: $(VENV)/installed
+	RULEKEEPER_WIRE=all $(PIPELINE) wire:: -- --nocapture
+
+TURNS ?= 3000
+GROUPS ?= 40
+SEED ?= 1
+soak: $(VENV)/installed
+	RULEKEEPER_SOAK="$(TURNS),$(GROUPS),$(SEED)" $(PIPELINE) soak:: -- --nocapture
 
 mutants:
 	tools/mutants/run

@@ -1,6 +1,6 @@
 //! Any sequence of calls, however its events come: in the end each rule is live or accounted for.
 
-mod acts;
+pub(crate) mod acts;
 mod ledger;
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use acts::Sequence;
 
 use crate::support::{ACCOUNT, FUNCTION_ROLE, Scene, rule_json};
 
-const RULES: [&str; 7] = [
+pub(crate) const RULES: [&str; 7] = [
     "tcp 443 from 10.0.0.0/8",
     "tcp 80-9093 from 10.0.0.0/8",
     "tcp 80-9100 from 10.0.0.0/8",
@@ -69,7 +69,7 @@ async fn run(seed: u64) {
     bridge.adjust(|delivery| delivery.lose_fraction = lose_fraction);
     trouble(&scene, 4 * rng.u8(0..3), seed);
     let pauses: Vec<u64> = (0..14).map(|_| rng.u64(0..700)).collect();
-    let mut sequence = Sequence::new(&scene, &mut rng, peer);
+    let mut sequence = Sequence::new(&scene, rng, peer);
     for pause in pauses {
         sequence.act();
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -119,7 +119,7 @@ async fn scene(seed: u64, rng: &mut fastrand::Rng) -> Scene {
 }
 
 /// Makes rules live and records them, with everybody listed but one.
-async fn keep(scene: &Scene, rules: &[&str]) {
+pub(crate) async fn keep(scene: &Scene, rules: &[&str]) {
     if !rules.is_empty() {
         let quiet = scene.stack.cloud().ec2().quietly();
         quiet.authorize(&scene.group, rules).expect("good");
@@ -144,7 +144,7 @@ async fn learn_ids(scene: &Scene) {
     scene.settle().await;
 }
 
-async fn account_for_everything(seed: u64, scene: &Scene) {
+pub(crate) async fn account_for_everything(seed: u64, scene: &Scene) {
     let generations = scene.generations().await;
     let live = scene.live();
     let sweep = scene.answer();
@@ -152,7 +152,9 @@ async fn account_for_everything(seed: u64, scene: &Scene) {
     // A group whose missing rules are all superseded counts as converged.
     let report = ["reports", "remarks"]
         .into_iter()
-        .find_map(|list| sweep[list].get(0));
+        .filter_map(|list| sweep[list].as_array())
+        .flatten()
+        .find(|report| report["group"]["id"] == scene.group.as_str());
     let lines = report.and_then(|report| report["rules"].as_array());
     let lines = lines.cloned().unwrap_or_default();
     let present = generations.last().expect("a record");
@@ -200,9 +202,9 @@ async fn account_for_everything(seed: u64, scene: &Scene) {
         .flat_map(|generation| &generation.rules)
         .collect();
     for record in scene.stack.cloud().records() {
-        if record.pointer("/userIdentity/sessionContext/sessionIssuer/arn")
-            != Some(&FUNCTION_ROLE.into())
-        {
+        let by = record.pointer("/userIdentity/sessionContext/sessionIssuer/arn");
+        let of_group = record["requestParameters"]["groupId"] == scene.group.as_str();
+        if by != Some(&FUNCTION_ROLE.into()) || !of_group {
             continue;
         }
         assert_eq!(

@@ -14,6 +14,7 @@ mod members;
 mod privileges;
 mod process;
 mod refusals;
+mod soak;
 mod story;
 mod trouble;
 mod wire;

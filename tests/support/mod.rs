@@ -9,6 +9,7 @@ mod moto;
 pub mod roles;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -23,7 +24,7 @@ pub const FUNCTION_ROLE: &str = "arn:aws:iam::111122223333:role/rulekeeper-funct
 /// The built function on the local stack, with moto as its DynamoDB and one group. The templates' policies judge its calls,
 /// and a call that they refuse fails the test.
 pub struct Scene {
-    pub stack: Stack,
+    pub stack: Arc<Stack>,
     pub table: MotoTable,
     pub vpc: String,
     pub group: String,
@@ -64,11 +65,23 @@ impl Scene {
         let vpc = ec2.create_vpc("10.0.0.0/16").expect("a VPC");
         let group = ec2.create_group("node-group", &vpc).expect("a group");
         Self {
-            stack,
+            stack: Arc::new(stack),
             table,
             vpc,
             group,
             lacks,
+        }
+    }
+
+    /// Another group of the same stack.
+    pub fn beside(&self, name: &str) -> Self {
+        let ec2 = self.stack.cloud().ec2().quietly();
+        Self {
+            stack: Arc::clone(&self.stack),
+            table: self.table.clone(),
+            vpc: self.vpc.clone(),
+            group: ec2.create_group(name, &self.vpc).expect("a group"),
+            lacks: self.lacks,
         }
     }
 

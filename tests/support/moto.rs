@@ -88,6 +88,7 @@ pub fn sdk_config(endpoint: &str, region: &str) -> SdkConfig {
 }
 
 /// A table of its own in moto, with the keys of rulekeeper's.
+#[derive(Clone)]
 pub struct MotoTable {
     pub client: aws_sdk_dynamodb::Client,
     pub name: String,

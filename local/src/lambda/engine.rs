@@ -233,6 +233,11 @@ impl Lambda {
         all.into_iter().for_each(|id| state.stop(id));
     }
 
+    /// Kills one instance. What runs on it fails.
+    pub fn kill_instance(&self, id: u64) {
+        lock(&self.inner.state).stop(id);
+    }
+
     pub(crate) fn under_way(&self) -> UnderWay {
         self.inner.under_way.fetch_add(1, Ordering::SeqCst);
         UnderWay(self.clone())

@@ -11,28 +11,32 @@ use crate::support::{ACCOUNT, Scene, rule_json};
 const COVER: &str = "all from 10.0.0.0/8";
 
 /// A sequence of calls by several callers. What EC2 refuses is part of it as well.
-pub(super) struct Sequence<'a> {
+pub(crate) struct Sequence<'a> {
     scene: &'a Scene,
-    rng: &'a mut fastrand::Rng,
+    rng: fastrand::Rng,
     /// A group that a rule refers to, and another group whose rule keeps it from being deleted.
     peer: String,
     user: String,
     candidates: Vec<String>,
-    pub(super) ledger: Ledger,
+    pub(crate) ledger: Ledger,
 }
 
 /// Makes the group that a rule refers to, and the rule.
-pub(super) fn peer_of(scene: &Scene) -> (String, String) {
+pub(crate) fn peer_of(scene: &Scene) -> (String, String) {
     let ec2 = scene.stack.cloud().ec2().quietly();
-    let peer = ec2.create_group("peer", &scene.vpc).expect("a group");
+    let peer = ec2
+        .create_group(&format!("peer of {}", scene.group), &scene.vpc)
+        .expect("a group");
     let rule = format!("tcp 8080 from {peer}");
     (peer, rule)
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) fn new(scene: &'a Scene, rng: &'a mut fastrand::Rng, peer: String) -> Self {
+    pub(crate) fn new(scene: &'a Scene, rng: fastrand::Rng, peer: String) -> Self {
         let ec2 = scene.stack.cloud().ec2().quietly();
-        let user = ec2.create_group("user", &scene.vpc).expect("a group");
+        let user = ec2
+            .create_group(&format!("user of {}", scene.group), &scene.vpc)
+            .expect("a group");
         let rule = format!("tcp 8080 from {peer}");
         ec2.authorize(&user, &[&rule]).expect("good");
         let candidates = RULES.into_iter().map(str::to_owned);
@@ -49,7 +53,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// One call, or two at once.
-    pub(super) fn act(&mut self) {
+    pub(crate) fn act(&mut self) {
         let calls = if self.rng.u32(0..6) == 0 { 2 } else { 1 };
         for _ in 0..calls {
             let role = self.rng.choice(ROLES).expect("not empty");

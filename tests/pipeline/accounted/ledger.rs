@@ -18,7 +18,7 @@ struct Step {
 
 /// What the callers did.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     closed: BTreeMap<String, Step>,
     opened: BTreeMap<String, Step>,
     /// Authorizes and modifies that EC2 refused: who, and what they asked for.
@@ -57,7 +57,7 @@ impl Ledger {
     }
 
     /// Live rules that an accepted or releasing principal closed last, as rulekeeper was told, and that nothing explains.
-    pub(super) fn unexplained(&self, scene: &Scene) -> Vec<String> {
+    pub(crate) fn unexplained(&self, scene: &Scene) -> Vec<String> {
         let reports = reports(scene);
         let lost = lost_events(scene);
         let is_lost = |step: &Step| lost.contains(&step.event);
@@ -113,7 +113,7 @@ fn lost_events(scene: &Scene) -> Vec<String> {
     unsent.map(|event| event.id).chain(given_up).collect()
 }
 
-/// All reports, those of sweeps included.
+/// All reports of the scene's group, those of sweeps included.
 fn reports(scene: &Scene) -> Vec<Value> {
     let mut reports = scene.answers();
     for answer in scene.answers() {
@@ -121,6 +121,7 @@ fn reports(scene: &Scene) -> Vec<Value> {
             reports.extend(answer[list].as_array().into_iter().flatten().cloned());
         }
     }
+    reports.retain(|report| report["group"]["id"] == scene.group.as_str());
     reports
 }
 
