@@ -7,6 +7,8 @@ use rulekeeper::config::DEFAULT_RULES_PER_GROUP;
 use rulekeeper_core::desired::Mode;
 use rulekeeper_core::model::{AccountId, GroupId};
 
+use crate::records::FileFormat;
+
 mod changes;
 mod doctor;
 mod import;
@@ -219,15 +221,6 @@ pub(crate) struct Export {
     /// Replace the file if it exists
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
-}
-
-/// What a record is written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FileFormat {
-    /// YAML
-    Yaml,
-    /// JSON
-    Json,
 }
 
 const PLAN_HELP: &str = "\

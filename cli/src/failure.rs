@@ -3,16 +3,16 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use rulekeeper_cli::operator::OperatorError;
 use rulekeeper_core::function::Answer;
 use rulekeeper_core::ports::{ApiError, Failure as ApiFailure, WriteError};
 use rulekeeper_core::report::{GroupOutcome, Report};
 
+use crate::operator::OperatorError;
 use crate::steering::spelled_out;
 
 /// How a command ended, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Status {
+pub enum Status {
     /// Done, or nothing to do.
     Done,
     /// Rules are missing.
@@ -36,7 +36,7 @@ impl From<Status> for ExitCode {
 
 impl Status {
     /// The status of a report. A failed one without rules could not find out what is missing.
-    pub(crate) fn of_report(report: &Report) -> Self {
+    pub fn of_report(report: &Report) -> Self {
         match report.outcome {
             GroupOutcome::Failed if report.rules.is_empty() => Self::Failed,
             _ if report.leaves_rules_missing() => Self::Drift,
@@ -45,7 +45,7 @@ impl Status {
     }
 
     /// The worst status of an answer's reports. An unfinished sweep counts as failed.
-    pub(crate) fn of_answer(answer: &Answer) -> Self {
+    pub fn of_answer(answer: &Answer) -> Self {
         let unfinished = match answer {
             Answer::Sweep(sweep) => sweep.reason.is_some(),
             Answer::Queue(queue) => {
@@ -59,7 +59,7 @@ impl Status {
     }
 
     /// The worst of several answers.
-    pub(crate) fn of_answers<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Self {
+    pub fn of_answers<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Self {
         answers
             .into_iter()
             .map(Self::of_answer)
@@ -69,17 +69,17 @@ impl Status {
 
 /// An error message with its exit code.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     status: Status,
     message: String,
     hint: Option<String>,
     /// No service answered, so credentials may be at fault.
-    pub(crate) unanswered: bool,
+    pub unanswered: bool,
 }
 
 impl Failure {
     /// The work failed.
-    pub(crate) fn failed(message: impl fmt::Display) -> Self {
+    pub fn failed(message: impl fmt::Display) -> Self {
         Self {
             status: Status::Failed,
             message: message.to_string(),
@@ -89,7 +89,7 @@ impl Failure {
     }
 
     /// The command line or a setting is wrong.
-    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+    pub fn usage(message: impl fmt::Display) -> Self {
         Self {
             status: Status::Usage,
             ..Self::failed(message)
@@ -97,13 +97,13 @@ impl Failure {
     }
 
     /// The same with advice.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Prints the message, with the hint after a blank line, and gives the exit code.
-    pub(crate) fn tell(self) -> ExitCode {
+    pub fn tell(self) -> ExitCode {
         eprintln!("error: {}", spelled_out(&self.message));
         if let Some(hint) = self.hint {
             eprintln!("\nhint: {}", spelled_out(&hint));

@@ -13,28 +13,28 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-pub(crate) mod cloudformation;
-pub(crate) mod terraform;
+pub mod cloudformation;
+pub mod terraform;
 
 /// The result of reading a file.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Import {
+pub struct Import {
     /// The groups that are known in full.
-    pub(crate) records: Vec<RecordFile>,
+    pub records: Vec<RecordFile>,
     /// Why others are left out.
-    pub(crate) unresolved: Vec<Unresolved>,
+    pub unresolved: Vec<Unresolved>,
 }
 
 /// Something that the file does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Unresolved {
+pub struct Unresolved {
     /// The resource, as its tool calls it.
-    pub(crate) address: String,
+    pub address: String,
     /// Its attribute; empty for the resource itself.
-    pub(crate) attribute: String,
+    pub attribute: String,
     /// What is missing.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 impl fmt::Display for Unresolved {
@@ -48,10 +48,13 @@ impl fmt::Display for Unresolved {
 
 /// The account and Region that the command line names for the groups of a file.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stated {
-    pub(crate) account: Option<AccountId>,
-    pub(crate) region: Option<Region>,
-    pub(crate) mode: Mode,
+pub struct Stated {
+    /// The account of groups whose resource does not tell it.
+    pub account: Option<AccountId>,
+    /// The Region of groups whose resource does not tell it.
+    pub region: Option<Region>,
+    /// The mode of their records.
+    pub mode: Mode,
 }
 
 impl Stated {
@@ -109,6 +112,10 @@ struct Place {
 
 impl Place {
     fn new(address: &str, attribute: impl Into<String>) -> Self {
+        let address = match address {
+            "" => "a resource without a name",
+            address => address,
+        };
         Self {
             address: address.to_owned(),
             attribute: attribute.into(),
@@ -315,6 +322,18 @@ mod tests {
             "no Region"
         );
         assert_eq!(scope_of_arn("x"), None);
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_even_if_it_has_no_name() {
+        let place = Place::new("", "cidr_blocks");
+        let mut drafts = Drafts::default();
+        drafts.unresolved(None, place, "is unknown");
+        let left_out = drafts.finish(Mode::default());
+        assert_eq!(
+            findings(&left_out),
+            ["a resource without a name: cidr_blocks: is unknown"]
+        );
     }
 
     #[test]

@@ -1,9 +1,19 @@
-//! What only the operator's command line does with records, settings and incidents.
+//! What only the operator's command line does, apart from arguments, questions and tables.
 //!
+//! Each room imports only rooms below it:
+//!
+//! - [`import`]: records from Terraform's JSON and CloudFormation templates
+//! - [`records`]: record files
+//! - [`strict`]: YAML and JSON in which no name is given twice
+//! - [`failure`]: exit codes and error messages
+//! - [`steering`]: characters that steer a terminal
 //! - [`aws`]: what only operators ask of AWS. The function's package holds none of it.
 //! - [`operator`]: one function for each verb that reads or writes the table.
-//!
-//! `aws` imports `operator`, and never the other way round.
 
 pub mod aws;
+pub mod failure;
+pub mod import;
 pub mod operator;
+pub mod records;
+pub mod steering;
+pub mod strict;

@@ -4,42 +4,33 @@
 //!
 //! - `verbs`: one file for each verb
 //! - `doctor`: the checks of `doctor`
-//! - `import`: records from Terraform's JSON and CloudFormation templates
 //! - `events`: files of events, for `replay`
-//! - `records`: record files
 //! - `render`: results as text and as a page
 //! - `session`: configuration, clients and who is asking
 //! - `output`: results to standard output, logs to standard error
 //! - `confirm`: questions on a terminal
 //! - `page_file`: the file of a page
 //! - `progress`: progress on standard error
-//! - `strict`: YAML and JSON in which no name is given twice
 //! - `planned`: the documents of `plan`
 //! - `args`: the arguments
-//! - `failure`: exit codes and error messages
-//! - `steering`: characters that steer a terminal
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rulekeeper_cli::{failure, import, records, steering, strict};
 
 mod args;
 mod confirm;
 mod doctor;
 mod events;
-mod failure;
-mod import;
 #[cfg(test)]
 mod imports;
 mod output;
 mod page_file;
 mod planned;
 mod progress;
-mod records;
 mod render;
 mod session;
-mod steering;
-mod strict;
 mod verbs;
 
 fn main() -> ExitCode {

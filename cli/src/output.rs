@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::steering::{replaced, spelled_out};
+use crate::steering::{json, spelled_out};
 
 /// Shows results in the requested format.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ impl Output {
     ) -> Result<(), Failure> {
         match self.format {
             Format::Table => print(&spelled_out(&text())),
-            Format::Json => print(&json(document)?),
+            Format::Json => print(&json(document).map_err(Failure::failed)?),
         }
     }
 
@@ -63,18 +63,6 @@ impl Output {
             _ => self.show(&documents, text),
         }
     }
-}
-
-/// A document in JSON, readable, with a line break at its end. Characters that steer a terminal are escaped. Only
-/// strings can hold them, so the document stays the same.
-pub(crate) fn json(document: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(document).map_err(Failure::failed)?;
-    let text = replaced(&text, |c| {
-        let mut units = [0; 2];
-        let units = c.encode_utf16(&mut units).iter();
-        units.map(|unit| format!("\\u{unit:04x}")).collect()
-    });
-    Ok(text + "\n")
 }
 
 /// Writes to standard output. A reader that has had enough (`rulekeeper list | head -1`) is no failure.
@@ -107,29 +95,4 @@ pub(crate) fn log_to_stderr(filter: Option<String>) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .init();
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json as value};
-
-    use super::*;
-    use crate::steering::is_steering;
-    use crate::steering::tests::HOSTILE;
-
-    #[test]
-    fn documents_hold_no_character_that_steers_a_terminal_and_stay_the_same() {
-        let document = value!({"items": [{"description": HOSTILE, HOSTILE: 1}]});
-        let text = json(&document).expect("serializes");
-        assert!(
-            !text.chars().any(|c| c != '\n' && is_steering(c)),
-            "{text:?}"
-        );
-        assert!(
-            text.contains("\\u202e") && text.contains("\\udb40\\udc41"),
-            "{text}"
-        );
-        let read: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(read, document);
-    }
 }

@@ -4,15 +4,13 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use rulekeeper_cli::operator::Submitted;
 use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, RecordFile};
 use serde::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use crate::args::FileFormat;
 use crate::failure::Failure;
-use crate::output;
+use crate::operator::Submitted;
 use crate::steering;
 use crate::strict::Strict;
 
@@ -20,7 +18,7 @@ use crate::strict::Strict;
 ///
 /// # Errors
 /// With the file's name.
-pub(crate) fn read_text(file: &Path) -> Result<String, String> {
+pub fn read_text(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ())
@@ -29,16 +27,24 @@ pub(crate) fn read_text(file: &Path) -> Result<String, String> {
     };
     let name = name_of(file);
     read.map_err(|error| format!("{name}: {error}"))?;
+    decode(&name, bytes)
+}
+
+/// The text in the content of the file `name`: UTF-8, or UTF-16 behind its byte order mark, which PowerShell writes. The
+/// mark is no part of the text.
+///
+/// # Errors
+/// With the file's name, when the content is compressed or no text.
+pub fn decode(name: &str, bytes: Vec<u8>) -> Result<String, String> {
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return Err(format!(
             "{name}: is compressed; unpack it with gunzip first"
         ));
     }
-    decode(bytes).map_err(|error| format!("{name}: {error}"))
+    unicode(bytes).map_err(|error| format!("{name}: {error}"))
 }
 
-/// UTF-8, or UTF-16 behind its byte order mark, which PowerShell writes. The mark is no part of the content.
-fn decode(bytes: Vec<u8>) -> Result<String, String> {
+fn unicode(bytes: Vec<u8>) -> Result<String, String> {
     let unit: fn([u8; 2]) -> u16 = match &bytes[..] {
         [0xff, 0xfe, ..] => u16::from_le_bytes,
         [0xfe, 0xff, ..] => u16::from_be_bytes,
@@ -60,7 +66,7 @@ fn decode(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// The name of a file in messages.
-pub(crate) fn name_of(file: &Path) -> String {
+pub fn name_of(file: &Path) -> String {
     if file == Path::new("-") {
         "standard input".to_owned()
     } else {
@@ -69,26 +75,31 @@ pub(crate) fn name_of(file: &Path) -> String {
 }
 
 /// Reads every record of every file. What cannot be read is a finding, and the other files are read all the same.
-pub(crate) fn read_all(files: &[PathBuf]) -> (Vec<Submitted>, Vec<String>) {
+pub fn read_all(files: &[PathBuf]) -> (Vec<Submitted>, Vec<String>) {
     let (mut records, mut findings) = (Vec::new(), Vec::new());
     for file in files {
         let is_json = file
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-        let name = name_of(file);
-        let read = read_text(file).and_then(|text| {
-            if is_json {
-                from_json(&name, &text)
-            } else {
-                from_yaml(&name, &text)
-            }
-        });
+        let read = read_text(file).and_then(|text| read(&name_of(file), is_json, &text));
         match read {
             Ok(read) => records.extend(read),
             Err(finding) => findings.push(finding),
         }
     }
     (records, findings)
+}
+
+/// Reads every record in the text of the file `name`, as JSON or as YAML.
+///
+/// # Errors
+/// With the file's name, and where the text is at fault.
+pub fn read(name: &str, is_json: bool, text: &str) -> Result<Vec<Submitted>, String> {
+    if is_json {
+        from_json(name, text)
+    } else {
+        from_yaml(name, text)
+    }
 }
 
 fn from_json(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
@@ -99,8 +110,14 @@ fn from_json(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
     }])
 }
 
-/// YAML is read as JSON too, whatever the file is called: JSON is a part of YAML.
+/// JSON is read here too, whatever the file is called. It is a part of YAML but for some characters in texts, such as U+0085,
+/// which YAML takes for the end of a line.
 fn from_yaml(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
+    if let Ok(read) = from_json(name, text)
+        && read.iter().all(|submitted| !submitted.content.is_null())
+    {
+        return Ok(read);
+    }
     let mut documents = Vec::new();
     for document in yaml_serde::Deserializer::from_str(text) {
         let Strict(content) = Strict::deserialize(document).map_err(|error| {
@@ -136,11 +153,20 @@ fn from_yaml(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
     }
 }
 
+/// What a record is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FileFormat {
+    /// YAML
+    Yaml,
+    /// JSON
+    Json,
+}
+
 /// A record as the content of a file that `apply` takes.
-pub(crate) fn write_text(record: &RecordFile, format: FileFormat) -> Result<String, Failure> {
+pub fn write_text(record: &RecordFile, format: FileFormat) -> Result<String, Failure> {
     let content = Value::Object(record.to_json());
     match format {
-        FileFormat::Json => output::json(&Ordered(&content)),
+        FileFormat::Json => steering::json(&Ordered(&content)).map_err(Failure::failed),
         FileFormat::Yaml => yaml(&content),
     }
 }
@@ -158,7 +184,7 @@ fn yaml(content: &Value) -> Result<String, Failure> {
 }
 
 /// A record that is not from the table, in YAML. Without a generation `apply` writes it over any.
-pub(crate) fn new_text(record: &RecordFile) -> Result<String, Failure> {
+pub fn new_text(record: &RecordFile) -> Result<String, Failure> {
     let mut content = record.to_json();
     content.remove("generation");
     yaml(&Value::Object(content))
@@ -168,7 +194,7 @@ pub(crate) fn new_text(record: &RecordFile) -> Result<String, Failure> {
 ///
 /// That it is not there yet is asked, not enforced, when it takes the name. Of two exports to one new file at the same
 /// moment the later one stays, and it is whole.
-pub(crate) fn write_file(file: &Path, text: &str, replace: bool) -> Result<(), Failure> {
+pub fn write_file(file: &Path, text: &str, replace: bool) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::failed(format_args!("{}: {error}", file.display()));
     let Some(name) = file.file_name() else {
@@ -197,7 +223,7 @@ pub(crate) fn write_file(file: &Path, text: &str, replace: bool) -> Result<(), F
 }
 
 /// Refuses a file that exists, unless it may be replaced.
-pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure> {
+pub fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure> {
     if replace || fs::symlink_metadata(file).is_err() {
         return Ok(());
     }
@@ -206,7 +232,7 @@ pub(crate) fn refuse_existing(file: &Path, replace: bool) -> Result<(), Failure>
 }
 
 /// A record's JSON with its names in the order in which people read them.
-pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
+pub struct Ordered<'a>(pub &'a Value);
 
 /// The names in front of a record.
 const ADDRESS: [&str; 3] = ["account", "region", "group"];

@@ -1,9 +1,11 @@
 //! Characters that steer a terminal, in texts that anybody may write.
 
+use serde::Serialize;
+
 /// Whether a character steers a terminal, or the direction or the lines of text, and does not show: controls (C0, DEL,
 /// C1), line and paragraph separators, bidirectional controls (Unicode Standard Annex 9), and invisible format
 /// characters and tags, in which text can hide.
-pub(crate) fn is_steering(c: char) -> bool {
+pub fn is_steering(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -11,12 +13,12 @@ pub(crate) fn is_steering(c: char) -> bool {
 
 /// A text of several lines without characters that steer a terminal: descriptions, notes, tags and messages are written
 /// by anybody.
-pub(crate) fn spelled_out(text: &str) -> String {
+pub fn spelled_out(text: &str) -> String {
     replaced(text, |c| c.escape_default().to_string())
 }
 
 /// The text with another spelling of each steering character but line feeds.
-pub(crate) fn replaced(text: &str, spelling: impl Fn(char) -> String) -> String {
+pub fn replaced(text: &str, spelling: impl Fn(char) -> String) -> String {
     text.chars().fold(String::new(), |mut made, c| {
         match c != '\n' && is_steering(c) {
             true => made.push_str(&spelling(c)),
@@ -26,12 +28,26 @@ pub(crate) fn replaced(text: &str, spelling: impl Fn(char) -> String) -> String 
     })
 }
 
+/// A document in JSON, readable, with a line break at its end. Characters that steer a terminal are escaped. Only
+/// strings can hold them, so the document stays the same.
+pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(document)?;
+    let text = replaced(&text, |c| {
+        let mut units = [0; 2];
+        let units = c.encode_utf16(&mut units).iter();
+        units.map(|unit| format!("\\u{unit:04x}")).collect()
+    });
+    Ok(text + "\n")
+}
+
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use serde_json::{Value, json as value};
+
     use super::*;
 
     /// A control of each kind, and letters that are none.
-    pub(crate) const HOSTILE: &str =
+    const HOSTILE: &str =
         "ä\u{1b}[2J\r\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}\u{2066}\u{200f}\u{feff}\u{e0041}é";
 
     #[test]
@@ -41,5 +57,21 @@ pub(crate) mod tests {
             text,
             "one\nä\\u{1b}[2J\\r\\u{7f}\\u{9b}31m\\u{85}\\u{2028}\\u{202e}\\u{2066}\\u{200f}\\u{feff}\\u{e0041}é\n"
         );
+    }
+
+    #[test]
+    fn documents_hold_no_character_that_steers_a_terminal_and_stay_the_same() {
+        let document = value!({"items": [{"description": HOSTILE, HOSTILE: 1}]});
+        let text = json(&document).expect("serializes");
+        assert!(
+            !text.chars().any(|c| c != '\n' && is_steering(c)),
+            "{text:?}"
+        );
+        assert!(
+            text.contains("\\u202e") && text.contains("\\udb40\\udc41"),
+            "{text}"
+        );
+        let read: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read, document);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 
 /// A value of JSON or YAML in which no map repeats a name.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Strict(pub(crate) Value);
+pub struct Strict(pub Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

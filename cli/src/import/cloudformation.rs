@@ -15,7 +15,7 @@ use crate::strict::Strict;
 mod functions;
 
 use functions::Known;
-pub(crate) use functions::{Parameters, parameters};
+pub use functions::{Parameters, parameters};
 
 const GROUP: &str = "AWS::EC2::SecurityGroup";
 const INGRESS: &str = "AWS::EC2::SecurityGroupIngress";
@@ -33,7 +33,7 @@ const SOURCES: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// When it is neither.
-pub(crate) fn parse(text: &str) -> Result<Value, String> {
+pub fn parse(text: &str) -> Result<Value, String> {
     let hint = "`aws cloudformation get-template --template-stage Processed` gives a deployed template; YAML is also \
                 turned into JSON by cfn-flip";
     let content = if text.trim_start().starts_with('{') {
@@ -69,7 +69,12 @@ fn from_yaml(value: yaml_serde::Value) -> Result<Value, String> {
                     Yaml::Bool(truth) => truth.to_string(),
                     other => return Err(format!("{other:?} is no name")),
                 };
-                fields.insert(name, from_yaml(value)?);
+                let value = from_yaml(value)?;
+                // YAML tells 1 from "1" and true from "true", and JSON does not.
+                if fields.contains_key(&name) {
+                    return Err(format!("{name:?} is given twice in one map"));
+                }
+                fields.insert(name, value);
             }
             Value::Object(fields)
         }
@@ -90,7 +95,7 @@ fn from_yaml(value: yaml_serde::Value) -> Result<Value, String> {
 
 /// The physical ids of a stack, and where it is.
 #[derive(Debug, Default)]
-pub(crate) struct Stack {
+pub struct Stack {
     physical: BTreeMap<String, String>,
     id: Option<String>,
 }
@@ -99,7 +104,7 @@ pub(crate) struct Stack {
 ///
 /// # Errors
 /// When it is neither.
-pub(crate) fn stack(content: &Value) -> Result<Stack, Failure> {
+pub fn stack(content: &Value) -> Result<Stack, Failure> {
     let list = content
         .get("StackResources")
         .or(content.get("StackResourceSummaries"))
@@ -128,7 +133,7 @@ pub(crate) fn stack(content: &Value) -> Result<Stack, Failure> {
 /// # Errors
 /// When it is no template, when account and Region of the stack are not known, or when resources and parameters are not of
 /// one stack.
-pub(crate) fn read(
+pub fn read(
     content: &Value,
     stack: Option<&Stack>,
     parameters: Option<&Parameters>,

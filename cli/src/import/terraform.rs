@@ -70,7 +70,7 @@ struct Resource<'v> {
 ///
 /// # Errors
 /// When it is neither, or does not tell the account or Region of a group.
-pub(crate) fn read(content: &Value, stated: &Stated) -> Result<Import, Failure> {
+pub fn read(content: &Value, stated: &Stated) -> Result<Import, Failure> {
     let resources = resources(content)?;
     let mut drafts = Drafts::default();
     for group in resources.iter().filter(|it| GROUPS.contains(&it.kind)) {

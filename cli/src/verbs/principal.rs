@@ -10,8 +10,8 @@ use crate::confirm::{self, declined};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::records::Ordered;
-use crate::render;
 use crate::session::Session;
+use crate::{render, steering};
 
 pub(super) async fn run(
     session: &Session,
@@ -89,7 +89,10 @@ async fn reset(
     let draft = operator::reset_principals(&table, reset.reason.as_deref()).await?;
     if let Some(lost) = draft.lost() {
         eprintln!("these settings cannot be understood:");
-        eprint!("{}", crate::output::json(&Ordered(lost))?);
+        eprint!(
+            "{}",
+            steering::json(&Ordered(lost)).map_err(Failure::failed)?
+        );
     }
     let question = "Replace them by an empty list?";
     if !confirm::agreed(reset.consent.yes, String::new, question)? {

@@ -13,7 +13,7 @@ pub(super) type Known<T> = BTreeMap<String, Result<T, String>>;
 
 /// The values of a stack's parameters, and the stack's ARN if the file has it.
 #[derive(Debug, Default)]
-pub(crate) struct Parameters {
+pub struct Parameters {
     entries: BTreeMap<String, Value>,
     pub(super) stack_id: Option<String>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Parameters {
 ///
 /// # Errors
 /// When it is neither.
-pub(crate) fn parameters(content: &Value) -> Result<Parameters, Failure> {
+pub fn parameters(content: &Value) -> Result<Parameters, Failure> {
     let (list, stack_id) = match (&content["Stacks"], content) {
         (Value::Array(stacks), _) if stacks.len() == 1 => {
             (&stacks[0]["Parameters"], stacks[0]["StackId"].as_str())

@@ -74,6 +74,8 @@ fn short_tags_are_the_long_functions() {
         Ok(json!({"a": {"Ref": "X"}}))
     );
     assert!(parse("a: [").is_err() && parse("{").is_err());
+    let twice = parse("Resources: {1: a, \"1\": b}");
+    assert_eq!(twice, Err("\"1\" is given twice in one map".to_owned()));
 }
 
 #[test]
