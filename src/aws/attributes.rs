@@ -24,7 +24,8 @@ fn value_to_json(value: &AttributeValue) -> Value {
         AttributeValue::Ss(texts) => sorted(texts).map(Value::from).collect(),
         AttributeValue::Ns(numbers) => sorted(numbers).map(number_to_json).collect(),
         AttributeValue::B(_) | AttributeValue::Bs(_) => "(binary)".into(),
-        _ => Value::Null,
+        AttributeValue::Null(_) => Value::Null,
+        _ => "(unknown)".into(),
     }
 }
 

@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use tokio::time::Instant;
+use xmlparser::{ElementEnd, Token};
 
 use rulekeeper_core::ports::{ApiError, Calls, Failure, Verdict, without_encoded_part};
 
@@ -76,23 +77,39 @@ impl ClassifyRetry for RepeatUnusable {
     }
 }
 
-/// Whether a successful answer is a whole one of AWS. The SDK takes a list that is cut off for a shorter one, and anything
-/// for the answer to a write, because nothing in it is required.
+/// Whether a successful answer is a whole one of AWS. The SDK takes a list that is cut off or damaged for a shorter one, and
+/// anything for the answer to a write, because nothing in it is required.
 ///
-/// An answer in XML ends with its root. One in JSON is read to its end, and has the id that AWS gives to each request
-/// (Amazon DynamoDB Developer Guide, "DynamoDB low-level API"; Amazon SQS Developer Guide, "Interpreting Amazon SQS JSON API
+/// AWS answers with 200; 206 is a part. JSON is read to its end, and has the id that AWS gives to each request (Amazon
+/// DynamoDB Developer Guide, "DynamoDB low-level API"; Amazon SQS Developer Guide, "Interpreting Amazon SQS JSON API
 /// responses").
 fn is_whole(answer: &HttpResponse) -> bool {
-    let body = answer.body().bytes().unwrap_or_default().trim_ascii();
-    if !body.starts_with(b"<") {
-        return !body.is_empty() && answer.headers().get("x-amzn-requestid").is_some();
+    let body = answer.body().bytes().unwrap_or_default();
+    let text = str::from_utf8(body).unwrap_or_default().trim_ascii();
+    let is_of_aws = match text.starts_with('{') {
+        true => answer.headers().contains_key("x-amzn-requestid"),
+        false => is_xml(text),
+    };
+    answer.status().as_u16() == 200 && is_of_aws
+}
+
+/// Whether a document is well-formed. The SDK's parser stops at a fault, and its readers take what came before for the whole.
+fn is_xml(text: &str) -> bool {
+    let (mut open, mut name, mut is_seen) = (Vec::new(), "", false);
+    for token in xmlparser::Tokenizer::from(text) {
+        match token {
+            Ok(Token::ElementStart { local, .. }) => (name, is_seen) = (local.as_str(), true),
+            Ok(Token::ElementEnd { end, .. }) => match end {
+                ElementEnd::Open => open.push(name),
+                ElementEnd::Empty => {}
+                ElementEnd::Close(_, name) if open.pop() == Some(name.as_str()) => {}
+                ElementEnd::Close(..) => return false,
+            },
+            Ok(_) => {}
+            Err(_) => return false,
+        }
     }
-    let text = String::from_utf8_lossy(body);
-    let root = text
-        .split('<')
-        .find(|tag| tag.starts_with(char::is_alphabetic));
-    let name = root.and_then(|tag| tag.split([' ', '>', '/', '\n']).next());
-    name.is_some_and(|name| text.ends_with(&format!("</{name}>")))
+    is_seen && open.is_empty()
 }
 
 /// Awaits a call, at most until `deadline`.
@@ -271,6 +288,20 @@ mod tests {
                 false,
             ),
             ("<?xml version=\"1.0\"?>", None, false),
+            (
+                "<?xml version=\"1.0\"?>\n<A><b />\n<c>\u{85}</c></A>",
+                None,
+                true,
+            ),
+            ("<A><b><c/></b><b></c></A>", None, false),
+            ("<A><b><1/></b></A>", None, false),
+            ("<A><b>a ]]> b</b></A>", None, false),
+            ("<A><b>\u{1}</b></A>", None, false),
+            ("<A><b c></b></A>", None, false),
+            ("<A><!-- c --><b d=\"1\">e</b>f</A>", None, true),
+            ("<A></A><A></A>", None, false),
+            ("<A></A> and more", None, false),
+            ("\u{feff}<A><b>", Some(id), false),
             ("{}", Some(id), true),
             ("{}", None, false),
             ("{\"__type\":\"InternalServerError\"}", None, false),
@@ -278,12 +309,14 @@ mod tests {
             ("Bad gateway", None, false),
         ];
         for (body, header, whole) in cases {
-            let status = StatusCode::try_from(200).expect("a status");
-            let mut answer = HttpResponse::new(status, SdkBody::from(body));
-            if let Some((name, value)) = header {
-                answer.headers_mut().insert(name, value);
+            for status in [200, 206] {
+                let code = StatusCode::try_from(status).expect("a status");
+                let mut answer = HttpResponse::new(code, SdkBody::from(body));
+                if let Some((name, value)) = header {
+                    answer.headers_mut().insert(name, value);
+                }
+                assert_eq!(is_whole(&answer), whole && status == 200, "{status} {body}");
             }
-            assert_eq!(is_whole(&answer), whole, "{body}");
         }
     }
 

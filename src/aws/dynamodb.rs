@@ -164,7 +164,7 @@ impl DynamoTable {
         let mut waits = 0;
         loop {
             let asked = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
+                .set_keys(Some(wanted.clone()))
                 .consistent_read(true)
                 .build()
                 .map_err(|error| unusable(OPERATION, error))?;
@@ -175,25 +175,31 @@ impl DynamoTable {
                 .customize()
                 .interceptor(self.counting(OPERATION));
             let answer = within(self.budget.calls_until, OPERATION, request.send()).await?;
-            let left = answer.unprocessed_keys.unwrap_or_default();
-            let left = left.get(&self.name);
+            let mut left = answer.unprocessed_keys.unwrap_or_default();
+            let ours = left.remove(&self.name);
+            let ours = ours.map_or_else(Vec::new, |left| left.keys);
+            if !left.is_empty() || !ours.iter().all(|key| wanted.contains(key)) {
+                return Err(unusable(
+                    OPERATION,
+                    "it leaves keys that were not asked for",
+                ));
+            }
+            wanted = ours;
             let items = answer
                 .responses
                 .and_then(|mut tables| tables.remove(&self.name));
             // An answer that leaves all keys to another call may name no table.
-            let items = match (items, left) {
-                (None, Some(_)) => Vec::new(),
-                (items, _) => whole(OPERATION, "Responses", items)?,
+            let items = match items {
+                None if !wanted.is_empty() => Vec::new(),
+                items => whole(OPERATION, "Responses", items)?,
             };
             for item in items {
                 let place = keys.iter().position(|(pk, sk)| {
                     item.get("pk") == Some(&text(pk.clone())) && item.get("sk") == Some(&text(*sk))
                 });
-                if let Some(place) = place {
-                    found[place] = Some(to_json(&item));
-                }
+                let place = whole(OPERATION, "key of ours in an item", place)?;
+                found[place] = Some(to_json(&item));
             }
-            wanted = left.map_or_else(Vec::new, |left| left.keys.clone());
             if wanted.is_empty() {
                 return Ok(found);
             }
@@ -292,8 +298,9 @@ impl Table for DynamoTable {
         let mut marks = GroupMarks::default();
         let (keys, values) = keys_of(state_key(scope), range);
         for item in self.pages(keys, values, Some(filter)).await? {
-            let id = item.get("sk").and_then(|sk| sk.as_s().ok()?.parse().ok());
-            let Some(id) = id else { continue };
+            let Ok(id) = sort_key(&item)?.parse() else {
+                continue;
+            };
             match item.contains_key("orphaned_at") {
                 true => marks.orphaned.insert(id),
                 false => marks.open.insert(id),

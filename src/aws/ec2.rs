@@ -195,10 +195,9 @@ impl SecurityGroups for Ec2 {
             if whole(OPERATION, "isEgress of a rule", rule.is_egress)? {
                 continue;
             }
-            let group = group.parse::<GroupId>().ok();
-            let Some((known, unknown)) = group.and_then(|group| read.get_mut(&group)) else {
-                continue;
-            };
+            let group: GroupId = group.parse().map_err(|error| unusable(OPERATION, error))?;
+            let others = || unusable(OPERATION, format_args!("the answer has a rule of {group}"));
+            let (known, unknown) = read.get_mut(&group).ok_or_else(others)?;
             match actual_rule(rule, &self.account) {
                 Ok(rule) => known.push(rule),
                 Err(reason) => unknown.push(reason),

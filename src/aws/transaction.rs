@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::DynamoTable;
 use super::attributes::{bytes_of, from_json, to_json};
-use super::call::{api_error, out_of_time, unusable, within};
+use super::call::{api_error, out_of_time, unusable, whole, within};
 use super::keys::{Item, desired_key, history_key, item, state_key, text};
 use super::state_update::StateUpdate;
 use super::unchanged::Unchanged;
@@ -237,7 +237,8 @@ impl DynamoTable {
             .interceptor(self.counting(OPERATION));
         let until = self.budget.bookkeeping_until();
         let page = within(until, OPERATION, request.send()).await?;
-        let last = page.items().first().and_then(|item| item.get("sk"));
+        let items = whole(OPERATION, "Items", page.items)?;
+        let last = items.first().and_then(|item| item.get("sk"));
         let number = last.and_then(|sk| sk.as_s().ok()?.parse().ok());
         Ok(number.unwrap_or(0))
     }

@@ -1,5 +1,6 @@
 //! What follows from answers that are not what AWS documents, by a real client and a server that says what it is told.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -69,16 +70,18 @@ fn budget() -> Budget {
     Budget::of(Duration::from_secs(20))
 }
 
-/// What each call makes of AWS answering everything with this status and body.
-async fn ends(status: u16, body: &str) -> Vec<(&'static str, Result<(), ApiError>)> {
-    ends_with(status, ID, body).await
+fn ended<'c, T>(
+    call: impl Future<Output = Result<T, ApiError>> + 'c,
+) -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + 'c>> {
+    Box::pin(async { call.await.map(drop) })
 }
 
-/// What each call makes of a server that answers everything with this status, header and body.
-async fn ends_with(
+/// What each call makes of a server that answers everything with this status, header and body; or `only` this call.
+async fn ends(
     status: u16,
     header: &str,
     body: &str,
+    only: Option<&str>,
 ) -> Vec<(&'static str, Result<(), ApiError>)> {
     let clients = clients(&saying(status, header, body).await).await;
     let (group, calls) = (group(), Calls::default());
@@ -97,40 +100,34 @@ async fn ends_with(
         delay: Duration::ZERO,
     };
     let list = "pl-0123456789abcdef0".parse().expect("a list");
-    let answer = serde_json::json!({});
-    vec![
-        ("rules", ec2.rules_of(&group.id).await.map(drop)),
-        (
-            "authorize",
-            ec2.authorize_ingress(&group.id, &batch).await.map(drop),
-        ),
-        (
-            "groups",
-            ec2.existing_groups(&[group.id.clone()].into())
-                .await
-                .map(drop),
-        ),
-        ("lists", ec2.prefix_lists(&[list].into()).await.map(drop)),
-        ("VPC", ec2.default_vpc_group("web").await.map(drop)),
-        ("items", table.load(&group).await.map(drop)),
-        (
-            "page",
-            table
-                .desired_page(&group.scope, &GroupRange::default())
-                .await
-                .map(drop),
-        ),
-        (
-            "state",
-            table
-                .save_state(&group, &GroupState::default())
-                .await
-                .map(drop),
-        ),
-        ("waiting", queue.waiting().await.map(drop)),
-        ("send", queue.send(&[task]).await),
-        ("tell", clients.tell("id", &answer, budget()).await),
-    ]
+    let (groups, lists, tasks) = ([group.id.clone()].into(), [list].into(), [task]);
+    let (range, state, answer) = (
+        GroupRange::default(),
+        GroupState::default(),
+        serde_json::json!({}),
+    );
+    let calls = [
+        ("rules", ended(ec2.rules_of(&group.id))),
+        ("authorize", ended(ec2.authorize_ingress(&group.id, &batch))),
+        ("groups", ended(ec2.existing_groups(&groups))),
+        ("lists", ended(ec2.prefix_lists(&lists))),
+        ("VPC", ended(ec2.default_vpc_group("web"))),
+        ("items", ended(table.load(&group))),
+        ("page", ended(table.desired_page(&group.scope, &range))),
+        ("marks", ended(table.marks(&group.scope, &range))),
+        ("history", ended(table.latest_in_history("h".to_owned()))),
+        ("state", ended(table.save_state(&group, &state))),
+        ("waiting", ended(queue.waiting())),
+        ("send", ended(queue.send(&tasks))),
+        ("tell", ended(clients.tell("id", &answer, budget()))),
+    ];
+    let mut ends = Vec::new();
+    for (call, ended) in calls {
+        if only.is_none_or(|only| only == call) {
+            ends.push((call, ended.await));
+        }
+    }
+    ends
 }
 
 /// A whole answer of EC2 that lacks everything it is for.
@@ -151,7 +148,7 @@ async fn an_answer_that_cannot_be_read_is_a_passing_fault_of_every_call() {
         (200, "{}"),
         (200, r#"{"__type": "InternalServerError"}"#),
     ] {
-        for (call, end) in ends_with(status, "", body).await {
+        for (call, end) in ends(status, "", body, None).await {
             let error = end.expect_err(call);
             assert!(error.is_retryable(), "{status} {body:?} {call}: {error}");
             let throttled = error.verdict() == Verdict::Throttled;
@@ -166,7 +163,7 @@ async fn an_answer_that_cannot_be_read_is_a_passing_fault_of_every_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empty_one() {
-    for (call, end) in ends(200, "{}").await {
+    for (call, end) in ends(200, ID, "{}", None).await {
         // DynamoDB answers nothing more to this write.
         if call == "state" {
             assert_eq!(end, Ok(()));
@@ -204,6 +201,25 @@ async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empt
                 "<DescribeSecurityGroupRulesResponse><securityGroupRuleSet>{rule}<groupId>sg-0123456789abcdef0</groupId><isEgress>false</isEgress></item>"
             ),
         ),
+        (
+            "rules",
+            ec2(
+                "DescribeSecurityGroupRules",
+                &format!(
+                    "<securityGroupRuleSet>{rule}<isEgress>false</isEgress><groupId/></item></securityGroupRuleSet>"
+                ),
+            ),
+        ),
+        // Of a group that was not asked for.
+        (
+            "rules",
+            ec2(
+                "DescribeSecurityGroupRules",
+                &format!(
+                    "<securityGroupRuleSet>{rule}<isEgress>false</isEgress><groupId>sg-0a</groupId></item></securityGroupRuleSet>"
+                ),
+            ),
+        ),
         ("groups", ec2("DescribeSecurityGroups", "")),
         (
             "groups",
@@ -227,6 +243,24 @@ async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empt
             ec2("AuthorizeSecurityGroupIngress", "<return>false</return>"),
         ),
         ("items", r#"{"Responses": {}}"#.to_owned()),
+        (
+            "items",
+            r#"{"UnprocessedKeys": {"t": {"Keys": []}}}"#.to_owned(),
+        ),
+        (
+            "items",
+            r#"{"Responses": {"t": [{"sk": {"S": "settings"}}]}}"#.to_owned(),
+        ),
+        (
+            "items",
+            r#"{"Responses": {"t": []}, "UnprocessedKeys": {"t": {"Keys": [{"pk": {"S": "p"}}]}}}"#
+                .to_owned(),
+        ),
+        (
+            "items",
+            r#"{"Responses": {"t": []}, "UnprocessedKeys": {"u": {"Keys": []}}}"#.to_owned(),
+        ),
+        ("marks", r#"{"Items": [{"pk": {"S": "p"}}]}"#.to_owned()),
         ("page", r#"{"Items": [{"pk": {"S": "p"}}]}"#.to_owned()),
         (
             "page",
@@ -240,12 +274,10 @@ async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empt
         ),
     ];
     for (asked, body) in cases {
-        for (call, end) in ends(200, &body).await {
-            if call == asked {
-                let error = end.expect_err(&body);
-                assert!(error.is_retryable(), "{call} {body}: {error}");
-                assert_eq!(error.code(), "UnusableAnswer", "{call} {body}: {error}");
-            }
+        for (call, end) in ends(200, ID, &body, Some(asked)).await {
+            let error = end.expect_err(&body);
+            assert!(error.is_retryable(), "{call} {body}: {error}");
+            assert_eq!(error.code(), "UnusableAnswer", "{call} {body}: {error}");
         }
     }
 }
@@ -273,11 +305,7 @@ async fn an_empty_answer_that_is_whole_is_an_answer() {
         ("page", r#"{"Items": []}"#.to_owned()),
     ];
     for (asked, body) in cases {
-        let ends = ends(200, &body).await;
-        let (_, end) = ends
-            .into_iter()
-            .find(|(call, _)| *call == asked)
-            .expect("a call");
-        assert_eq!(end, Ok(()), "{asked} {body}");
+        let end = ends(200, ID, &body, Some(asked)).await;
+        assert_eq!(end, [(asked, Ok(()))], "{body}");
     }
 }
