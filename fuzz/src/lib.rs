@@ -1,7 +1,12 @@
 //! What must hold for any input. `tests/corpus.rs` holds it for the inputs in `corpus/` and for spoilt ones; `make fuzz`
 //! looks for an input for which it does not, guided by coverage. See `README.md`.
 
+mod cloud;
+mod dynamodb;
+mod ec2;
 mod events;
+mod files;
+mod imports;
 mod notation;
 mod records;
 pub mod spoil;
@@ -38,6 +43,36 @@ pub const TARGETS: &[Target] = &[
         check: notation::check,
         samples: None,
         rounds: 20_000,
+    },
+    Target {
+        name: "files",
+        check: files::check,
+        samples: Some("examples"),
+        rounds: 4_000,
+    },
+    Target {
+        name: "terraform",
+        check: imports::terraform,
+        samples: None,
+        rounds: 4_000,
+    },
+    Target {
+        name: "cloudformation",
+        check: imports::cloudformation,
+        samples: None,
+        rounds: 4_000,
+    },
+    Target {
+        name: "ec2",
+        check: ec2::check,
+        samples: None,
+        rounds: 1_000,
+    },
+    Target {
+        name: "dynamodb",
+        check: dynamodb::check,
+        samples: None,
+        rounds: 1_000,
     },
 ];
 

@@ -146,7 +146,7 @@ fn have_places(unreadable: &Unreadable, document: &Value) {
 }
 
 /// Whether an entry of a record means just this rule, by a reading of its own.
-fn means(entry: &Map<String, Value>, rule: &RuleKey) -> bool {
+pub(crate) fn means(entry: &Map<String, Value>, rule: &RuleKey) -> bool {
     let number = |name: &str| match entry.get(name) {
         Some(Value::Number(number)) => number.as_i64(),
         Some(Value::String(text)) => text.trim().parse::<i64>().ok(),
