@@ -397,7 +397,7 @@ pub struct FakeTable {
     pub error: Mutex<Option<ApiError>>,
     /// The error of every write of a state or an incident.
     pub write_error: Mutex<Option<ApiError>>,
-    /// How long the write of a record takes.
+    /// How long each write of a record, a state or an incident takes.
     pub write_takes: Mutex<Duration>,
 }
 
@@ -464,6 +464,13 @@ impl FakeTable {
         Ok(())
     }
 
+    async fn take_time(&self) {
+        let takes = *lock(&self.write_takes);
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+    }
+
     pub fn trouble(&self) -> Result<(), ApiError> {
         lock(&self.error).clone().map_or(Ok(()), Err)
     }
@@ -518,10 +525,7 @@ impl Table for FakeTable {
     }
 
     async fn write(&self, change: &NewGeneration) -> Result<u64, WriteError> {
-        let takes = *lock(&self.write_takes);
-        if !takes.is_zero() {
-            tokio::time::sleep(takes).await;
-        }
+        self.take_time().await;
         let (group, generation) = (change.address.clone(), change.record.generation);
         let before = generation.saturating_sub(1);
         self.begin_write(&group, change.replaces.as_ref(), before, &change.state)
@@ -531,6 +535,7 @@ impl Table for FakeTable {
     }
 
     async fn save_state(&self, group: &GroupAddress, state: &GroupState) -> Result<bool, ApiError> {
+        self.take_time().await;
         self.trouble()?;
         lock(&self.write_error).clone().map_or(Ok(()), Err)?;
         let mut states = lock(&self.states);
@@ -557,6 +562,7 @@ impl Table for FakeTable {
     }
 
     async fn record_incident(&self, incident: &Incident) -> Result<(), ApiError> {
+        self.take_time().await;
         self.trouble()?;
         lock(&self.write_error).clone().map_or(Ok(()), Err)?;
         lock(&self.incidents).push(incident.clone());

@@ -138,7 +138,11 @@ async fn converge<E: SecurityGroups, T: Table>(
     if let Some(group) = report.group.clone() {
         note_reference(&world, lookup, &group, &mut report).await;
     }
-    record(&world, &started, &mut report).await;
+    // Nothing in the incident depends on what is left to save.
+    let (saved, ()) = tokio::join!(passes.save_last(), record(&world, &started, &mut report));
+    report.notices.extend(saved.notices);
+    report.warnings.extend(saved.warnings);
+    report.unsaved |= saved.unsaved;
     started.finish(&world, report)
 }
 

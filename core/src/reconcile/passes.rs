@@ -62,6 +62,16 @@ pub(super) struct Passes<'a, E, T> {
     last_restored: Option<Instant>,
     /// When the group is to be looked at again, because a rule waits for its cause.
     wake_at: Option<Timestamp>,
+    /// What the last pass leaves to save beside the incident.
+    last: Option<Unsaved>,
+}
+
+/// What became of the last write of the state.
+#[derive(Debug, Default)]
+pub(super) struct LastSaved {
+    pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) unsaved: bool,
 }
 
 /// What restoring came to.
@@ -102,6 +112,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             group_gone: false,
             last_restored: None,
             wake_at: None,
+            last: None,
         }
     }
 
@@ -163,8 +174,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         if self.lookup.call.is_some() || update.unsaved.is_some() {
             self.wake_at = deferred.wake_at.into_iter().chain(self.wake_at).min();
         }
-        if updates && self.save_state(update.unsaved, &deferred, seen_to).await {
-            return Some(Duration::ZERO);
+        if updates && let Some(unsaved) = self.unsaved(update.unsaved, &deferred, seen_to) {
+            if self.may_wait(&unsaved, &deferred) {
+                self.last = Some(unsaved);
+            } else if self.save(unsaved).await {
+                return Some(Duration::ZERO);
+            }
         }
         let until = deferred.settles_at?;
         let left = Duration::try_from(until.duration_since(now()));
@@ -367,16 +382,15 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         self.warnings.append(&mut update.warnings);
     }
 
-    /// Saves what was done. Returns whether somebody else wrote the state meanwhile, and may have judged without this.
-    async fn save_state(
+    /// What was done and is worth a write.
+    fn unsaved(
         &mut self,
         judged: Option<GroupState>,
         deferred: &Deferred,
         seen_to: SeenTo,
-    ) -> bool {
+    ) -> Option<Unsaved> {
         let listed = self.snapshot.principals().any_meant();
         let has_facts = listed && judged.is_some();
-        let calls = self.calls.clone();
         let told = self.tell_of_strangers();
         let lines = &seen_to.lines;
         let unrestorable = lines.values().filter(|line| line.reference_gone);
@@ -387,7 +401,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             || !self.group_gone && self.live.actual.iter().next().is_some();
         let unsaved = Unsaved {
             judged: judged.filter(|_| listed),
-            calls: &calls,
+            calls: self.calls.clone(),
             restored: seen_to.restored,
             contests: contests
                 .map(|(rule, it)| (rule.clone(), it.clone()))
@@ -400,9 +414,20 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let is_worth_it = has_facts
             || unsaved.is_news(&self.snapshot.state)
             || waits && self.lookup.call.is_some();
-        if !is_worth_it {
-            return false;
-        }
+        is_worth_it.then_some(unsaved)
+    }
+
+    /// Whether nothing depends on what becomes of a write: no other pass, and no word of the report.
+    fn may_wait(&self, unsaved: &Unsaved, deferred: &Deferred) -> bool {
+        let listed = self.snapshot.principals().any_meant();
+        let ends = deferred.settles_at.is_none() && !listed && !self.group_gone;
+        ends && unsaved.tells_nothing()
+    }
+
+    /// Saves what was done. Returns whether somebody else wrote the state meanwhile, and may have judged without this.
+    async fn save(&mut self, unsaved: Unsaved) -> bool {
+        let listed = self.snapshot.principals().any_meant();
+        let has_facts = unsaved.judged.is_some();
         let actual = &self.live.actual;
         match save_state(&self.world, &mut self.snapshot, unsaved, actual).await {
             Ok(saved) => {
@@ -419,6 +444,18 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 ));
                 false
             }
+        }
+    }
+
+    /// Saves what the last pass left.
+    pub(super) async fn save_last(&mut self) -> LastSaved {
+        if let Some(unsaved) = self.last.take() {
+            self.save(unsaved).await;
+        }
+        LastSaved {
+            notices: std::mem::take(&mut self.notices),
+            warnings: std::mem::take(&mut self.warnings),
+            unsaved: self.unsaved,
         }
     }
 
@@ -452,10 +489,11 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         Ok(())
     }
 
-    pub(super) fn report(mut self, started: &Started) -> GroupResult {
+    /// The report, all but what [`Passes::save_last`] says.
+    pub(super) fn report(&mut self, started: &Started) -> GroupResult {
         self.note_what_did_not_enter();
         let planned = self.planned();
-        let mut lines = self.lines;
+        let mut lines = std::mem::take(&mut self.lines);
         let in_order = self.snapshot.record.rules_in_order().into_iter();
         let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
         let mut results: Vec<RuleResult> = in_record.collect();
@@ -466,7 +504,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let retryable = results.iter().filter(is_retryable);
         let retryable_rules: Vec<RuleKey> = retryable.map(|rule| rule.rule.clone()).collect();
         let rules: Vec<RuleReport> = results.into_iter().map(|rule| rule.report).collect();
-        let group = self.snapshot.group;
+        let group = self.snapshot.group.clone();
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
         report.of_record(&self.snapshot.record);
@@ -475,16 +513,17 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.unsaved = self.unsaved;
         report.wake_at = self.wake_at;
         report.rules = rules;
-        report.unexpected = self.plan.map(|plan| plan.unexpected).unwrap_or_default();
-        report.warnings = self.snapshot.warnings;
-        report.warnings.extend(self.warnings);
+        let plan = self.plan.take();
+        report.unexpected = plan.map(|plan| plan.unexpected).unwrap_or_default();
+        report.warnings = self.snapshot.warnings.clone();
+        report.warnings.append(&mut self.warnings);
         report.unreadable |= self.snapshot.trust_is_unknown;
-        report.changes = self.changes;
-        let state = self.snapshot.state;
-        report.reopened = state.reopened.into_keys().collect();
-        report.pending = state.pending.into_keys().collect();
-        report.unrestorable = state.unrestorable.into_keys().collect();
-        report.notices = self.notices;
+        report.changes = std::mem::take(&mut self.changes);
+        let state = &self.snapshot.state;
+        report.reopened = state.reopened.keys().cloned().collect();
+        report.pending = state.pending.keys().cloned().collect();
+        report.unrestorable = state.unrestorable.keys().cloned().collect();
+        report.notices = std::mem::take(&mut self.notices);
         report.plan = planned.map(|plan| GroupPlan {
             warnings: report.warnings.clone(),
             ..plan

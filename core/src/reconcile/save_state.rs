@@ -17,11 +17,11 @@ use crate::ports::{SecurityGroups, Table};
 
 /// What one look at a group has to save.
 #[derive(Debug, Default)]
-pub(super) struct Unsaved<'a> {
+pub(super) struct Unsaved {
     /// The state that was judged, if it differs from the one that was read.
     pub(super) judged: Option<GroupState>,
     /// The calls at hand.
-    pub(super) calls: &'a [KnownCall],
+    pub(super) calls: Vec<KnownCall>,
     /// Rules that were restored, when EC2 confirmed it, and their new ids. A rule that is dropped again while they are
     /// read back was dropped after its restore.
     pub(super) restored: BTreeMap<RuleKey, (Timestamp, Option<RuleId>)>,
@@ -34,7 +34,7 @@ pub(super) struct Unsaved<'a> {
     pub(super) exists: bool,
 }
 
-impl Unsaved<'_> {
+impl Unsaved {
     /// Whether there is anything to write into `read` besides the judged state.
     pub(super) fn is_news(&self, read: &GroupState) -> bool {
         let revived = self.exists && read.orphaned_at.is_some();
@@ -43,6 +43,11 @@ impl Unsaved<'_> {
             && self.unrestorable.is_empty()
             && self.told.is_empty()
             && !revived)
+    }
+
+    /// Whether the write leads to no notice, so that the incident need not wait for it.
+    pub(super) fn tells_nothing(&self) -> bool {
+        self.contests.is_empty() && self.unrestorable.is_empty() && self.told.is_empty()
     }
 }
 
@@ -61,7 +66,7 @@ pub(super) struct Saved {
 pub(super) async fn save_state<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
-    mut unsaved: Unsaved<'_>,
+    mut unsaved: Unsaved,
     actual: &ActualRules,
 ) -> Result<Saved, WorkError> {
     let mut saved = Saved::default();
@@ -78,7 +83,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         if unsaved.exists {
             state.orphaned_at = None;
         }
-        for call in unsaved.calls {
+        for call in &unsaved.calls {
             state.note_call(call.clone(), now);
         }
         for (rule, contest) in &unsaved.contests {

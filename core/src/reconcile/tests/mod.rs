@@ -94,6 +94,23 @@ async fn a_dropped_rule_comes_back_in_two_round_trips_and_the_report_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_state_and_the_incident_are_written_at_the_same_time() {
+    let ec2 = FakeEc2::new(&[]);
+    let table = FakeTable::with(&record(&[OFFICE]));
+    *table.write_takes.lock().expect("not poisoned") = Duration::from_millis(100);
+    let report = handled(&ec2, &table, &revoke()).await;
+    assert_eq!(report.outcome, GroupOutcome::Restored);
+    assert_eq!(
+        (
+            table.recorded().len(),
+            table.states.lock().expect("not poisoned").len()
+        ),
+        (1, 1)
+    );
+    assert_eq!(report.timing.total_ms, 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_rule_that_is_missing_comes_back_not_only_those_the_event_names() {
     let (ec2, table) = (
         FakeEc2::new(&[]),
