@@ -9,7 +9,7 @@
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make mutants    puts mistakes into what decides, one at a time, and says which of them no test notices (docs/trust.md)
 # make wire       every call that the function makes, by everything that can happen to a call on the wire; about five minutes
-# make soak       thousands of calls in all weathers, while processes are killed; TURNS=3000 GROUPS=40 SEED=1; ten minutes or more
+# make soak       hundreds of calls in all weathers, while processes are killed; TURNS=COUNT, GROUPS=COUNT and SEED=NUMBER for others; about six minutes
 # make outages    replays public outages without rulekeeper and with it; writes docs/outages.md; about three minutes
 
 PYTHON ?= python3
@@ -64,8 +64,8 @@ PIPELINE = RULEKEEPER_MOTO="$(VENV)/bin/moto_server" cargo test --locked --works
 wire: $(VENV)/installed
 	RULEKEEPER_WIRE=all $(PIPELINE) wire:: -- --nocapture
 
-TURNS ?= 3000
-GROUPS ?= 40
+TURNS ?= 400
+GROUPS ?= 20
 SEED ?= 1
 soak: $(VENV)/installed
 	RULEKEEPER_SOAK="$(TURNS),$(GROUPS),$(SEED)" $(PIPELINE) soak:: -- --nocapture

@@ -81,7 +81,8 @@ fn fault(rng: &mut fastrand::Rng) -> Fault {
         2 => Fault::drop_connection(action).taking_effect(),
         3 if table => Fault::error(action, "ThrottlingException", 400),
         4 if action == "TransactWriteItems" => Fault::cancelled(&["None", "TransactionConflict"]),
-        _ => Fault::silence(action),
+        // Each takes seconds.
+        _ => return Fault::silence(action).times(rng.u32(1..4)),
     };
     match rng.bool() {
         true => fault.times(rng.u32(1..4)),
