@@ -93,23 +93,33 @@ fn is_whole(answer: &HttpResponse) -> bool {
     answer.status().as_u16() == 200 && is_of_aws
 }
 
-/// Whether a document is well-formed. The SDK's parser stops at a fault, and its readers take what came before for the whole.
+/// Whether a document is well-formed, and no element has text beside others, as AWS writes it. The SDK's parser stops at a
+/// fault, and its readers take what came before for the whole.
 fn is_xml(text: &str) -> bool {
-    let (mut open, mut name, mut is_seen) = (Vec::new(), "", false);
+    let (mut open, mut name) = (Vec::new(), "");
+    // Whether there is text since the last tag, and whether that tag ended an element.
+    let (mut has_text, mut after_end) = (false, false);
     for token in xmlparser::Tokenizer::from(text) {
         match token {
-            Ok(Token::ElementStart { local, .. }) => (name, is_seen) = (local.as_str(), true),
-            Ok(Token::ElementEnd { end, .. }) => match end {
-                ElementEnd::Open => open.push(name),
-                ElementEnd::Empty => {}
-                ElementEnd::Close(_, name) if open.pop() == Some(name.as_str()) => {}
-                ElementEnd::Close(..) => return false,
-            },
+            Ok(Token::ElementStart { local, .. }) if !has_text => name = local.as_str(),
+            Ok(Token::ElementEnd { end, .. }) => {
+                (has_text, after_end) = (false, end != ElementEnd::Open);
+                match end {
+                    ElementEnd::Open => open.push(name),
+                    ElementEnd::Empty => {}
+                    ElementEnd::Close(_, name) if open.pop() == Some(name.as_str()) => {}
+                    ElementEnd::Close(..) => return false,
+                }
+            }
+            Ok(Token::Text { text }) if text.trim_ascii().is_empty() => {}
+            Ok(Token::Text { .. } | Token::Cdata { .. }) if !after_end => has_text = true,
+            Ok(Token::ElementStart { .. } | Token::Text { .. } | Token::Cdata { .. }) | Err(_) => {
+                return false;
+            }
             Ok(_) => {}
-            Err(_) => return false,
         }
     }
-    is_seen && open.is_empty()
+    !name.is_empty() && open.is_empty()
 }
 
 /// Awaits a call, at most until `deadline`.
@@ -298,7 +308,9 @@ mod tests {
             ("<A><b>a ]]> b</b></A>", None, false),
             ("<A><b>\u{1}</b></A>", None, false),
             ("<A><b c></b></A>", None, false),
-            ("<A><!-- c --><b d=\"1\">e</b>f</A>", None, true),
+            ("<A><!-- c --><b d=\"1\">e</b></A>", None, true),
+            ("<A><b>c<d/></b></A>", None, false),
+            ("<A><b/>c</A>", None, false),
             ("<A></A><A></A>", None, false),
             ("<A></A> and more", None, false),
             ("\u{feff}<A><b>", Some(id), false),
