@@ -162,22 +162,14 @@ fn too_large(
 
 /// Withholds a rule while the caller who took it away tries to delete a group that it holds back.
 fn withhold(facts: &Facts<'_>, rule: &RuleKey, verdict: &mut Verdict) {
-    let Situation {
-        record,
-        actual,
-        now,
-        ..
-    } = facts.situation;
-    if !record.rules.contains_key(rule) || actual.contains(rule) || fault!(IgnoresDeletions) {
-        return;
-    }
-    if !matches!(verdict, Verdict::Restore(_) | Verdict::Wait { .. }) {
+    let is_kept = matches!(verdict, Verdict::Restore(_) | Verdict::Wait { .. });
+    if !is_kept || fault!(IgnoresDeletions) {
         return;
     }
     let Some(deletion) = facts.last_deletion(rule) else {
         return;
     };
-    match deletion.wait(now) {
+    match deletion.wait(facts.situation.now) {
         Some(wait) => *verdict = wait,
         None if matches!(verdict, Verdict::Restore(_)) => {
             let by = deletion.by;

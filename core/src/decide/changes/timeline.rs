@@ -205,11 +205,6 @@ fn in_order(
     is_live: bool,
     live_id: Option<&RuleId>,
 ) {
-    let given: BTreeSet<RuleId> = entries
-        .iter()
-        .filter(|it| it.is_back())
-        .filter_map(|it| it.id.cloned())
-        .collect();
     let taken: BTreeSet<RuleId> = entries
         .iter()
         .filter(|it| matches!(it.what, What::Taken(_)))
@@ -226,30 +221,33 @@ fn in_order(
         .map(|it| it.at)
         .collect();
     let rank = |it: &Entry<'_>| -> u8 {
-        let is_in = |ids: &BTreeSet<RuleId>| it.id.is_some_and(|id| ids.contains(id));
+        let was_taken = it.id.is_some_and(|id| taken.contains(id));
         match it.what {
-            What::Taken(_) if is_in(&given) => 2,
             What::Taken(_) if it.id.is_some() || is_live || outlived.contains(&it.at) => 0,
-            What::Taken(_) => 4,
-            What::Given(_) | What::Returned { .. } if is_in(&taken) => 1,
-            What::Given(_) | What::Returned { .. } => 3,
-            What::Described(_) => 5,
+            What::Given(_) | What::Returned { .. } if was_taken => 1,
+            What::Given(_) | What::Returned { .. } => 2,
+            What::Taken(_) => 3,
+            What::Described(_) => 4,
         }
     };
-    let gave_live = |it: &Entry<'_>| {
-        let is_it = it.id.is_some() && it.id == live_id;
-        is_it && (it.is_back() || matches!(it.what, What::Described(_)))
+    let is_live_id = |it: &Entry<'_>| it.id.is_some() && it.id == live_id;
+    let gave = entries.iter().filter(|it| it.is_back() && is_live_id(it));
+    let gave = gave.map(|it| it.at).min();
+    let gave_live = |it: &Entry<'_>| match it.what {
+        What::Taken(_) => false,
+        // A description that names no id is of what was live then.
+        What::Described(_) if it.id.is_none() => gave.is_some_and(|gave| gave <= it.at),
+        _ => is_live_id(it),
     };
     entries.sort_by_key(|it| (gave_live(it), it.at, rank(it)));
-    // Our clock and CloudTrail's differ: what took an id came after what gave it.
+    // What took an id came after what gave it, within a second and also where our clock and CloudTrail's differ.
     for place in 0..entries.len() {
-        let it = entries[place];
+        let (it, later) = (entries[place], &entries[place + 1..]);
         let gave_it = |other: &Entry<'_>| other.is_back() && it.id.is_some() && other.id == it.id;
         if matches!(it.what, What::Taken(_))
-            && let Some(later) = entries.iter().rposition(gave_it)
-            && later > place
+            && let Some(between) = later.iter().rposition(gave_it)
         {
-            entries[place..=later].rotate_left(1);
+            entries[place..][..between + 2].rotate_left(1);
         }
     }
 }
@@ -331,7 +329,7 @@ impl<'a> Contents<'a> {
         let live = self.actual.iter().find(|live| live.id.as_ref() == Some(id));
         let live = live.map(|live| &live.key);
         let is_same = |live: &&RuleKey| match told {
-            None => is_last && self.seen(id).first() != Some(live),
+            None => is_last,
             Some(told) => {
                 let (told_group, live_group) = (told.referenced_group(), live.referenced_group());
                 let ids = told_group.zip(live_group);

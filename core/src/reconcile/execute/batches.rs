@@ -67,7 +67,7 @@ pub(super) fn batches(rules: &[IngressRule], order: CallOrder) -> Vec<Batch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::record;
+    use crate::fakes::{FakeEc2, record};
 
     #[test]
     fn rules_with_different_tags_go_in_different_calls() {
@@ -94,6 +94,38 @@ mod tests {
                 vec!["tcp 2 from 10.0.0.0/8"]
             ]
         );
+    }
+
+    #[test]
+    fn the_order_matters_from_the_first_rule_on_that_finds_no_room() {
+        let live = |rules: &[&str], unrecognised: usize| {
+            let mut actual = FakeEc2::new(rules).read();
+            actual.unrecognised = vec!["an odd rule".to_owned(); unrecognised];
+            actual
+        };
+        let two = record(&["tcp 1 from 10.0.0.0/8", "tcp 2 from 10.0.0.0/8"]);
+        let two: Vec<_> = two.rules_in_order().into_iter().cloned().collect();
+        for (rules, unrecognised, order) in [
+            (&["tcp 9 from 10.0.0.0/8"][..], 1, CallOrder::Fewest),
+            (&["tcp 9 from 10.0.0.0/8"], 2, CallOrder::Strict),
+            (&["tcp 9 from pl-0a"], 1, CallOrder::ByPriority),
+        ] {
+            let found = CallOrder::of(&live(rules, unrecognised), &two, 4);
+            assert_eq!(found, order, "{rules:?} {unrecognised}");
+        }
+    }
+
+    #[test]
+    fn a_call_holds_a_thousand_rules_at_most() {
+        let ports: Vec<_> = (0..1_001)
+            .map(|port| format!("tcp {port} from ::/0"))
+            .collect();
+        let ports: Vec<_> = ports.iter().map(String::as_str).collect();
+        let record = record(&ports);
+        let rules: Vec<_> = record.rules.values().cloned().collect();
+        let calls = batches(&rules, CallOrder::Fewest);
+        let sizes: Vec<_> = calls.iter().map(|it| it.rules.len()).collect();
+        assert_eq!(sizes, [1_000, 1]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::event::{Call, Evidence};
 use crate::fakes::{key, now, record};
 use crate::model::{ActualRule, GroupId, RuleId, Tags};
 
+mod conditions;
 mod orders;
 mod remembered;
 mod rows;

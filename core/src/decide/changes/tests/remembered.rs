@@ -157,6 +157,132 @@ fn the_last_returns_and_the_first_and_last_contents_of_an_id_stay_known() {
 }
 
 #[test]
+fn an_id_is_known_by_all_that_it_stood_for_while_that_may_matter() {
+    let id = |scene: &Scene, rule: &str| scene.live[&key(rule)].0.clone();
+    let known = |scene: &Scene, id: &RuleId| scene.state.ids.get(id).map(|it| it.contents.clone());
+    let mut scene = Scene::of(&[RULE, OTHER]);
+    scene.open(&key("udp 9 from ::/0"));
+    let modified = id(&scene, RULE);
+    // Looks show what a stranger makes of it, and what it is made again.
+    for (old, new, expected) in [
+        (RULE, "udp 1 from ::/0", vec![RULE, "udp 1 from ::/0"]),
+        ("udp 1 from ::/0", RULE, vec!["udp 1 from ::/0", RULE]),
+        (
+            RULE,
+            "udp 2 from ::/0",
+            vec!["udp 1 from ::/0", RULE, "udp 2 from ::/0"],
+        ),
+    ] {
+        let modify = scene.modify(STRANGER, old, new);
+        scene.live.remove(&key(RULE)).filter(|_| new != RULE);
+        if new == RULE {
+            scene.live.insert(key(RULE), (modified.clone(), None));
+        }
+        scene.state.note_call(modify, scene.clock);
+        let actual = scene.actual();
+        scene
+            .state
+            .note_ids(&scene.record.rules, &actual, scene.clock);
+        let expected: Vec<RuleKey> = expected.into_iter().map(key).collect();
+        assert_eq!(known(&scene, &modified), Some(expected), "{new}");
+    }
+    // Live rules outside the record are nobody's concern.
+    assert_eq!(scene.state.ids.len(), 2);
+    // What a person decided about ends what it was known by.
+    scene
+        .state
+        .note_decided([&key(RULE), &key(OTHER)], scene.clock);
+    let left = ["udp 1 from ::/0", "udp 2 from ::/0"].map(key).to_vec();
+    assert_eq!(known(&scene, &modified), Some(left));
+    assert_eq!(scene.state.ids.len(), 1);
+}
+
+#[test]
+fn an_id_that_is_gone_is_known_for_a_day_or_while_its_rule_is_missing() {
+    for (recorded, back, kept) in [
+        (true, false, true),
+        (true, true, false),
+        (false, false, false),
+    ] {
+        let mut scene = Scene::of(&[RULE, OTHER]);
+        let (id, _) = scene.live.remove(&key(RULE)).expect("live");
+        if !recorded {
+            scene.record.rules.remove(&key(RULE));
+        }
+        if back {
+            scene.open(&key(RULE));
+        }
+        let mut note = |seconds: i64| {
+            scene.clock += SignedDuration::from_secs(seconds);
+            let actual = scene.actual();
+            scene
+                .state
+                .note_ids(&scene.record.rules, &actual, scene.clock);
+            scene.state.ids.contains_key(&id)
+        };
+        assert!(note(0) && note(86_399), "{recorded} {back}");
+        assert_eq!(note(1), kept, "{recorded} {back}");
+    }
+    let mut scene = Scene::of(&[RULE, OTHER]);
+    let revoke = scene.revoke(LBC, &[RULE]);
+    let ids = revoke.evidence.revoked_ids.clone();
+    scene.state.note_call(revoke, scene.clock);
+    assert_eq!(scene.state.revoked_ids(), ids);
+    assert_eq!(ids.len(), 1);
+}
+
+#[test]
+fn a_state_just_too_large_forgets_about_an_eighth_and_one_that_fits_nothing() {
+    const BYTES: usize = 300_000;
+    let bytes = |state: &GroupState| serde_json::to_vec(state).expect("JSON").len();
+    let mut state = GroupState {
+        told: [key(RULE)].into(),
+        ..GroupState::default()
+    };
+    state.orphaned_at = Some(String::new());
+    let room = BYTES - bytes(&state);
+    state.orphaned_at = Some("x".repeat(room));
+    assert_eq!(state.fit(), None);
+    state.orphaned_at = Some("x".repeat(room + 1));
+    assert!(state.fit().is_some());
+    let grown = |add: &dyn Fn(&mut GroupState, usize)| {
+        let mut state = GroupState::default();
+        (0..100).for_each(|number| add(&mut state, number));
+        let count = BYTES * 100 / bytes(&state) + 20;
+        (100..count).for_each(|number| add(&mut state, number));
+        state
+    };
+    let scene = Scene::of(&[RULE]);
+    let mut calls = grown(&|state, number| {
+        let mut call = scene.attempt(STRANGER, Call::RefusedAuthorize, &[RULE, OTHER]);
+        call.by = format!("{STRANGER}/{number}");
+        call.at += SECOND * i32::try_from(number).expect("few");
+        state.calls.insert(call);
+    });
+    let mut returned = grown(&|state, number| {
+        let rule = key(&format!("udp {number} from ::/0"));
+        state.returned.insert(rule, vec![back(0)]);
+    });
+    let mut removed_ = grown(&|state, number| {
+        let rule = key(&format!("udp {number} from ::/0"));
+        state.removed.insert(rule, removed());
+    });
+    for (state, len) in [
+        (
+            &mut calls,
+            (|it| it.calls.len()) as fn(&GroupState) -> usize,
+        ),
+        (&mut returned, |it| it.returned.len()),
+        (&mut removed_, |it| it.removed.len()),
+    ] {
+        let before = len(state);
+        assert!(state.fit().is_some());
+        let (left, most) = (len(state), before - before / 8);
+        assert!((most - 1..=most).contains(&left), "{left} of {before}");
+    }
+}
+
+#[test]
 fn an_item_that_cannot_be_read_keeps_the_revision_by_which_it_can_be_replaced() {
     let item = serde_json::json!({"revision": 7, "calls": "none"});
     let unreadable = GroupState::from_json(&item).expect_err("calls are a list");

@@ -581,3 +581,165 @@ async fn a_rule_that_our_unclear_call_did_not_ask_for_was_restored_elsewhere() {
     );
     assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 1);
 }
+
+/// A read of rules that ends like this.
+fn read_error(failure: Failure) -> ApiError {
+    ApiError {
+        operation: "DescribeSecurityGroupRules",
+        failure,
+        ..refused("")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_well_costs_no_wait_and_names_the_new_ids() {
+    let (ec2, began) = (FakeEc2::new(&[]), Instant::now());
+    let missing = MissingReferences::default();
+    let record = record_of(&ports(3));
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for (rule, line) in &execution.reports {
+        assert_eq!(line.rule_id, ec2.state().live[rule].id, "{rule}");
+    }
+    assert_eq!(execution.last_restored, Some(began));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_waits_grow_while_ec2_throttles() {
+    let (ec2, began) = (FakeEc2::new(&[]), Instant::now());
+    let throttled = (refused("RequestLimitExceeded"), false);
+    ec2.state().authorize_errors = std::iter::repeat_n(throttled, 4).collect();
+    run(&ec2, &record_of(&ports(1))).await;
+    // Half of 0.1, 0.2, 0.4 and 0.8 seconds at least.
+    assert!(began.elapsed() >= Duration::from_millis(750));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ec2_shows_and_does_not_know_waits_for_each_of_four_tries() {
+    let (ec2, began) = (FakeEc2::new(&[]), Instant::now());
+    ec2.state().groups.insert("sg-0new".parse().expect("an id"));
+    ec2.state().unknown_yet = 99;
+    let record = record(&[
+        "tcp 1 from sg-0new",
+        "tcp 2 from sg-0new",
+        "tcp 3 from ::/0",
+    ]);
+    run(&ec2, &record).await;
+    assert!(began.elapsed() >= Duration::from_millis(50 + 100 + 200));
+    // Together, without the third, and each alone.
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 3 + 2 * 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_rules_of_a_group_out_of_reach_fail_for_good() {
+    let ec2 = FakeEc2::new(&[]);
+    let far: GroupId = "sg-0x".parse().expect("an id");
+    ec2.state().groups.insert(far.clone());
+    ec2.state().far_groups.insert(far);
+    let rules = ["tcp 1 from sg-0x", "tcp 2 from sg-0x"];
+    for rule in rules {
+        let code = "InvalidGroup.NotFound";
+        ec2.state().bad_rules.insert(key(rule), code);
+    }
+    let missing = MissingReferences::default();
+    let execution = run_with(&ec2, &record(&rules), Duration::from_secs(30), &missing).await;
+    assert_eq!(execution.reports.len(), 2);
+    assert!(execution.reports.values().all(|line| !line.retryable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_seen_is_not_looked_up_again() {
+    let ec2 = FakeEc2::new(&[]);
+    let unknown = std::iter::repeat_n((refused("InvalidGroup.NotFound"), false), 3);
+    ec2.state().authorize_errors = unknown.collect();
+    run(&ec2, &record(&["tcp 1 from ::/0"])).await;
+    assert_eq!(ec2.called("DescribeSecurityGroups"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rival_rule_that_no_read_shows_costs_a_halving_and_no_more() {
+    let ec2 = FakeEc2::new(&[]);
+    ec2.state().rival = vec![key("tcp 2 from 10.0.0.0/8")];
+    ec2.state().stale_reads = vec![vec![]; 50].into();
+    run(&ec2, &record_of(&ports(2))).await;
+    assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_ends_with_our_time_is_not_waited_for() {
+    let (ec2, began) = (FakeEc2::new(&[]), Instant::now());
+    let late = ApiError {
+        failure: Failure::OutOfTime,
+        ..refused("")
+    };
+    ec2.state().authorize_errors = [(late, false)].into();
+    let missing = MissingReferences::default();
+    let record = record_of(&ports(1));
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert!(execution.reports.values().all(|line| line.retryable));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(execution.last_restored, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_fails_is_told_as_the_look_and_repeated_only_if_that_may_help() {
+    let refused_read = || Failure::Refused {
+        code: "UnauthorizedOperation".to_owned(),
+    };
+    let silent = (
+        ApiError {
+            failure: Failure::NoAnswer,
+            ..refused("")
+        },
+        false,
+    );
+    let full = (refused("RulesPerSecurityGroupLimitExceeded"), false);
+    for (first, failure, retryable) in [
+        (silent, refused_read(), false),
+        (full.clone(), refused_read(), false),
+        (full, Failure::NoAnswer, true),
+    ] {
+        let ec2 = FakeEc2::new(&[]);
+        ec2.state().authorize_errors = [first].into();
+        ec2.state().read_errors = vec![read_error(failure.clone()); 9].into();
+        let missing = MissingReferences::default();
+        let record = record_of(&ports(1));
+        let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+        let line = execution.reports.values().next().expect("a line");
+        assert_eq!(
+            (line.outcome, line.retryable),
+            (RuleOutcome::Failed, retryable)
+        );
+        let said = line.reason.as_deref();
+        assert_eq!(
+            said,
+            Some("DescribeSecurityGroupRules: refused with "),
+            "{failure:?}"
+        );
+        assert_eq!(ec2.called("DescribeSecurityGroupRules"), 1, "{failure:?}");
+    }
+    // EC2's words about the rule stand for themselves.
+    let ec2 = FakeEc2::new(&[]);
+    let rule = "tcp 1 from 10.0.0.0/8";
+    ec2.state()
+        .bad_rules
+        .insert(key(rule), "InvalidPermission.Malformed");
+    let missing = MissingReferences::default();
+    let execution = run_with(&ec2, &record(&[rule]), Duration::from_secs(30), &missing).await;
+    let reason = execution.reports[&key(rule)].reason.as_deref();
+    assert_eq!(reason, Some("refused with InvalidPermission.Malformed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_that_did_nothing_restored_nothing() {
+    let ec2 = FakeEc2::new(&[]);
+    let silent = ApiError {
+        failure: Failure::NoAnswer,
+        ..refused("")
+    };
+    ec2.state().authorize_errors = std::iter::repeat_n((silent, false), 99).collect();
+    let missing = MissingReferences::default();
+    let record = record_of(&ports(1));
+    let execution = run_with(&ec2, &record, Duration::from_secs(30), &missing).await;
+    assert_eq!(execution.last_restored, None);
+}

@@ -50,6 +50,7 @@ async fn tags_refused_under_a_code_that_does_not_say_so_cost_the_tags_too() {
             format!("tcp 2 from 10.0.0.0/8 restored ({code})"),
         ];
         assert_eq!(run(&ec2, &record).await, expected);
+        assert_eq!(ec2.called("AuthorizeSecurityGroupIngress"), 2, "{code}");
     }
 }
 
