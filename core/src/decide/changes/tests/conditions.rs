@@ -385,9 +385,11 @@ fn rules_of_others_do_not_make_a_change_smaller() {
         scene.revoke(TERRAFORM, &[A, B, C]),
         scene.authorize(ACK, &["udp 54 from 10.9.0.0/16", "udp 55 from 10.9.0.0/16"]),
     ];
+    let generation = scene.record.generation;
     scene.look(&calls);
     assert_eq!(scene.state.pending.len(), 3);
     assert_eq!(scene.recorded().len(), 6);
+    assert_eq!(scene.record.generation, generation + 1, "nothing left");
 }
 
 #[test]
@@ -400,8 +402,11 @@ fn what_left_for_a_live_rule_is_not_lost_in_a_change_that_goes_on() {
         scene.authorize(TERRAFORM, &[WIDE]),
         scene.revoke(TERRAFORM, &[A, B, C]),
     ];
+    let generation = scene.record.generation;
     scene.look(&calls);
     assert_eq!(scene.recorded(), [WIDE, D]);
+    assert_eq!(scene.record.generation, generation + 1, "at once");
+    assert!(scene.notices.is_empty(), "{:?}", scene.notices);
 }
 
 #[test]
@@ -492,11 +497,13 @@ fn what_waits_for_a_person_is_told_once_and_says_what_ends_it() {
     late.look(&[]);
     late.pass(180);
     late.look(&[]);
-    late.look(&[revoke]);
-    late.look(&[]);
-    assert!(late.state.pending.is_empty());
-    assert_eq!(late.state.reopened.len(), 3);
-    assert_eq!(late.notices.len(), 3, "{:?}", late.notices);
+    let calls = [revoke];
+    for calls in [&calls[..], &[], &[]] {
+        late.look(calls);
+        assert!(late.state.pending.is_empty());
+        assert_eq!(late.state.reopened.len(), 3);
+        assert_eq!(late.notices.len(), 3, "{:?}", late.notices);
+    }
     for said in &late.notices {
         assert!(said.contains("was put back before it was known"), "{said}");
     }
@@ -515,6 +522,15 @@ fn a_deletion_that_came_to_nothing_is_the_reason_of_the_return_but_not_of_one_be
     let by = STRANGER.to_owned();
     let withheld = Verdict::Restore(RestoreReason::Withheld { by });
     assert_eq!(scene.verdict(NARROW), withheld);
+    // What leaves is not withheld.
+    let mut leaves = insists.clone();
+    leaves.open(&key(NARROW));
+    let calls = [
+        leaves.deletion(TERRAFORM, Call::RefusedDelete, Some("sg-0a")),
+        leaves.revoke(TERRAFORM, &[NARROW]),
+    ];
+    leaves.look(&calls);
+    assert_eq!(leaves.recorded(), [A]);
     // A person who closes a rule twice is taken at their word for an hour, whatever they delete.
     insists.open(&key(NARROW));
     let mut calls = Vec::new();
