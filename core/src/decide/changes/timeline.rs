@@ -107,7 +107,6 @@ impl<'a> Timelines<'a> {
             .filter(|id| !paired.contains(id))
         {
             match contents.before(id, at, None) {
-                Some(rule) if evidence.revoked.contains_key(&rule) => {}
                 Some(rule) => {
                     let id = Some(id);
                     let what = taken;
@@ -234,9 +233,8 @@ fn in_order(
     let gave = entries.iter().filter(|it| it.is_back() && is_live_id(it));
     let gave = gave.map(|it| it.at).min();
     let gave_live = |it: &Entry<'_>| match it.what {
-        What::Taken(_) => false,
-        // A description that names no id is of what was live then.
-        What::Described(_) if it.id.is_none() => gave.is_some_and(|gave| gave <= it.at),
+        // A description need not name the id, and is of what was live then.
+        What::Described(_) => gave.is_some_and(|gave| gave <= it.at),
         _ => is_live_id(it),
     };
     entries.sort_by_key(|it| (gave_live(it), it.at, rank(it)));

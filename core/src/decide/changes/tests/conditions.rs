@@ -825,19 +825,6 @@ fn a_modify_makes_up_for_a_refused_authorize_before_it() {
 }
 
 #[test]
-fn a_rule_that_one_call_names_by_content_and_by_id_was_taken_once() {
-    let mut scene = scene(&[A, B]);
-    for restored in [true, false] {
-        let mut revoke = scene.revoke(LBC, &[A]);
-        revoke.evidence.revoked.insert(key(A), None);
-        scene.look(&[revoke]);
-        scene.pass(200);
-        scene.look(&[]);
-        assert_eq!(scene.has(A), (restored, restored), "it asked twice");
-    }
-}
-
-#[test]
 fn what_a_refused_change_authorized_and_took_back_makes_no_generation() {
     for by in [TERRAFORM, LBC] {
         let mut scene = scene(&[A, B]);
