@@ -311,11 +311,17 @@ impl Table for Ports {
         let write = async |table: &rulekeeper_core::fakes::FakeTable| {
             let written = match is_made(Mistake::RecordsAreOverwritten) {
                 true => {
-                    let present = table.load(&change.address).await?.desired;
-                    let change = NewGeneration {
-                        replaces: present,
+                    let present = table.load(&change.address).await?;
+                    let mut change = NewGeneration {
+                        replaces: present.desired,
                         ..change.clone()
                     };
+                    // The state and the history, in the same transaction, would stop the write too.
+                    let state = GroupState::of_item(present.state.as_ref());
+                    change.state.revision = state.revision;
+                    if let Some(history) = table.archive().history.get_mut(&change.address) {
+                        history.retain(|generation, _| *generation + 1 != change.record.generation);
+                    }
                     table.write(&change).await
                 }
                 false => table.write(change).await,
