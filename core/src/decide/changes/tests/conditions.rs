@@ -433,7 +433,7 @@ fn a_followed_principal_that_asks_twice_for_nearly_everything_is_not_followed() 
     scene.pass(200);
     scene.look(&[]);
     let second = scene.revoke(LBC, &[A, B, C]);
-    scene.look(&[second.clone()]);
+    scene.look(&[second]);
     scene.pass(200);
     let by = LBC.to_owned();
     let verdict = Verdict::Restore(RestoreReason::LargeChange { by });
