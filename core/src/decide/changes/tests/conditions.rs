@@ -60,7 +60,7 @@ fn leaves(scene: &Scene, calls: &[KnownCall]) -> RemovalReason {
 #[test]
 fn the_record_has_the_description_that_the_last_listed_principal_gave() {
     type Acts = fn(&mut Scene) -> Vec<KnownCall>;
-    let rows: [(&str, Acts, Option<&str>); 5] = [
+    let rows: [(&str, Acts, Option<&str>); 6] = [
         (
             "authorized anew",
             |it| {
@@ -108,6 +108,22 @@ fn the_record_has_the_description_that_the_last_listed_principal_gave() {
                 calls
             },
             None,
+        ),
+        (
+            "described by it, and later taken and given by who knows whom",
+            |it| {
+                let mut calls = vec![it.revoke(LBC, &[A])];
+                calls.push(it.authorize(LBC, &[A]));
+                it.pass(1);
+                calls.push(it.describe(LBC, A, "managed"));
+                it.look(&calls);
+                it.pass(1);
+                let taken = it.revoke(STRANGER, &[A]);
+                it.open(&key(A));
+                it.live.get_mut(&key(A)).expect("live").1 = Some("theirs".to_owned());
+                vec![taken]
+            },
+            Some("managed"),
         ),
         (
             "described while it is not recorded",
