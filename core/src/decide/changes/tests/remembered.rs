@@ -267,6 +267,13 @@ fn a_state_just_too_large_forgets_about_an_eighth_and_one_that_fits_nothing() {
         let rule = key(&format!("udp {number} from ::/0"));
         state.removed.insert(rule, removed());
     });
+    let mut decided = grown(&|state, number| {
+        let rule = key(&format!("udp {number} from ::/0"));
+        state.decided.insert(rule, now());
+    });
+    decided.told = [key(RULE)].into();
+    assert!(decided.fit().is_some());
+    assert!(decided.decided.is_empty() && !decided.told.is_empty());
     for (state, len) in [
         (
             &mut calls,
