@@ -188,10 +188,6 @@ impl<'a> Entry<'a> {
             _ => self.at <= decided,
         }
     }
-
-    fn is_back(&self) -> bool {
-        matches!(self.what, What::Given(_) | What::Returned { .. })
-    }
 }
 
 /// Sorts what happened to one rule. Times are whole seconds, so ids and what is live now say what came first within one.
@@ -230,7 +226,8 @@ fn in_order(
         }
     };
     let is_live_id = |it: &Entry<'_>| it.id.is_some() && it.id == live_id;
-    let gave = entries.iter().filter(|it| it.is_back() && is_live_id(it));
+    let is_back = |it: &Entry<'_>| matches!(it.what, What::Given(_) | What::Returned { .. });
+    let gave = entries.iter().filter(|it| is_back(it) && is_live_id(it));
     let gave = gave.map(|it| it.at).min();
     let gave_live = |it: &Entry<'_>| match it.what {
         // A description need not name the id, and is of what was live then.
@@ -241,7 +238,7 @@ fn in_order(
     // What took an id came after what gave it, within a second and also where our clock and CloudTrail's differ.
     for place in 0..entries.len() {
         let (it, later) = (entries[place], &entries[place + 1..]);
-        let gave_it = |other: &Entry<'_>| other.is_back() && it.id.is_some() && other.id == it.id;
+        let gave_it = |other: &Entry<'_>| is_back(other) && it.id.is_some() && other.id == it.id;
         if matches!(it.what, What::Taken(_))
             && let Some(between) = later.iter().rposition(gave_it)
         {
