@@ -215,8 +215,13 @@ fn in_order(
         })
         .map(|it| it.at)
         .collect();
+    // They are in order, and a rule has to go before it comes back again.
+    let mut returns = entries.iter().rev();
+    let last_return = returns.find(|it| matches!(it.what, What::Returned { .. }));
+    let last_return = last_return.copied();
     let rank = |it: &Entry<'_>| -> u8 {
-        let was_taken = it.id.is_some_and(|id| taken.contains(id));
+        let came_again = matches!(it.what, What::Returned { .. }) && Some(*it) != last_return;
+        let was_taken = came_again || it.id.is_some_and(|id| taken.contains(id));
         match it.what {
             What::Taken(_) if it.id.is_some() || is_live || outlived.contains(&it.at) => 0,
             What::Given(_) | What::Returned { .. } if was_taken => 1,

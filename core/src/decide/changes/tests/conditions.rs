@@ -612,6 +612,23 @@ fn a_call_that_tells_no_rules_is_named_where_the_rule_went_after_its_last_return
 }
 
 #[test]
+fn of_two_returns_in_one_second_the_later_one_was_taken() {
+    let mut scene = scene(&[A, B]);
+    scene.lose(A);
+    let first = scene.open(&key(A));
+    scene.lose(A);
+    let second = scene.open(&key(A));
+    for (millis, id) in [(100, first), (500, second)] {
+        let at = scene.clock + SignedDuration::from_millis(millis);
+        scene.state.note_restored(&key(A), at, Some(id));
+    }
+    // Nobody told of the call that took the first.
+    let taken = scene.revoke(STRANGER, &[A]);
+    let taken_by = scene.judged(&[taken]).taken_by.remove(&key(A));
+    assert_eq!(taken_by.as_deref(), Some(STRANGER));
+}
+
+#[test]
 fn what_happened_before_an_operator_decided_does_not_count() {
     for (seconds, revokes, enters) in [(-1, false, false), (0, true, false), (1, true, true)] {
         let mut scene = scene(&[A, B]);
