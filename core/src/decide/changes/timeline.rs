@@ -241,13 +241,16 @@ fn in_order(
     };
     entries.sort_by_key(|it| (gave_live(it), it.at, rank(it)));
     // What took an id came after what gave it, within a second and also where our clock and CloudTrail's differ.
-    for place in 0..entries.len() {
+    let mut place = 0;
+    while place < entries.len() {
         let (it, later) = (entries[place], &entries[place + 1..]);
         let gave_it = |other: &Entry<'_>| is_back(other) && it.id.is_some() && other.id == it.id;
         if matches!(it.what, What::Taken(_))
             && let Some(between) = later.iter().rposition(gave_it)
         {
             entries[place..][..between + 2].rotate_left(1);
+        } else {
+            place += 1;
         }
     }
 }

@@ -629,6 +629,18 @@ fn of_two_returns_in_one_second_the_later_one_was_taken() {
 }
 
 #[test]
+fn each_of_several_revokes_in_one_second_took_what_had_come_back_before() {
+    let mut scene = scene(&[A, B]);
+    for drops in 1..5 {
+        let calls = [scene.revoke(STRANGER, &[A])];
+        let taken_by = scene.judged(&calls).taken_by.remove(&key(A));
+        assert_eq!(taken_by.as_deref(), Some(STRANGER), "{drops}");
+        scene.look(&calls);
+        assert_eq!(scene.restored.len(), drops);
+    }
+}
+
+#[test]
 fn what_happened_before_an_operator_decided_does_not_count() {
     for (seconds, revokes, enters) in [(-1, false, false), (0, true, false), (1, true, true)] {
         let mut scene = scene(&[A, B]);
