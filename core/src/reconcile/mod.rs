@@ -138,11 +138,9 @@ async fn converge<E: SecurityGroups, T: Table>(
     if let Some(group) = report.group.clone() {
         note_reference(&world, lookup, &group, &mut report).await;
     }
-    // Nothing in the incident depends on what is left to save.
-    let (saved, ()) = tokio::join!(passes.save_last(), record(&world, &started, &mut report));
-    report.notices.extend(saved.notices);
-    report.warnings.extend(saved.warnings);
-    report.unsaved |= saved.unsaved;
+    // Nothing in the incident depends on what is left to save, but the warning if that fails, which the report has.
+    tokio::join!(passes.save_last(), record(&world, &started, &mut report));
+    passes.tell(&mut report);
     started.finish(&world, report)
 }
 

@@ -66,14 +66,6 @@ pub(super) struct Passes<'a, E, T> {
     last: Option<Unsaved>,
 }
 
-/// What became of the last write of the state.
-#[derive(Debug, Default)]
-pub(super) struct LastSaved {
-    pub(super) notices: Vec<String>,
-    pub(super) warnings: Vec<String>,
-    pub(super) unsaved: bool,
-}
-
 /// What restoring came to.
 #[derive(Default)]
 struct SeenTo {
@@ -448,15 +440,17 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     }
 
     /// Saves what the last pass left.
-    pub(super) async fn save_last(&mut self) -> LastSaved {
+    pub(super) async fn save_last(&mut self) {
         if let Some(unsaved) = self.last.take() {
             self.save(unsaved).await;
         }
-        LastSaved {
-            notices: std::mem::take(&mut self.notices),
-            warnings: std::mem::take(&mut self.warnings),
-            unsaved: self.unsaved,
-        }
+    }
+
+    /// Hands over what has been said since the last time.
+    pub(super) fn tell(&mut self, report: &mut GroupResult) {
+        report.notices.append(&mut self.notices);
+        report.warnings.append(&mut self.warnings);
+        report.unsaved |= self.unsaved;
     }
 
     /// Live rules outside the record, of which a sweep has not told before. Somebody is followed or accepted, so the event
@@ -489,7 +483,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         Ok(())
     }
 
-    /// The report, all but what [`Passes::save_last`] says.
+    /// The report. What [`Passes::save_last`] says comes later.
     pub(super) fn report(&mut self, started: &Started) -> GroupResult {
         self.note_what_did_not_enter();
         let planned = self.planned();
@@ -510,20 +504,18 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         report.of_record(&self.snapshot.record);
         report.retryable = self.retryable || !retryable_rules.is_empty();
         report.retryable_rules = retryable_rules;
-        report.unsaved = self.unsaved;
         report.wake_at = self.wake_at;
         report.rules = rules;
         let plan = self.plan.take();
         report.unexpected = plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.snapshot.warnings.clone();
-        report.warnings.append(&mut self.warnings);
+        self.tell(&mut report);
         report.unreadable |= self.snapshot.trust_is_unknown;
         report.changes = std::mem::take(&mut self.changes);
         let state = &self.snapshot.state;
         report.reopened = state.reopened.keys().cloned().collect();
         report.pending = state.pending.keys().cloned().collect();
         report.unrestorable = state.unrestorable.keys().cloned().collect();
-        report.notices = std::mem::take(&mut self.notices);
         report.plan = planned.map(|plan| GroupPlan {
             warnings: report.warnings.clone(),
             ..plan
