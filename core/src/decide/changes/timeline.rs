@@ -215,35 +215,30 @@ fn in_order(
         })
         .map(|it| it.at)
         .collect();
-    // They are in order, and a rule has to go before it comes back again.
-    let mut returns = entries.iter().rev();
-    let last_return = returns.find(|it| matches!(it.what, What::Returned { .. }));
-    let last_return = last_return.copied();
     let rank = |it: &Entry<'_>| -> u8 {
-        let came_again = matches!(it.what, What::Returned { .. }) && Some(*it) != last_return;
-        let was_taken = came_again || it.id.is_some_and(|id| taken.contains(id));
         match it.what {
             What::Taken(_) if it.id.is_some() || is_live || outlived.contains(&it.at) => 0,
-            What::Given(_) | What::Returned { .. } if was_taken => 1,
-            What::Given(_) | What::Returned { .. } => 2,
+            What::Returned { .. } => 1,
+            What::Given(_) if it.id.is_some_and(|id| taken.contains(id)) => 1,
+            What::Given(_) => 2,
             What::Taken(_) => 3,
             What::Described(_) => 4,
         }
     };
-    let is_live_id = |it: &Entry<'_>| it.id.is_some() && it.id == live_id;
-    let is_back = |it: &Entry<'_>| matches!(it.what, What::Given(_) | What::Returned { .. });
-    let gave = entries.iter().filter(|it| is_back(it) && is_live_id(it));
-    let gave = gave.map(|it| it.at).min();
-    let gave_live = |it: &Entry<'_>| match it.what {
+    let is_live_id = |it: &Entry<'_>| live_id.is_some_and(|id| it.id == Some(id));
+    let lives_since = entries.iter().filter(|it| is_live_id(it));
+    let lives_since = lives_since.map(|it| it.at).min();
+    let is_of_live = |it: &Entry<'_>| match it.what {
         // A description need not name the id, and is of what was live then.
-        What::Described(_) => gave.is_some_and(|gave| gave <= it.at),
+        What::Described(_) => lives_since.is_some_and(|since| since <= it.at),
         _ => is_live_id(it),
     };
-    entries.sort_by_key(|it| (gave_live(it), it.at, rank(it)));
+    entries.sort_by_key(|it| (is_of_live(it), it.at, rank(it)));
     // What took an id came after what gave it, within a second and also where our clock and CloudTrail's differ.
     let mut place = 0;
     while place < entries.len() {
         let (it, later) = (entries[place], &entries[place + 1..]);
+        let is_back = |it: &Entry<'_>| matches!(it.what, What::Given(_) | What::Returned { .. });
         let gave_it = |other: &Entry<'_>| is_back(other) && it.id.is_some() && other.id == it.id;
         if matches!(it.what, What::Taken(_))
             && let Some(between) = later.iter().rposition(gave_it)
