@@ -595,7 +595,7 @@ pub fn world<'a>(
         missing,
         settings: settings(),
         without_role: false,
-        in_burst: false,
+        spares_reads: false,
         now,
     }
 }

@@ -20,7 +20,7 @@ use xmlparser::{ElementEnd, Token};
 
 use rulekeeper_core::ports::{ApiError, Calls, Failure, Verdict, without_encoded_part};
 
-/// Counts every attempt of an operation when it is sent, and accepts whole answers of AWS only.
+/// Counts every attempt of an operation when it is sent, notes throttling, and accepts whole answers of AWS only.
 #[derive(Debug)]
 pub(super) struct Attempts {
     pub(super) calls: Calls,
@@ -49,6 +49,9 @@ impl Intercept for Attempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        if is_throttled(context.response()) {
+            self.calls.note_throttled();
+        }
         // An error that the SDK found already says more.
         match context.output_or_error().is_err() || is_whole(context.response()) {
             true => Ok(()),
@@ -75,6 +78,14 @@ impl ClassifyRetry for RepeatUnusable {
     fn name(&self) -> &'static str {
         "RepeatUnusable"
     }
+}
+
+/// Whether EC2 says that there are too many calls (EC2 Developer Guide, "Request throttling"). The SDK repeats reads after
+/// that, so the result of a call does not tell it.
+fn is_throttled(answer: &HttpResponse) -> bool {
+    const CODE: &[u8] = b"RequestLimitExceeded";
+    let body = answer.body().bytes().unwrap_or_default();
+    answer.status().is_server_error() && body.windows(CODE.len()).any(|part| part == CODE)
 }
 
 /// Whether a successful answer is a whole one of AWS. The SDK takes a list that is cut off or damaged for a shorter one, and

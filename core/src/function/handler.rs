@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::burst::Burst;
 use super::permissions::{self, TryClouds};
+use super::throttled::Throttled;
 use super::{Answer, Home, QueueAnswer};
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
@@ -22,7 +22,7 @@ pub struct Handler<C> {
     clouds: C,
     settings: Settings,
     missing: MissingReferences,
-    burst: Burst,
+    throttled: Throttled,
     now: fn() -> Timestamp,
 }
 
@@ -33,7 +33,7 @@ impl<C: TryClouds> Handler<C> {
             clouds,
             settings,
             missing: MissingReferences::default(),
-            burst: Burst::default(),
+            throttled: Throttled::default(),
             now,
         }
     }
@@ -117,10 +117,11 @@ impl<C: TryClouds> Handler<C> {
             .in_scope(&lookup.scope, foreign, Pace::Free, &calls, budget)
             .await;
         let world = World {
-            in_burst: lookup.call.is_some() && self.burst.joined(),
+            spares_reads: lookup.call.is_some() && self.throttled.lately(),
             ..self.world(&ec2, &table, &calls, foreign)
         };
         let mut report = reconcile(world, lookup, budget).await;
+        self.throttled.note(&calls);
         if self.settings.writes && report.generation.is_some() && !home.is(&lookup.scope) {
             // The record may have been written without these tools, so its scope may be unknown to sweeps. If the table
             // refuses this write, the next event tries again.
@@ -232,7 +233,7 @@ impl<C: TryClouds> Handler<C> {
             missing: &self.missing,
             settings: self.settings,
             without_role: foreign && !self.clouds.has_role(),
-            in_burst: false,
+            spares_reads: false,
             now: self.now,
         }
     }

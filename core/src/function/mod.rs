@@ -2,11 +2,11 @@
 //! with the adapters.
 
 mod answer;
-mod burst;
 mod handler;
 mod home;
 pub mod metrics;
 pub mod permissions;
+mod throttled;
 
 pub use answer::{Answer, QueueAnswer};
 pub use handler::Handler;

@@ -260,7 +260,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
         missing: &missing,
         settings: settings(),
         without_role: false,
-        in_burst: false,
+        spares_reads: false,
         now,
     };
     // A lookup that the model has not answered yet is not to be given up while the clock advances.

@@ -62,7 +62,7 @@ pub(super) fn answered(snapshot: &Snapshot, lookup: &Lookup) -> Option<Answered>
         let line = RuleReport::new(rule.clone(), RuleOutcome::AlreadyPresent);
         rules.push(line.because(why));
     }
-    let reason = "what the event tells of has been put back since; in a burst of events the group was not read again";
+    let reason = "what the event tells of has been put back since; EC2 throttles calls, so the group was not read again";
     Some(Answered {
         reason: reason.to_owned(),
         rules,

@@ -22,8 +22,8 @@ pub struct World<'a, E, T> {
     /// The groups belong to another account in which we have no role. A group that EC2 does not show us may still
     /// exist.
     pub without_role: bool,
-    /// Events arrive faster than EC2 can answer a read for each.
-    pub in_burst: bool,
+    /// EC2 throttles our calls, so an event that the table can answer leads to no read.
+    pub spares_reads: bool,
     /// The present time.
     pub now: fn() -> Timestamp,
 }

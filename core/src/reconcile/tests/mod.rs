@@ -1,8 +1,8 @@
-mod burst;
 mod cause;
 mod order;
 mod record_update;
 mod stale;
+mod throttled;
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::decide::changes::GroupState;
-use crate::desired::{Mode, Principal};
+use crate::desired::{Mode, Policy, Principal};
 use crate::event::{Intent, intent};
 use crate::fakes::{
     FakeEc2, FakeTable, group, key, now, record, refused, revoke_event, settings, world,

@@ -1,12 +1,11 @@
-//! In a burst, an event whose rules were already restored needs no read of EC2.
+//! While EC2 throttles, an event whose rules were already restored needs no read of EC2.
 
 use super::*;
-use crate::desired::Policy;
 use jiff::Timestamp;
 
-/// Handles the revoke of 9:30 in a burst. The table says that each of these rules was restored so many seconds after
+/// Handles the revoke of 9:30 while EC2 throttles. The table says that each of these rules was restored so many seconds after
 /// the revoke.
-async fn in_a_burst(
+async fn while_throttled(
     ec2: &FakeEc2,
     desired: &crate::desired::DesiredRecord,
     restored: &[(&str, i64)],
@@ -28,7 +27,7 @@ async fn in_a_burst(
     };
     let missing = MissingReferences::default();
     let world = World {
-        in_burst: true,
+        spares_reads: true,
         ..world(ec2, &table, &missing)
     };
     reconcile(world, &lookup, Budget::of(SECONDS_30)).await
@@ -38,7 +37,7 @@ async fn in_a_burst(
 async fn an_event_whose_rules_were_put_back_since_is_answered_from_the_table() {
     // The rule is missing in EC2, so a read would show it.
     let ec2 = FakeEc2::new(&[]);
-    let report = in_a_burst(&ec2, &record(&[OFFICE]), &[(OFFICE, 2)]).await;
+    let report = while_throttled(&ec2, &record(&[OFFICE]), &[(OFFICE, 2)]).await;
     assert_eq!(report.outcome, GroupOutcome::Converged);
     assert_eq!(outcomes(&report), [format!("{OFFICE} already_present")]);
     let why = report.rules[0].reason.as_deref().unwrap_or_default();
@@ -50,7 +49,7 @@ async fn an_event_whose_rules_were_put_back_since_is_answered_from_the_table() {
 async fn what_may_have_been_put_back_before_the_event_is_looked_at() {
     for restored in [&[(OFFICE, 1)][..], &[("tcp 80 from 10.0.0.0/8", 60)], &[]] {
         let ec2 = FakeEc2::new(&[]);
-        let report = in_a_burst(&ec2, &record(&[OFFICE]), restored).await;
+        let report = while_throttled(&ec2, &record(&[OFFICE]), restored).await;
         assert_eq!(report.outcome, GroupOutcome::Restored, "{restored:?}");
         assert_eq!(ec2.live(), [OFFICE]);
     }
@@ -60,7 +59,7 @@ async fn what_may_have_been_put_back_before_the_event_is_looked_at() {
 async fn an_event_about_no_rule_of_the_record_proves_nothing_of_the_group() {
     let ec2 = FakeEc2::new(&[]);
     let kept = "tcp 80 from 10.0.0.0/8";
-    let report = in_a_burst(&ec2, &record(&[kept]), &[(OFFICE, 60)]).await;
+    let report = while_throttled(&ec2, &record(&[kept]), &[(OFFICE, 60)]).await;
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert_eq!(ec2.live(), [kept]);
 }
@@ -74,7 +73,7 @@ async fn where_changes_may_be_meant_every_event_is_looked_at() {
         policy: Policy::Accept,
         settle_seconds: None,
     }];
-    let report = in_a_burst(&ec2, &desired, &[(OFFICE, 60)]).await;
+    let report = while_throttled(&ec2, &desired, &[(OFFICE, 60)]).await;
     // It was put back after this event, so who took it since is not known.
     assert_eq!(report.outcome, GroupOutcome::Held);
     assert!(ec2.called("DescribeSecurityGroupRules") > 0);
