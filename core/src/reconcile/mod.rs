@@ -133,15 +133,21 @@ async fn converge<E: SecurityGroups, T: Table>(
 ) -> GroupResult {
     let mut passes = Passes::new(world, snapshot, live, lookup, budget);
     passes.run().await;
-    passes.weigh().await;
-    let mut report = passes.report(&started);
-    if let Some(group) = report.group.clone() {
-        note_reference(&world, lookup, &group, &mut report).await;
+    loop {
+        passes.weigh().await;
+        let mut report = passes.report(&started);
+        if let Some(group) = report.group.clone() {
+            note_reference(&world, lookup, &group, &mut report).await;
+        }
+        // Nothing in the incident depends on what is left to save, but the warning if that fails, which the report has.
+        let recorded = record(&world, &started, &mut report);
+        let (overtaken, ()) = tokio::join!(passes.save_last(), recorded);
+        // Who wrote the state meanwhile judged without this event. The incident is then written again.
+        if !(overtaken && passes.run_again().await) {
+            passes.tell(&mut report);
+            return started.finish(&world, report);
+        }
     }
-    // Nothing in the incident depends on what is left to save, but the warning if that fails, which the report has.
-    tokio::join!(passes.save_last(), record(&world, &started, &mut report));
-    passes.tell(&mut report);
-    started.finish(&world, report)
 }
 
 /// Marks a group that is gone, and writes the incident. A failure is reported; restored rules stay restored.

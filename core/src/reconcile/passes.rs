@@ -21,7 +21,7 @@ use super::{GroupResult, RuleResult, World};
 use crate::decide::changes::{GroupState, KnownCall, Verdict};
 use crate::decide::plan::{Hold, Plan};
 use crate::decide::quota::prefix_lists;
-use crate::event::{Lookup, TriggerKind};
+use crate::event::{Call, Lookup, TriggerKind};
 use crate::model::{GroupId, PrefixListId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::plan::GroupPlan;
@@ -64,6 +64,10 @@ pub(super) struct Passes<'a, E, T> {
     wake_at: Option<Timestamp>,
     /// What the last pass leaves to save beside the incident.
     last: Option<Unsaved>,
+    /// How often somebody else wrote the state while that was saved.
+    overtaken: usize,
+    /// How many notices and warnings the report has.
+    said: (usize, usize),
 }
 
 /// What restoring came to.
@@ -105,6 +109,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             last_restored: None,
             wake_at: None,
             last: None,
+            overtaken: 0,
+            said: (0, 0),
         }
     }
 
@@ -121,13 +127,24 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 return;
             }
             tokio::time::sleep(wait).await;
-            if let Err(error) = self.look_again().await {
-                self.retryable |= error.is_retryable();
-                let warning = format!("the group could not be looked at again: {error}");
-                self.warnings.push(warning);
+            if !self.look_again().await {
                 return;
             }
         }
+    }
+
+    /// The same again, because somebody else wrote the state. Returns whether there was time for it.
+    pub(super) async fn run_again(&mut self) -> bool {
+        self.overtaken += 1;
+        if self.overtaken == PASSES_MAX || !self.budget.allows(Duration::ZERO) {
+            self.retryable |= self.lookup.call.is_some();
+            return false;
+        }
+        if !self.look_again().await {
+            return false;
+        }
+        self.run().await;
+        true
     }
 
     /// Reads the weights of prefix lists for a plan. A restore counts room only after EC2 refused it.
@@ -409,11 +426,17 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         is_worth_it.then_some(unsaved)
     }
 
-    /// Whether nothing depends on what becomes of a write: no other pass, and no word of the report.
+    /// Whether no word of the incident depends on what becomes of a write.
     fn may_wait(&self, unsaved: &Unsaved, deferred: &Deferred) -> bool {
-        let listed = self.snapshot.principals().any_meant();
-        let ends = deferred.settles_at.is_none() && !listed && !self.group_gone;
+        let is_deletion = self.lookup.call.is_some_and(Call::is_deletion);
+        let ends = deferred.settles_at.is_none() && !self.group_gone && !is_deletion;
         ends && unsaved.tells_nothing()
+    }
+
+    /// The state, with what is left to save.
+    fn state(&self) -> &GroupState {
+        let judged = self.last.as_ref().and_then(|last| last.judged.as_ref());
+        judged.unwrap_or(&self.snapshot.state)
     }
 
     /// Saves what was done. Returns whether somebody else wrote the state meanwhile, and may have judged without this.
@@ -439,18 +462,24 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         }
     }
 
-    /// Saves what the last pass left.
-    pub(super) async fn save_last(&mut self) {
-        if let Some(unsaved) = self.last.take() {
-            self.save(unsaved).await;
+    /// Saves what the last pass left. Returns what [`Passes::save`] does.
+    pub(super) async fn save_last(&mut self) -> bool {
+        match self.last.take() {
+            Some(unsaved) => self.save(unsaved).await,
+            None => false,
         }
     }
 
-    /// Hands over what has been said since the last time.
+    /// Hands over what has been said since the report was made.
     pub(super) fn tell(&mut self, report: &mut GroupResult) {
-        report.notices.append(&mut self.notices);
-        report.warnings.append(&mut self.warnings);
+        let (notices, warnings) = self.said;
+        report.notices.extend_from_slice(&self.notices[notices..]);
+        report
+            .warnings
+            .extend_from_slice(&self.warnings[warnings..]);
+        self.said = (self.notices.len(), self.warnings.len());
         report.unsaved |= self.unsaved;
+        report.retryable |= self.retryable;
     }
 
     /// Live rules outside the record, of which a sweep has not told before. Somebody is followed or accepted, so the event
@@ -477,7 +506,18 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         told
     }
 
-    async fn look_again(&mut self) -> Result<(), WorkError> {
+    /// Reads everything anew. Returns whether that worked.
+    async fn look_again(&mut self) -> bool {
+        let Err(error) = self.read_again().await else {
+            return true;
+        };
+        self.retryable |= error.is_retryable();
+        let warning = format!("the group could not be looked at again: {error}");
+        self.warnings.push(warning);
+        false
+    }
+
+    async fn read_again(&mut self) -> Result<(), WorkError> {
         self.snapshot.reload(self.world.table).await?;
         self.live = LiveRead::of(&self.world, &self.snapshot.group).await?;
         Ok(())
@@ -487,7 +527,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     pub(super) fn report(&mut self, started: &Started) -> GroupResult {
         self.note_what_did_not_enter();
         let planned = self.planned();
-        let mut lines = std::mem::take(&mut self.lines);
+        let mut lines = self.lines.clone();
         let in_order = self.snapshot.record.rules_in_order().into_iter();
         let in_record = in_order.filter_map(|rule| lines.remove(&rule.key));
         let mut results: Vec<RuleResult> = in_record.collect();
@@ -502,17 +542,18 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
         report.of_record(&self.snapshot.record);
-        report.retryable = self.retryable || !retryable_rules.is_empty();
+        report.retryable = !retryable_rules.is_empty();
         report.retryable_rules = retryable_rules;
         report.wake_at = self.wake_at;
         report.rules = rules;
         let plan = self.plan.take();
         report.unexpected = plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.snapshot.warnings.clone();
+        self.said = (0, 0);
         self.tell(&mut report);
         report.unreadable |= self.snapshot.trust_is_unknown;
-        report.changes = std::mem::take(&mut self.changes);
-        let state = &self.snapshot.state;
+        report.changes = self.changes.clone();
+        let state = self.state();
         report.reopened = state.reopened.keys().cloned().collect();
         report.pending = state.pending.keys().cloned().collect();
         report.unrestorable = state.unrestorable.keys().cloned().collect();
@@ -551,14 +592,16 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let authorized = self.lookup.evidence.authorized.keys();
         let absent = authorized.filter(|rule| {
             let is_told_of = self.snapshot.record.rules.contains_key(*rule)
-                || self.snapshot.state.removed.contains_key(*rule);
+                || self.state().removed.contains_key(*rule);
             !is_told_of && !self.live.actual.contains(rule)
         });
-        self.notices.extend(absent.map(|rule| {
+        let notices = absent.map(|rule| {
             format!(
                 "{rule}, which {by} authorized, was not live any more when it was looked at, so it has not entered the record"
             )
-        }));
+        });
+        let notices: Vec<String> = notices.filter(|it| !self.notices.contains(it)).collect();
+        self.notices.extend(notices);
     }
 }
 

@@ -95,19 +95,28 @@ async fn a_dropped_rule_comes_back_in_two_round_trips_and_the_report_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn the_state_and_the_incident_are_written_at_the_same_time() {
-    let ec2 = FakeEc2::new(&[]);
-    let table = FakeTable::with(&record(&[OFFICE]));
-    *table.write_takes.lock().expect("not poisoned") = Duration::from_millis(100);
-    let report = handled(&ec2, &table, &revoke()).await;
-    assert_eq!(report.outcome, GroupOutcome::Restored);
-    assert_eq!(
-        (
-            table.recorded().len(),
-            table.states.lock().expect("not poisoned").len()
-        ),
-        (1, 1)
-    );
-    assert_eq!(report.timing.total_ms, 100);
+    let listed = Principal {
+        arn: "arn:aws:iam::111122223333:role/terraform".to_owned(),
+        policy: Policy::Accept,
+        settle_seconds: None,
+    };
+    for principals in [vec![], vec![listed]] {
+        let ec2 = FakeEc2::new(&[]);
+        let mut desired = record(&[OFFICE]);
+        desired.principals = principals;
+        let table = FakeTable::with(&desired);
+        *table.write_takes.lock().expect("not poisoned") = Duration::from_millis(100);
+        let report = handled(&ec2, &table, &revoke()).await;
+        assert_eq!(report.outcome, GroupOutcome::Restored);
+        assert_eq!(
+            (
+                table.recorded().len(),
+                table.states.lock().expect("not poisoned").len()
+            ),
+            (1, 1)
+        );
+        assert_eq!(report.timing.total_ms, 100);
+    }
 }
 
 #[tokio::test(start_paused = true)]
