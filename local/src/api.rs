@@ -4,9 +4,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::DATE;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::map_response_with_state;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use tower_http::normalize_path::NormalizePath;
 
@@ -32,10 +32,15 @@ pub(crate) fn routes(services: Services) -> Router {
 async fn call(
     State(services): State<Services>,
     caller: Caller,
+    method: Method,
     headers: HeaderMap,
     uri: Uri,
     body: Bytes,
 ) -> Result<Response, Hangup> {
+    if method == Method::GET && uri.query().is_none() && uri.path() == "/" {
+        // It asks for nothing, and is no call.
+        return Ok("healthy: rulekeeper-local\n".into_response());
+    }
     if headers.contains_key("x-amz-target") {
         return json::call(&services, &caller, &headers, body).await;
     }

@@ -97,6 +97,7 @@
 //! | behaviour | source |
 //! | --- | --- |
 //! | actions, parameters, answers, their names on the wire | EC2 API Reference, version 2016-11-15 |
+//! | `GET /` is answered with `healthy`, and is no call | what DynamoDB's endpoints answer; EC2's redirect |
 //! | codes, statuses, the XML of errors; 500 for server errors | EC2 Developer Guide, "Error codes for the Amazon EC2 API" |
 //! | identity of a rule: protocol, ports, one source; never description, tags, id | `kubernetes-sigs/cluster-api-provider-aws` #5438; `kubernetes-sigs/aws-load-balancer-controller`, `security_group_info.go` |
 //! | CIDRs stored with host bits cleared; the other spelling is a duplicate | EC2 API Reference, AuthorizeSecurityGroupIngress; for IPv6 text inferred |

@@ -14,7 +14,7 @@ use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-use super::call::RepeatUnusable;
+use super::call::{Greeting, RepeatUnusable};
 use super::pace::Pacer;
 use super::{DynamoTable, Ec2, SqsSweepQueue};
 use rulekeeper_core::model::Scope;
@@ -30,6 +30,9 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most attempts of one read. Backoff starts at 100 ms, because rules are missing while we wait. The invocation's
 /// deadline ends the attempts earlier.
 const READ_ATTEMPTS: u32 = 12;
+
+/// How long the function waits for its first connections before it asks for events.
+const GREETING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The standard SDK configuration (environment, profile, the function's role) with our HTTP client, time limits and
 /// retries. Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as usual. If `profile` is given, its credentials win
@@ -143,12 +146,23 @@ impl Clients {
         self
     }
 
-    /// Builds the clients for our own account and Region before the first event, so that the event does not wait for
-    /// them.
+    /// Builds the clients for our own account and Region before the first event and opens their connections, so that the
+    /// event waits for neither. A service that does not answer delays this by half a second; the event then finds out.
     pub async fn prepare(&self) {
-        if let Some(region) = self.config.region() {
-            let _ = self.clients(region.clone(), None).await;
-        }
+        let Some(region) = self.config.region() else {
+            return;
+        };
+        let ec2 = self.clients(region.clone(), None).await.changing;
+        let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
+        let ec2 = ec2.describe_security_group_rules().customize();
+        let table = self.dynamodb.query().table_name(&self.table).customize();
+        let (ec2, table) = (
+            ec2.interceptor(Greeting).send(),
+            table.config_override(once).interceptor(Greeting).send(),
+        );
+        // The answers are none of these operations, so they are errors.
+        let greeted = async { drop(tokio::join!(ec2, table)) };
+        let _ = tokio::time::timeout(GREETING_TIMEOUT, greeted).await;
     }
 
     /// Learns the partition from an ARN of our own account. No role of another partition can be assumed.

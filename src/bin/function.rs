@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use jiff::Timestamp;
 use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
@@ -49,10 +50,14 @@ fn refuse(message: &str) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
-    let sdk_config = load_sdk_config(aws_config::from_env(), None).await;
+    let mut loader = aws_config::from_env();
+    if std::env::var_os("AWS_ACCESS_KEY_ID").is_some() {
+        // As in Lambda, where the other places for credentials need not be made ready.
+        loader = loader.credentials_provider(EnvironmentVariableCredentialsProvider::new());
+    }
+    let sdk_config = load_sdk_config(loader, None).await;
     let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone())
         .with_queue(config.sweep_queue.clone(), config.results_bus.clone());
-    // The first event then finds its client built. This makes no call.
     clients.prepare().await;
     let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
     let service = service_fn(move |event: LambdaEvent<Value>| {

@@ -253,7 +253,7 @@ impl Message {
         format!("{others}content-length: {length}\r\n\r\n")
     }
 
-    /// The operation that a request asks for.
+    /// The operation that a request asks for; nothing for one that only opens a connection.
     fn action(&self) -> String {
         if let Some(target) = self.header("x-amz-target") {
             return target.rsplit('.').next().unwrap_or_default().to_owned();
@@ -274,7 +274,9 @@ async fn connection(state: Arc<Mutex<State>>, service: &'static str, stream: Tcp
         let action = request.action();
         let (upstream, spoil) = {
             let mut state = lock(&state);
-            *state.calls.entry(action.clone()).or_default() += 1;
+            if !action.is_empty() {
+                *state.calls.entry(action.clone()).or_default() += 1;
+            }
             let spoil = state.take(&action);
             if spoil.is_some_and(|spoil| spoil.fault == Fault::Refused) {
                 state.refusing.send_modify(|names| names.push(service));
