@@ -2,12 +2,13 @@
 
 use rulekeeper_core::desired::Mode;
 use rulekeeper_core::reconcile::Settings;
+use tracing_subscriber::filter::Targets;
 
 /// AWS's default quota of inbound rules per security group (VPC User Guide, "Amazon VPC quotas").
 pub const DEFAULT_RULES_PER_GROUP: u32 = 60;
 
 /// The values of the environment variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `RULEKEEPER_TABLE`, required: the table's name.
     pub table: String,
@@ -27,7 +28,7 @@ pub struct Config {
     /// sends all other results.
     pub results_bus: Option<String>,
     /// `RULEKEEPER_LOG`: a tracing filter, such as `info` or `rulekeeper=debug`.
-    pub log: String,
+    pub log: Targets,
 }
 
 /// A variable that is missing or invalid.
@@ -109,12 +110,15 @@ impl Config {
         }
         let results_bus = given("RULEKEEPER_RESULTS_BUS");
         let log = given("RULEKEEPER_LOG").unwrap_or_else(|| "info".to_owned());
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&log) {
-            return wrong(
-                "RULEKEEPER_LOG",
-                format!("is {log:?}, not a tracing filter such as info: {error}"),
-            );
-        }
+        let log = match log.parse() {
+            Ok(log) => log,
+            Err(error) => {
+                return wrong(
+                    "RULEKEEPER_LOG",
+                    format!("is {log:?}, not a tracing filter such as info: {error}"),
+                );
+            }
+        };
         Ok(Self {
             table,
             mode,
@@ -162,7 +166,7 @@ mod tests {
             (config.mode, config.rules_per_group, config.role_name),
             (Mode::Enforce, 60, None)
         );
-        assert_eq!(config.log, "info");
+        assert_eq!(config.log.to_string(), "info");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use rulekeeper::config::Config;
 use rulekeeper_core::function::{Answer, Handler, Home, QueueAnswer, metrics};
 use rulekeeper_core::ports::Budget;
 use serde_json::{Value, json};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     let config = match Config::read(|name| std::env::var(name).ok()) {
@@ -26,10 +28,12 @@ fn main() -> ExitCode {
              `rulekeeper-local`",
         );
     }
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&config.log))
-        .with_writer(std::io::stdout)
+        .with_writer(std::io::stdout);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(config.log.clone())
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
