@@ -6,6 +6,7 @@
 # make package    the package for Lambda, its SBOM and hashes: target/package; needs cargo-lambda
 # make package-check  builds the last commit's package twice in different folders and compares; half an hour or more
 # make fuzz       looks for inputs that break a promise, guided by coverage: TARGET=events SECONDS=900; fuzz/README.md lists the targets
+# make bench      measures one event, cold and warm, beside other functions: times, CPU, instructions, memory, calls, size
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make mutants    puts mistakes into what decides, one at a time, and says which of them no test notices (docs/trust.md)
 # make wire       every call that the function makes, by everything that can happen to a call on the wire; about five minutes
@@ -17,7 +18,7 @@ VENV := $(CURDIR)/.venv
 ARCH ?= arm64
 BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs demo campaign fuzz mutants sbom package package-check scale outages wire soak test check
+.PHONY: help programs bench demo campaign fuzz mutants sbom package package-check scale outages wire soak test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -46,6 +47,11 @@ package:
 
 package-check:
 	tools/package --check "$(ARCH)"
+
+# The features of the release are those of the function alone: the other programs have none that it has not.
+bench: programs $(VENV)/installed
+	cargo build --locked --release -p rulekeeper -p rulekeeper-floor --bins
+	"$(BUILT)/debug/speed" --release "$(BUILT)/release" --python "$(VENV)/bin/python" $(OPTIONS)
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
 scale: programs

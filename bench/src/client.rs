@@ -1,10 +1,12 @@
 //! Calls through the AWS SDK: EC2 as one principal, and the table.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, SecurityGroupRule, UserIdGroupPair};
@@ -133,6 +135,32 @@ pub fn tcp(from: u16, to: u16, source: &str, description: &str) -> IpPermission 
 /// The table, for reading and writing records without the CLI.
 pub fn dynamodb(stack: &Stack) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::new(&sdk_config(stack, "AKIALOCALOPERATOR000"))
+}
+
+/// The item of a group's record, of rules `tcp PORT from CIDR`.
+pub fn record(stack: &Stack, group: &str, rules: &[&str]) -> HashMap<String, AttributeValue> {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let number = |digits: &str| AttributeValue::N(digits.to_owned());
+    let rule = |rule: &&str| {
+        let words: Vec<&str> = rule.split(' ').collect();
+        let fields = [
+            ("protocol", text(words[0])),
+            ("from_port", number(words[1])),
+            ("to_port", number(words[1])),
+            ("cidr_ipv4", text(words[3])),
+        ];
+        AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
+    };
+    let cloud = stack.cloud();
+    let scope = format!("desired#{}#{}", cloud.account(), cloud.region());
+    let fields = [
+        ("pk", text(&scope)),
+        ("sk", text(group)),
+        ("schema", number("1")),
+        ("generation", number("1")),
+        ("rules", AttributeValue::L(rules.iter().map(rule).collect())),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// Nothing comes from the environment: the user's profiles and proxies must have no effect.

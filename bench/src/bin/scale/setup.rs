@@ -1,12 +1,11 @@
 //! The stack with EC2's limits, and groups whose live rules are recorded.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use rulekeeper_bench::Result;
-use rulekeeper_bench::client::dynamodb;
+use rulekeeper_bench::client::{dynamodb, record};
 use rulekeeper_bench::stack::{self, TABLE};
 use rulekeeper_local::{Bucket, Delivery, Ec2, EventSource, QueueConfig, Stack, StackConfig};
 
@@ -90,19 +89,11 @@ impl Setup {
     /// Writes the record of every group.
     async fn write_records(&self) -> Result<()> {
         let table = dynamodb(&self.stack);
-        let cloud = self.stack.cloud();
-        let scope = format!("desired#{}#{}", cloud.account(), cloud.region());
-        let rules = self.rules.iter().map(|rule| recorded(rule));
-        let rules = AttributeValue::L(rules.collect());
+        let stack = &self.stack;
+        let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
         for groups in self.groups.chunks(ITEMS_PER_CALL) {
             let writes = groups.iter().map(|group| {
-                let item = HashMap::from([
-                    ("pk".to_owned(), text(&scope)),
-                    ("sk".to_owned(), text(group)),
-                    ("schema".to_owned(), number("1")),
-                    ("generation".to_owned(), number("1")),
-                    ("rules".to_owned(), rules.clone()),
-                ]);
+                let item = record(stack, group, &rules);
                 let put = PutRequest::builder().set_item(Some(item)).build()?;
                 Ok(WriteRequest::builder().put_request(put).build())
             });
@@ -163,24 +154,4 @@ fn create_groups(ec2: &Ec2, count: usize, rules: &[String]) -> Result<Vec<String
         Ok(group)
     };
     (0..count).map(create).collect()
-}
-
-/// A rule `tcp PORT from CIDR` as a record holds it.
-fn recorded(rule: &str) -> AttributeValue {
-    let words: Vec<&str> = rule.split(' ').collect();
-    let fields = [
-        ("protocol", text(words[0])),
-        ("from_port", number(words[1])),
-        ("to_port", number(words[1])),
-        ("cidr_ipv4", text(words[3])),
-    ];
-    AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
-}
-
-fn text(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn number(digits: &str) -> AttributeValue {
-    AttributeValue::N(digits.to_owned())
 }
