@@ -7,6 +7,7 @@
 # make package-check  builds the last commit's package twice in different folders and compares; half an hour or more
 # make fuzz       looks for inputs that break a promise, guided by coverage: TARGET=events SECONDS=900; fuzz/README.md lists the targets
 # make bench      measures one event, cold and warm, beside other functions: times, CPU, instructions, memory, calls, size
+# make instructions  counts instructions and compares them with bench/instructions.txt; UPDATE=1 writes it; needs Valgrind
 # make scale      measures large sweeps and bursts of revokes at EC2's limits: calls, time, memory; about ten minutes
 # make mutants    puts mistakes into what decides, one at a time, and says which of them no test notices (docs/trust.md)
 # make wire       every call that the function makes, by everything that can happen to a call on the wire; about five minutes
@@ -18,7 +19,7 @@ VENV := $(CURDIR)/.venv
 ARCH ?= arm64
 BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs bench demo campaign fuzz mutants sbom package package-check scale outages wire soak test check
+.PHONY: help programs bench instructions demo campaign fuzz mutants sbom package package-check scale outages wire soak test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -52,6 +53,9 @@ package-check:
 bench: programs $(VENV)/installed
 	cargo build --locked --release -p rulekeeper -p rulekeeper-floor --bins
 	"$(BUILT)/debug/speed" --release "$(BUILT)/release" --python "$(VENV)/bin/python" $(OPTIONS)
+
+instructions: programs
+	"$(BUILT)/debug/speed" --release "$(BUILT)/debug" --baseline bench/instructions.txt $(if $(UPDATE),--update)
 
 # FUNCTION=FILE measures another build of the function, such as the release that sam build makes.
 scale: programs
