@@ -397,6 +397,8 @@ pub struct FakeTable {
     pub error: Mutex<Option<ApiError>>,
     /// The error of every write of a state or an incident.
     pub write_error: Mutex<Option<ApiError>>,
+    /// What the next writes of a state are answered with.
+    pub save_errors: Mutex<VecDeque<ApiError>>,
     /// How long each write of a record, a state or an incident takes.
     pub write_takes: Mutex<Duration>,
 }
@@ -538,6 +540,7 @@ impl Table for FakeTable {
         self.take_time().await;
         self.trouble()?;
         lock(&self.write_error).clone().map_or(Ok(()), Err)?;
+        lock(&self.save_errors).pop_front().map_or(Ok(()), Err)?;
         let mut states = lock(&self.states);
         let revision = states
             .get(group)

@@ -61,15 +61,15 @@ pub(super) struct Saved {
     pub(super) overtaken: bool,
 }
 
-/// Writes what is unsaved. Tries again when somebody else wrote meanwhile; the judged state is then dropped, because the
-/// next pass judges anew.
+/// Writes what is unsaved. Tries again when somebody else wrote meanwhile, and once when the table fails, because nobody else
+/// knows what was restored; the judged state is then dropped, because the next pass judges anew.
 pub(super) async fn save_state<E: SecurityGroups, T: Table>(
     world: &World<'_, E, T>,
     snapshot: &mut Snapshot,
     mut unsaved: Unsaved,
     actual: &ActualRules,
 ) -> Result<Saved, WorkError> {
-    let mut saved = Saved::default();
+    let (mut saved, mut failed) = (Saved::default(), false);
     for _ in 0..WRITES_MAX {
         let now = (world.now)();
         let judged = unsaved.judged.take();
@@ -120,9 +120,15 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         if state == snapshot.state {
             return Ok(saved);
         }
-        if world.table.save_state(&snapshot.group, &state).await? {
-            snapshot.state = next(state);
-            return Ok(saved);
+        match world.table.save_state(&snapshot.group, &state).await {
+            Ok(true) => {
+                snapshot.state = next(state);
+                return Ok(saved);
+            }
+            // It may have worked, or somebody else may have been first: the state says.
+            Err(error) if error.is_retryable() && !failed => failed = true,
+            Err(error) => return Err(error.into()),
+            Ok(false) => {}
         }
         saved.overtaken = true;
         snapshot.reload(world.table).await?;

@@ -120,6 +120,38 @@ async fn the_state_and_the_incident_are_written_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_state_that_the_table_fails_to_write_is_written_once_more() {
+    for (errors, is_saved) in [(1, true), (2, false)] {
+        let (ec2, table) = (FakeEc2::new(&[]), FakeTable::with(&record(&[OFFICE])));
+        let broken = ApiError {
+            operation: "UpdateItem",
+            failure: Failure::Server {
+                code: "InternalServerError".to_owned(),
+            },
+            message: "try later".to_owned(),
+        };
+        let errors = std::iter::repeat_n(broken, errors);
+        table
+            .save_errors
+            .lock()
+            .expect("not poisoned")
+            .extend(errors);
+        let report = handled(&ec2, &table, &revoke()).await;
+        assert_eq!(report.outcome, GroupOutcome::Restored);
+        assert_eq!(
+            table.states.lock().expect("not poisoned").len(),
+            usize::from(is_saved)
+        );
+        assert_eq!(
+            report.warnings.is_empty(),
+            is_saved,
+            "{:?}",
+            report.warnings
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_rule_that_is_missing_comes_back_not_only_those_the_event_names() {
     let (ec2, table) = (
         FakeEc2::new(&[]),
