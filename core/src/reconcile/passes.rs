@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::converge::Convergence;
+use super::converge::{Convergence, VERIFY_AFTER};
 use super::deferred::Deferred;
 use super::deletion::{deletions, existing_references};
 use super::error::WorkError;
@@ -519,7 +519,22 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
 
     async fn read_again(&mut self) -> Result<(), WorkError> {
         self.snapshot.reload(self.world.table).await?;
-        self.live = LiveRead::of(&self.world, &self.snapshot.group).await?;
+        let (world, group) = (&self.world, &self.snapshot.group);
+        self.live = LiveRead::of(world, group).await?;
+        // A read that does not show what we put back may be stale, and a rule that leaves now would not be told as live.
+        for wait in VERIFY_AFTER {
+            let mut lines = self.lines.values();
+            let is_hidden = |line: &RuleResult| {
+                line.outcome == RuleOutcome::Restored && !self.live.actual.contains(&line.rule)
+            };
+            if !lines.any(is_hidden) {
+                break;
+            }
+            let Some(live) = LiveRead::after(wait, world, group, self.budget).await else {
+                break;
+            };
+            self.live = live;
+        }
         Ok(())
     }
 
