@@ -13,6 +13,7 @@ use rulekeeper::aws::{Clients, load_sdk_config};
 use rulekeeper::config::Config;
 use rulekeeper_core::function::{Answer, Handler, Home, QueueAnswer, metrics};
 use rulekeeper_core::ports::Budget;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -118,13 +119,28 @@ async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     }
 }
 
+/// A line of the log.
+#[derive(Serialize)]
+struct ReportLine<'a> {
+    timestamp: Timestamp,
+    level: &'a str,
+    message: &'a str,
+    request_id: &'a str,
+    report: &'a Answer,
+}
+
 /// Logs the report and the metrics, one JSON object a line. A failed write must not fail the invocation, because the
 /// rules are already restored.
 fn write_log(answer: &Answer, request_id: &str, at: Timestamp, took: Duration) {
     let report = |answer: &Answer| {
-        let line = json!({"timestamp": at.to_string(), "level": "INFO", "message": "report", "request_id": request_id,
-            "report": answer});
-        line.to_string()
+        let line = ReportLine {
+            timestamp: at,
+            level: "INFO",
+            message: "report",
+            request_id,
+            report: answer,
+        };
+        serde_json::to_string(&line).unwrap_or_else(|error| format!("{error}: {answer:?}"))
     };
     let reports = match answer {
         Answer::Queue(queue) => queue
