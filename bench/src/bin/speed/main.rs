@@ -197,7 +197,7 @@ fn one_event(
     samples: usize,
 ) -> Result<()> {
     place.gate.delay(setting.delay);
-    let cold = figures(programs, samples, |program| {
+    let cold = figures(programs, samples, |_, program| {
         let instance = program.start(place, cgroup)?;
         let mut sample = place.event(&instance, 20, 1, program)?;
         sample.init = Some(instance.init);
@@ -296,25 +296,25 @@ fn warm(
             place.event(instance, rules, dropped, program)?;
         }
     }
-    let mut next = 0;
-    figures(programs, samples, |program| {
-        let instance = &instances[next % instances.len()];
-        next += 1;
-        place.event(instance, rules, dropped, program)
+    figures(programs, samples, |place_of, program| {
+        place.event(&instances[place_of], rules, dropped, program)
     })
 }
 
-/// So many samples of each program, in turns.
+/// So many samples of each program, in turns of random order: who comes after whom has an effect.
 fn figures(
     programs: &[&Program],
     samples: usize,
-    mut sample: impl FnMut(&Program) -> Result<Sample>,
+    mut sample: impl FnMut(usize, &Program) -> Result<Sample>,
 ) -> Result<Vec<Figures>> {
     let mut figures: Vec<Figures> = programs.iter().map(|_| Figures::default()).collect();
+    let mut order: Vec<usize> = (0..programs.len()).collect();
     for _ in 0..samples {
-        for (program, figures) in programs.iter().zip(&mut figures) {
-            let sample = sample(program).map_err(|error| format!("{}: {error}", program.name))?;
-            figures.samples.push(sample);
+        fastrand::shuffle(&mut order);
+        for &at in &order {
+            let name = &programs[at].name;
+            let sample = sample(at, programs[at]).map_err(|error| format!("{name}: {error}"))?;
+            figures[at].samples.push(sample);
         }
     }
     Ok(figures)

@@ -81,7 +81,12 @@ impl Program {
     pub(crate) fn start(&self, place: &Place, cgroup: Option<&Cgroup>) -> Result<Instance> {
         let mut command = Command::new(&self.file);
         command.args(&self.arguments);
-        Instance::start(self.prepared(command, place), cgroup.map(Cgroup::path))
+        let account = place.stack.cloud().account();
+        Instance::start(
+            self.prepared(command, place),
+            cgroup.map(Cgroup::path),
+            account,
+        )
     }
 
     /// Starts a process under another program.
@@ -102,7 +107,7 @@ impl Program {
         let mut command = self.prepared(command, place);
         // Tools are looked for where the user's shell would find them.
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        Instance::start(command, None)
+        Instance::start(command, None, place.stack.cloud().account())
     }
 
     fn prepared(&self, mut command: Command, place: &Place) -> Command {

@@ -16,9 +16,6 @@ use crate::http::Message;
 /// The longest that a process may take for a step. Under Valgrind a cold start takes seconds.
 const STEP: Duration = Duration::from_secs(120);
 
-/// The function's ARN.
-const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:rulekeeper";
-
 enum Heard {
     Polled(Instant),
     Sent(Instant),
@@ -47,21 +44,26 @@ pub(crate) struct Handled {
 }
 
 impl Instance {
-    /// Starts a process and waits until it asks for an event. `join` is told its id before it does anything.
+    /// Starts a process, in a cgroup if there is one, and waits until it asks for an event. Its role is of this account.
     ///
     /// # Errors
     /// When it does not start.
-    pub(crate) fn start(mut command: Command, cgroup: Option<&Path>) -> Result<Self> {
+    pub(crate) fn start(
+        mut command: Command,
+        cgroup: Option<&Path>,
+        account: &str,
+    ) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?.to_string();
         let (events, to_send) = channel();
         let (to_hear, heard) = channel();
         let to_send = Arc::new(Mutex::new(to_send));
+        let arn = format!("arn:aws:lambda:eu-west-1:{account}:function:rulekeeper");
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (to_send, to_hear) = (Arc::clone(&to_send), to_hear.clone());
+                let (to_send, to_hear, arn) = (Arc::clone(&to_send), to_hear.clone(), arn.clone());
                 // An error is what a process that ended looks like.
-                thread::spawn(move || drop(serve(stream, &to_send, &to_hear)));
+                thread::spawn(move || drop(serve(stream, &to_send, &to_hear, &arn)));
             }
         });
         command.env("AWS_LAMBDA_RUNTIME_API", address);
@@ -174,6 +176,7 @@ fn serve(
     mut stream: TcpStream,
     events: &Mutex<Receiver<Vec<u8>>>,
     heard: &Sender<Heard>,
+    arn: &str,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     while let Some(request) = Message::read(&mut stream)? {
@@ -192,7 +195,7 @@ fn serve(
             let sent = Heard::Sent(Instant::now());
             // Before the answer to it can be heard.
             heard.send(sent).map_err(|_| io::ErrorKind::BrokenPipe)?;
-            Message::answer("200 OK", &headers(), event).write(&mut stream)?;
+            Message::answer("200 OK", &headers(arn), event).write(&mut stream)?;
             continue;
         } else if path.ends_with("/response") {
             Heard::Answered(at, request.body)
@@ -207,12 +210,12 @@ fn serve(
 }
 
 /// Lambda Developer Guide, "Using the Lambda runtime API".
-fn headers() -> String {
+fn headers(arn: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let deadline = now.unwrap_or_default() + Duration::from_secs(60);
     let id = fastrand::u64(..);
     format!(
-        "lambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-{:012x}\r\nlambda-runtime-deadline-ms: {}\r\nlambda-runtime-invoked-function-arn: {ARN}\r\nlambda-runtime-trace-id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n",
+        "lambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-{:012x}\r\nlambda-runtime-deadline-ms: {}\r\nlambda-runtime-invoked-function-arn: {arn}\r\nlambda-runtime-trace-id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n",
         id >> 16,
         deadline.as_millis()
     )
