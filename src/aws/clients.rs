@@ -153,12 +153,16 @@ impl Clients {
             return;
         };
         let ec2 = self.clients(region.clone(), None).await.changing;
-        let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
         let ec2 = ec2.describe_security_group_rules().customize();
-        let table = self.dynamodb.query().table_name(&self.table).customize();
+        // The table's client would repeat a call that is answered so, on another connection.
+        let table = aws_sdk_dynamodb::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let table = aws_sdk_dynamodb::Client::from_conf(table);
+        let table = table.query().table_name(&self.table).customize();
         let (ec2, table) = (
             ec2.interceptor(Greeting).send(),
-            table.config_override(once).interceptor(Greeting).send(),
+            table.interceptor(Greeting).send(),
         );
         // The answers are none of these operations, so they are errors.
         let greeted = async { drop(tokio::join!(ec2, table)) };
