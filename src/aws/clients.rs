@@ -146,9 +146,17 @@ impl Clients {
         self
     }
 
-    /// Builds the clients for our own account and Region before the first event and opens their connections, so that the
-    /// event waits for neither. A service that does not answer delays this by half a second; the event then finds out.
+    /// Builds the clients for our own account and Region before the first event, so that the event does not wait for
+    /// them. This makes no call.
     pub async fn prepare(&self) {
+        if let Some(region) = self.config.region() {
+            let _ = self.clients(region.clone(), None).await;
+        }
+    }
+
+    /// Opens the connections to EC2 and the table. The SDK opens one for a request only, so this waits for an answer to
+    /// each. A service that does not answer delays it by half a second; the first event then finds out.
+    pub async fn connect(&self) {
         let Some(region) = self.config.region() else {
             return;
         };

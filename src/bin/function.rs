@@ -64,6 +64,12 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
     let clients = Clients::new(sdk_config, config.table.clone(), config.role_name.clone())
         .with_queue(config.sweep_queue.clone(), config.results_bus.clone());
     clients.prepare().await;
+    if std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE")
+        .is_ok_and(|it| it == "provisioned-concurrency")
+    {
+        // Nobody waits now. An event that waits for the start would wait for one more round trip.
+        clients.connect().await;
+    }
     let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let handler = Arc::clone(&handler);

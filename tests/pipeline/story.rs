@@ -63,31 +63,35 @@ async fn a_dropped_rule_comes_back_with_its_description_and_tags() {
 
 #[tokio::test]
 async fn two_sequential_round_trips_lead_from_the_event_to_the_restored_rule() {
-    let scene = Scene::new().await;
-    scene.keep(&[OFFICE, "udp 53 from 10.0.0.0/8"]).await;
-    scene.stack.cloud().clear_calls();
-    scene.revoke(&[OFFICE]).await;
-    let by_function: Vec<String> = scene
-        .stack
-        .cloud()
-        .calls()
-        .into_iter()
-        .filter(|call| call.service == "ec2")
-        .map(|call| call.action)
-        .collect();
-    // One read at the same time as the record, the authorize, and a read to verify; nothing else.
-    assert_eq!(
-        by_function,
-        [
-            "DescribeSecurityGroupRules",
-            "AuthorizeSecurityGroupIngress",
-            "DescribeSecurityGroupRules"
-        ]
-    );
-    assert_eq!(
-        scene.answer()["calls"],
-        json!({"AuthorizeSecurityGroupIngress": 1, "DescribeSecurityGroupRules": 2, "BatchGetItem": 1, "PutItem": 1, "UpdateItem": 1})
-    );
+    // With provisioned concurrency, the start opens connections, which is no call.
+    for start in ["on-demand", "provisioned-concurrency"] {
+        let scene = Scene::with(|config| {
+            let name = "AWS_LAMBDA_INITIALIZATION_TYPE".to_owned();
+            config.lambda.env.insert(name, start.to_owned());
+        })
+        .await;
+        scene.keep(&[OFFICE, "udp 53 from 10.0.0.0/8"]).await;
+        scene.stack.cloud().clear_calls();
+        scene.revoke(&[OFFICE]).await;
+        let calls = scene.stack.cloud().calls().into_iter();
+        let by_function: Vec<String> = calls
+            .filter(|call| call.service == "ec2")
+            .map(|call| call.action)
+            .collect();
+        // One read at the same time as the record, the authorize, and a read to verify; nothing else.
+        assert_eq!(
+            by_function,
+            [
+                "DescribeSecurityGroupRules",
+                "AuthorizeSecurityGroupIngress",
+                "DescribeSecurityGroupRules"
+            ]
+        );
+        assert_eq!(
+            scene.answer()["calls"],
+            json!({"AuthorizeSecurityGroupIngress": 1, "DescribeSecurityGroupRules": 2, "BatchGetItem": 1, "PutItem": 1, "UpdateItem": 1})
+        );
+    }
 }
 
 #[tokio::test]

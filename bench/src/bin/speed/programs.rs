@@ -10,12 +10,17 @@ use crate::cgroup::Cgroup;
 use crate::groups::{Place, RULES_MAX};
 use crate::runtime::Instance;
 
+/// Our function, started before there is an event.
+const PROVISIONED: &str = "provisioned";
+
 /// A function, and how to start it.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     arguments: Vec<PathBuf>,
+    /// As Lambda gives it in `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    initialization: &'static str,
 }
 
 /// Those that are there.
@@ -35,13 +40,19 @@ pub(crate) fn programs(
         }
         let (name, file) = (name.to_owned(), std::path::absolute(file)?);
         programs.push(Program {
+            initialization: match name.as_str() {
+                PROVISIONED => "provisioned-concurrency",
+                _ => "on-demand",
+            },
             name,
             file,
             arguments,
         });
         Ok(())
     };
-    add("rulekeeper", &release.join("rulekeeper-function"), vec![])?;
+    let function = release.join("rulekeeper-function");
+    add("rulekeeper", &function, vec![])?;
+    add(PROVISIONED, &function, vec![])?;
     if let Some(other) = other {
         add("other", other, vec![])?;
     }
@@ -62,7 +73,7 @@ impl Program {
 
     /// Whether it compares the group with its record.
     pub(crate) fn restores_by_record(&self) -> bool {
-        !["bare", "floor"].contains(&self.name.as_str())
+        !["bare", "floor", PROVISIONED].contains(&self.name.as_str())
     }
 
     /// Whether it puts anything back.
@@ -70,8 +81,9 @@ impl Program {
         self.name != "floor"
     }
 
+    /// Whether it is a program of its own.
     pub(crate) fn is_binary(&self) -> bool {
-        self.arguments.is_empty()
+        self.arguments.is_empty() && self.name != PROVISIONED
     }
 
     /// Starts a process in Lambda's environment.
@@ -117,6 +129,7 @@ impl Program {
             ("AWS_LAMBDA_FUNCTION_NAME", "rulekeeper"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", self.initialization),
             ("AWS_SESSION_TOKEN", "local"),
             ("AWS_ENDPOINT_URL_EC2", &place.gate.url(place.gate.ec2)),
             (
