@@ -47,8 +47,8 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         Ok(group) => group,
         Err(report) => return started.finish(&world, *report),
     };
-    // An authorize takes nothing away: the table alone says whether it matters. While EC2 throttles, it may answer a revoke too,
-    // and reads of EC2 are left to other events.
+    // An authorize takes nothing away: the table alone says whether it matters. While EC2 throttles, it may answer a revoke
+    // too, and reads of EC2 are left to other events.
     let drops_rules = lookup.call.is_none_or(Call::drops_rules);
     let (loaded, live) = if drops_rules && !world.spares_reads {
         let (loaded, live) = tokio::join!(world.table.load(&group), LiveRead::of(&world, &group));
