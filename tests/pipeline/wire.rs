@@ -68,7 +68,7 @@ load rules    |   rr   rf  rf      rf   rf    rf      rf  rf  nf     rf      .. 
 verify        |   rr   rr  rr      rr   rr    rr      rr  rr  rr     rr      ..    rr     ..    rr     ..  rr   ..    rr     ..
 authorize     |   rr   rd  rr      rr   rr    rr      rf  rf  rf     rf      rd    rf     rr    rf     rr  rf   rr    rf     rr
 load record   |   rr   rf  rf      rf   rf    rf      rf  rf  nf     rf      ..    rf     ..    rf     ..  rf   ..    rf     ..
-state         |   rw   rr  rw      rw   rw    rw      rw  rw  ww     ww      ww    rw     rw    rw     rw  rw   rw    rw     rw
+state         |   rw   rr  rw      rr   rw    rr      rw  rw  rw     ww      ww    rw     rw    rw     rw  rw   rw    rw     rw
 incident      |   rw   rr  rw      rw   rw    rw      rw  rw  ww     ww      ww    rw     rw    rw     rw  rw   rw    rw     rw
 group gone    |   rr   rr  rr      rr   rr    rr      rf  rr  rr     rr      ..    rr     ..    rr     ..  rr   ..    rr     ..
 list gone     |   rr   rr  rr      rr   rr    rr      rf  rr  rr     rr      ..    rr     ..    rr     ..  rr   ..    rr     ..

@@ -13,7 +13,7 @@ use crate::decide::changes::{
     Backoff, Contest, GroupState, KnownCall, Removed, Reopened, backoff_of,
 };
 use crate::model::{ActualRules, RuleId, RuleKey};
-use crate::ports::{SecurityGroups, Table};
+use crate::ports::{ApiError, Failure, SecurityGroups, Table};
 
 /// What one look at a group has to save.
 #[derive(Debug, Default)]
@@ -49,6 +49,11 @@ impl Unsaved {
     pub(super) fn tells_nothing(&self) -> bool {
         self.contests.is_empty() && self.unrestorable.is_empty() && self.told.is_empty()
     }
+}
+
+/// A table that is silent has taken the time for it.
+fn may_try_again(error: &ApiError) -> bool {
+    error.is_retryable() && error.failure != Failure::OutOfTime
 }
 
 /// What [`save_state`] reports.
@@ -126,7 +131,7 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
                 return Ok(saved);
             }
             // It may have worked, or somebody else may have been first: the state says.
-            Err(error) if error.is_retryable() && !failed => failed = true,
+            Err(error) if !failed && may_try_again(&error) => failed = true,
             Err(error) => return Err(error.into()),
             Ok(false) => {}
         }
