@@ -6,23 +6,24 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value};
 
 /// An item as a JSON object.
-pub fn to_json(item: &HashMap<String, AttributeValue>) -> Value {
+pub fn to_json(item: HashMap<String, AttributeValue>) -> Value {
+    let fields = item.into_iter();
     Value::Object(
-        item.iter()
-            .map(|(name, value)| (name.clone(), value_to_json(value)))
+        fields
+            .map(|(name, value)| (name, value_to_json(value)))
             .collect(),
     )
 }
 
-fn value_to_json(value: &AttributeValue) -> Value {
+fn value_to_json(value: AttributeValue) -> Value {
     match value {
-        AttributeValue::S(text) => text.clone().into(),
+        AttributeValue::S(text) => text.into(),
         AttributeValue::N(number) => number_to_json(number),
-        AttributeValue::Bool(truth) => (*truth).into(),
-        AttributeValue::L(list) => list.iter().map(value_to_json).collect(),
+        AttributeValue::Bool(truth) => truth.into(),
+        AttributeValue::L(list) => list.into_iter().map(value_to_json).collect(),
         AttributeValue::M(map) => to_json(map),
-        AttributeValue::Ss(texts) => sorted(texts).map(Value::from).collect(),
-        AttributeValue::Ns(numbers) => sorted(numbers).map(number_to_json).collect(),
+        AttributeValue::Ss(texts) => sorted(texts).into_iter().map(Value::from).collect(),
+        AttributeValue::Ns(numbers) => sorted(numbers).into_iter().map(number_to_json).collect(),
         AttributeValue::B(_) | AttributeValue::Bs(_) => "(binary)".into(),
         AttributeValue::Null(_) => Value::Null,
         _ => "(unknown)".into(),
@@ -30,15 +31,14 @@ fn value_to_json(value: &AttributeValue) -> Value {
 }
 
 /// Sets have no order, but lists are compared in order.
-fn sorted(set: &[String]) -> impl Iterator<Item = &str> {
-    let mut set: Vec<&str> = set.iter().map(String::as_str).collect();
+fn sorted(mut set: Vec<String>) -> Vec<String> {
     set.sort_unstable();
-    set.into_iter()
+    set
 }
 
 /// A number that JSON cannot hold stays text, so that the reader can report it.
-fn number_to_json(number: &str) -> Value {
-    serde_json::from_str(number).map_or_else(|_| number.into(), Value::Number)
+fn number_to_json(number: String) -> Value {
+    serde_json::from_str(&number).map_or_else(|_| number.into(), Value::Number)
 }
 
 /// A JSON object as an item.
@@ -103,7 +103,7 @@ mod tests {
         let Value::Object(fields) = fields else {
             panic!("an object")
         };
-        assert_eq!(to_json(&from_json(&fields)), Value::Object(fields));
+        assert_eq!(to_json(from_json(&fields)), Value::Object(fields));
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
     fn a_set_is_the_same_list_in_whatever_order_it_comes() {
         let item = |texts: &[&str]| {
             let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-            to_json(&HashMap::from([(
+            to_json(HashMap::from([(
                 "set".to_owned(),
                 AttributeValue::Ss(texts),
             )]))

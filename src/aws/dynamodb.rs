@@ -88,9 +88,9 @@ impl DynamoTable {
     /// The items under a partition key, by their sort key, which is a group's id.
     pub async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
         let items = self.query(pk, None).await?;
+        let items = items.into_iter();
         items
-            .iter()
-            .map(|item| Ok((sort_key(item)?, to_json(item))))
+            .map(|item| Ok((sort_key(&item)?, to_json(item))))
             .collect()
     }
 
@@ -198,7 +198,7 @@ impl DynamoTable {
                     item.get("pk") == Some(&text(pk.clone())) && item.get("sk") == Some(&text(*sk))
                 });
                 let place = whole(OPERATION, "key of ours in an item", place)?;
-                found[place] = Some(to_json(&item));
+                found[place] = Some(to_json(item));
             }
             if wanted.is_empty() {
                 return Ok(found);
@@ -249,7 +249,7 @@ impl DynamoTable {
                 let PutItemError::ConditionalCheckFailedException(failed) = error.into_err() else {
                     return Ok(Some(Map::new()));
                 };
-                match failed.item.as_ref().map(to_json) {
+                match failed.item.map(to_json) {
                     Some(Value::Object(written)) => Ok(Some(written)),
                     _ => Ok(Some(Map::new())),
                 }
@@ -283,8 +283,8 @@ impl Table for DynamoTable {
         let (keys, values) = keys_of(desired_key(scope), range);
         let (items, next) = self.page(keys, values, None, None).await?;
         let named = items
-            .iter()
-            .map(|item| Ok((sort_key(item)?, to_json(item))));
+            .into_iter()
+            .map(|item| Ok((sort_key(&item)?, to_json(item))));
         let mut items = named.collect::<Result<Vec<_>, ApiError>>()?;
         items.retain(|(name, _)| range.contains(name));
         Ok(DesiredPage {

@@ -49,7 +49,7 @@ impl DynamoTable {
         let as_read = read.and_then(Value::as_object).map(from_json);
         let (mut ended, there) = self.send(writes(as_read.as_ref())?, with_state).await?;
         if let (Transaction::Changed, Some(there), Some(read)) = (&ended, there, read)
-            && without_keys(&to_json(&there)) == without_keys(read)
+            && without_keys(&to_json(there.clone())) == without_keys(read)
         {
             (ended, _) = self.send(writes(Some(&there))?, with_state).await?;
         }

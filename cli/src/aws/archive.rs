@@ -24,7 +24,7 @@ fn settings_history_key() -> String {
 /// The generations under a key, oldest first. A key that is no number is not ours.
 async fn generations(table: &DynamoTable, pk: String) -> Result<Vec<(u64, Value)>, ApiError> {
     let items = table.query(pk, None).await?;
-    let numbered = items.iter().filter_map(|item| {
+    let numbered = items.into_iter().filter_map(|item| {
         let number = item.get("sk")?.as_s().ok()?.parse().ok()?;
         Some((number, to_json(item)))
     });
@@ -101,7 +101,7 @@ impl Archive for DynamoTable {
         let items = self
             .query_from(incident_key(group), key_from(since))
             .await?;
-        let keyed = items.iter().filter_map(|item| {
+        let keyed = items.into_iter().filter_map(|item| {
             let key = item.get("sk")?.as_s().ok()?.clone();
             Some((key, to_json(item)))
         });
