@@ -374,8 +374,13 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let insisted = deferred.insisted.iter();
         let insisted = insisted.filter(|(rule, _)| named.contains_key(*rule));
         let notices = restored.chain(insisted).map(|(_, notice)| notice.clone());
-        let notices: Vec<String> = notices.filter(|it| !self.notices.contains(it)).collect();
-        self.notices.extend(notices);
+        self.notice_once(notices.collect());
+    }
+
+    /// Takes over notices that have not been said: another pass may say them again.
+    fn notice_once(&mut self, mut notices: Vec<String>) {
+        notices.retain(|notice| !self.notices.contains(notice));
+        self.notices.append(&mut notices);
     }
 
     /// Takes over what the record update reports.
@@ -615,8 +620,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 "{rule}, which {by} authorized, was not live any more when it was looked at, so it has not entered the record"
             )
         });
-        let notices: Vec<String> = notices.filter(|it| !self.notices.contains(it)).collect();
-        self.notices.extend(notices);
+        self.notice_once(notices.collect());
     }
 }
 

@@ -51,18 +51,13 @@ impl Unsaved {
     }
 }
 
-/// A table that is silent has taken the time for it.
-fn may_try_again(error: &ApiError) -> bool {
-    error.is_retryable() && error.failure != Failure::OutOfTime
-}
-
 /// What [`save_state`] reports.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     /// One for each wait that this write began, and for each rule that became unrestorable.
     pub(super) notices: Vec<String>,
     pub(super) warnings: Vec<String>,
-    /// Somebody else wrote before this event's calls were written, and may have judged without them.
+    /// Somebody else wrote before this event's calls were written, or may have, and may have judged without them.
     pub(super) overtaken: bool,
 }
 
@@ -142,4 +137,9 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         what: "the run-time state",
         tries: WRITES_MAX,
     })
+}
+
+/// A table that is silent has taken the time for it.
+fn may_try_again(error: &ApiError) -> bool {
+    error.is_retryable() && error.failure != Failure::OutOfTime
 }

@@ -3,8 +3,8 @@
 use super::*;
 use jiff::Timestamp;
 
-/// Handles the revoke of 9:30 while EC2 throttles. The table says that each of these rules was restored so many seconds after
-/// the revoke.
+/// Handles the revoke of 9:30 while EC2 throttles. The table says that each of these rules was restored so many seconds
+/// after the revoke.
 async fn while_throttled(
     ec2: &FakeEc2,
     desired: &crate::desired::DesiredRecord,
