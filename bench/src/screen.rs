@@ -112,7 +112,7 @@ impl Screen {
     }
 
     /// The head of a Markdown table of numbers.
-    pub fn markdown_head(&self, names: &[&str]) -> Result<()> {
+    pub fn markdown_head<C: AsRef<str>>(&self, names: &[C]) -> Result<()> {
         self.line(&markdown_row(names))?;
         self.line(&markdown_row(&vec!["--:"; names.len()]))
     }

@@ -209,7 +209,7 @@ fn one_event(
     let warm = warm(place, cgroup, programs, 20, 1, samples)?;
     let mut head = vec![String::new()];
     head.extend(programs.iter().map(|it| it.name.clone()));
-    screen.markdown_head(&head.iter().map(String::as_str).collect::<Vec<_>>())?;
+    screen.markdown_head(&head)?;
     for (name, of, cells) in [
         (
             "cold: start to first poll, ms",
@@ -267,7 +267,7 @@ fn growth(screen: &Screen, place: &Place, programs: &[Program], samples: usize) 
     for what in ["own time until back, ms", "CPU, ms", "calls"] {
         head.extend(measured.iter().map(|it| format!("{}: {what}", it.name)));
     }
-    screen.markdown_head(&head.iter().map(String::as_str).collect::<Vec<_>>())?;
+    screen.markdown_head(&head)?;
     for rules in [1, 20, 60, 200, 1_000] {
         // CloudTrail leaves the parameters out of a record that more rules would make larger than 100 KB.
         let dropped = BTreeSet::from([1, rules.min(100)]);
