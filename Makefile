@@ -49,10 +49,12 @@ package:
 package-check:
 	tools/package --check "$(ARCH)"
 
-# The features of the release are those of the function alone: the other programs have none that it has not.
+# As the package is built, but by cargo, for this machine. The features are those of the function alone: the other programs have none
+# that it has not.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 bench: programs $(VENV)/installed
-	cargo build --locked --release -p rulekeeper -p rulekeeper-floor --bins
-	"$(BUILT)/debug/speed" --release "$(BUILT)/release" --python "$(VENV)/bin/python" $(OPTIONS)
+	RUSTFLAGS="$$(tools/package --flags)" cargo build --locked --release --target "$(HOST)" -p rulekeeper -p rulekeeper-floor --bins
+	"$(BUILT)/debug/speed" --release "$(BUILT)/$(HOST)/release" --python "$(VENV)/bin/python" $(OPTIONS)
 
 instructions: programs
 	"$(BUILT)/debug/speed" --release "$(BUILT)/debug" --baseline bench/instructions.txt $(if $(UPDATE),--update)
