@@ -130,9 +130,18 @@ fn run(options: &Options) -> Result<()> {
             .collect();
         one_event(&screen, place, setting, group, &programs, options.samples)?;
     }
-    if "growth".contains(&options.only) {
-        screen.subheading("growth")?;
-        growth(&screen, &place, &programs, options.samples)?;
+    for (tls, delay) in [(false, 0), (false, 15), (true, 0), (true, 15)] {
+        let setting = Setting {
+            tls,
+            delay: ms(delay),
+            held: false,
+        };
+        let name = format!("growth; {}", setting.calls());
+        if name.contains(&options.only) {
+            screen.subheading(&name)?;
+            let place = if tls { &secure } else { &place };
+            growth(&screen, place, setting, &programs, options.samples)?;
+        }
     }
     if "instructions".contains(&options.only) {
         screen.subheading("instructions, 20 rules, one dropped")?;
@@ -179,12 +188,13 @@ fn instructions(
 
 impl Setting {
     fn name(self) -> String {
-        let protocol = if self.tls { "TLS" } else { "plain" };
         let cpu = if self.held { ", CPU of 512 MB" } else { "" };
-        format!(
-            "20 rules, one dropped; {protocol}, {} ms per call{cpu}",
-            self.delay.as_millis()
-        )
+        format!("20 rules, one dropped; {}{cpu}", self.calls())
+    }
+
+    fn calls(self) -> String {
+        let protocol = if self.tls { "TLS" } else { "plain" };
+        format!("{protocol}, {} ms per call", self.delay.as_millis())
     }
 }
 
@@ -259,8 +269,14 @@ fn one_event(
 }
 
 /// Own time and CPU by the number of rules.
-fn growth(screen: &Screen, place: &Place, programs: &[Program], samples: usize) -> Result<()> {
-    place.gate.delay(Duration::ZERO);
+fn growth(
+    screen: &Screen,
+    place: &Place,
+    setting: Setting,
+    programs: &[Program],
+    samples: usize,
+) -> Result<()> {
+    place.gate.delay(setting.delay);
     let measured = programs.iter().filter(|it| it.restores_by_record());
     let measured: Vec<&Program> = measured.collect();
     let mut head = vec!["rules".to_owned(), "dropped".to_owned()];

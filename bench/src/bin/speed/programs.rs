@@ -13,6 +13,12 @@ use crate::runtime::Instance;
 /// Our function, started before there is an event.
 const PROVISIONED: &str = "provisioned";
 
+/// The file of root certificates: of Debian and its kind, and of Amazon Linux.
+const BUNDLES: [&str; 2] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
+
 /// A function, and how to start it.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -123,7 +129,11 @@ impl Program {
     }
 
     fn prepared(&self, mut command: Command, place: &Place) -> Command {
-        command.env_clear().envs(place.stack.client_env());
+        command.env_clear();
+        // One file, as in Lambda's image. Debian's folder has each certificate a second time.
+        let file = BUNDLES.iter().find(|file| Path::new(file).is_file());
+        command.envs(file.map(|file| ("SSL_CERT_FILE", file)));
+        command.envs(place.stack.client_env());
         command.env_remove("AWS_ENDPOINT_URL");
         for (name, value) in [
             ("AWS_LAMBDA_FUNCTION_NAME", "rulekeeper"),
