@@ -1,6 +1,7 @@
 //! The source of a rule: exactly one CIDR, prefix list or security group.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -48,7 +49,36 @@ pub enum Source {
     ReferencedGroup(GroupRef),
 }
 
+/// Private and shared IPv4 addresses (RFC 1918, RFC 6598).
+const PRIVATE: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
+
+/// Unique local IPv6 addresses (RFC 4193).
+const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
+
 impl Source {
+    /// Whether it is public address space, at least in part.
+    pub fn is_public(&self) -> bool {
+        match self {
+            Self::Ipv4(net) => !PRIVATE.iter().any(|range| range.contains(net)),
+            Self::Ipv6(net) => !UNIQUE_LOCAL.contains(net),
+            Self::PrefixList(_) | Self::ReferencedGroup(_) => false,
+        }
+    }
+
+    /// The length of a CIDR's prefix.
+    pub fn prefix_len(&self) -> Option<u8> {
+        match self {
+            Self::Ipv4(net) => Some(net.prefix_len()),
+            Self::Ipv6(net) => Some(net.prefix_len()),
+            Self::PrefixList(_) | Self::ReferencedGroup(_) => None,
+        }
+    }
+
     /// An IPv4 CIDR with its host bits cleared.
     ///
     /// # Errors

@@ -1,15 +1,13 @@
 //! Changes: the calls of one principal that belong together.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::{SignedDuration, Timestamp};
 
 use super::KnownCall;
 use super::timeline::Try;
 use crate::decide::cover::covering;
-use crate::model::{RuleKey, Source};
+use crate::model::RuleKey;
 
 /// The longest time between two calls of a change.
 pub(super) const GAP_MAX: SignedDuration = SignedDuration::from_mins(2);
@@ -151,13 +149,9 @@ pub(super) fn is_less_public(rule: &RuleKey, than: &RuleKey) -> bool {
         protocol: rule.protocol,
         source: than.source.clone(),
     };
-    let prefix = |source: &Source| match source {
-        Source::Ipv4(net) => Some(net.prefix_len()),
-        Source::Ipv6(net) => Some(net.prefix_len()),
-        Source::PrefixList(_) | Source::ReferencedGroup(_) => None,
-    };
-    let is_smaller = !is_public(&rule.source) || prefix(&than.source) < prefix(&rule.source);
-    is_public(&than.source) && is_smaller && covering(&same_source, [than]).is_some()
+    let is_smaller =
+        !rule.source.is_public() || than.source.prefix_len() < rule.source.prefix_len();
+    than.source.is_public() && is_smaller && covering(&same_source, [than]).is_some()
 }
 
 /// Whether an authorize of `asked` may belong to a revoke of `rule`: the same rule, the same protocol with overlapping
@@ -170,27 +164,7 @@ fn is_related(asked: &RuleKey, rule: &RuleKey) -> bool {
         .or_else(|| theirs.span_within(ours).map(|span| (span, ours.span())));
     let overlap =
         spans.is_some_and(|(one, other)| one.start() <= other.end() && other.start() <= one.end());
-    asked == rule || overlap || asked.source == rule.source && !is_public(&rule.source)
-}
-
-/// Private and shared IPv4 addresses (RFC 1918, RFC 6598).
-const PRIVATE: [Ipv4Net; 4] = [
-    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
-    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
-    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
-    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
-];
-
-/// Unique local IPv6 addresses (RFC 4193).
-const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
-
-/// Whether a source is public address space, at least in part.
-pub(super) fn is_public(source: &Source) -> bool {
-    match source {
-        Source::Ipv4(net) => !PRIVATE.iter().any(|range| range.contains(net)),
-        Source::Ipv6(net) => !UNIQUE_LOCAL.contains(net),
-        Source::PrefixList(_) | Source::ReferencedGroup(_) => false,
-    }
+    asked == rule || overlap || asked.source == rule.source && !rule.source.is_public()
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::change::{
-    CHANGE_MAX, Change, Changes, GAP_MAX, Standing, is_less_public, is_narrower, is_public,
-};
+use super::change::{CHANGE_MAX, Change, Changes, GAP_MAX, Standing, is_less_public, is_narrower};
 use super::timeline::{Entry, Timelines, What};
 use super::verdict::{Leaving, RemovalReason, RestoreReason, Verdict, WaitReason};
 use super::{Entered, GroupState, KnownCall, Pending, PendingReason, Situation};
@@ -303,7 +301,7 @@ impl<'a> Facts<'a> {
             }
         }
         if let Standing::Aborted { narrows, .. } = standing {
-            if narrows && is_public(&rule.source) {
+            if narrows && rule.source.is_public() {
                 return Verdict::Pend(Pending {
                     at: call.at,
                     by: by(),
