@@ -1,5 +1,6 @@
 //! The function's configuration: environment variables, read once at start.
 
+use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::Mode;
 use rulekeeper_core::reconcile::Settings;
 use tracing_subscriber::filter::Targets;
@@ -27,6 +28,8 @@ pub struct Config {
     /// `RULEKEEPER_RESULTS_BUS`: the name or ARN of the event bus that receives the results of such sweeps. Lambda
     /// sends all other results.
     pub results_bus: Option<String>,
+    /// `RULEKEEPER_NEVER`: rules that are never authorized, separated by semicolons.
+    pub never: Guardrails,
     /// `RULEKEEPER_LOG`: a tracing filter, such as `info` or `rulekeeper=debug`.
     pub log: Targets,
 }
@@ -109,6 +112,13 @@ impl Config {
             return wrong("RULEKEEPER_SWEEP_QUEUE", problem);
         }
         let results_bus = given("RULEKEEPER_RESULTS_BUS");
+        let never = match given("RULEKEEPER_NEVER").unwrap_or_default().parse() {
+            Ok(never) => never,
+            Err(error) => {
+                let problem = format!("cannot be read, so nothing would be guarded: {error}");
+                return wrong("RULEKEEPER_NEVER", problem);
+            }
+        };
         let log = given("RULEKEEPER_LOG").unwrap_or_else(|| "info".to_owned());
         let log = match log.parse() {
             Ok(log) => log,
@@ -127,6 +137,7 @@ impl Config {
             role_name,
             sweep_queue,
             results_bus,
+            never,
             log,
         })
     }
@@ -172,7 +183,7 @@ mod tests {
     #[test]
     fn a_missing_or_wrong_variable_is_named() {
         let table = ("RULEKEEPER_TABLE", "t");
-        let cases: [(&[(&str, &str)], &str); 8] = [
+        let cases: [(&[(&str, &str)], &str); 9] = [
             (
                 &[table, ("RULEKEEPER_SWEEP_QUEUE", "sweeps")],
                 "RULEKEEPER_SWEEP_QUEUE is \"sweeps\"",
@@ -199,6 +210,10 @@ mod tests {
                 "RULEKEEPER_OWN_ROLE is \"rulekeeper-function\"",
             ),
             (&[table, ("RULEKEEPER_LOG", "a=b=c")], "RULEKEEPER_LOG is"),
+            (
+                &[table, ("RULEKEEPER_NEVER", "tcp 22 from 0.0.0.0/0; tcp 23")],
+                "RULEKEEPER_NEVER cannot be read, so nothing would be guarded: \"tcp 23\"",
+            ),
         ];
         for (variables, expected) in cases {
             let error = read(variables).expect_err(expected);

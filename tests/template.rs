@@ -253,6 +253,7 @@ fn alarms_watch_metrics_that_are_written() {
         "RulesFailed",
         "RulesContested",
         "RulesReopened",
+        "RulesUnrestorable",
         "RecordsUnreadable",
         "GroupsUnread",
         "SweptGroups",

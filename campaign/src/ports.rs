@@ -12,6 +12,7 @@ use crate::case::Fault;
 use crate::cloud::{Caller, FUNCTION};
 use crate::run::{Invocation, Ours, Run};
 use rulekeeper_core::decide::changes::GroupState;
+use rulekeeper_core::decide::guardrail::Entries;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::desired::DesiredRecord;
 use rulekeeper_core::fakes::{account, group};
@@ -257,6 +258,16 @@ impl SecurityGroups for Ports {
     ) -> Result<BTreeMap<PrefixListId, u32>, ApiError> {
         self.read("DescribeManagedPrefixLists", async |ec2| {
             ec2.prefix_lists(lists).await
+        })
+        .await
+    }
+
+    async fn prefix_list_entries(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> Result<Entries, ApiError> {
+        self.read("GetManagedPrefixListEntries", async |ec2| {
+            ec2.prefix_list_entries(lists).await
         })
         .await
     }

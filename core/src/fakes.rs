@@ -1,13 +1,14 @@
 //! In-memory ports that hold state and fail on request.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::decide::changes::GroupState;
+use crate::decide::guardrail::{Entries, Guardrails};
 use crate::decide::plan::Batch;
 use crate::desired::{DesiredRecord, Mode};
 use crate::model::{
@@ -107,6 +108,7 @@ pub struct State {
     /// Ids that make every read with them fail.
     pub malformed_groups: BTreeSet<GroupId>,
     pub prefix_lists: BTreeMap<PrefixListId, u32>,
+    pub prefix_list_entries: Entries,
     pub default_vpc_groups: BTreeMap<String, GroupId>,
     pub quota: usize,
     /// Rules that are always refused, and the code.
@@ -143,6 +145,7 @@ impl FakeEc2 {
             slow_groups: std::time::Duration::ZERO,
             malformed_groups: BTreeSet::new(),
             prefix_lists: BTreeMap::new(),
+            prefix_list_entries: Entries::new(),
             default_vpc_groups: BTreeMap::new(),
             quota: 60,
             bad_rules: BTreeMap::new(),
@@ -370,6 +373,15 @@ impl SecurityGroups for FakeEc2 {
             .collect())
     }
 
+    async fn prefix_list_entries(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> Result<Entries, ApiError> {
+        self.calls.count("GetManagedPrefixListEntries");
+        let known = self.state().prefix_list_entries.clone().into_iter();
+        Ok(known.filter(|(id, _)| lists.contains(id)).collect())
+    }
+
     async fn default_vpc_group(&self, name: &str) -> Result<Option<GroupId>, ApiError> {
         self.calls.count("DescribeVpcs");
         Ok(self.state().default_vpc_groups.get(name).cloned())
@@ -586,6 +598,9 @@ pub fn settings() -> Settings {
     }
 }
 
+/// No guardrails.
+pub static NO_GUARDRAILS: LazyLock<Guardrails> = LazyLock::new(Guardrails::default);
+
 pub fn world<'a>(
     ec2: &'a FakeEc2,
     table: &'a FakeTable,
@@ -596,6 +611,7 @@ pub fn world<'a>(
         table,
         calls: &ec2.calls,
         missing,
+        never: &NO_GUARDRAILS,
         settings: settings(),
         without_role: false,
         spares_reads: false,

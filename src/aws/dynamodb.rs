@@ -294,7 +294,7 @@ impl Table for DynamoTable {
     }
 
     async fn marks(&self, scope: &Scope, range: &GroupRange) -> Result<GroupMarks, ApiError> {
-        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied) OR attribute_exists(missing_since) OR attribute_exists(reopened)";
+        let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied) OR attribute_exists(missing_since) OR attribute_exists(reopened) OR attribute_exists(foreseen)";
         let mut marks = GroupMarks::default();
         let (keys, values) = keys_of(state_key(scope), range);
         for item in self.pages(keys, values, Some(filter)).await? {

@@ -15,12 +15,15 @@ use tokio::time::Instant;
 
 use super::call::{Attempts, is_refused_role, unusable, whole, within_as};
 use super::pace::Pacer;
+use rulekeeper_core::decide::guardrail::Entries;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::model::{
     AccountId, ActualRule, ActualRules, GroupId, IngressRule, InvalidRule, PrefixListId, Protocol,
     RuleKey, Source, Tags,
 };
-use rulekeeper_core::ports::{ApiError, Authorized, Calls, GROUPS_PER_READ, SecurityGroups};
+use rulekeeper_core::ports::{
+    ApiError, Authorized, Calls, GROUPS_PER_READ, SecurityGroups, Verdict,
+};
 
 /// The largest page of the describes that we use (EC2 API Reference). A read with pages also has the larger token
 /// bucket of filtered and paginated reads (EC2 Developer Guide, "Request throttling").
@@ -86,6 +89,31 @@ impl Ec2 {
     async fn turn_to_read(&self) {
         if let Some(pacer) = &self.pacer {
             pacer.read(self.deadline).await;
+        }
+    }
+
+    async fn entries_of(&self, list: &PrefixListId) -> Result<BTreeSet<Source>, ApiError> {
+        const OPERATION: &str = "GetManagedPrefixListEntries";
+        let (mut sources, mut token) = (BTreeSet::new(), None);
+        loop {
+            let request = self
+                .reading
+                .get_managed_prefix_list_entries()
+                .prefix_list_id(list.as_str())
+                .max_results(100)
+                .set_next_token(token)
+                .customize()
+                .interceptor(self.counting(OPERATION));
+            let page = self.within(OPERATION, request.send()).await?;
+            for entry in whole(OPERATION, "entrySet", page.entries)? {
+                let cidr = whole(OPERATION, "cidr of an entry", entry.cidr)?;
+                let source = cidr.parse().map_err(|error| unusable(OPERATION, error))?;
+                sources.insert(source);
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(sources);
+            }
         }
     }
 
@@ -306,6 +334,24 @@ impl SecurityGroups for Ec2 {
             }
         }
         Ok(weights)
+    }
+
+    async fn prefix_list_entries(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> Result<Entries, ApiError> {
+        // The call takes one list, and fails for one that is gone.
+        let mut entries = Entries::new();
+        for list in lists {
+            match self.entries_of(list).await {
+                Ok(sources) => {
+                    entries.insert(list.clone(), sources);
+                }
+                Err(error) if error.verdict() == Verdict::PrefixListNotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
     }
 
     async fn default_vpc_group(&self, name: &str) -> Result<Option<GroupId>, ApiError> {

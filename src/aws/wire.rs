@@ -111,6 +111,7 @@ async fn ends(
         ("authorize", ended(ec2.authorize_ingress(&group.id, &batch))),
         ("groups", ended(ec2.existing_groups(&groups))),
         ("lists", ended(ec2.prefix_lists(&lists))),
+        ("entries", ended(ec2.prefix_list_entries(&lists))),
         ("VPC", ended(ec2.default_vpc_group("web"))),
         ("items", ended(table.load(&group))),
         ("page", ended(table.desired_page(&group.scope, &range))),
@@ -236,6 +237,14 @@ async fn an_answer_without_what_was_asked_for_is_a_passing_fault_and_not_an_empt
                 "<prefixListSet><item><maxEntries>5</maxEntries></item></prefixListSet>",
             ),
         ),
+        ("entries", ec2("GetManagedPrefixListEntries", "")),
+        (
+            "entries",
+            ec2(
+                "GetManagedPrefixListEntries",
+                "<entrySet><item/></entrySet>",
+            ),
+        ),
         ("VPC", ec2("DescribeVpcs", "")),
         ("authorize", ec2("AuthorizeSecurityGroupIngress", "")),
         (
@@ -297,6 +306,7 @@ async fn an_empty_answer_that_is_whole_is_an_answer() {
             "lists",
             ec2("DescribeManagedPrefixLists", "<prefixListSet/>"),
         ),
+        ("entries", ec2("GetManagedPrefixListEntries", "<entrySet/>")),
         (
             "authorize",
             ec2("AuthorizeSecurityGroupIngress", "<return>true</return>"),

@@ -70,7 +70,8 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
         // Nobody waits now. An event that waits for the start would wait for one more round trip.
         clients.connect().await;
     }
-    let handler = Arc::new(Handler::new(clients, config.settings(), Timestamp::now));
+    let handler = Handler::new(clients, config.settings(), Timestamp::now);
+    let handler = Arc::new(handler.with_guardrails(config.never.clone()));
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let handler = Arc::clone(&handler);
         let arn = &event.context.invoked_function_arn;

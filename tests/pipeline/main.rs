@@ -11,6 +11,7 @@ mod events;
 mod fleet;
 mod meant;
 mod members;
+mod outlook;
 mod privileges;
 mod process;
 mod refusals;

@@ -72,6 +72,7 @@ state         |   rw   rr  rw      rr   rw    rr      rw  rw  rw     ww      ww 
 incident      |   rw   rr  rw      rw   rw    rw      rw  rw  ww     ww      ww    rw     rw    rw     rw  rw   rw    rw     rw
 group gone    |   rr   rr  rr      rr   rr    rr      rf  rr  rr     rr      ..    rr     ..    rr     ..  rr   ..    rr     ..
 list gone     |   rr   rr  rr      rr   rr    rr      rf  rr  rr     rr      ..    rr     ..    rr     ..  rr   ..    rr     ..
+list entries  |   rw   ww  rw      ww   rw    rr      rf  rw  ww     ww      ..    rw     ..    rw     ..  rw   ..    rw     ..
 default VPC   |   rr   rf  rf      rf   rf    rf      rf  rf  nf     rf      ..    rf     ..    rf     ..  rf   ..    rf     ..
 name          |   rr   rf  rf      rf   rf    rf      rf  rf  nf     rf      ..    rf     ..    rf     ..  rf   ..    rf     ..
 sweep rules   |   rr   rf  rf      rf   rf    rf      rf  rf  nf     rf      ..    rf     ..    rf     ..  rf   ..    rf     ..
@@ -113,7 +114,7 @@ const fn change(name: &'static str, place: Place, action: &'static str) -> Row {
     }
 }
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     row("load rules", Place::Drop, "DescribeSecurityGroupRules"),
     Row {
         after: 1,
@@ -125,6 +126,11 @@ const ROWS: [Row; 18] = [
     change("incident", Place::Drop, "PutItem"),
     row("group gone", Place::GroupGone, "DescribeSecurityGroups"),
     row("list gone", Place::ListGone, "DescribeManagedPrefixLists"),
+    row(
+        "list entries",
+        Place::Guarded,
+        "GetManagedPrefixListEntries",
+    ),
     row("default VPC", Place::ByName, "DescribeVpcs"),
     row("name", Place::ByName, "DescribeSecurityGroups"),
     row("sweep rules", Place::Sweep, "DescribeSecurityGroupRules"),

@@ -2,6 +2,8 @@
 
 pub mod changes;
 pub mod cover;
+pub mod guardrail;
 pub mod plan;
 pub mod quota;
+pub mod restorable;
 pub mod staleness;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::checked::Checked;
 use super::permissions::{self, TryClouds};
 use super::throttled::Throttled;
 use super::{Answer, Home, QueueAnswer};
+use crate::decide::guardrail::Guardrails;
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
 use crate::model::GroupAddress;
 use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
@@ -21,8 +23,10 @@ use crate::sweep::{Bounds, Progress, SweepResult, sweep};
 pub struct Handler<C> {
     clouds: C,
     settings: Settings,
+    never: Guardrails,
     missing: MissingReferences,
     throttled: Throttled,
+    checked: Checked,
     now: fn() -> Timestamp,
 }
 
@@ -32,10 +36,19 @@ impl<C: TryClouds> Handler<C> {
         Self {
             clouds,
             settings,
+            never: Guardrails::default(),
             missing: MissingReferences::default(),
             throttled: Throttled::default(),
+            checked: Checked::default(),
             now,
         }
+    }
+
+    /// The same with rules that are never authorized.
+    #[must_use]
+    pub fn with_guardrails(mut self, never: Guardrails) -> Self {
+        self.never = never;
+        self
     }
 
     /// Does what a payload asks for, within `remaining`. It never fails: problems are in the answer.
@@ -208,6 +221,7 @@ impl<C: TryClouds> Handler<C> {
             queue: queue.as_ref(),
             waiting,
             has_role: self.clouds.has_role(),
+            looks_ahead: self.settings.writes && self.checked.is_due(&scope, &request.range),
             budget: for_groups,
         };
         Answer::Sweep(Box::new(round.run().await))
@@ -231,6 +245,7 @@ impl<C: TryClouds> Handler<C> {
             table,
             calls,
             missing: &self.missing,
+            never: &self.never,
             settings: self.settings,
             without_role: foreign && !self.clouds.has_role(),
             spares_reads: false,

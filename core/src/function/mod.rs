@@ -2,6 +2,7 @@
 //! with the adapters.
 
 mod answer;
+mod checked;
 mod handler;
 mod home;
 pub mod metrics;

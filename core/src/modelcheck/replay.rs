@@ -18,10 +18,11 @@ use tokio::time::Instant;
 
 use super::scenario::{Did, EventSpec, INVOCATION_MS, NEW_TEXT, Rule, at};
 use crate::decide::changes::GroupState;
+use crate::decide::guardrail::Entries;
 use crate::decide::plan::Batch;
 use crate::desired::DesiredRecord;
 use crate::event::{Call, Evidence, GroupLocator, Lookup, Trigger, TriggerKind};
-use crate::fakes::{group, refused, settings};
+use crate::fakes::{NO_GUARDRAILS, group, refused, settings};
 use crate::model::{
     ActualRule, ActualRules, GroupAddress, GroupId, GroupRange, IngressRule, PrefixListId, RuleId,
     RuleKey, Scope, Tags,
@@ -258,6 +259,7 @@ async fn run(script: &Script<'_>, cause: &Cause, template: &DesiredRecord) -> bo
         table: script,
         calls: &calls,
         missing: &missing,
+        never: &NO_GUARDRAILS,
         settings: settings(),
         without_role: false,
         spares_reads: false,
@@ -566,6 +568,10 @@ impl SecurityGroups for Script<'_> {
         _: &BTreeSet<PrefixListId>,
     ) -> Result<BTreeMap<PrefixListId, u32>, ApiError> {
         Ok(BTreeMap::new())
+    }
+
+    async fn prefix_list_entries(&self, _: &BTreeSet<PrefixListId>) -> Result<Entries, ApiError> {
+        Ok(Entries::new())
     }
 
     async fn default_vpc_group(&self, _: &str) -> Result<Option<GroupId>, ApiError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use super::ApiError;
+use crate::decide::guardrail::Entries;
 use crate::decide::plan::Batch;
 use crate::model::{ActualRules, GroupId, PrefixListId, RuleId, RuleKey};
 
@@ -49,6 +50,12 @@ pub trait SecurityGroups {
         &self,
         lists: &BTreeSet<PrefixListId>,
     ) -> impl Future<Output = Result<BTreeMap<PrefixListId, u32>, ApiError>>;
+
+    /// The CIDRs of these prefix lists, as far as the lists exist and are visible to us.
+    fn prefix_list_entries(
+        &self,
+        lists: &BTreeSet<PrefixListId>,
+    ) -> impl Future<Output = Result<Entries, ApiError>>;
 
     /// The group with this name in the default VPC. Case is ignored.
     fn default_vpc_group(

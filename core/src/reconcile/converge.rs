@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::snapshot::LiveRead;
-use super::{RuleResult, World};
+use super::{Forbidden, RuleResult, World};
 use crate::decide::plan::{Hold, Plan, plan};
 use crate::decide::staleness::{Staleness, staleness};
 use crate::desired::DesiredRecord;
 use crate::event::Evidence;
 use crate::model::{GroupAddress, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups};
-use crate::reconcile::execute::{Context, Execution, authorize};
+use crate::reconcile::execute::{Context, Execution, authorize, failure};
 use crate::report::{RuleOutcome, RuleReport};
 
 /// The waits before a read that the event proves stale is repeated. After the last, the rule is authorized, and EC2's
@@ -39,6 +39,9 @@ pub(super) const VERIFY_AFTER: [Duration; 3] = [
 /// The most rounds for rules that go missing meanwhile. After them their own events have to bring them back.
 const ROUNDS_MAX: usize = 4;
 
+/// The error code of a rule that a guardrail forbids.
+const GUARDRAIL: &str = "Guardrail";
+
 /// The work on the rules of one group.
 pub(super) struct Convergence<'a, E, T> {
     pub(super) world: World<'a, E, T>,
@@ -56,6 +59,10 @@ pub(super) struct Convergence<'a, E, T> {
     pub(super) live: LiveRead,
     pub(super) presumed_absent: BTreeSet<RuleKey>,
     pub(super) lines: BTreeMap<RuleKey, RuleResult>,
+    /// Rules that are known not to be able to come back. They are tried after the others.
+    pub(super) foreseen: BTreeSet<RuleKey>,
+    /// What guardrails forbid, once something is missing.
+    pub(super) forbidden: Option<Forbidden>,
     pub(super) group_gone: bool,
     pub(super) last_restored: Option<Instant>,
 }
@@ -102,10 +109,18 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
                 .entry(superseded.rule.clone())
                 .or_insert_with(|| superseded.report().into());
         }
+        if plan.missing.is_empty() {
+            return false;
+        }
+        self.hold_guardrails_against_the_record().await;
+        let forbidden = |rule: &RuleKey| self.forbidden.as_ref()?.rules.get(rule);
         if let Some(hold) = self.hold {
             for rule in &plan.missing {
-                let line =
-                    RuleReport::new(rule.key.clone(), RuleOutcome::Held).because(hold.reason());
+                let reason = match forbidden(&rule.key) {
+                    Some(forbidden) => format!("it would fail, because {forbidden}"),
+                    None => hold.reason(),
+                };
+                let line = RuleReport::new(rule.key.clone(), RuleOutcome::Held).because(reason);
                 self.lines.insert(rule.key.clone(), line.into());
             }
             return false;
@@ -126,6 +141,12 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
                 self.lines.entry(rule.key.clone()).or_insert(line.into());
             }
         }
+        for rule in &rules {
+            if let Some(reason) = forbidden(&rule.key) {
+                let line = failure(&rule.key, GUARDRAIL, reason, false);
+                self.lines.entry(rule.key.clone()).or_insert(line);
+            }
+        }
         rules.retain(|rule| !self.lines.contains_key(&rule.key));
         if rules.is_empty() {
             return false;
@@ -138,6 +159,7 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
             actual: &self.live.actual,
             quota: self.world.settings.rules_per_group,
             missing: self.world.missing,
+            foreseen: &self.foreseen,
             budget: self.budget,
         };
         let Execution {
@@ -149,6 +171,16 @@ impl<E: SecurityGroups, T> Convergence<'_, E, T> {
         self.group_gone = group_gone;
         self.last_restored = last_restored.or(self.last_restored);
         last_restored.is_some()
+    }
+
+    async fn hold_guardrails_against_the_record(&mut self) {
+        let never = self.world.never;
+        if never.is_empty() || self.forbidden.is_some() {
+            return;
+        }
+        let rules = self.record.rules.keys();
+        let time = self.budget.bookkeeping_max;
+        self.forbidden = Some(Forbidden::of(self.world.ec2, never, rules, time).await);
     }
 
     /// Drops lines that the fresh plan no longer supports: somebody else may have restored a failed rule, and each plan

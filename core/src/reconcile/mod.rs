@@ -1,8 +1,11 @@
 //! The work on one group: load, plan, authorize, verify, report, in that order.
 
+use std::collections::BTreeMap;
+
 use crate::decide::changes::KnownCall;
+use crate::decide::restorable::Unrestorable;
 use crate::event::{Call, GroupLocator, Lookup};
-use crate::model::{GroupAddress, GroupId};
+use crate::model::{GroupAddress, GroupId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::incident::Incident;
 use crate::report::{GroupOutcome, Report, RuleOutcome};
@@ -13,10 +16,12 @@ mod deferred;
 mod deletion;
 mod error;
 pub mod execute;
+mod guardrails;
 mod missing;
 mod passes;
 mod planned;
 mod record_update;
+mod restorable;
 mod result;
 mod save_state;
 mod shortcuts;
@@ -25,8 +30,10 @@ mod started;
 mod world;
 
 pub use decision::write_decision;
+pub use guardrails::Forbidden;
 pub use missing::MissingReferences;
 pub use record_update::close_command;
+pub use restorable::Outlook;
 pub use result::{GroupResult, RuleResult};
 pub use world::{Settings, World};
 
@@ -40,6 +47,16 @@ use started::Started;
 pub async fn reconcile<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     lookup: &Lookup,
+    budget: Budget,
+) -> GroupResult {
+    reconcile_with(world, lookup, None, budget).await
+}
+
+/// The same where it was looked up which rules of the record could not come back: what changed of that is told once.
+pub async fn reconcile_with<E: SecurityGroups, T: Table>(
+    world: World<'_, E, T>,
+    lookup: &Lookup,
+    outlook: Option<BTreeMap<RuleKey, Unrestorable>>,
     budget: Budget,
 ) -> GroupResult {
     let started = Started::now(&world, &lookup.trigger);
@@ -97,7 +114,10 @@ pub async fn reconcile<E: SecurityGroups, T: Table>(
         None => LiveRead::of(&world, &group).await,
     };
     match live {
-        Ok(live) => converge(world, started, snapshot, live, lookup, budget).await,
+        Ok(live) => {
+            let passes = Passes::new(world, snapshot, live, lookup, outlook, budget);
+            converge(world, started, passes, lookup).await
+        }
         Err(error) => started.finish(&world, started.unread(group, &error, "group's rules")),
     }
 }
@@ -126,12 +146,9 @@ async fn note_reference<E: SecurityGroups, T: Table>(
 async fn converge<E: SecurityGroups, T: Table>(
     world: World<'_, E, T>,
     started: Started,
-    snapshot: Snapshot,
-    live: LiveRead,
+    mut passes: Passes<'_, E, T>,
     lookup: &Lookup,
-    budget: Budget,
 ) -> GroupResult {
-    let mut passes = Passes::new(world, snapshot, live, lookup, budget);
     passes.run().await;
     loop {
         passes.weigh().await;

@@ -17,10 +17,11 @@ use super::record_update::{
 use super::save_state::{Unsaved, save_state};
 use super::snapshot::{LiveRead, Snapshot};
 use super::started::{Started, millis};
-use super::{GroupResult, RuleResult, World};
+use super::{Forbidden, GroupResult, RuleResult, World};
 use crate::decide::changes::{GroupState, KnownCall, Verdict};
 use crate::decide::plan::{Hold, Plan};
 use crate::decide::quota::prefix_lists;
+use crate::decide::restorable::Unrestorable;
 use crate::event::{Call, Lookup, TriggerKind};
 use crate::model::{GroupId, PrefixListId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
@@ -46,6 +47,8 @@ pub(super) struct Passes<'a, E, T> {
     verdicts: BTreeMap<RuleKey, Verdict>,
     /// Rules that were thought not to be able to come back, and that may, once that was looked up.
     restorable: Option<BTreeSet<RuleKey>>,
+    /// Rules of the record that could not come back, where that was looked up.
+    outlook: Option<BTreeMap<RuleKey, Unrestorable>>,
     hold: Option<Hold>,
     lines: BTreeMap<RuleKey, RuleResult>,
     changes: Vec<RecordChange>,
@@ -56,6 +59,8 @@ pub(super) struct Passes<'a, E, T> {
     /// Whether something that has to be remembered could not be written.
     unsaved: bool,
     plan: Option<Plan>,
+    /// What guardrails forbid, once something is missing.
+    forbidden: Option<Forbidden>,
     /// The weights of prefix lists, where this run only plans.
     weights: BTreeMap<PrefixListId, u32>,
     group_gone: bool,
@@ -85,6 +90,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         snapshot: Snapshot,
         live: LiveRead,
         lookup: &'a Lookup,
+        outlook: Option<BTreeMap<RuleKey, Unrestorable>>,
         budget: Budget,
     ) -> Self {
         Self {
@@ -94,6 +100,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             calls: KnownCall::of(lookup).into_iter().collect(),
             verdicts: BTreeMap::new(),
             restorable: None,
+            outlook,
             snapshot,
             live,
             hold: None,
@@ -104,6 +111,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             retryable: false,
             unsaved: false,
             plan: None,
+            forbidden: None,
             weights: BTreeMap::new(),
             group_gone: false,
             last_restored: None,
@@ -277,7 +285,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let actual = &self.live.actual;
         let unrestorable = self.snapshot.state.unrestorable.keys();
         let waiting: Vec<&RuleKey> = unrestorable.filter(|rule| !actual.contains(rule)).collect();
-        if waiting.is_empty() {
+        let mut recorded = self.snapshot.record.rules.keys();
+        // Rules that may come back do not wait for a look at those that may not.
+        let others_wait = recorded.any(|rule| {
+            !actual.contains(rule) && !self.snapshot.state.unrestorable.contains_key(rule)
+        });
+        if waiting.is_empty() || others_wait && self.restorable.is_none() {
             return;
         }
         let restorable = match &self.restorable {
@@ -316,7 +329,9 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             budget: self.budget,
             live: self.live.clone(),
             presumed_absent: BTreeSet::new(),
+            foreseen: self.snapshot.state.foreseen.keys().cloned().collect(),
             lines: first.lines,
+            forbidden: self.forbidden.take(),
             group_gone: false,
             last_restored: None,
         };
@@ -325,10 +340,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let Convergence {
             live,
             lines,
+            forbidden,
             group_gone,
             last_restored,
             ..
         } = convergence;
+        self.forbidden = forbidden;
         self.group_gone = group_gone;
         self.last_restored = last_restored.or(self.last_restored);
         let now = (self.world.now)();
@@ -421,6 +438,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 .map(|(rule, it)| (rule.clone(), it.clone()))
                 .collect(),
             unrestorable: unrestorable.map(|line| line.rule.clone()).collect(),
+            foreseen: self.foreseen_anew(),
             told,
             exists,
         };
@@ -429,6 +447,19 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             || unsaved.is_news(&self.snapshot.state)
             || waits && self.lookup.call.is_some();
         is_worth_it.then_some(unsaved)
+    }
+
+    /// What was looked up of rules that could not come back, if the state does not hold the same of the live ones.
+    fn foreseen_anew(&self) -> Option<BTreeMap<RuleKey, Unrestorable>> {
+        let outlook = self.outlook.as_ref()?;
+        let known = &self.snapshot.state.foreseen;
+        let is_live = |rule: &RuleKey| self.live.actual.contains(rule);
+        let mut found = outlook.iter().filter(|(rule, _)| is_live(rule));
+        let is_known = |(rule, found): (&RuleKey, &Unrestorable)| {
+            known.get(rule).is_some_and(|known| known.why == found.why)
+        };
+        let is_same = found.all(is_known) && known.keys().all(|rule| outlook.contains_key(rule));
+        (!is_same).then(|| outlook.clone())
     }
 
     /// Whether no word of the incident depends on what becomes of a write.
@@ -569,6 +600,9 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let plan = self.plan.take();
         report.unexpected = plan.map(|plan| plan.unexpected).unwrap_or_default();
         report.warnings = self.snapshot.warnings.clone();
+        let forbidden = self.forbidden.iter();
+        let warnings = forbidden.flat_map(|forbidden| forbidden.warnings.iter().cloned());
+        report.warnings.extend(warnings);
         self.said = (0, 0);
         self.tell(&mut report);
         report.unreadable |= self.snapshot.trust_is_unknown;
@@ -576,7 +610,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let state = self.state();
         report.reopened = state.reopened.keys().cloned().collect();
         report.pending = state.pending.keys().cloned().collect();
-        report.unrestorable = state.unrestorable.keys().cloned().collect();
+        let foreseen = state.foreseen.keys();
+        let foreseen = foreseen.filter(|rule| self.snapshot.record.rules.contains_key(*rule));
+        let unrestorable: BTreeSet<&RuleKey> = state.unrestorable.keys().chain(foreseen).collect();
+        report.unrestorable = unrestorable.into_iter().cloned().collect();
         report.plan = planned.map(|plan| GroupPlan {
             warnings: report.warnings.clone(),
             ..plan
@@ -594,6 +631,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
                 snapshot: &self.snapshot,
                 verdicts: &self.verdicts,
                 plan,
+                forbidden: self.forbidden.as_ref(),
                 actual: &self.live.actual,
                 weights: &self.weights,
                 quota: self.world.settings.rules_per_group,

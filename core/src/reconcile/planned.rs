@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::close_command;
 use super::deferred::{contest_text, wait_text};
 use super::snapshot::Snapshot;
+use super::{Forbidden, close_command};
 use crate::decide::changes::{Backoff, GroupState, RestoreReason, Verdict, WaitReason, backoff_of};
 use crate::decide::plan::{Hold, Plan, Superseded};
 use crate::decide::quota::Room;
@@ -22,6 +22,8 @@ pub(super) struct Found<'a> {
     pub(super) verdicts: &'a BTreeMap<RuleKey, Verdict>,
     /// Which rules are missing.
     pub(super) plan: &'a Plan,
+    /// What guardrails forbid.
+    pub(super) forbidden: Option<&'a Forbidden>,
     pub(super) actual: &'a ActualRules,
     /// The weights of prefix lists, as far as known.
     pub(super) weights: &'a BTreeMap<PrefixListId, u32>,
@@ -87,6 +89,10 @@ fn line(
             return of_rule(rule, PlannedAction::Pending, pending.reason()).by(&pending.by);
         }
         _ => {}
+    }
+    let forbidden = found.forbidden.and_then(|it| it.rules.get(rule));
+    if let Some(reason) = forbidden {
+        return of_rule(rule, PlannedAction::Unrestorable, reason.clone());
     }
     if state.unrestorable.contains_key(rule) {
         let reason = format!("{} does not exist", rule.source);

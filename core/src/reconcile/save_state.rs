@@ -10,8 +10,9 @@ use super::error::WorkError;
 use super::record_update::{WRITES_MAX, next, reopened};
 use super::snapshot::Snapshot;
 use crate::decide::changes::{
-    Backoff, Contest, GroupState, KnownCall, Removed, Reopened, backoff_of,
+    Backoff, Contest, Foreseen, GroupState, KnownCall, Removed, Reopened, backoff_of,
 };
+use crate::decide::restorable::Unrestorable;
 use crate::model::{ActualRules, RuleId, RuleKey};
 use crate::ports::{ApiError, Failure, SecurityGroups, Table};
 
@@ -28,6 +29,8 @@ pub(super) struct Unsaved {
     pub(super) contests: BTreeMap<RuleKey, Contest>,
     /// Rules that cannot come back, because what they refer to is gone.
     pub(super) unrestorable: BTreeSet<RuleKey>,
+    /// What was found of rules that could not come back, if that differs from what is known.
+    pub(super) foreseen: Option<BTreeMap<RuleKey, Unrestorable>>,
     /// Live rules outside the record of which this look tells.
     pub(super) told: BTreeSet<RuleKey>,
     /// The group was seen, so no mark that it does not exist stays.
@@ -42,12 +45,16 @@ impl Unsaved {
             && self.contests.is_empty()
             && self.unrestorable.is_empty()
             && self.told.is_empty()
+            && self.foreseen.is_none()
             && !revived)
     }
 
     /// Whether the write leads to no notice, so that the incident need not wait for it.
     pub(super) fn tells_nothing(&self) -> bool {
-        self.contests.is_empty() && self.unrestorable.is_empty() && self.told.is_empty()
+        self.contests.is_empty()
+            && self.unrestorable.is_empty()
+            && self.told.is_empty()
+            && self.foreseen.is_none()
     }
 }
 
@@ -103,8 +110,14 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
                 state.reopened.insert(rule.clone(), Reopened { at, by });
             }
         }
+        if let Some(found) = &unsaved.foreseen {
+            saved
+                .notices
+                .extend(note_foreseen(&mut state, found, snapshot, actual, now));
+        }
         for rule in &unsaved.unrestorable {
-            if state.unrestorable.insert(rule.clone(), now).is_none() {
+            let is_told = state.foreseen.remove(rule).is_some();
+            if state.unrestorable.insert(rule.clone(), now).is_none() && !is_told {
                 saved.notices.push(format!(
                     "{rule} cannot come back: {} does not exist. It is tried again when the record changes or {} exists; `rulekeeper release` takes it out of the record",
                     rule.source, rule.source
@@ -137,6 +150,37 @@ pub(super) async fn save_state<E: SecurityGroups, T: Table>(
         what: "the run-time state",
         tries: WRITES_MAX,
     })
+}
+
+/// Takes over what was found of live rules that could not come back. Returns a notice for each that begins or ends.
+fn note_foreseen(
+    state: &mut GroupState,
+    found: &BTreeMap<RuleKey, Unrestorable>,
+    snapshot: &Snapshot,
+    actual: &ActualRules,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut notices = Vec::new();
+    state.foreseen.retain(|rule, _| {
+        let stays = found.contains_key(rule);
+        let is_kept = snapshot.record.rules.contains_key(rule) && actual.contains(rule);
+        if !stays && is_kept {
+            notices.push(format!("{rule} could come back again if it were dropped"));
+        }
+        stays
+    });
+    for (rule, Unrestorable { why, reason }) in found {
+        let known = state.foreseen.get(rule);
+        if !actual.contains(rule) || known.is_some_and(|known| known.why == *why) {
+            continue;
+        }
+        let (since, why) = (now, *why);
+        state.foreseen.insert(rule.clone(), Foreseen { since, why });
+        notices.push(format!(
+            "{rule} could not come back if it were dropped now: {reason}"
+        ));
+    }
+    notices
 }
 
 /// A table that is silent has taken the time for it.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::MissingReferences;
+use crate::decide::guardrail::Guardrails;
 use crate::desired::Mode;
 use crate::ports::Calls;
 
@@ -17,6 +18,8 @@ pub struct World<'a, E, T> {
     pub calls: &'a Calls,
     /// References that were recently found missing.
     pub missing: &'a MissingReferences,
+    /// Rules that are never authorized.
+    pub never: &'a Guardrails,
     /// The operator's settings.
     pub settings: Settings,
     /// The groups belong to another account in which we have no role. A group that EC2 does not show us may still

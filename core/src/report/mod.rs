@@ -247,6 +247,7 @@ impl Report {
             || !self.changes.is_empty()
             || !self.notices.is_empty()
             || !self.reopened.is_empty()
+            || !self.unrestorable.is_empty()
             || !self.warnings.is_empty()
     }
 

@@ -7,16 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::decide::changes::GroupState;
 use crate::decide::plan::plan;
-use crate::desired::{DesiredRecord, Principal, SharedSettings, Unreadable};
+use crate::decide::restorable::Unrestorable;
+use crate::desired::{DesiredRecord, Principal, SharedSettings};
 use crate::event::{Evidence, GroupLocator, Lookup, Trigger};
 use crate::model::{ActualRules, GroupAddress, GroupId, GroupRange, RuleKey, Scope};
 use crate::ports::{ApiError, Budget, Failure, GROUPS_PER_READ, SecurityGroups, Table, Verdict};
-use crate::reconcile::{GroupResult, World, reconcile};
+use crate::reconcile::{GroupResult, Outlook, World, reconcile_with};
 use crate::report::{GroupOutcome, Report, Swept};
 
 mod pages;
@@ -52,6 +52,8 @@ pub struct Bounds {
     pub group_time_min: Duration,
     /// The longest time for one group. A group that always makes EC2 fail must not take the time of all.
     pub group_time_max: Duration,
+    /// Whether to look which rules could not come back, which costs a describe for 200 referenced groups.
+    pub looks_ahead: bool,
 }
 
 impl Default for Bounds {
@@ -62,6 +64,7 @@ impl Default for Bounds {
             answer_bytes_max: usize::MAX,
             group_time_min: Duration::ZERO,
             group_time_max: Duration::from_secs(60 * 60),
+            looks_ahead: false,
         }
     }
 }
@@ -190,10 +193,13 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                 return Err(Stop::OutOfTime);
             }
             let ids: Vec<GroupId> = chunk.iter().filter_map(Recorded::asked).cloned().collect();
-            let live = match ids.is_empty() {
-                true => Ok(BTreeMap::new()),
-                false => self.read_in_time(&ids, chunk.len()).await,
+            let live = async {
+                match ids.is_empty() {
+                    true => Ok(BTreeMap::new()),
+                    false => self.read_in_time(&ids, chunk.len()).await,
+                }
             };
+            let (live, outlook) = tokio::join!(live, self.outlook(&chunk));
             let took_too_long = |error: &ApiError| matches!(error.failure, Failure::OutOfTime);
             match live {
                 Err(error) if took_too_long(&error) && chunk.len() > 1 => {
@@ -202,7 +208,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                     let parts = self.chunks(chunk);
                     parts.into_iter().rev().for_each(|it| chunks.push_front(it));
                 }
-                Ok(live) => self.look_at_each(chunk, live).await?,
+                Ok(live) => self.look_at_each(chunk, live, outlook).await?,
                 Err(error)
                     if took_too_long(&error)
                         && self.reached.is_some()
@@ -301,6 +307,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         &mut self,
         records: Vec<Recorded>,
         mut live: BTreeMap<GroupId, ActualRules>,
+        outlook: Option<Outlook>,
     ) -> Result<(), Stop> {
         for record in records {
             if !self.budget.allows(Duration::ZERO) {
@@ -328,19 +335,26 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                 }
                 Ok(id) => {
                     let actual = live.remove(&id).unwrap_or_default();
-                    let state = State::of(&item, &actual, self.scope);
-                    if let State::Unreadable(unreadable) = &state {
-                        let reason = unreadable.to_string();
-                        let group = Some(self.address(id));
-                        let mut report = self.bare(group, GroupOutcome::Failed, reason);
-                        report.unreadable = true;
-                        self.tally.add(report);
-                        self.pass(name);
-                        continue;
-                    }
-                    let is_as_recorded = match &state {
+                    let record = match DesiredRecord::from_json(&item, &self.scope.account) {
+                        Ok(reading) => reading.record,
+                        Err(unreadable) => {
+                            let reason = unreadable.to_string();
+                            let group = Some(self.address(id));
+                            let mut report = self.bare(group, GroupOutcome::Failed, reason);
+                            report.unreadable = true;
+                            self.tally.add(report);
+                            self.pass(name);
+                            continue;
+                        }
+                    };
+                    let outlook = outlook.as_ref();
+                    let quota = self.world.settings.rules_per_group;
+                    let outlook = outlook
+                        .map(|it| it.unrestorable(self.world.never, quota, &record, &actual));
+                    let is_clear = outlook.as_ref().is_none_or(BTreeMap::is_empty);
+                    let is_as_recorded = match State::of(&record, &actual) {
                         State::AsRecorded { strangers, enters } if mark == Mark::None => {
-                            !self.has_to_tell(&id, strangers, *enters).await
+                            is_clear && !self.has_to_tell(&id, &strangers, enters).await
                         }
                         _ => false,
                     };
@@ -351,7 +365,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
                     {
                         return Err(Stop::OutOfTime);
                     } else {
-                        let report = self.reconcile(id).await;
+                        let report = self.reconcile(id, outlook).await;
                         self.tally.add(report);
                     }
                 }
@@ -381,7 +395,26 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         (enters || settings_enter) && !strangers.iter().all(is_told)
     }
 
-    async fn reconcile(&self, id: GroupId) -> GroupResult {
+    /// What is known of everything that the records refer to, where this sweep looks ahead. `None` if anything could not be
+    /// looked up: what is not known has not changed.
+    async fn outlook(&self, records: &[Recorded]) -> Option<Outlook> {
+        if !self.bounds.looks_ahead || self.world.without_role {
+            return None;
+        }
+        let account = &self.scope.account;
+        let readable = records.iter().filter(|record| record.asked().is_some());
+        let readable = readable.filter_map(|it| DesiredRecord::from_json(&it.item, account).ok());
+        let records: Vec<DesiredRecord> = readable.map(|reading| reading.record).collect();
+        let rules = records.iter().flat_map(|record| record.rules.keys());
+        let outlook = Outlook::of(self.world.ec2, self.world.never, rules).await;
+        outlook.unknown.is_empty().then_some(outlook)
+    }
+
+    async fn reconcile(
+        &self,
+        id: GroupId,
+        outlook: Option<BTreeMap<RuleKey, Unrestorable>>,
+    ) -> GroupResult {
         let lookup = Lookup {
             scope: self.scope.clone(),
             group: GroupLocator::Id(id),
@@ -392,7 +425,7 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
         // Each report counts the calls for its own group, so it is counted from here.
         let before = self.world.calls.counted();
         let budget = self.budget.at_most(self.bounds.group_time_max);
-        let mut report = reconcile(self.world, &lookup, budget).await;
+        let mut report = reconcile_with(self.world, &lookup, outlook, budget).await;
         report.calls = self.world.calls.since(&before);
         report
     }
@@ -454,8 +487,6 @@ impl<E: SecurityGroups, T: Table> SweepRun<'_, E, T> {
 
 /// The result of one look at a group.
 enum State {
-    /// The record cannot be understood.
-    Unreadable(Unreadable),
     /// The group is not paused, and nothing is missing.
     AsRecorded {
         /// Live rules that the record does not hold.
@@ -467,12 +498,8 @@ enum State {
 }
 
 impl State {
-    fn of(item: &Value, actual: &ActualRules, scope: &Scope) -> Self {
-        let record = match DesiredRecord::from_json(item, &scope.account) {
-            Ok(reading) => reading.record,
-            Err(unreadable) => return Self::Unreadable(unreadable),
-        };
-        let plan = plan(&record, actual, &BTreeSet::new());
+    fn of(record: &DesiredRecord, actual: &ActualRules) -> Self {
+        let plan = plan(record, actual, &BTreeSet::new());
         match record.pause.is_none() && plan.missing.is_empty() && plan.superseded.is_empty() {
             true => {
                 let live = actual.iter().map(|live| &live.key);

@@ -50,6 +50,8 @@ pub(crate) struct SweepRound<'a, E, T, Q> {
     pub(crate) waiting: Option<Result<u64, ApiError>>,
     /// Whether we assume a role in other accounts.
     pub(crate) has_role: bool,
+    /// Whether to look which rules could not come back.
+    pub(crate) looks_ahead: bool,
     pub(crate) budget: Budget,
 }
 
@@ -111,6 +113,7 @@ impl<E: SecurityGroups, T: Table + ScopeTable, Q: SweepQueue> SweepRound<'_, E, 
                 answer_bytes_max: ANSWER_BYTES_MAX,
                 group_time_min: GROUP_TIME_MIN,
                 group_time_max: GROUP_TIME_MAX,
+                looks_ahead: self.looks_ahead,
             };
             let quiet = |_, _| {};
             let report = sweep(

@@ -150,6 +150,7 @@ pub(crate) fn call(ctx: &mut Ctx<'_>, action: &str, params: &Params) -> Result<A
         "ModifyManagedPrefixList" => prefix_lists::modify(ctx, params),
         "DeleteManagedPrefixList" => prefix_lists::delete(ctx, params),
         "DescribeManagedPrefixLists" => prefix_lists::describe(ctx, params),
+        "GetManagedPrefixListEntries" => prefix_lists::get_entries(ctx, params),
         "CreateVpc" => vpcs::create(ctx, params),
         "CreateDefaultVpc" => vpcs::create_default(ctx, params),
         "DescribeVpcs" => vpcs::describe(ctx, params),

@@ -248,6 +248,25 @@ pub(crate) fn describe(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2
     )
 }
 
+/// The CIDRs of a list, the newest version only; pages of 1 to 100 (EC2 API Reference). AWS's own lists are empty here.
+pub(crate) fn get_entries(ctx: &mut Ctx<'_>, params: &Params) -> Result<Answer, Ec2Error> {
+    params.only(&["PrefixListId", "MaxResults", "NextToken"])?;
+    let id = params.require("PrefixListId", "PrefixListId")?;
+    super::permission::prefix_list(id)?;
+    let view = ctx.view(params);
+    let list = view.prefix_lists.get(id);
+    let list = list.ok_or_else(|| Ec2Error::prefix_list_not_found(id))?;
+    let entries = list.entries.iter().map(|(cidr, description)| {
+        let mut entry = json!({"cidr": cidr});
+        if !description.is_empty() {
+            entry["description"] = json!(description);
+        }
+        (cidr.clone(), entry)
+    });
+    let entries = entries.collect();
+    paging::page("entrySet", entries, params, (1, 100), ctx.dials.page_limit)
+}
+
 fn entry(ctx: &Ctx<'_>, id: &str, list: &PrefixList, state: &str) -> Value {
     let managed = list.owner == "AWS";
     let owner = if managed { "aws" } else { &list.owner };

@@ -70,6 +70,12 @@ pub(crate) fn of_form(service: &str, action: &str, params: &Params, place: Place
             Ok(vec![Access::new("sts:AssumeRole", role)])
         }
         ("ec2", "AuthorizeSecurityGroupIngress") => Ok(authorize(action, params, place)),
+        // Service Authorization Reference, "Actions defined by Amazon EC2".
+        ("ec2", "GetManagedPrefixListEntries") => {
+            let list = params.text("PrefixListId").unwrap_or("*");
+            let list = place.arn("ec2", &format!("prefix-list/{list}"));
+            Ok(vec![Access::new(&format!("ec2:{action}"), Some(list))])
+        }
         ("ec2", action) if action.starts_with("Describe") => {
             Ok(vec![Access::new(&format!("ec2:{action}"), None)])
         }

@@ -25,6 +25,8 @@ pub(super) enum Place {
     GroupGone,
     /// The same with a prefix list.
     ListGone,
+    /// The same, and a guardrail needs the list's entries.
+    Guarded,
     /// A revoke names its group by name.
     ByName,
     /// A rule is lost without an event, and the schedule comes.
@@ -53,7 +55,15 @@ pub(super) struct Set {
 impl Place {
     pub(super) async fn set(self, limit: Duration, retries: usize) -> Set {
         let proxy = Proxy::start();
-        let mut scene = Scene::with(|config| configure(config, &proxy, limit, retries)).await;
+        let mut scene = Scene::with(|config| {
+            configure(config, &proxy, limit, retries);
+            if self == Self::Guarded {
+                let never = "tcp 22 from 192.0.2.0/24".to_owned();
+                let env = &mut config.lambda.env;
+                env.insert("RULEKEEPER_NEVER".to_owned(), never);
+            }
+        })
+        .await;
         let stack = scene.stack.endpoint();
         for service in SERVICES {
             proxy.lead(service, &stack);
@@ -69,7 +79,7 @@ impl Place {
         let mut rules = vec![OFFICE, WEB];
         match self {
             Self::GroupGone => rules.push(NO_GROUP),
-            Self::ListGone => rules.push(NO_LIST),
+            Self::ListGone | Self::Guarded => rules.push(NO_LIST),
             _ => {}
         }
         let ec2 = scene.stack.cloud().ec2();
@@ -162,7 +172,7 @@ impl Set {
     pub(super) fn begin(&self) {
         let (ec2, group) = &self.kept[0];
         match self.place {
-            Place::Drop | Place::GroupGone | Place::ListGone => {
+            Place::Drop | Place::GroupGone | Place::ListGone | Place::Guarded => {
                 ec2.revoke(group, &[OFFICE]).expect("live");
             }
             Place::ByName => {

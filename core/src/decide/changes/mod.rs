@@ -28,8 +28,8 @@ pub use contest::{Backoff, CONTEST_WINDOW, RESTORES_IN_WINDOW_MAX, backoff_of};
 pub use deletion::WITHHELD_FOR;
 pub use judge::judge;
 pub use state::{
-    Contest, Entered, GroupState, KnownId, Pending, PendingReason, REMEMBERED_FOR, Removed,
-    Reopened, Return,
+    Contest, Entered, Foreseen, GroupState, KnownId, Pending, PendingReason, REMEMBERED_FOR,
+    Removed, Reopened, Return,
 };
 pub use verdict::{Leaving, RemovalReason, RestoreReason, Verdict, WaitReason};
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::KnownCall;
 use super::change::{Change, Changes};
+use crate::decide::restorable::Obstacle;
 use crate::model::{ActualRules, IngressRule, RuleId, RuleKey};
 
 /// How long facts matter. Lambda may hand an event over six hours late, EventBridge twenty-four.
@@ -66,6 +67,9 @@ pub struct GroupState {
     /// Missing rules that cannot come back, because what they refer to is gone, and since when this is known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unrestorable: BTreeMap<RuleKey, Timestamp>,
+    /// Live rules that could not come back if they were dropped, since when this is known, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub foreseen: BTreeMap<RuleKey, Foreseen>,
     /// How many rules a listed principal authorized that have not entered the record. A sweep looks at such a group even
     /// if nothing is missing.
     #[serde(skip_serializing_if = "is_zero")]
@@ -153,6 +157,15 @@ pub struct Reopened {
     pub by: String,
 }
 
+/// A live rule that could not come back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Foreseen {
+    /// Since when this is known.
+    pub since: Timestamp,
+    /// Why.
+    pub why: Obstacle,
+}
+
 /// A rule that somebody drops as often as we restore it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Contest {
@@ -167,7 +180,7 @@ pub struct Contest {
 
 impl GroupState {
     /// Every attribute of the item but its keys, `revision` and `expires_at`. One that is not written is removed.
-    pub const ATTRIBUTES: [&'static str; 14] = [
+    pub const ATTRIBUTES: [&'static str; 15] = [
         "calls",
         "returned",
         "contested",
@@ -179,6 +192,7 @@ impl GroupState {
         "pending",
         "reopened",
         "unrestorable",
+        "foreseen",
         "unapplied",
         "told",
         "orphaned_at",
@@ -221,6 +235,7 @@ impl GroupState {
             && self.pending.is_empty()
             && self.reopened.is_empty()
             && self.unrestorable.is_empty()
+            && self.foreseen.is_empty()
             && self.told.is_empty()
             && self.orphaned_at.is_none())
     }
@@ -282,6 +297,7 @@ impl GroupState {
             self.pending.remove(rule);
             self.reopened.remove(rule);
             self.unrestorable.remove(rule);
+            self.foreseen.remove(rule);
         }
     }
 

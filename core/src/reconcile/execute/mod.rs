@@ -70,6 +70,8 @@ pub struct Context<'a> {
     pub quota: u32,
     /// References that were recently found missing.
     pub missing: &'a MissingReferences,
+    /// Rules that are known not to be able to come back. They are tried after the others, so that these need no second call.
+    pub foreseen: &'a BTreeSet<RuleKey>,
     /// The time limits.
     pub budget: Budget,
 }
@@ -81,8 +83,11 @@ pub async fn authorize<E: SecurityGroups>(
     rules: &[IngressRule],
 ) -> Execution {
     let order = CallOrder::of(context.actual, rules, context.quota);
-    let queue = batches(rules, order)
-        .into_iter()
+    let is_foreseen = |rule: &IngressRule| context.foreseen.contains(&rule.key);
+    let (last, first): (Vec<_>, Vec<_>) = rules.iter().cloned().partition(is_foreseen);
+    let queue = [first, last]
+        .iter()
+        .flat_map(|rules| batches(rules, order))
         .map(Attempt::new)
         .collect();
     let mut executor = Executor {
@@ -436,7 +441,8 @@ fn refusal(rule: &RuleKey, error: &ApiError, retryable: bool) -> RuleResult {
     failure(rule, error.code(), &reason, retryable)
 }
 
-fn failure(rule: &RuleKey, code: &str, reason: &str, retryable: bool) -> RuleResult {
+/// The line of a rule that was not authorized.
+pub(super) fn failure(rule: &RuleKey, code: &str, reason: &str, retryable: bool) -> RuleResult {
     let report = RuleReport::new(rule.clone(), RuleOutcome::Failed).because(reason);
     let mut line = RuleResult::from(report);
     line.error_code = Some(code.to_owned());

@@ -1,5 +1,7 @@
 mod cause;
+mod guardrails;
 mod order;
+mod outlook;
 mod record_update;
 mod stale;
 mod throttled;
@@ -378,7 +380,8 @@ async fn an_incident_that_cannot_be_written_undoes_nothing_and_is_reported() {
         actual: ActualRules::default(),
         at: now(),
     };
-    let report = converge(world, started, snapshot, live, &lookup, budget).await;
+    let passes = Passes::new(world, snapshot, live, &lookup, None, budget);
+    let report = converge(world, started, passes, &lookup).await;
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert!(
         report

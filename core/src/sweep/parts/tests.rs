@@ -125,6 +125,7 @@ impl Scene {
             request,
             queue: self.queue.as_ref(),
             has_role: self.has_role,
+            looks_ahead: false,
             budget: Budget::of(Duration::from_secs(30)),
         };
         let report = round.run().await;

@@ -32,6 +32,7 @@ async fn run_with(
         actual: &ec2.read(),
         quota: 60,
         missing,
+        foreseen: &BTreeSet::new(),
         budget: Budget::of(remaining),
     };
     authorize(ec2, context, &rules).await

@@ -39,6 +39,7 @@ async fn priority_holds_across_tags_when_room_is_short() {
         actual: &ec2.read(),
         quota: 20,
         missing: &MissingReferences::default(),
+        foreseen: &BTreeSet::new(),
         budget: Budget::of(Duration::from_secs(60)),
     };
     let execution = authorize(&ec2, context, &rules).await;
