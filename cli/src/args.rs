@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rulekeeper::config::DEFAULT_RULES_PER_GROUP;
+use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::Mode;
 use rulekeeper_core::model::{AccountId, GroupId};
 
@@ -94,6 +95,16 @@ pub(crate) struct Global {
         default_value_t = DEFAULT_RULES_PER_GROUP
     )]
     pub(crate) rules_per_group: u32,
+    /// Rules that the function never authorizes, as in its own RULEKEEPER_NEVER, separated by semicolons
+    #[arg(
+        long,
+        global = true,
+        env = "RULEKEEPER_NEVER",
+        value_name = "RULES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) never: Guardrails,
     /// How to show results [default: table on a terminal, json elsewhere]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
@@ -127,6 +138,8 @@ pub(crate) enum Verb {
     List,
     /// Show what a restore would do now with each missing rule, and why; change nothing
     Plan(Plan),
+    /// Show which recorded rules could not come back if they were dropped now, and why; change nothing
+    Check(Check),
     /// Put back what is missing
     Restore(Restore),
     /// Leave a group alone for a time
@@ -161,7 +174,7 @@ pub(crate) enum Verb {
 const LIST_HELP: &str = "\
 States: enforce, observe, paused, orphaned (the group does not exist), unreadable (the record cannot be understood).
 Rules that wait or need a person are counted as the function last saw them: reopened (live, and somebody had decided to
-close it), pending (see `confirm`), unrestorable (what it refers to does not exist), waiting (for the event that took it).
+close it), pending (see `confirm`), unrestorable (see `check`), waiting (for the event that took it).
 One call to EC2 for each 200 groups tells which of them exist; if it fails, a warning says so and the rest is shown.
 
 Examples:
@@ -226,7 +239,7 @@ pub(crate) struct Export {
 const PLAN_HELP: &str = "\
 Actions: restore, wait (for the event that took it, or the rest of a change), leave (the record: it is meant to be gone),
 pending (until a person decides; `restore` is such a decision), superseded (live rules allow the same), contested,
-unrestorable (what it refers to does not exist), no_room, paused, observe. A prefix list counts as one rule of the quota.
+unrestorable (see `check`), no_room, paused, observe. A prefix list counts as one rule of the quota.
 Exit code 3 says that rules are missing, other than those that leave or are superseded. Nothing is written, neither to
 EC2 nor to the table.
 
@@ -237,6 +250,24 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = PLAN_HELP)]
 pub(crate) struct Plan {
+    /// The groups; every group with a record when none is given
+    #[arg(value_name = "GROUP", value_parser = group_id)]
+    pub(crate) groups: Vec<GroupId>,
+}
+
+const CHECK_HELP: &str = "\
+Reasons: reference_gone (the group or prefix list that it refers to does not exist), guardrail (RULEKEEPER_NEVER forbids it),
+no_room (the quota has no room for it beside the other rules). Groups of other accounts cannot be seen, and are taken to
+exist. Whether the function's role may authorize says `doctor`.
+Exit code 3 says that some rules could not come back. The function looks for the same in a sweep, once an hour.
+
+Examples:
+  rulekeeper check
+  rulekeeper check --output json | jq -r '.groups[].rules[] | \"\\(.rule): \\(.reason)\"'";
+
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub(crate) struct Check {
     /// The groups; every group with a record when none is given
     #[arg(value_name = "GROUP", value_parser = group_id)]
     pub(crate) groups: Vec<GroupId>,

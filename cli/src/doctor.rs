@@ -108,7 +108,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     checks.push(clock::ours(who.clock.as_ref()));
     checks.extend(table::judge(name, &described));
     checks.extend(records);
-    checks.extend(function::judge(&function, name));
+    checks.extend(function::judge(&function, name, session.never()));
     let Around {
         settings,
         rules,

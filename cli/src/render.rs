@@ -6,6 +6,7 @@ use rulekeeper_core::model::GroupAddress;
 use crate::steering::spelled_out;
 
 mod bulk_pin;
+mod check;
 mod checks;
 mod difference;
 mod history;
@@ -20,6 +21,7 @@ mod standing;
 mod written;
 
 pub(crate) use bulk_pin::bulk_pin;
+pub(crate) use check::check;
 pub(crate) use checks::checks;
 pub(crate) use difference::difference;
 pub(crate) use history::history;

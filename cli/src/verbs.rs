@@ -7,6 +7,7 @@ use crate::session::Session;
 
 mod apply;
 mod changes;
+mod check;
 mod completions;
 mod confirm;
 mod doctor;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Import(import) => import::run(&session, output, &import),
         Verb::List => list::run(&session, output).await,
         Verb::Plan(plan) => plan::run(&session, output, &plan.groups).await,
+        Verb::Check(check) => check::run(&session, output, &check.groups).await,
         Verb::Confirm(confirm) => confirm::run(&session, output, confirm).await,
         Verb::Restore(restore) => restore::run(&session, output, &restore.groups).await,
         Verb::Pause(pause) => pause::run(&session, output, &pause).await,

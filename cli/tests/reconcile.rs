@@ -204,3 +204,62 @@ async fn groups_of_another_account_are_not_taken_for_lost() {
         json!([])
     );
 }
+
+#[tokio::test]
+async fn check_tells_what_could_not_come_back_and_pin_says_so_before() {
+    let scene = Scene::new("check").await;
+    let group = scene.group("check", &[443, 22]).await;
+    let pinned = scene.rulekeeper(&["pin", &group]).exits(0);
+    assert!(!pinned.err.contains("warning"), "{pinned:?}");
+    let fine = scene.rulekeeper(&["check"]).exits(0).json();
+    assert_eq!((&fine["checked"], &fine["groups"]), (&json!(1), &json!([])));
+    let never = ["--never", "tcp 22 from 10.0.0.0/8"];
+    let checked = scene
+        .rulekeeper(&[&["check", &group][..], &never].concat())
+        .exits(3)
+        .json();
+    let rule = &checked["groups"][0]["rules"][0];
+    assert_eq!(
+        (&rule["rule"], &rule["why"], &rule["live"]),
+        (
+            &json!("tcp 22 from 10.0.0.0/8"),
+            &json!("guardrail"),
+            &json!(true)
+        )
+    );
+    let table = [&["check", "--output", "table"][..], &never].concat();
+    let table = scene.rulekeeper(&table).exits(3).out;
+    assert!(
+        table.starts_with(&format!(
+            "{ACCOUNT}/{REGION}: 1 record: 1 rule could not come back\n"
+        )),
+        "{table}"
+    );
+    let warned = scene
+        .rulekeeper(&[&["pin", &group][..], &never].concat())
+        .exits(0);
+    assert!(
+        warned
+            .err
+            .contains("tcp 22 from 10.0.0.0/8 would not come back"),
+        "{warned:?}"
+    );
+    // The guardrail holds for the operator's own restore too.
+    scene.revoke(&group, 22).await;
+    let restored = scene
+        .rulekeeper(&[&["restore", &group][..], &never].concat())
+        .exits(3)
+        .json();
+    assert_eq!(restored["rules"][0]["error_code"], "Guardrail");
+    let planned = scene
+        .rulekeeper(&[&["plan", &group][..], &never].concat())
+        .exits(3)
+        .json();
+    assert_eq!(planned["rules"][0]["action"], "unrestorable");
+    assert_eq!(scene.ports(&group).await, [443]);
+    scene
+        .rulekeeper(&["check", "sg-0bad0bad0bad0bad0"])
+        .exits(1);
+    let wrong = scene.rulekeeper(&["check", "--never", "tcp 22"]).exits(2);
+    assert!(wrong.err.contains("is not a rule"), "{wrong:?}");
+}

@@ -93,6 +93,8 @@ pub(super) struct FunctionFacts {
     pub(super) table: Option<String>,
     /// `RULEKEEPER_MODE`.
     pub(super) mode: Option<String>,
+    /// `RULEKEEPER_NEVER`.
+    pub(super) never: Option<String>,
     /// `RULEKEEPER_TOPICS`: the ARNs of the topics of alarms and notices.
     pub(super) topics: Vec<String>,
     /// The queue or topic of the function itself, for events that it failed on.

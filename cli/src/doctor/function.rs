@@ -1,15 +1,22 @@
 //! The function, as Lambda has it.
 
+use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::function::permissions::{Check, Outcome};
 use rulekeeper_core::ports::{ApiError, Verdict};
 
 use super::check::{failed, ok, unknown, warning};
 use super::facts::{FoundFunction, FunctionFacts, Invocations, same_table};
 
-pub(super) fn judge(found: &FoundFunction, table: &str) -> Vec<Check> {
+/// `never` are the guardrails that this command line knows.
+pub(super) fn judge(found: &FoundFunction, table: &str, never: &Guardrails) -> Vec<Check> {
     let check = "function";
     match found {
-        FoundFunction::One(function) => vec![state(function), its_table(function, table), mode(function)],
+        FoundFunction::One(function) => vec![
+            state(function),
+            its_table(function, table),
+            mode(function),
+            guardrails(function, never),
+        ],
         FoundFunction::Absent(name) => vec![
             failed(check, name, "there is no such function in this account and Region")
                 .fix("Deploy the stack (docs/deploy.md), or give the function's name as --function and its --region."),
@@ -119,6 +126,31 @@ fn mode(function: &FunctionFacts) -> Check {
             .fix("Deploy with Mode=enforce when you have seen enough: `sam deploy --parameter-overrides Mode=enforce`."),
         Some(other) => failed(check, name, format!("RULEKEEPER_MODE is {other:?}, so the function fails at its start"))
             .fix("Set it to enforce or observe."),
+    }
+}
+
+fn guardrails(function: &FunctionFacts, ours: &Guardrails) -> Check {
+    let (check, name) = ("function_guardrails", function.name.as_str());
+    let text = function.never.as_deref().map_or("", str::trim);
+    match text.parse::<Guardrails>() {
+        Ok(its) if its != *ours => warning(
+            check,
+            name,
+            format!("RULEKEEPER_NEVER is {text:?} there and \"{ours}\" here, so pin, apply and check say what holds elsewhere"),
+        )
+        .fix("Set RULEKEEPER_NEVER, or --never, to the same here."),
+        Ok(its) if its.is_empty() => ok(
+            check,
+            name,
+            "no rule is forbidden: whatever a record holds comes back (the stack's parameter NeverAuthorize)",
+        ),
+        Ok(its) => ok(check, name, format!("never authorizes {its}")),
+        Err(error) => failed(
+            check,
+            name,
+            format!("RULEKEEPER_NEVER cannot be read, so the function fails at its start: {error}"),
+        )
+        .fix("Correct the stack's parameter NeverAuthorize."),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the table holds: records, settings, marks.
 
 use jiff::Timestamp;
+use rulekeeper_cli::operator::guardrail_remarks;
+use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
 use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
@@ -42,7 +44,7 @@ pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
         marks,
         settings: loaded.map(|loaded| loaded.settings),
     };
-    judge(&facts, scope, Timestamp::now())
+    judge(&facts, scope, session.never(), Timestamp::now())
 }
 
 pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {
@@ -55,10 +57,15 @@ pub(super) fn unexamined(table_is_there: bool) -> Vec<Check> {
         .into()
 }
 
-pub(super) fn judge(facts: &RecordFacts, scope: &Scope, now: Timestamp) -> Vec<Check> {
+pub(super) fn judge(
+    facts: &RecordFacts,
+    scope: &Scope,
+    never: &Guardrails,
+    now: Timestamp,
+) -> Vec<Check> {
     let subject = scope.to_string();
     let mut checks = match &facts.records {
-        Ok(records) => of_records(records, scope, now),
+        Ok(records) => of_records(records, scope, never, now),
         Err(error) => vec![unknown(
             "records",
             subject.as_str(),
@@ -87,7 +94,12 @@ pub(super) fn judge(facts: &RecordFacts, scope: &Scope, now: Timestamp) -> Vec<C
     checks
 }
 
-fn of_records(records: &[(String, Value)], scope: &Scope, now: Timestamp) -> Vec<Check> {
+fn of_records(
+    records: &[(String, Value)],
+    scope: &Scope,
+    never: &Guardrails,
+    now: Timestamp,
+) -> Vec<Check> {
     let mut checks = Vec::new();
     let (mut readable, mut rules, mut paused) = (0, 0, 0);
     for (name, item) in records {
@@ -107,6 +119,13 @@ fn of_records(records: &[(String, Value)], scope: &Scope, now: Timestamp) -> Vec
                 readable += 1;
                 rules += reading.record.rules.len();
                 paused += usize::from(reading.record.paused_at(now).is_some());
+                let remarks = guardrail_remarks(never, &reading.record);
+                if !remarks.is_empty() {
+                    let fix = format!(
+                        "If a rule is not meant: `rulekeeper release {name} \"RULE\"`. If such rules are never meant: the stack's parameter NeverAuthorize."
+                    );
+                    checks.push(warning("guardrails", name, remarks.join("; ")).fix(fix));
+                }
                 let mut warnings = reading.warnings;
                 warnings.retain(|warning| !(expires && warning.path == "expires_at"));
                 if !warnings.is_empty() {

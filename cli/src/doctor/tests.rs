@@ -1,6 +1,7 @@
 //! Verdicts over plain facts.
 
 use jiff::Timestamp;
+use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::function::permissions::Outcome;
 use rulekeeper_core::model::Region;
 use rulekeeper_core::ports::{ApiError, Failure};
@@ -383,7 +384,7 @@ fn the_events_that_rules_are_tried_with_are_what_the_function_reads() {
 }
 
 #[test]
-fn a_functions_state_table_and_mode() {
+fn a_functions_state_table_mode_and_guardrails() {
     let active = FunctionFacts {
         name: "f".to_owned(),
         state: "Active".to_owned(),
@@ -395,35 +396,47 @@ fn a_functions_state_table_and_mode() {
     let judge = |change: fn(&mut FunctionFacts)| {
         let mut facts = active.clone();
         change(&mut facts);
-        function::judge(&FoundFunction::One(Box::new(facts)), "t")
+        function::judge(
+            &FoundFunction::One(Box::new(facts)),
+            "t",
+            &Guardrails::default(),
+        )
     };
     let of = |checks: Vec<Check>| checks.iter().map(|check| check.outcome).collect::<Vec<_>>();
     use Outcome::{Failed, Ok, Warning};
-    assert_eq!(of(judge(|_| {})), [Ok, Ok, Ok]);
+    assert_eq!(of(judge(|_| {})), [Ok, Ok, Ok, Ok]);
     assert_eq!(
         of(judge(|it| it.state = "Failed".to_owned())),
-        [Failed, Ok, Ok]
+        [Failed, Ok, Ok, Ok]
     );
     assert_eq!(
         of(judge(|it| it.state = "Pending".to_owned())),
-        [Warning, Ok, Ok]
+        [Warning, Ok, Ok, Ok]
     );
     assert_eq!(
         of(judge(|it| it.last_update = "Failed".to_owned())),
-        [Failed, Ok, Ok]
+        [Failed, Ok, Ok, Ok]
     );
     assert_eq!(
         of(judge(|it| it.runtime = "python3.13".to_owned())),
-        [Warning, Ok, Ok]
+        [Warning, Ok, Ok, Ok]
     );
-    assert_eq!(of(judge(|it| it.table = None)), [Ok, Failed, Ok]);
+    assert_eq!(of(judge(|it| it.table = None)), [Ok, Failed, Ok, Ok]);
     assert_eq!(
         of(judge(|it| it.mode = Some("observe".to_owned()))),
-        [Ok, Ok, Warning]
+        [Ok, Ok, Warning, Ok]
     );
     assert_eq!(
         of(judge(|it| it.mode = Some("watch".to_owned()))),
-        [Ok, Ok, Failed]
+        [Ok, Ok, Failed, Ok]
+    );
+    assert_eq!(
+        of(judge(|it| it.never = Some("tcp 22 from ::/0".to_owned()))),
+        [Ok, Ok, Ok, Warning]
+    );
+    assert_eq!(
+        of(judge(|it| it.never = Some("tcp 22".to_owned()))),
+        [Ok, Ok, Ok, Failed]
     );
     assert!(same_table(
         "t",
@@ -433,6 +446,7 @@ fn a_functions_state_table_and_mode() {
     let several = function::judge(
         &FoundFunction::Several(vec!["a".to_owned(), "b".to_owned()]),
         "t",
+        &Guardrails::default(),
     );
     assert!(
         several[0].subject == "a, b"

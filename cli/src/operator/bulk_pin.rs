@@ -14,9 +14,13 @@ use super::pin::{PinOptions, draft};
 use super::release::is_unpinned;
 use super::{Archive, Author, Difference, Draft, FromTo, OperatorError};
 use rulekeeper::aws::FoundGroup;
+use rulekeeper_core::desired::DesiredRecord;
 use rulekeeper_core::model::{ActualRules, GroupAddress, GroupId, RuleKey, Scope};
 use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded};
 use rulekeeper_core::sweep::Progress;
+
+/// The name of the group that every VPC has. No other may have it (EC2 API Reference, `CreateSecurityGroup`).
+const DEFAULT_GROUP: &str = "default";
 
 /// The options of a bulk pin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct BulkPinOptions {
     pub replace: bool,
     /// Whether groups whose record was taken out are recorded again.
     pub include_unpinned: bool,
+    /// Whether the default groups of VPCs are recorded too.
+    pub include_default: bool,
 }
 
 /// The planned or written change of one group's record.
@@ -262,6 +268,13 @@ fn plan(
         let reason = format!("{manager}; --include-managed records it all the same");
         shown.ends(BulkPinOutcome::LeftOut, reason);
     }
+    if found.name == DEFAULT_GROUP && !options.include_default {
+        let reason = format!(
+            "the default group of a VPC should have no rules (CIS AWS Foundations Benchmark; Security Hub EC2.2); `rulekeeper pin {}` records it all the same",
+            found.id
+        );
+        shown.ends(BulkPinOutcome::LeftOut, reason);
+    }
     let actual = match actual {
         Ok(actual) => actual,
         Err(_) if shown.outcome == BulkPinOutcome::LeftOut => {
@@ -335,6 +348,12 @@ impl BulkPin {
             .iter()
             .map(|group| group.shown.clone())
             .collect()
+    }
+
+    /// The records that are to be written.
+    pub fn records(&self) -> impl Iterator<Item = (&GroupAddress, &DesiredRecord)> {
+        let to_write = self.groups.iter().filter_map(|group| group.write.as_ref());
+        to_write.map(|pending| (pending.draft.group(), pending.draft.record()))
     }
 
     /// How many records are to be written.

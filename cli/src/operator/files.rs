@@ -54,6 +54,13 @@ pub fn findings(files: &[Submitted], confirmed: bool) -> Vec<String> {
     check(files, confirmed).1
 }
 
+/// The records of files that can be understood.
+pub fn records(files: &[Submitted], confirmed: bool) -> Vec<RecordFile> {
+    let records = files.iter();
+    let records = records.filter_map(|it| RecordFile::from_json(&it.content, confirmed).ok());
+    records.collect()
+}
+
 /// Writes records from files. Every file is checked, and every record it would replace is read, before the first is
 /// written. `progress` counts records, each when it is read and again when it is written.
 ///

@@ -13,12 +13,14 @@ use rulekeeper_core::sweep::Progress;
 
 mod archive;
 mod bulk_pin;
+mod check;
 mod difference;
 mod draft;
 mod error;
 #[cfg(test)]
 mod fakes;
 mod files;
+mod guardrails;
 mod history;
 mod incidents;
 mod inventory;
@@ -33,10 +35,12 @@ mod tests;
 
 pub use archive::{Archive, NewSettings, TakenOut};
 pub use bulk_pin::{BulkPin, BulkPinGroup, BulkPinOptions, BulkPinOutcome, plan_bulk_pin};
+pub use check::{CheckedGroup, CheckedRule, Checks, check};
 pub use difference::{Difference, FromTo, RuleChange};
 pub use draft::Draft;
 pub use error::OperatorError;
-pub use files::{Submitted, apply, findings};
+pub use files::{Submitted, apply, findings, records};
+pub use guardrails::guardrail_remarks;
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
     Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastIncident, ReopenedGroup,

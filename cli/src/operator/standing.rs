@@ -21,7 +21,7 @@ pub struct Standing {
     /// Missing rules that stay closed until a person decides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<RuleKey>,
-    /// Missing rules that cannot come back.
+    /// Rules that cannot come back, and live ones that could not if they were dropped.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unrestorable: Vec<RuleKey>,
     /// Missing rules that wait for the event that took them.
@@ -36,7 +36,11 @@ impl Standing {
         Self {
             reopened: reopened_rules(group, &state),
             pending: recorded(record, &state.pending),
-            unrestorable: recorded(record, &state.unrestorable),
+            unrestorable: {
+                let mut rules = recorded(record, &state.unrestorable);
+                rules.extend(recorded(record, &state.foreseen));
+                rules
+            },
             waiting: recorded(record, &state.missing_since),
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn standing(standing: &Standing) -> String {
         lines(
             &standing.unrestorable,
             "unrestorable",
-            "what it refers to does not exist",
+            "could not come back; `rulekeeper check` says why",
         ),
         lines(
             &standing.waiting,

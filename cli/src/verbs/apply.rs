@@ -20,6 +20,9 @@ pub(super) async fn run(
     if !findings.is_empty() {
         return Err(OperatorError::Findings(findings).into());
     }
+    for file in operator::records(&files, apply.yes) {
+        session.warn_of(&file.address, &file.record);
+    }
     let table = session.table_for(SWEEP_TIME).await?;
     let author = session.author().await?;
     let progress = Progress::of("reads and writes");

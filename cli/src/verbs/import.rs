@@ -34,6 +34,9 @@ pub(super) fn run(session: &Session, output: Output, asked: &Asked) -> Result<St
     for unresolved in &import.unresolved {
         eprintln!("unresolved: {}", render::plain(&unresolved.to_string()));
     }
+    for file in &import.records {
+        session.warn_of(&file.address, &file.record);
+    }
     if import.records.is_empty() && import.unresolved.is_empty() {
         let name = records::name_of(file);
         return Err(Failure::failed(format_args!(

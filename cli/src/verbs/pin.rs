@@ -26,6 +26,8 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
             let (ec2, table) = session.in_scope(&group.scope).await?;
             let author = session.author().await?;
             let written = operator::pin(&ec2, &table, &group, &options.pin, &author).await?;
+            let file = operator::show(&table, &group).await?;
+            session.warn_of(&group, &file.record);
             output.show(&written, || render::written(&written))?;
             return Ok(Status::Done);
         }
@@ -71,6 +73,7 @@ fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
         include_managed: pin.include_managed || named,
         replace: pin.replace,
         include_unpinned: named,
+        include_default: named,
     };
     Ok((selection, options))
 }
@@ -91,6 +94,9 @@ async fn many(
     options: &BulkPinOptions,
 ) -> Result<Status, Failure> {
     let bulk_pin = planned(session, selection, options).await?;
+    for (group, record) in bulk_pin.records() {
+        session.warn_of(group, record);
+    }
     if pin.dry_run {
         return show(output, true, &bulk_pin.groups());
     }

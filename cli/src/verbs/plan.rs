@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use rulekeeper::aws::Clients;
 use rulekeeper_cli::operator;
 use rulekeeper_core::event::{Evidence, GroupLocator, Lookup, Trigger, TriggerKind};
-use rulekeeper_core::function::{Answer, Handler};
+use rulekeeper_core::function::Answer;
 use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
 use rulekeeper_core::ports::Budget;
 use rulekeeper_core::reconcile::GroupResult;
@@ -82,7 +80,10 @@ async fn of_sweep(session: &Session, sweep: SweepReport) -> Result<PlannedGroups
         None => session.scope().await?,
     };
     groups.extend(operator::reopened(&session.table().await?, &scope).await?);
-    let (handler, home) = (handler(session).await?, session.home().await?);
+    let (handler, home) = (
+        session.handler(session.clients().await?, false),
+        session.home().await?,
+    );
     let progress = Progress::of("groups");
     let total = groups.len();
     for (place, group) in groups.into_iter().enumerate() {
@@ -104,9 +105,4 @@ async fn of_sweep(session: &Session, sweep: SweepReport) -> Result<PlannedGroups
     }
     plans.sort_by(|one, other| one.group.cmp(&other.group));
     Ok(PlannedGroups::new(sweep.sweep, plans, sweep.reason))
-}
-
-async fn handler(session: &Session) -> Result<Handler<Clients>, Failure> {
-    let (clients, settings) = (session.clients().await?, session.settings(false));
-    Ok(Handler::new(clients, settings, Timestamp::now))
 }

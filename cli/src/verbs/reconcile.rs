@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use rulekeeper_core::event::{Evidence, GroupLocator, Lookup, Sweep, Trigger, TriggerKind};
-use rulekeeper_core::function::{Answer, Handler};
+use rulekeeper_core::function::Answer;
 use rulekeeper_core::model::GroupId;
 use rulekeeper_core::ports::Budget;
 
@@ -28,7 +27,7 @@ pub(super) async fn answers(
         principal,
         ..Trigger::default()
     };
-    let handler = Handler::new(clients, session.settings(acts), Timestamp::now);
+    let handler = session.handler(clients, acts);
 
     let mut answers = Vec::new();
     if groups.is_empty() {

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use rulekeeper::aws::Clients;
 use rulekeeper_core::event::{GroupLocator, Intent, Lookup, Sweep, Trigger, intent};
 use rulekeeper_core::function::{Answer, Handler, Home};
@@ -81,7 +80,7 @@ impl<'a> Player<'a> {
         } else {
             (session.idle_clients().await, Home::default())
         };
-        let handler = Handler::new(clients, session.settings(execute), Timestamp::now);
+        let handler = session.handler(clients, execute);
         Ok(Self {
             session,
             handler,

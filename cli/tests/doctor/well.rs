@@ -43,7 +43,7 @@ async fn all_is_well_and_nothing_is_changed() {
     let expected = json!({
         "credentials": 1, "clock": 2, "table": 1, "table_expiry": 1, "table_recovery": 1, "table_encryption": 1,
         "table_protection": 1, "records": 1, "settings": 1, "function": 1, "function_table": 1, "function_mode": 1,
-        "function_concurrency": 1, "function_failures": 1, "event_rule": 1, "schedule": 1, "trail": 1, "queue": 2,
+        "function_concurrency": 1, "function_failures": 1, "function_guardrails": 1, "event_rule": 1, "schedule": 1, "trail": 1, "queue": 2,
         "topic": 2,
         "role": 12, "member_role": 7, "operator": 4,
     });

@@ -181,6 +181,7 @@ fn facts(it: GetFunctionConfigurationOutput, name: String) -> Result<FunctionFac
             .map_or_else(String::new, Architecture::to_string),
         table: variable(it.environment.as_ref(), "RULEKEEPER_TABLE"),
         mode: variable(it.environment.as_ref(), "RULEKEEPER_MODE"),
+        never: variable(it.environment.as_ref(), "RULEKEEPER_NEVER"),
         topics: variable(it.environment.as_ref(), "RULEKEEPER_TOPICS")
             .iter()
             .flat_map(|arns| arns.split_whitespace())

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use super::*;
 use crate::operator::unpin;
+use rulekeeper_core::decide::guardrail::Entries;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::desired::{DesiredRecord, Mode};
 use rulekeeper_core::fakes::{FakeTable, account, group, key, now, record, refused};
@@ -81,6 +82,10 @@ impl SecurityGroups for Groups {
         &self,
         _: &BTreeSet<PrefixListId>,
     ) -> Result<BTreeMap<PrefixListId, u32>, ApiError> {
+        panic!("no prefix list is looked up")
+    }
+
+    async fn prefix_list_entries(&self, _: &BTreeSet<PrefixListId>) -> Result<Entries, ApiError> {
         panic!("no prefix list is looked up")
     }
 
@@ -219,6 +224,26 @@ async fn an_outage_is_pinned_only_when_records_are_to_be_replaced() {
         outcomes(&written),
         [("sg-0a", BulkPinOutcome::Changed, 1, 1)]
     );
+}
+
+#[tokio::test]
+async fn a_vpcs_default_group_is_recorded_only_by_name() {
+    let groups = Groups::default().with("sg-0a", "default", &[WEB]);
+    let table = FakeTable::default();
+    let chosen = planned(&groups, &table, &BulkPinOptions::default()).await;
+    assert_eq!(
+        outcomes(&chosen.groups()),
+        [("sg-0a", BulkPinOutcome::LeftOut, 0, 0)]
+    );
+    assert_eq!(chosen.records().count(), 0);
+    let options = BulkPinOptions {
+        include_default: true,
+        ..BulkPinOptions::default()
+    };
+    let named = planned(&groups, &table, &options).await;
+    let records: Vec<_> = named.records().collect();
+    assert_eq!(records.len(), 1);
+    assert!(records[0].1.rules.contains_key(&key(WEB)));
 }
 
 #[tokio::test]

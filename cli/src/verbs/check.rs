@@ -1,0 +1,41 @@
+//! `check`: which recorded rules could not come back if they were dropped now.
+
+use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::Checks;
+use rulekeeper_core::model::GroupId;
+
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::render;
+use crate::session::{SWEEP_TIME, Session};
+
+pub(super) async fn run(
+    session: &Session,
+    output: Output,
+    groups: &[GroupId],
+) -> Result<Status, Failure> {
+    let scope = session.scope().await?;
+    let (ec2, table) = session.in_scope_for(&scope, SWEEP_TIME).await?;
+    let progress = Progress::of("groups");
+    let tell = |done, total| progress.tell(done, total);
+    let limits = (session.never(), session.rules_per_group());
+    let checks = operator::check((&ec2, &table), limits, &scope, groups, &tell).await?;
+    drop(progress);
+    for unknown in &checks.unknown {
+        eprintln!("warning: it is not known {}", render::plain(unknown));
+    }
+    output.show(&checks, || render::check(&scope, &checks))?;
+    Ok(status(&checks))
+}
+
+fn status(checks: &Checks) -> Status {
+    let has_problem = checks.groups.iter().any(|group| group.problem.is_some());
+    if has_problem || !checks.unknown.is_empty() {
+        Status::Failed
+    } else if checks.groups.is_empty() {
+        Status::Done
+    } else {
+        Status::Drift
+    }
+}
