@@ -192,13 +192,19 @@ export const REOPENED = {
   by: `${ROLE}terraform`,
 };
 
+// A rule of the same group that cannot come back.
+export const GONE = {
+  rule: 'tcp 80 from sg-0bad0bad0bad0bad0',
+  recorded: { protocol: 'tcp', from_port: 80, to_port: 80, referenced_group: { group_id: 'sg-0bad0bad0bad0bad0' } },
+};
+
 // The same in DynamoDB's notation, with a record for each group, so that the command line finds it.
 export function written(items, account) {
   const groups = [...new Set(items.map(({ group }) => group))];
   const records = groups.map((group) => ({
     pk: { S: `desired#${account}#${REGION}` },
     sk: { S: group },
-    rules: { L: [] },
+    rules: group === REOPENED.group ? attribute([GONE.recorded]) : { L: [] },
     ...(group === REOPENED.group ? { name: { S: REOPENED.name } } : {}),
   }));
   const states = groups
@@ -206,7 +212,10 @@ export function written(items, account) {
     .map((group) => ({
       pk: { S: `state#${account}#${REGION}` },
       sk: { S: group },
-      ...attribute({ reopened: { [REOPENED.rule]: { at: '2026-11-22T09:30:00Z', by: REOPENED.by } } }).M,
+      ...attribute({
+        reopened: { [REOPENED.rule]: { at: '2026-11-22T09:30:00Z', by: REOPENED.by } },
+        unrestorable: { [GONE.rule]: '2026-11-22T09:30:00Z' },
+      }).M,
     }));
   const incidents = items.map(({ group, key, item }) => ({
     pk: { S: `incident#${account}#${REGION}#${group}` },

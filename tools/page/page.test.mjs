@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 
 import { chromium } from 'playwright-core';
 
-import { chain, fixture, HOSTILE, REOPENED } from './fixture.mjs';
+import { chain, fixture, GONE, HOSTILE, REOPENED } from './fixture.mjs';
 import { fill, rulekeeper, start } from './stack.mjs';
 
 const SMALL = '111122223333';
@@ -197,8 +197,11 @@ test('a rule that a person has to close stands first, with the command, and a gr
   const lane = await page.evaluate(() => window.Chart.getChart('canvas').scales.y.ticks.map(({ label }) => label));
   assert.deepEqual(lane, [REOPENED.name]);
   await page.holds();
+  const gone = await page.textContent('#unrestorable-list');
+  assert.equal(gone, `${GONE.rule} in ${REOPENED.name} (${REOPENED.group})`);
   const none = await opened(t, 'large');
   assert.equal(await none.isVisible('#reopened'), false);
+  assert.equal(await none.isVisible('#unrestorable'), false);
   await none.holds();
 });
 

@@ -40,13 +40,28 @@ function tellReopened() {
           {},
           element('code', {}, visible(rule)),
           ' in ',
-          element('strong', {}, visible(isNothing(name) ? group.id : `${name} (${group.id})`)),
+          groupName(group, name),
           `: ${visible(by)} closed it at ${visible(at)}. Close it: `,
           element('code', { class: 'command' }, visible(close)),
         ),
       ),
     ),
   );
+}
+
+// What a person can see to before it is needed. It is so now too.
+function tellUnrestorable() {
+  const groups = found.unrestorable ?? [];
+  byId('unrestorable').hidden = groups.length === 0;
+  byId('unrestorable-list').append(
+    ...groups.flatMap(({ group, name, rules }) =>
+      rules.map((rule) => element('li', {}, element('code', {}, visible(rule)), ' in ', groupName(group, name))),
+    ),
+  );
+}
+
+function groupName(group, name) {
+  return element('strong', {}, visible(isNothing(name) ? group.id : `${name} (${group.id})`));
 }
 
 // Choices of a filter, each with how many incidents it would show.
@@ -238,6 +253,7 @@ function listen() {
 
 head();
 tellReopened();
+tellUnrestorable();
 fillFilters();
 legend();
 listen();

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::standing::reopened_rules;
+use super::standing::{Standing, reopened_rules};
 use super::{Archive, OperatorError, read};
 use rulekeeper_core::decide::changes::GroupState;
-use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
+use rulekeeper_core::model::{GroupAddress, GroupId, RuleKey, Scope};
 use rulekeeper_core::ports::Loaded;
 use rulekeeper_core::report::RuleOutcome;
 use rulekeeper_core::report::incident::time_of_key;
@@ -75,6 +75,9 @@ pub struct Incidents {
     /// Groups with rules that are open now although somebody had decided to close them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reopened: Vec<ReopenedGroup>,
+    /// Groups with rules that could not come back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unrestorable: Vec<UnrestorableGroup>,
     /// The time.
     #[serde(skip)]
     pub since: Timestamp,
@@ -131,23 +134,38 @@ pub struct ReopenedGroup {
     pub rules: Vec<ReopenedRule>,
 }
 
+/// A group with rules that could not come back.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UnrestorableGroup {
+    /// The group.
+    pub group: GroupAddress,
+    /// Its name, if the record has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The rules: missing, or live and not to be put back if they are dropped.
+    pub rules: Vec<RuleKey>,
+}
+
 /// What is known of a group besides its incidents.
 struct Searched {
     group: GroupAddress,
     name: Option<String>,
     reopened: Vec<ReopenedRule>,
+    unrestorable: Vec<RuleKey>,
 }
 
 impl Searched {
     fn new(group: GroupAddress, loaded: &Loaded) -> Self {
         let item = loaded.desired.as_ref();
         let record = item.and_then(|item| read(&group, item).ok());
-        let state = GroupState::of_item(loaded.state.as_ref());
-        let reopened = reopened_rules(&group.id, &state);
+        let state = loaded.state.as_ref();
+        let reopened = reopened_rules(&group.id, &GroupState::of_item(state));
+        let standing = record.as_ref().map(|it| Standing::of(&group.id, it, state));
         Self {
             group,
             name: record.and_then(|record| record.name),
             reopened,
+            unrestorable: standing.unwrap_or_default().unrestorable,
         }
     }
 }
@@ -297,6 +315,7 @@ pub async fn incidents(
         Ok((Searched::new(group, &loaded), items))
     };
     let (mut found, mut reopened) = (BTreeMap::new(), BTreeMap::new());
+    let mut unrestorable = BTreeMap::new();
     for (group, items) in some_at_once(groups, ask, progress).await? {
         for (key, item) in items {
             let incident = PastIncident::new(&group, key, &item);
@@ -306,6 +325,16 @@ pub async fn incidents(
                 group.group.id.clone(),
             );
             found.insert(place, incident);
+        }
+        if !group.unrestorable.is_empty() {
+            unrestorable.insert(
+                group.group.id.clone(),
+                UnrestorableGroup {
+                    group: group.group.clone(),
+                    name: group.name.clone(),
+                    rules: group.unrestorable,
+                },
+            );
         }
         if !group.reopened.is_empty() {
             reopened.insert(
@@ -321,6 +350,7 @@ pub async fn incidents(
     Ok(Incidents {
         incidents: found.into_values().rev().collect(),
         reopened: reopened.into_values().collect(),
+        unrestorable: unrestorable.into_values().collect(),
         since,
         groups: looked_at,
     })

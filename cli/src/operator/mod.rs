@@ -44,7 +44,7 @@ pub use guardrails::guardrail_remarks;
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
     Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastIncident, ReopenedGroup,
-    Since, incidents,
+    Since, UnrestorableGroup, incidents,
 };
 pub use inventory::{InvalidTagChoice, Inventory, Selection, TagChoice};
 pub use managed::{Manager, manager};

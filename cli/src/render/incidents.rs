@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use rulekeeper_cli::operator::{
-    Content, DroppedRule, IncidentFacts, Incidents, PastIncident, ReopenedGroup,
+    Content, DroppedRule, IncidentFacts, Incidents, PastIncident, ReopenedGroup, UnrestorableGroup,
 };
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::report::RuleOutcome;
@@ -12,26 +12,34 @@ use super::{columns, named, plain};
 
 /// Every incident, a paragraph each.
 pub(crate) fn incidents(scope: &Scope, found: &Incidents) -> String {
-    let reopened: String = found.reopened.iter().map(reopened_group).collect();
+    let reopened = found.reopened.iter().map(reopened_group);
+    let unrestorable = found.unrestorable.iter().map(unrestorable_group);
+    let first: String = reopened.chain(unrestorable).collect();
     if found.incidents.is_empty() {
         let groups = match found.groups {
             0 => format!("{scope} has no records"),
             1 => "looked at 1 group".to_owned(),
             groups => format!("looked at {groups} groups"),
         };
-        return format!(
-            "{reopened}no incidents since {:.0}; {groups}\n",
-            found.since
-        );
+        return format!("{first}no incidents since {:.0}; {groups}\n", found.since);
     }
     let paragraphs = found.incidents.iter().map(incident);
-    reopened + &paragraphs.collect::<Vec<_>>().join("\n")
+    first + &paragraphs.collect::<Vec<_>>().join("\n")
 }
 
 /// What a person has to close, before all else.
 fn reopened_group(group: &ReopenedGroup) -> String {
     let name = named(Some(&group.group), group.name.as_deref());
     format!("{name}\n{}\n", reopened(&group.rules, "  "))
+}
+
+/// What a person can see to before it is needed.
+fn unrestorable_group(group: &UnrestorableGroup) -> String {
+    let name = named(Some(&group.group), group.name.as_deref());
+    let rows = group.rules.iter();
+    let rows = rows.map(|rule| vec!["unrestorable".to_owned(), rule.to_string()]);
+    let rows = columns(&[], rows.collect(), "  ");
+    format!("{name}: `rulekeeper check` says why\n{rows}\n")
 }
 
 fn incident(incident: &PastIncident) -> String {
@@ -158,6 +166,7 @@ mod tests {
         let found = Incidents {
             incidents: contents.into_iter().map(past).collect(),
             reopened: Vec::new(),
+            unrestorable: Vec::new(),
             since: "2026-11-15T09:30:02.7Z".parse().expect("a time"),
             groups: 2,
         };
@@ -179,6 +188,11 @@ mod tests {
                 name: None,
                 rules: vec![rule],
             }],
+            unrestorable: vec![UnrestorableGroup {
+                group: group(),
+                name: None,
+                rules: vec!["tcp 80 from sg-0bad".parse().expect("rule notation")],
+            }],
             since: "2026-11-15T09:30:02Z".parse().expect("a time"),
             groups: 1,
         };
@@ -186,6 +200,9 @@ mod tests {
 111122223333/eu-west-1/sg-0a
   reopened: tcp 22 from 0.0.0.0/0: arn:x closed it at 2026-11-22T09:30:00Z, and it was put back before that was known. Close it:
     aws ec2 revoke
+
+111122223333/eu-west-1/sg-0a: `rulekeeper check` says why
+  unrestorable  tcp 80 from sg-0bad
 
 no incidents since 2026-11-15T09:30:02Z; looked at 1 group
 ";

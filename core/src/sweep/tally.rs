@@ -58,7 +58,7 @@ impl Tally {
         usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn finish(self, of: Swept, reason: Option<String>, retryable: bool) -> SweepResult {
+    pub(super) fn finish(mut self, of: Swept, reason: Option<String>, retryable: bool) -> SweepResult {
         let mut sweep = BTreeMap::from([
             ("groups".to_owned(), self.outcomes.values().sum()),
             (GroupOutcome::Converged.name().to_owned(), 0),
@@ -68,6 +68,8 @@ impl Tally {
                 .iter()
                 .map(|(outcome, count)| (outcome.name().to_owned(), *count)),
         );
+        // A notice of the answer shows the first, and most remarks only say again what stays.
+        self.remarks.sort_by_key(|report| report.notices.is_empty());
         SweepResult {
             report: SweepReport {
                 sweep,

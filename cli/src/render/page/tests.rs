@@ -99,6 +99,7 @@ fn found(count: usize) -> Incidents {
     Incidents {
         incidents: (0..count).map(incident).collect(),
         reopened: (0..count.min(3)).map(reopened).collect(),
+        unrestorable: Vec::new(),
         since: now() - SignedDuration::from_hours(24 * 7),
         groups: 6,
     }
