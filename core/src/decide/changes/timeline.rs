@@ -181,6 +181,10 @@ impl<'a> Timelines<'a> {
 }
 
 impl<'a> Entry<'a> {
+    fn is_back(&self) -> bool {
+        matches!(self.what, What::Given(_) | What::Returned { .. })
+    }
+
     /// Whether an operator's decision in this second came after it. A revoke of the same second may be later.
     fn is_before(&self, decided: Timestamp) -> bool {
         match self.what {
@@ -215,9 +219,13 @@ fn in_order(
         })
         .map(|it| it.at)
         .collect();
+    // What came back in a later second was missing at the end of this one.
+    let came_back = entries.iter().filter(|it| it.is_back()).map(|it| it.at);
+    let last_back = came_back.max();
+    let lives_on = |at: Timestamp| is_live && last_back.is_none_or(|back| back <= at);
     let rank = |it: &Entry<'_>| -> u8 {
         match it.what {
-            What::Taken(_) if it.id.is_some() || is_live || outlived.contains(&it.at) => 0,
+            What::Taken(_) if it.id.is_some() || lives_on(it.at) || outlived.contains(&it.at) => 0,
             What::Returned { .. } => 1,
             What::Given(_) if it.id.is_some_and(|id| taken.contains(id)) => 1,
             What::Given(_) => 2,
@@ -238,8 +246,7 @@ fn in_order(
     let mut place = 0;
     while place < entries.len() {
         let (it, later) = (entries[place], &entries[place + 1..]);
-        let is_back = |it: &Entry<'_>| matches!(it.what, What::Given(_) | What::Returned { .. });
-        let gave_it = |other: &Entry<'_>| is_back(other) && it.id.is_some() && other.id == it.id;
+        let gave_it = |other: &Entry<'_>| other.is_back() && it.id.is_some() && other.id == it.id;
         if matches!(it.what, What::Taken(_))
             && let Some(between) = later.iter().rposition(gave_it)
         {

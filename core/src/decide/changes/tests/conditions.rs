@@ -6,6 +6,7 @@ const A: &str = "tcp 443 from 10.0.0.0/8";
 const A_PART: &str = "tcp 443 from 10.1.0.0/16";
 const B: &str = "tcp 80 from 10.0.0.0/8";
 const C: &str = "tcp 22 from 192.0.2.0/24";
+const NEXT: &str = "tcp 443 from 192.168.0.0/16";
 const D: &str = "udp 53 from 10.9.0.0/16";
 const WORLD: &str = "tcp 22 from 0.0.0.0/0";
 const OFFICE: &str = "tcp 22 from 203.0.113.0/24";
@@ -729,6 +730,28 @@ fn within_a_second_ids_tell_what_came_last() {
     without.look(&calls);
     without.rest();
     assert_eq!(without.has(A), (false, false));
+}
+
+#[test]
+fn a_refusal_that_is_told_after_our_restore_still_takes_back_what_was_revoked_in_the_same_second() {
+    let mut scene = scene(&[A, B]);
+    scene.tells_ids = false;
+    let given = scene.authorize(LBC, &[NEXT]);
+    let refused = scene.attempt(LBC, Call::RefusedAuthorize, &["tcp 443 from sg-0bad"]);
+    let taken = scene.revoke(LBC, &[NEXT]);
+    scene.look(&[taken, given]);
+    scene.pass(6);
+    // As far as is known it is half a change, so it comes back.
+    scene.look(&[]);
+    assert_eq!(scene.restored, [key(NEXT)]);
+    scene.look(&[refused]);
+    scene.rest();
+    assert_eq!(scene.has(NEXT), (false, true));
+    assert!(
+        scene.state.reopened.contains_key(&key(NEXT)),
+        "{}",
+        scene.summary()
+    );
 }
 
 #[test]
