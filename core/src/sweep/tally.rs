@@ -58,7 +58,12 @@ impl Tally {
         usize::try_from(self.outcomes.values().sum::<u64>()).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn finish(mut self, of: Swept, reason: Option<String>, retryable: bool) -> SweepResult {
+    pub(super) fn finish(
+        mut self,
+        of: Swept,
+        reason: Option<String>,
+        retryable: bool,
+    ) -> SweepResult {
         let mut sweep = BTreeMap::from([
             ("groups".to_owned(), self.outcomes.values().sum()),
             (GroupOutcome::Converged.name().to_owned(), 0),
