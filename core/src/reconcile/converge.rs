@@ -61,7 +61,7 @@ pub(super) struct Convergence<'a, E, T> {
     pub(super) lines: BTreeMap<RuleKey, RuleResult>,
     /// Rules that are known not to be able to come back. They are tried after the others.
     pub(super) foreseen: BTreeSet<RuleKey>,
-    /// What guardrails forbid, once something is missing.
+    /// What guardrails forbid of this record, once something is missing.
     pub(super) forbidden: Option<Forbidden>,
     pub(super) group_gone: bool,
     pub(super) last_restored: Option<Instant>,

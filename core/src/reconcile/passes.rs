@@ -59,7 +59,7 @@ pub(super) struct Passes<'a, E, T> {
     /// Whether something that has to be remembered could not be written.
     unsaved: bool,
     plan: Option<Plan>,
-    /// What guardrails forbid, once something is missing.
+    /// What guardrails forbid of the record as the last restore saw it, if something was missing.
     forbidden: Option<Forbidden>,
     /// The weights of prefix lists, where this run only plans.
     weights: BTreeMap<PrefixListId, u32>,
@@ -331,7 +331,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             presumed_absent: BTreeSet::new(),
             foreseen: self.snapshot.state.foreseen.keys().cloned().collect(),
             lines: first.lines,
-            forbidden: self.forbidden.take(),
+            forbidden: None,
             group_gone: false,
             last_restored: None,
         };
@@ -345,7 +345,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             last_restored,
             ..
         } = convergence;
-        self.forbidden = forbidden;
+        self.forbidden = forbidden.or(self.forbidden.take());
         self.group_gone = group_gone;
         self.last_restored = last_restored.or(self.last_restored);
         let now = (self.world.now)();

@@ -1,7 +1,9 @@
 //! Rules that the function's configuration forbids.
 
 use super::*;
+use crate::decide::changes::KnownCall;
 use crate::decide::guardrail::Guardrails;
+use crate::event::Evidence;
 use crate::report::RuleReport;
 
 const SSH: &str = "tcp 22 from 0.0.0.0/0";
@@ -12,7 +14,17 @@ async fn handled_with(
     table: &FakeTable,
     settings: Settings,
 ) -> GroupResult {
-    let Intent::Reconcile(lookup) = intent(&revoke()) else {
+    handled_as(&revoke(), never, ec2, table, settings).await
+}
+
+async fn handled_as(
+    event: &Value,
+    never: &str,
+    ec2: &FakeEc2,
+    table: &FakeTable,
+    settings: Settings,
+) -> GroupResult {
+    let Intent::Reconcile(lookup) = intent(event) else {
         panic!("the event asks for a reconcile")
     };
     let missing = MissingReferences::default();
@@ -115,4 +127,49 @@ async fn in_observe_mode_nothing_is_promised_that_a_guardrail_forbids() {
         "{}",
         reason(OFFICE)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_enters_the_record_meanwhile_is_forbidden_too() {
+    let listed = "arn:aws:iam::111122223333:role/controller";
+    let mut kept = record(&[OFFICE]);
+    kept.principals = vec![Principal {
+        arn: listed.to_owned(),
+        policy: Policy::Accept,
+        settle_seconds: None,
+    }];
+    let table = FakeTable::with(&kept);
+    let ec2 = FakeEc2::new(&[]);
+    // It is known that the listed one authorized the rule, and now somebody else takes both before anybody saw it.
+    let mut state = GroupState::default();
+    let evidence = Evidence {
+        authorized: [(key(SSH), None)].into(),
+        ..Evidence::default()
+    };
+    let call = KnownCall {
+        at: "2026-11-22T09:29:00Z".parse().expect("a time"),
+        by: listed.to_owned(),
+        person: None,
+        call: Call::Authorize,
+        reference: None,
+        evidence,
+    };
+    state.note_call(call, now());
+    let mut states = table.states.lock().expect("not poisoned");
+    states.insert(group(), Value::Object(state.to_json()));
+    drop(states);
+    let mut event = revoke();
+    event["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] =
+        "arn:aws:iam::111122223333:role/somebody".into();
+    let items = event.pointer_mut("/requestParameters/ipPermissions/items");
+    let items = items.and_then(Value::as_array_mut).expect("rules");
+    let mut open = items[0].clone();
+    open["fromPort"] = 22.into();
+    open["toPort"] = 22.into();
+    open["ipRanges"]["items"][0]["cidrIp"] = "0.0.0.0/0".into();
+    items.push(open);
+    let report = handled_as(&event, SSH, &ec2, &table, settings()).await;
+    assert_eq!(ec2.live(), [OFFICE], "{report:#?}");
+    assert_eq!(report.changes.len(), 1, "it entered the record");
+    assert_eq!(line(&report, SSH).error_code.as_deref(), Some("Guardrail"));
 }
