@@ -10,9 +10,9 @@ use aws_sdk_sts::config::ProvideCredentials as _;
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
 use jiff::Timestamp;
 use rulekeeper::aws::{Clients, DynamoTable, Ec2, load_sdk_config};
-use rulekeeper_cli::operator::{Author, guardrail_remarks};
+use rulekeeper_cli::operator::Author;
 use rulekeeper_core::decide::guardrail::Guardrails;
-use rulekeeper_core::desired::{DesiredRecord, Mode};
+use rulekeeper_core::desired::Mode;
 use rulekeeper_core::function::{Handler, Home};
 use rulekeeper_core::model::{AccountId, GroupAddress, GroupId, Region, Scope};
 use rulekeeper_core::ports::{Budget, Calls, Clouds as _, Pace};
@@ -20,7 +20,6 @@ use rulekeeper_core::reconcile::Settings;
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::render::plain;
 
 /// The time for one group, or for one piece of work with the table. EC2 takes well under a second; the rest is for
 /// throttling.
@@ -293,13 +292,6 @@ impl Session {
     /// The account's quota of ingress rules per group.
     pub(crate) fn rules_per_group(&self) -> u32 {
         self.options.rules_per_group
-    }
-
-    /// Says what a person should know of a record's rules before they are needed.
-    pub(crate) fn warn_of(&self, group: &GroupAddress, record: &DesiredRecord) {
-        for remark in guardrail_remarks(self.never(), record) {
-            eprintln!("warning: {}: {}", group.id, plain(&remark));
-        }
     }
 
     /// The function's code, which acts or changes nothing.

@@ -1,8 +1,13 @@
 //! The verbs, one to a file.
 
+use rulekeeper_cli::operator::guardrail_remarks;
+use rulekeeper_core::desired::DesiredRecord;
+use rulekeeper_core::model::GroupAddress;
+
 use crate::args::{Cli, Verb};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
+use crate::render;
 use crate::session::Session;
 
 mod apply;
@@ -59,5 +64,12 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
     match result {
         Err(failure) if failure.unanswered => Err(session.explain(failure).await),
         result => result,
+    }
+}
+
+/// Says what a person should know of a record's rules before they are needed.
+fn warn_of(session: &Session, group: &GroupAddress, record: &DesiredRecord) {
+    for remark in guardrail_remarks(session.never(), record) {
+        eprintln!("warning: {}: {}", group.id, render::plain(&remark));
     }
 }

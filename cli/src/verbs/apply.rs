@@ -21,7 +21,7 @@ pub(super) async fn run(
         return Err(OperatorError::Findings(findings).into());
     }
     for file in operator::records(&files, apply.yes) {
-        session.warn_of(&file.address, &file.record);
+        super::warn_of(session, &file.address, &file.record);
     }
     let table = session.table_for(SWEEP_TIME).await?;
     let author = session.author().await?;

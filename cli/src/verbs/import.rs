@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, output: Output, asked: &Asked) -> Result<St
         eprintln!("unresolved: {}", render::plain(&unresolved.to_string()));
     }
     for file in &import.records {
-        session.warn_of(&file.address, &file.record);
+        super::warn_of(session, &file.address, &file.record);
     }
     if import.records.is_empty() && import.unresolved.is_empty() {
         let name = records::name_of(file);

@@ -27,7 +27,7 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
             let author = session.author().await?;
             let written = operator::pin(&ec2, &table, &group, &options.pin, &author).await?;
             let file = operator::show(&table, &group).await?;
-            session.warn_of(&group, &file.record);
+            super::warn_of(session, &group, &file.record);
             output.show(&written, || render::written(&written))?;
             return Ok(Status::Done);
         }
@@ -95,7 +95,7 @@ async fn many(
 ) -> Result<Status, Failure> {
     let bulk_pin = planned(session, selection, options).await?;
     for (group, record) in bulk_pin.records() {
-        session.warn_of(group, record);
+        super::warn_of(session, group, record);
     }
     if pin.dry_run {
         return show(output, true, &bulk_pin.groups());
