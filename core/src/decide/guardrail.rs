@@ -341,6 +341,8 @@ mod tests {
         let text = "tcp 22 from 0.0.0.0/0; public/24";
         assert_eq!(read(text).map(|it| it.to_string()), Ok(text.to_owned()));
         assert_eq!(read(" ; "), Ok(Guardrails::default()));
+        let is_empty = |text| read(text).map(|it| it.is_empty());
+        assert_eq!([is_empty(" ; "), is_empty(text)], [Ok(true), Ok(false)]);
         for (text, part) in [
             ("tcp 22", "such as \"tcp 22 from 0.0.0.0/0\""),
             ("tcp 22 from 0.0.0.0/0, udp 53 from ::/0", "0.0.0.0/0, udp"),

@@ -158,6 +158,23 @@ mod tests {
     }
 
     #[test]
+    fn references_are_the_accounts_own_groups_and_prefix_lists() {
+        let rules = [
+            "tcp 1 from sg-0a",
+            "tcp 2 from sg-0a",
+            "tcp 1 from 444455556666/sg-0c",
+            "tcp 1 from pl-0a",
+            "tcp 1 from 10.0.0.0/8",
+        ];
+        let rules = rules.map(key);
+        let expected = References {
+            groups: ["sg-0a".parse().expect("an id")].into(),
+            lists: ["pl-0a".parse().expect("an id")].into(),
+        };
+        assert_eq!(References::of(rules.iter()), expected);
+    }
+
+    #[test]
     fn what_a_rule_refers_to_must_exist_as_far_as_that_can_be_seen() {
         let rules = [
             "tcp 1 from sg-0a",
