@@ -32,7 +32,7 @@ pub enum Fault {
     IgnoresDescriptions,
     /// Rules are restored while their caller deletes a group.
     IgnoresDeletions,
-    /// Whoever authorized a rule, it commits a followed principal's change.
+    /// A rule of any caller commits a followed principal's change.
     CountsRulesOfOthers,
     /// A throttled authorize counts as refused.
     TakesThrottlesForRefusals,

@@ -54,11 +54,12 @@ pub fn findings(files: &[Submitted], confirmed: bool) -> Vec<String> {
     check(files, confirmed).1
 }
 
-/// The records of files that can be understood.
-pub fn records(files: &[Submitted], confirmed: bool) -> Vec<RecordFile> {
-    let records = files.iter();
-    let records = records.filter_map(|it| RecordFile::from_json(&it.content, confirmed).ok());
-    records.collect()
+/// The records of files that can be understood, by group.
+pub fn records(files: &[Submitted], confirmed: bool) -> BTreeMap<GroupAddress, DesiredRecord> {
+    let records = check(files, confirmed).0.into_iter();
+    records
+        .map(|(group, (_, record))| (group, record))
+        .collect()
 }
 
 /// Writes records from files. Every file is checked, and every record it would replace is read, before the first is

@@ -20,8 +20,8 @@ pub(super) async fn run(
     if !findings.is_empty() {
         return Err(OperatorError::Findings(findings).into());
     }
-    for file in operator::records(&files, apply.yes) {
-        super::warn_of(session, &file.address, &file.record);
+    for (group, record) in operator::records(&files, apply.yes) {
+        super::warn_of(session, &group, &record);
     }
     let table = session.table_for(SWEEP_TIME).await?;
     let author = session.author().await?;

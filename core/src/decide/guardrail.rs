@@ -1,6 +1,6 @@
 //! Rules that are never authorized, whatever a record says.
 //!
-//! The function's configuration holds them, and not the table, so that whoever may write records cannot lift them.
+//! The function's configuration holds them, and not the table, so that people who may write records cannot lift them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

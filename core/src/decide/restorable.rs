@@ -192,10 +192,6 @@ mod tests {
                 ("tcp 1 from sg-0b".to_owned(), Obstacle::ReferenceGone),
                 ("tcp 22 from 0.0.0.0/0".to_owned(), Obstacle::Guardrail),
             ]
-            .into_iter()
-            .collect::<BTreeMap<_, _>>()
-            .into_iter()
-            .collect::<Vec<_>>()
         );
         let unknown = Existing::default();
         assert_eq!(found(&rules[..5], &rules, &unknown, 60), []);

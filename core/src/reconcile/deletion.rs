@@ -1,7 +1,7 @@
 //! Deletions of groups to which rules refer.
 //!
-//! A deletion of a group is noted in that group's own state, because it has no record as a rule. Whoever looks at a group
-//! with missing rules reads there what became of the groups that they refer to.
+//! A deletion of a group is noted in that group's own state, because it has no record as a rule. An invocation
+//! that looks at a group with missing rules reads there what became of the groups that they refer to.
 
 use std::collections::BTreeSet;
 

@@ -285,12 +285,15 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let actual = &self.live.actual;
         let unrestorable = self.snapshot.state.unrestorable.keys();
         let waiting: Vec<&RuleKey> = unrestorable.filter(|rule| !actual.contains(rule)).collect();
+        if waiting.is_empty() {
+            return;
+        }
         let mut recorded = self.snapshot.record.rules.keys();
         // Rules that may come back do not wait for a look at those that may not.
         let others_wait = recorded.any(|rule| {
             !actual.contains(rule) && !self.snapshot.state.unrestorable.contains_key(rule)
         });
-        if waiting.is_empty() || others_wait && self.restorable.is_none() {
+        if others_wait && self.restorable.is_none() {
             return;
         }
         let restorable = match &self.restorable {

@@ -211,7 +211,7 @@ fn what_is_open_although_it_was_closed_is_told_only_if_we_opened_it() {
             assert!(scene.state.pending.is_empty(), "{name}");
             let told = usize::from(ours && narrowed);
             assert_eq!(scene.notices.len(), told, "{name}: {:?}", scene.notices);
-            // Whoever takes it then, what was to be narrowed stays closed.
+            // Any caller may take it then: what was to be narrowed stays closed.
             let restored = scene.restored.len();
             scene.lose(rule);
             scene.rest();
