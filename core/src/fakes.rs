@@ -426,6 +426,10 @@ impl FakeTable {
         lock(&self.items).insert(group, item);
     }
 
+    pub fn put_state(&self, group: GroupAddress, state: &GroupState) {
+        lock(&self.states).insert(group, Value::Object(state.to_json()));
+    }
+
     pub fn recorded(&self) -> Vec<Incident> {
         lock(&self.incidents).clone()
     }

@@ -155,12 +155,7 @@ async fn a_rule_that_enters_the_record_meanwhile_is_forbidden_too() {
         evidence,
     };
     state.note_call(call, now());
-    let state = Value::Object(state.to_json());
-    table
-        .states
-        .lock()
-        .expect("not poisoned")
-        .insert(group(), state);
+    table.put_state(group(), &state);
     let mut event = revoke();
     event["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] =
         "arn:aws:iam::111122223333:role/somebody".into();

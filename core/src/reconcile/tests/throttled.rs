@@ -16,12 +16,7 @@ async fn while_throttled(
         let at: Timestamp = "2026-11-22T09:30:00Z".parse().expect("a time");
         state.note_restored(&key(rule), at + SignedDuration::from_secs(*seconds), None);
     }
-    let state = Value::Object(state.to_json());
-    table
-        .states
-        .lock()
-        .expect("not poisoned")
-        .insert(group(), state);
+    table.put_state(group(), &state);
     let Intent::Reconcile(lookup) = intent(&revoke()) else {
         panic!("the event asks for a reconcile")
     };
