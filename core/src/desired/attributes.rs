@@ -1,7 +1,7 @@
 //! The attributes of the table's items and of record files, one list each. An attribute that is not listed is unknown.
 
 /// Every attribute of a record's item.
-pub const RECORD_ATTRIBUTES: [&str; 17] = [
+pub const RECORD_ATTRIBUTES: [&str; 18] = [
     "pk",
     "sk",
     "schema",
@@ -13,6 +13,7 @@ pub const RECORD_ATTRIBUTES: [&str; 17] = [
     "principals",
     "settle_seconds",
     "cause_wait_seconds",
+    "watch",
     "rules",
     "updated_at",
     "updated_by",
@@ -84,7 +85,7 @@ mod tests {
     fn full() -> Value {
         json!({
             "schema": 1, "generation": 7, "mode": "observe", "paused_until": "2026-11-22T09:30:00Z",
-            "pause_reason": "p", "superseding": "ignore", "settle_seconds": 5, "cause_wait_seconds": 60,
+            "pause_reason": "p", "superseding": "ignore", "settle_seconds": 5, "cause_wait_seconds": 60, "watch": true,
             "updated_at": "2026-11-22T09:30:00Z",
             "updated_by": "u", "note": "n", "reason": "r", "name": "web",
             "principals": [{"arn": "arn:aws:iam::111122223333:role/lbc", "policy": "follow", "settle_seconds": 4}],

@@ -140,6 +140,7 @@ impl Reader {
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
         let cause_wait_seconds = self.cause_wait_seconds(value);
+        let watch = self.watch(value);
         let rules = self.rules(value, owner);
         schema?;
         Some(DesiredRecord {
@@ -153,6 +154,7 @@ impl Reader {
             principals: principals?,
             settle_seconds: settle_seconds?,
             cause_wait_seconds: cause_wait_seconds?,
+            watch: watch?,
             rules: rules?,
             updated_at,
             updated_by,
@@ -227,6 +229,14 @@ impl Reader {
                 "cause_wait_seconds",
                 format_args!("{number} is not between 0 and {CAUSE_WAIT_SECONDS_MAX}"),
             ),
+        }
+    }
+
+    fn watch(&mut self, value: &Value) -> Option<bool> {
+        match present(value, "watch") {
+            None => Some(false),
+            Some(Value::Bool(watch)) => Some(*watch),
+            Some(other) => self.error("watch", format_args!("{other} is not true or false")),
         }
     }
 

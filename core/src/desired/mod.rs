@@ -75,6 +75,8 @@ pub struct DesiredRecord {
     pub settle_seconds: Option<u8>,
     /// How long a missing rule waits for its cause, in seconds. The settings decide if this is absent.
     pub cause_wait_seconds: Option<u16>,
+    /// Whether the watch reads the group every few seconds, where one runs.
+    pub watch: bool,
     /// The rules by identity.
     pub rules: BTreeMap<RuleKey, IngressRule>,
     /// When this generation was written.
@@ -174,6 +176,9 @@ impl DesiredRecord {
         }
         if let Some(seconds) = self.cause_wait_seconds {
             item.insert("cause_wait_seconds".into(), seconds.into());
+        }
+        if self.watch {
+            item.insert("watch".into(), true.into());
         }
         let rules = self.rules_in_order().into_iter().map(rule_to_json);
         item.insert("rules".into(), rules.collect());
