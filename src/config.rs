@@ -20,6 +20,8 @@ pub struct Config {
     /// `RULEKEEPER_OWN_ROLE`: the ARN of the function's role, by which it knows its own calls. Without it, the session's
     /// name alone decides.
     pub own_role: Option<String>,
+    /// `RULEKEEPER_WATCH_FUNCTION`: the name of the function that watches, whose calls are ours too.
+    pub watch_function: Option<String>,
     /// `RULEKEEPER_ROLE_NAME`: the role to assume in the event's account if it is not ours.
     pub role_name: Option<String>,
     /// `RULEKEEPER_SWEEP_QUEUE`: the URL of the queue that feeds the function, for sweeps that need several
@@ -91,6 +93,7 @@ impl Config {
             );
             return wrong("RULEKEEPER_OWN_ROLE", problem);
         }
+        let watch_function = given("RULEKEEPER_WATCH_FUNCTION");
         let role_name = given("RULEKEEPER_ROLE_NAME");
         if let Some(name) = role_name
             .as_deref()
@@ -134,6 +137,7 @@ impl Config {
             mode,
             rules_per_group,
             own_role,
+            watch_function,
             role_name,
             sweep_queue,
             results_bus,

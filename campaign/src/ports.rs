@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::case::Fault;
@@ -18,12 +19,12 @@ use rulekeeper_core::desired::DesiredRecord;
 use rulekeeper_core::fakes::{account, group};
 use rulekeeper_core::function::permissions::{Ec2Read, TableWrite, TryClouds, TryGroups, TryTable};
 use rulekeeper_core::model::{
-    ActualRules, GroupAddress, GroupId, GroupRange, IngressRule, PrefixListId, Scope,
+    ActualRules, GroupAddress, GroupId, GroupRange, IngressRule, PrefixListId, RuleKey, Scope,
 };
 use rulekeeper_core::ports::{
     ApiError, Authorized, Budget, Calls, Clouds, DesiredPage, Failure, GroupMarks, KnownScopes,
-    Loaded, NewGeneration, Pace, ScopeTable, SecurityGroups, SweepQueue, SweepTask, Table,
-    WriteError,
+    Lease, Loaded, NewGeneration, Pace, ScopeTable, SecurityGroups, SweepQueue, SweepTask, Table,
+    WatchTable, WriteError,
 };
 use rulekeeper_core::probe::{Fault as Mistake, is_made};
 use rulekeeper_core::report::incident::Incident;
@@ -203,6 +204,14 @@ impl SecurityGroups for Ports {
             ec2.ingress_rules(groups).await
         };
         self.call("DescribeSecurityGroupRules", false, shows).await
+    }
+
+    /// Nobody watches here. What the watch does with a group, a sweep does too.
+    async fn described_rules(
+        &self,
+        _: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError> {
+        Ok(BTreeMap::new())
     }
 
     async fn authorize_ingress(
@@ -385,6 +394,20 @@ impl ScopeTable for Ports {
 
     async fn go_on_after(&self, _: &Scope, _: Option<&str>) -> Result<(), ApiError> {
         Ok(())
+    }
+}
+
+impl WatchTable for Ports {
+    async fn watched(&self, _: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        Ok(Vec::new())
+    }
+
+    async fn lease(&self) -> Result<Lease, ApiError> {
+        Ok(Lease::default())
+    }
+
+    async fn write_lease(&self, _: &Lease) -> Result<bool, ApiError> {
+        Ok(false)
     }
 }
 

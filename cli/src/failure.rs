@@ -51,7 +51,7 @@ impl Status {
             Answer::Queue(queue) => {
                 return Self::of_answers(queue.messages.iter().map(|(_, answer)| answer));
             }
-            Answer::Group(_) | Answer::Doctor { .. } => false,
+            Answer::Group(_) | Answer::Watch { .. } | Answer::Doctor { .. } => false,
         };
         let reports = answer.reports().into_iter().map(Self::of_report);
         let own = if unfinished { Self::Failed } else { Self::Done };

@@ -122,6 +122,8 @@ pub struct State {
     pub stumbling: BTreeSet<RuleKey>,
     /// How long a read of rules takes for each group.
     pub read_takes: Duration,
+    /// Errors of the next descriptions of groups with their rules.
+    pub look_errors: VecDeque<ApiError>,
     /// Errors of the next reads of rules.
     pub read_errors: VecDeque<ApiError>,
     /// What the next reads show instead of what is live.
@@ -154,6 +156,7 @@ impl FakeEc2 {
             authorize_errors: VecDeque::new(),
             stumbling: BTreeSet::new(),
             read_takes: Duration::ZERO,
+            look_errors: VecDeque::new(),
             read_errors: VecDeque::new(),
             stale_reads: VecDeque::new(),
             rival: Vec::new(),
@@ -280,6 +283,29 @@ impl SecurityGroups for FakeEc2 {
             read.insert(group().id, ActualRules::new(rules, Vec::new()));
         }
         Ok(read)
+    }
+
+    async fn described_rules(
+        &self,
+        groups: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError> {
+        self.calls.count("DescribeSecurityGroups");
+        let mut state = self.state();
+        if let Some(error) = state.look_errors.pop_front() {
+            return Err(error);
+        }
+        if groups
+            .iter()
+            .any(|group| state.malformed_groups.contains(group))
+        {
+            return Err(refused("InvalidGroupId.Malformed"));
+        }
+        let existing = state.groups.iter().filter(|id| groups.contains(id));
+        let rules = |id: &GroupId| match *id == group().id {
+            true => state.live.keys().cloned().collect(),
+            false => BTreeSet::new(),
+        };
+        Ok(existing.map(|id| (id.clone(), rules(id))).collect())
     }
 
     async fn authorize_ingress(

@@ -75,6 +75,7 @@ fn every_sample_is_read_as_the_readme_says() {
             Intent::Sweep(_) => "sweeps",
             Intent::SweepTasks(_) => "tasks",
             Intent::Doctor(_) => "says",
+            Intent::Watch(_) => "watches",
             Intent::Ignore(_) => "`ignored`",
         };
         let looks = (expected.starts_with("looks") || expected.starts_with("reads"))
@@ -289,9 +290,7 @@ fn records_that_aws_wrote_are_read() {
         match intent(&event) {
             Intent::Reconcile(lookup) => assert!(!lookup.evidence.revoked.is_empty(), "{name}"),
             Intent::Ignore(ignored) => assert!(masked, "{name}: {}", ignored.reason),
-            other @ (Intent::Sweep(_) | Intent::SweepTasks(_) | Intent::Doctor(_)) => {
-                panic!("{name}: {other:?}")
-            }
+            other => panic!("{name}: {other:?}"),
         }
     }
 }

@@ -92,9 +92,10 @@ struct Ec2Clients {
     reading: aws_sdk_ec2::Client,
     /// Repeats no call.
     changing: aws_sdk_ec2::Client,
-    /// The token buckets of sweeps. Time fills them, whether or not they are used.
+    /// The token buckets of sweeps and of the watch. Time fills them, whether or not they are used.
     alone: Option<Arc<Pacer>>,
     among_three: Option<Arc<Pacer>>,
+    watch: Option<Arc<Pacer>>,
 }
 
 /// Clients for the accounts and Regions used last, and for the table.
@@ -203,6 +204,7 @@ impl Clients {
             ),
             alone: Pacer::new(Pace::Alone).map(Arc::new),
             among_three: Pacer::new(Pace::AmongThree).map(Arc::new),
+            watch: Pacer::new(Pace::Watch).map(Arc::new),
         };
         let mut places = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
         places.insert(0, (place, clients.clone()));
@@ -273,6 +275,7 @@ impl Clouds for Clients {
                 Pace::Free => None,
                 Pace::Alone => clients.alone,
                 Pace::AmongThree => clients.among_three,
+                Pace::Watch => clients.watch,
             },
             reading: clients.reading,
             changing: clients.changing,

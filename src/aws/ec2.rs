@@ -237,6 +237,40 @@ impl SecurityGroups for Ec2 {
             .collect())
     }
 
+    async fn described_rules(
+        &self,
+        groups: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError> {
+        const OPERATION: &str = "DescribeSecurityGroups";
+        let by_group = filter("group-id", groups.iter().map(GroupId::as_str));
+        let (mut rules, mut token) = (BTreeMap::new(), None);
+        loop {
+            let request = self
+                .changing
+                .describe_security_groups()
+                .filters(by_group.clone())
+                .max_results(PAGE)
+                .set_next_token(token)
+                .customize()
+                .interceptor(self.counting(OPERATION));
+            self.turn_to_read().await;
+            let page = self.within(OPERATION, request.send()).await?;
+            for group in whole(OPERATION, "securityGroupInfo", page.security_groups)? {
+                let id = whole(OPERATION, "groupId of a group", group.group_id)?;
+                let id = id.parse().map_err(|error| unusable(OPERATION, error))?;
+                let permissions =
+                    whole(OPERATION, "ipPermissions of a group", group.ip_permissions)?;
+                let keys = permissions.iter();
+                let keys = keys.flat_map(|permission| rule_keys(permission, &self.account));
+                rules.insert(id, keys.collect());
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(rules);
+            }
+        }
+    }
+
     async fn authorize_ingress(
         &self,
         group: &GroupId,
@@ -436,6 +470,31 @@ fn rule_key(rule: &SecurityGroupRule, owner: &AccountId) -> Result<RuleKey, Inva
         return Err(InvalidRule::Notation("a rule without a source".to_owned()));
     };
     Ok(RuleKey { protocol, source })
+}
+
+/// The rules that EC2 shows as one permission. What cannot be expressed is left out.
+fn rule_keys(permission: &IpPermission, owner: &AccountId) -> Vec<RuleKey> {
+    let protocol = Protocol::from_fields(
+        permission.ip_protocol().unwrap_or_default(),
+        permission.from_port.map(i64::from),
+        permission.to_port.map(i64::from),
+    );
+    let Ok(protocol) = protocol else {
+        return Vec::new();
+    };
+    let ipv4 = permission.ip_ranges().iter();
+    let ipv4 = ipv4.map(|range| Source::ipv4(range.cidr_ip().unwrap_or_default()));
+    let ipv6 = permission.ipv6_ranges().iter();
+    let ipv6 = ipv6.map(|range| Source::ipv6(range.cidr_ipv6().unwrap_or_default()));
+    let lists = permission.prefix_list_ids().iter();
+    let lists = lists.map(|list| Source::prefix_list(list.prefix_list_id().unwrap_or_default()));
+    let groups = permission.user_id_group_pairs().iter().map(|pair| {
+        let id = pair.group_id().unwrap_or_default();
+        Source::referenced_group(id, pair.user_id(), owner)
+    });
+    let sources = ipv4.chain(ipv6).chain(lists).chain(groups);
+    let sources = sources.filter_map(Result::ok);
+    sources.map(|source| RuleKey { protocol, source }).collect()
 }
 
 /// One permission per protocol and ports, with all its sources, as EC2 bundles them.

@@ -14,6 +14,7 @@ mod state_update;
 mod sweep_queue;
 pub mod transaction;
 pub mod unchanged;
+mod watch;
 #[cfg(test)]
 mod wire;
 

@@ -36,6 +36,9 @@ const AUTHORIZES: Bucket = bucket(30, 250);
 const READS_OF_PART: Bucket = bucket(20, 167);
 const AUTHORIZES_OF_PART: Bucket = bucket(10, 667);
 
+/// The watch's share: a fourth of the rate of reads, 5 a second. Its reconciles are at no pace.
+const READS_OF_WATCH: Bucket = bucket(10, 200);
+
 /// The buckets of sweeps in one account and Region.
 #[derive(Debug)]
 pub(super) struct Pacer {
@@ -50,6 +53,7 @@ impl Pacer {
             Pace::Free => return None,
             Pace::Alone => (READS, AUTHORIZES),
             Pace::AmongThree => (READS_OF_PART, AUTHORIZES_OF_PART),
+            Pace::Watch => (READS_OF_WATCH, AUTHORIZES_OF_PART),
         };
         Some(Self {
             reads: limiter(&reads)?,

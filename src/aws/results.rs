@@ -1,4 +1,4 @@
-//! Sends the results of a queue's messages to the bus of results. For all other invocations, Lambda sends them.
+//! Sends the results of a queue's messages and of the watch to the bus of results. For all other invocations, Lambda sends them.
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::{Value, json};
@@ -12,16 +12,15 @@ const OPERATION: &str = "PutEvents";
 /// The source of these events. Lambda's own events have `lambda`.
 const SOURCE: &str = "rulekeeper";
 
-/// The detail type of these events.
-const DETAIL_TYPE: &str = "Sweep Result";
-
 impl Clients {
-    /// Puts an answer on the bus of results, in the format of Lambda's invocation record. Does nothing without a bus.
+    /// Puts an answer on the bus of results, in the format of Lambda's invocation record but for its detail type. Does
+    /// nothing without a bus.
     ///
     /// # Errors
     /// When EventBridge does not accept it.
     pub async fn tell(
         &self,
+        detail_type: &str,
         request_id: &str,
         answer: &Value,
         budget: Budget,
@@ -35,7 +34,7 @@ impl Clients {
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(bus)
             .source(SOURCE)
-            .detail_type(DETAIL_TYPE)
+            .detail_type(detail_type)
             .detail(detail.to_string())
             .build();
         let request = aws_sdk_eventbridge::Client::new(&self.config)

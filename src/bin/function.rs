@@ -11,8 +11,9 @@ use lambda_runtime::tower::util::MapRequestLayer;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use rulekeeper::aws::{Clients, load_sdk_config};
 use rulekeeper::config::Config;
+use rulekeeper_core::event::{Intent, WatchRequest, intent};
 use rulekeeper_core::function::{Answer, Handler, Home, QueueAnswer, metrics};
-use rulekeeper_core::ports::Budget;
+use rulekeeper_core::ports::{ApiError, Budget};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -76,8 +77,9 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
         let handler = Arc::clone(&handler);
         let arn = &event.context.invoked_function_arn;
         handler.clouds().are_in_partition_of(arn);
-        let home =
-            Home::of_function(arn).with_roles(config.own_role.clone(), config.role_name.clone());
+        let home = Home::of_function(arn)
+            .with_roles(config.own_role.clone(), config.role_name.clone())
+            .with_watch(config.watch_function.clone());
         async move { answer(&handler, &home, event).await }
     });
     Runtime::new(service)
@@ -92,9 +94,17 @@ async fn answer(
     event: LambdaEvent<Value>,
 ) -> Result<Answer, Diagnostic> {
     let (began, at) = (std::time::Instant::now(), Timestamp::now());
-    let answer = handler
-        .handle(&event.payload, home, remaining(&event.context))
-        .await;
+    let request = event.payload.get("watch").map(|_| intent(&event.payload));
+    let answer = match request {
+        // Boxed, so that it does not enlarge the future of every event.
+        Some(Intent::Watch(request)) => {
+            Box::pin(watch(handler, home, &request, &event.context)).await
+        }
+        _ => {
+            let remaining = remaining(&event.context);
+            handler.handle(&event.payload, home, remaining).await
+        }
+    };
     write_log(&answer, &event.context.request_id, at, began.elapsed());
     if let Answer::Queue(queue) = &answer {
         tell(handler.clouds(), queue, &event.context).await;
@@ -108,6 +118,42 @@ async fn answer(
     }
 }
 
+/// Watches, and logs and tells of each group that it reconciles while it goes on.
+async fn watch(
+    handler: &Handler<Clients>,
+    home: &Home,
+    request: &WatchRequest,
+    context: &Context,
+) -> Answer {
+    let told = async |answer: &Answer| {
+        let took = answer.reports().first().map_or(0, |it| it.timing.total_ms);
+        let took = Duration::from_millis(took);
+        write_log(answer, &context.request_id, Timestamp::now(), took);
+        if let Answer::Group(_) = answer {
+            let budget = Budget::of(TELL_MAX);
+            let clients = handler.clouds();
+            let answer = json!(answer);
+            let told = clients.tell("Watch Result", &context.request_id, &answer, budget);
+            warn_untold(told.await);
+        }
+    };
+    // The same event may be delivered twice, with one request id. An instance has one log stream, and one run at a time.
+    let run = std::env::var("AWS_LAMBDA_LOG_STREAM_NAME");
+    let run = run.unwrap_or_else(|_| context.request_id.clone());
+    handler
+        .watch(request, home, &run, remaining(context), told)
+        .await
+}
+
+/// The longest time to put a result of the watch on the bus: looks go on meanwhile.
+const TELL_MAX: Duration = Duration::from_secs(10);
+
+fn warn_untold(told: Result<(), ApiError>) {
+    if let Err(error) = told {
+        eprintln!("rulekeeper-function: an answer could not be put on the bus of results: {error}");
+    }
+}
+
 /// Sends the results of a queue's messages to the bus of results. Lambda does this for asynchronous invocations only.
 async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     let budget = Budget::of(remaining(context));
@@ -116,13 +162,9 @@ async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     let done = done.filter(|(_, answer)| !answer.is_retryable());
     for (_, answer) in done {
         let told = clients
-            .tell(&context.request_id, &json!(answer), budget)
+            .tell("Sweep Result", &context.request_id, &json!(answer), budget)
             .await;
-        if let Err(error) = told {
-            eprintln!(
-                "rulekeeper-function: an answer could not be put on the bus of results: {error}"
-            );
-        }
+        warn_untold(told);
     }
 }
 

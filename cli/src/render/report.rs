@@ -14,6 +14,8 @@ pub(crate) fn answer(answer: &Answer, origin: Option<&str>) -> String {
         .unwrap_or_default();
     match answer {
         Answer::Group(one) => origin + &report(one),
+        // The function alone watches.
+        Answer::Watch { watch } => origin + watch.reason.as_deref().unwrap_or_default() + "\n",
         Answer::Doctor { doctor } => origin + &checks(&doctor.checks),
         Answer::Sweep(sweep) => {
             let reports = sweep

@@ -125,9 +125,13 @@ impl<'a> Player<'a> {
                 };
                 (sweep.trigger.clone(), None, account, Some(sweep))
             }
-            Intent::Doctor(_) => {
-                let reason = "it asks what the function's role allows, and only the function can tell: run `rulekeeper \
-                              doctor`";
+            other @ (Intent::Doctor(_) | Intent::Watch(_)) => {
+                let reason = match other {
+                    Intent::Watch(_) => "only the deployed function watches",
+                    _ => {
+                        "it asks what the function's role allows, and only the function can tell: run `rulekeeper doctor`"
+                    }
+                };
                 let (trigger, outcome) = (Trigger::default(), GroupOutcome::Ignored);
                 let report = Report::bare(trigger, None, outcome, reason.to_owned());
                 return Ok(Answer::Group(Box::new(report.into())));

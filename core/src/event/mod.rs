@@ -32,6 +32,8 @@ pub enum Intent {
     SweepTasks(Vec<Message>),
     /// Report what the role allows.
     Doctor(Examination),
+    /// Read watched groups again and again.
+    Watch(WatchRequest),
     /// Do nothing.
     Ignore(Ignored),
 }
@@ -94,6 +96,14 @@ pub struct Examination {
     pub scopes: Vec<Scope>,
 }
 
+/// A request to watch: `{"watch": {"every_seconds": 2}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchRequest {
+    /// The time from one look to the next, 1 to 60 seconds.
+    pub every_seconds: u64,
+}
+
 /// A payload that needs no work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
@@ -114,6 +124,8 @@ pub enum TriggerKind {
     Event,
     /// A schedule or a request for a sweep.
     Sweep,
+    /// The watch, which saw rules missing at two looks.
+    Watch,
     /// A person at the CLI.
     Operator,
 }
@@ -124,6 +136,7 @@ impl TriggerKind {
         match self {
             Self::Event => "event",
             Self::Sweep => "sweep",
+            Self::Watch => "watch",
             Self::Operator => "operator",
         }
     }
@@ -205,6 +218,7 @@ pub fn intent(payload: &Value) -> Intent {
             sweeps::messages(&fields["Records"])
         }
         Value::Object(fields) if fields.contains_key("doctor") => examination(&fields["doctor"]),
+        Value::Object(fields) if fields.contains_key("watch") => watch(&fields["watch"]),
         Value::Object(fields) if fields.contains_key("detail") => envelope(payload),
         Value::Object(fields) if fields.contains_key("eventName") => {
             record(payload, &Envelope::default())
@@ -212,7 +226,7 @@ pub fn intent(payload: &Value) -> Intent {
         Value::Object(_) => ignore(
             Trigger::default(),
             None,
-            "neither an EventBridge event, nor a CloudTrail record, nor a request for a sweep or the doctor",
+            "neither an EventBridge event, nor a CloudTrail record, nor a request for a sweep, the watch or the doctor",
         ),
         _ => ignore(
             Trigger::default(),
@@ -234,6 +248,18 @@ fn examination(request: &Value) -> Intent {
     match Examination::deserialize(request) {
         Ok(examination) => Intent::Doctor(examination),
         Err(error) => ignore(Trigger::default(), None, format!("doctor: {error}")),
+    }
+}
+
+fn watch(request: &Value) -> Intent {
+    let every = 1..=60;
+    match WatchRequest::deserialize(request) {
+        Ok(request) if every.contains(&request.every_seconds) => Intent::Watch(request),
+        Ok(WatchRequest { every_seconds }) => {
+            let reason = format!("watch.every_seconds: {every_seconds} is not between 1 and 60");
+            ignore(Trigger::default(), None, reason)
+        }
+        Err(error) => ignore(Trigger::default(), None, format!("watch: {error}")),
     }
 }
 

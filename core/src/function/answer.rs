@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::permissions::Findings;
 use crate::reconcile::GroupResult;
-use crate::report::Report;
+use crate::report::{Report, WatchReport};
 use crate::sweep::SweepResult;
 
 /// The answers to the messages of a delivery. They tell SQS which messages to deliver again.
@@ -39,6 +39,11 @@ pub enum Answer {
     Sweep(Box<SweepResult>),
     /// The answer to messages of a queue.
     Queue(QueueAnswer),
+    /// What the watch did since its last report.
+    Watch {
+        /// The report.
+        watch: WatchReport,
+    },
     /// The answer to the doctor.
     Doctor {
         /// What was found.
@@ -53,6 +58,7 @@ impl Serialize for Answer {
             Self::Group(result) => result.report.capped().serialize(serializer),
             Self::Sweep(result) => result.report.serialize(serializer),
             Self::Queue(queue) => queue.serialize(serializer),
+            Self::Watch { watch } => BTreeMap::from([("watch", watch)]).serialize(serializer),
             Self::Doctor { doctor } => BTreeMap::from([("doctor", doctor)]).serialize(serializer),
         }
     }
@@ -68,7 +74,7 @@ impl Answer {
                 let answers = queue.messages.iter();
                 answers.flat_map(|(_, answer)| answer.reports()).collect()
             }
-            Self::Doctor { .. } => Vec::new(),
+            Self::Watch { .. } | Self::Doctor { .. } => Vec::new(),
         }
     }
 
@@ -82,7 +88,7 @@ impl Answer {
                 let reasons = sweep.chain(result.group_retries.iter().cloned());
                 Some(reasons.collect::<Vec<_>>().join(" | "))
             }
-            Self::Sweep(_) | Self::Queue(_) | Self::Doctor { .. } => None,
+            Self::Sweep(_) | Self::Queue(_) | Self::Watch { .. } | Self::Doctor { .. } => None,
         }
     }
 

@@ -10,7 +10,7 @@ use super::permissions::{self, TryClouds};
 use super::throttled::Throttled;
 use super::{Answer, Home, QueueAnswer};
 use crate::decide::guardrail::Guardrails;
-use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, intent};
+use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, TriggerKind, intent};
 use crate::model::GroupAddress;
 use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
 use crate::reconcile::{GroupResult, MissingReferences, Settings, World, reconcile};
@@ -21,13 +21,13 @@ use crate::sweep::{Bounds, Progress, SweepResult, sweep};
 /// What lasts from one payload to the next.
 #[derive(Debug)]
 pub struct Handler<C> {
-    clouds: C,
+    pub(super) clouds: C,
     settings: Settings,
     never: Guardrails,
     missing: MissingReferences,
     throttled: Throttled,
     checked: Checked,
-    now: fn() -> Timestamp,
+    pub(super) now: fn() -> Timestamp,
 }
 
 impl<C: TryClouds> Handler<C> {
@@ -87,6 +87,15 @@ impl<C: TryClouds> Handler<C> {
                 }
                 Answer::Queue(QueueAnswer { messages: answers })
             }
+            Intent::Watch(_) => {
+                let reason = "only the deployed function watches; this reads one payload";
+                let trigger = Trigger {
+                    kind: TriggerKind::Watch,
+                    ..Trigger::default()
+                };
+                let report = Report::bare(trigger, None, GroupOutcome::Ignored, reason.to_owned());
+                Answer::Group(Box::new(self.ignored(report)))
+            }
             Intent::Doctor(asked) => {
                 // Boxed, so that this rare request does not enlarge the future of every event.
                 let doctor = permissions::examine(&self.clouds, home, &asked, budget, self.now);
@@ -123,6 +132,15 @@ impl<C: TryClouds> Handler<C> {
 
     /// Looks at one group.
     pub async fn reconcile(&self, lookup: &Lookup, home: &Home, budget: Budget) -> Answer {
+        Answer::Group(Box::new(self.look_at(lookup, home, budget).await))
+    }
+
+    pub(super) async fn look_at(
+        &self,
+        lookup: &Lookup,
+        home: &Home,
+        budget: Budget,
+    ) -> GroupResult {
         let calls = Calls::default();
         let foreign = home.is_foreign(&lookup.scope.account);
         let (ec2, table) = self
@@ -144,7 +162,7 @@ impl<C: TryClouds> Handler<C> {
             }
         }
         self.wake(&mut report, &calls, budget).await;
-        Answer::Group(Box::new(report))
+        report
     }
 
     /// Asks for another look at a group with a rule that waits for its cause. Without a queue, the next sweep looks again.

@@ -13,6 +13,8 @@ pub struct Home {
     pub region: Option<Region>,
     /// Its name.
     pub function: Option<String>,
+    /// The name of the function that watches, which has the same role.
+    pub watch_function: Option<String>,
     /// The ARN of its role. Without it, our own calls in this account are known by the session's name alone.
     pub role: Option<String>,
     /// The name of the role that it assumes in other accounts. Without it, our own calls there are known by the session's
@@ -33,6 +35,15 @@ impl Home {
             region,
             function,
             ..Self::default()
+        }
+    }
+
+    /// Adds the name of the function that watches.
+    #[must_use]
+    pub fn with_watch(self, watch_function: Option<String>) -> Self {
+        Self {
+            watch_function,
+            ..self
         }
     }
 
@@ -57,22 +68,22 @@ impl Home {
             Some(Call::Authorize | Call::RefusedAuthorize | Call::TriedAuthorize)
         );
         let account = &lookup.scope.account;
-        let (session, role) = match self.is_foreign(account) {
+        let (sessions, role) = match self.is_foreign(account) {
             true => (
-                Some(SESSION_NAME),
+                [Some(SESSION_NAME), None],
                 self.member_role
                     .as_deref()
                     .map(|name| (account.as_str(), role_name(name))),
             ),
             false => (
-                self.function.as_deref(),
+                [self.function.as_deref(), self.watch_function.as_deref()],
                 self.role.as_deref().and_then(account_and_role),
             ),
         };
         let caller = lookup.trigger.principal.as_deref();
         is_authorize
-            && session.is_some()
-            && lookup.trigger.session.as_deref() == session
+            && lookup.trigger.session.is_some()
+            && sessions.contains(&lookup.trigger.session.as_deref())
             && (role.is_none() || role == caller.and_then(account_and_role))
     }
 

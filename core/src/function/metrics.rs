@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::function::Answer;
-use crate::report::{Report, RuleOutcome};
+use crate::report::{Report, RuleOutcome, WatchReport};
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "rulekeeper";
@@ -26,6 +26,7 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
                 .flat_map(|(_, answer)| lines(answer, at, handler_ms))
                 .collect();
         }
+        Answer::Watch { watch } => return vec![line(of_watch(watch), at)],
         // The doctor is about no group, and no rule waits for it.
         Answer::Doctor { .. } => return Vec::new(),
     };
@@ -90,11 +91,25 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
     std::iter::once(line(values, at)).chain(drift).collect()
 }
 
+fn of_watch(watch: &WatchReport) -> Vec<(&'static str, &'static str, Value)> {
+    vec![
+        ("WatchedGroups", "Count", json!(watch.groups)),
+        ("WatchLooks", "Count", json!(watch.looks)),
+        ("WatchThrottled", "Count", json!(watch.throttled)),
+        ("WatchFailedReads", "Count", json!(watch.failed_reads)),
+        (
+            "WatchPauseMs",
+            "Milliseconds",
+            json!(watch.longest_pause_ms),
+        ),
+    ]
+}
+
 fn records_unreadable(answer: &Answer) -> usize {
     match answer {
         Answer::Group(result) => usize::from(result.unreadable),
         Answer::Sweep(result) => result.unreadable,
-        Answer::Queue(_) | Answer::Doctor { .. } => 0,
+        Answer::Queue(_) | Answer::Watch { .. } | Answer::Doctor { .. } => 0,
     }
 }
 
@@ -103,7 +118,7 @@ fn groups_unread(answer: &Answer) -> usize {
     match answer {
         Answer::Group(result) => usize::from(result.unread),
         Answer::Sweep(result) => result.unread + usize::from(result.reason.is_some()),
-        Answer::Queue(_) | Answer::Doctor { .. } => 0,
+        Answer::Queue(_) | Answer::Watch { .. } | Answer::Doctor { .. } => 0,
     }
 }
 
@@ -112,7 +127,7 @@ fn groups_unsaved(answer: &Answer) -> usize {
     match answer {
         Answer::Group(result) => usize::from(result.unsaved),
         Answer::Sweep(result) => result.unsaved,
-        Answer::Queue(_) | Answer::Doctor { .. } => 0,
+        Answer::Queue(_) | Answer::Watch { .. } | Answer::Doctor { .. } => 0,
     }
 }
 

@@ -8,6 +8,7 @@ mod home;
 pub mod metrics;
 pub mod permissions;
 mod throttled;
+mod watch;
 
 pub use answer::{Answer, QueueAnswer};
 pub use handler::Handler;

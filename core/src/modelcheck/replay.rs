@@ -523,6 +523,13 @@ impl SecurityGroups for Script<'_> {
         }
     }
 
+    async fn described_rules(
+        &self,
+        _: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError> {
+        unreachable!("nobody watches in the model")
+    }
+
     async fn authorize_ingress(
         &self,
         _: &GroupId,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::{Budget, Calls, ScopeTable, SecurityGroups, SweepQueue, Table};
+use super::{Budget, Calls, ScopeTable, SecurityGroups, SweepQueue, Table, WatchTable};
 use crate::model::Scope;
 
 /// The session name when we assume a role in another account.
@@ -13,7 +13,7 @@ pub trait Clouds {
     /// EC2 in a scope.
     type Ec2: SecurityGroups;
     /// The table.
-    type Table: Table + ScopeTable;
+    type Table: Table + ScopeTable + WatchTable;
     /// The queue that feeds the function.
     type SweepQueue: SweepQueue;
 
@@ -44,4 +44,6 @@ pub enum Pace {
     Alone,
     /// A share of it, next to two other sweeps.
     AmongThree,
+    /// A fourth of it, for the watch.
+    Watch,
 }

@@ -25,6 +25,13 @@ pub trait SecurityGroups {
         }
     }
 
+    /// The live ingress rules of each of at most [`GROUPS_PER_READ`] groups, as descriptions of groups show them: without
+    /// ids, and all in one page. Groups that do not exist are not in the answer. Nothing is repeated if EC2 refuses it.
+    fn described_rules(
+        &self,
+        groups: &[GroupId],
+    ) -> impl Future<Output = Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError>>;
+
     /// Authorizes all rules of the batch or, if EC2's documentation is right, none of them.
     fn authorize_ingress(
         &self,

@@ -9,6 +9,7 @@ mod ec2;
 mod error;
 mod queue;
 mod table;
+mod watch;
 
 pub use budget::{Budget, retry_delay};
 pub use calls::Calls;
@@ -19,3 +20,4 @@ pub use queue::{SweepQueue, SweepTask};
 pub use table::{
     DesiredPage, GroupMarks, KnownScopes, Loaded, NewGeneration, ScopeTable, Table, WriteError,
 };
+pub use watch::{Lease, WatchTable};

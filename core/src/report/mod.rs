@@ -12,9 +12,11 @@ mod capped;
 pub mod incident;
 pub mod plan;
 mod sweep;
+mod watch;
 
 pub use capped::REPORT_BYTES_MAX;
 pub use sweep::{HandedOver, SweepReport, Swept};
+pub use watch::WatchReport;
 
 /// The longest reason, in characters. It may repeat what somebody else wrote, in any length.
 const REASON_MAX: usize = 1_000;

@@ -10,7 +10,7 @@ use rulekeeper_core::decide::guardrail::Entries;
 use rulekeeper_core::decide::plan::Batch;
 use rulekeeper_core::desired::{DesiredRecord, Mode};
 use rulekeeper_core::fakes::{FakeTable, account, group, key, now, record, refused};
-use rulekeeper_core::model::{ActualRule, PrefixListId, Tags};
+use rulekeeper_core::model::{ActualRule, PrefixListId, RuleKey, Tags};
 use rulekeeper_core::ports::{Authorized, Failure, SecurityGroups, Table as _};
 
 const WEB: &str = "tcp 443 from 10.0.0.0/8";
@@ -61,6 +61,13 @@ impl SecurityGroups for Groups {
                 (it.id.clone(), rules)
             })
             .collect())
+    }
+
+    async fn described_rules(
+        &self,
+        _: &[GroupId],
+    ) -> Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError> {
+        panic!("pinning watches nothing")
     }
 
     async fn authorize_ingress(&self, _: &GroupId, _: &Batch) -> Result<Vec<Authorized>, ApiError> {
