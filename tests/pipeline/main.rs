@@ -18,4 +18,5 @@ mod refusals;
 mod soak;
 mod story;
 mod trouble;
+mod watch;
 mod wire;

@@ -17,6 +17,8 @@ const REGION: &str = "eu-west-1";
 
 fn settings(config: &mut StackConfig) {
     add_queue(config);
+    // A watch lasts for one second of these.
+    config.lambda.timeout = std::time::Duration::from_secs(15);
     let env = &mut config.lambda.env;
     env.insert(
         "RULEKEEPER_ROLE_NAME".to_owned(),
@@ -96,6 +98,9 @@ async fn requests() -> (Vec<Statements>, BTreeSet<Judged>) {
         !scene.stack.buses().events().is_empty(),
         "the sweeps' results are told"
     );
+    let request = json!({"watch": {"every_seconds": 1}});
+    let watched = scene.stack.lambda().invoke(request).await.payload;
+    assert_eq!(watched["watch"]["failed_reads"], 0, "{watched}");
     // An event that is given up.
     let ec2 = cloud.ec2().acting_as(Identity::user(broken, "ana"));
     let group = keep(&scene, broken, &ec2).await;
