@@ -2,8 +2,8 @@
 //! each side made, and whether they fought over a rule.
 //!
 //! The function is the real one and runs under the Lambda Runtime API; `rulekeeper-local` stands in for AWS over HTTP. The
-//! controllers are scripts that follow public reports and sources. Each story is replayed once without rulekeeper and once
-//! for each delay of events. All replays run at the same time, each on a stack of its own. Times are measured; long waits
+//! controllers are scripts that follow public reports and sources. Each story is replayed once without rulekeeper, once for
+//! each delay of events, and once with the longest of them and a watched group. All replays run at the same time, each on a stack of its own. Times are measured; long waits
 //! of the outage itself are skipped, and printed. After each replay, `audit` looks for lost rules and for calls that
 //! rulekeeper may not make; with one finding the program fails and writes no table.
 
@@ -105,7 +105,9 @@ fn run_all(
 ) -> (Vec<(Case, Outcome)>, Vec<String>) {
     let mut delays = delays.to_vec();
     delays.sort_by(|one, other| other.cmp(one));
+    let watched = delays.first().map(|longest| Mode::Watched(*longest));
     let modes = delays.into_iter().map(Mode::With).chain([Mode::Without]);
+    let modes = watched.into_iter().chain(modes);
     let cases: Vec<Case> = modes
         .flat_map(|mode| stories.iter().map(move |story| Case { story, mode }))
         .collect();

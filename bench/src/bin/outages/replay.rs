@@ -89,8 +89,8 @@ impl Replay {
         principals: &[Principal],
         traffic: Vec<Traffic>,
     ) -> Result<(Self, GroupClient)> {
-        setup.begin(group, principals)?;
-        let watch = Watch::start(&setup.stack, group, traffic)?;
+        let run = setup.begin(group, principals)?;
+        let watch = Watch::start(&setup.stack, group, traffic, run)?;
         let replay = Self {
             setup,
             group: group.to_owned(),
@@ -166,10 +166,8 @@ impl Replay {
 
     /// The longest that restoring may take.
     pub(crate) fn restore_timeout(&self) -> Duration {
-        match self.setup.mode {
-            Mode::Without => Duration::ZERO,
-            Mode::With(delay) => delay + RESTORE_TIMEOUT,
-        }
+        let delay = self.setup.mode.delay();
+        delay.map_or(Duration::ZERO, |delay| delay + RESTORE_TIMEOUT)
     }
 
     /// Waits until no traffic is cut.

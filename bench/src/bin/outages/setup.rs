@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rulekeeper_bench::journal::is_function;
 use rulekeeper_bench::{Result, stack};
 use rulekeeper_local::{Ec2, Latency, Stack};
 use serde_json::{Value, json};
@@ -19,7 +20,25 @@ pub(crate) enum Mode {
     Without,
     /// With it, and this delay from a call until the function gets the event.
     With(Duration),
+    /// The same, and the group is watched.
+    Watched(Duration),
 }
+
+impl Mode {
+    /// The delay of events, where there is rulekeeper.
+    pub(crate) fn delay(self) -> Option<Duration> {
+        match self {
+            Self::Without => None,
+            Self::With(delay) | Self::Watched(delay) => Some(delay),
+        }
+    }
+}
+
+/// How often a watched group is read, in seconds.
+pub(crate) const WATCH_SECONDS: u64 = 2;
+
+/// How long a run of the watch may last: longer than any replay.
+const WATCH_MAX: Duration = Duration::from_secs(900);
 
 /// The stack of one replay.
 #[derive(Debug)]
@@ -29,6 +48,9 @@ pub(crate) struct Setup {
     vpc: String,
 }
 
+/// The request id of the run that watches, if one does.
+pub(crate) type WatchRun = Option<String>;
+
 /// A principal of the record: a pattern of its role's name, and the policy.
 pub(crate) type Principal = (&'static str, &'static str);
 
@@ -36,7 +58,12 @@ impl Setup {
     /// A stack with a VPC and nothing else.
     pub(crate) fn start(mode: Mode, function: &Path) -> Result<Self> {
         let function = (mode != Mode::Without).then(|| function.to_path_buf());
-        let stack = stack::start_without_events(function)?;
+        let mut config = stack::config(function);
+        config.delivery.event_names.clear();
+        if let Mode::Watched(_) = mode {
+            config.lambda.timeout = WATCH_MAX;
+        }
+        let stack = Stack::start(config)?;
         let vpc = stack.cloud().ec2().quietly().create_vpc("10.0.0.0/16")?;
         Ok(Self { stack, mode, vpc })
     }
@@ -66,8 +93,9 @@ impl Setup {
 
     /// Starts the story: pins the group and delivers events, if the mode is with rulekeeper. From now on calls are counted
     /// and take their time.
-    pub(crate) fn begin(&self, group: &str, principals: &[Principal]) -> Result<()> {
-        if let Mode::With(delay) = self.mode {
+    pub(crate) fn begin(&self, group: &str, principals: &[Principal]) -> Result<WatchRun> {
+        let mut run = None;
+        if let Some(delay) = self.mode.delay() {
             self.pin(group, principals)?;
             let delay_ms = u64::try_from(delay.as_millis())?;
             self.stack.bridge().adjust(|delivery| {
@@ -83,6 +111,11 @@ impl Setup {
                 .into();
                 delivery.delay_ms = delay_ms;
             });
+        }
+        if let Mode::Watched(_) = self.mode {
+            let request = json!({"watch": {"every_seconds": WATCH_SECONDS}});
+            run = Some(self.stack.lambda().invoke_event(request));
+            self.wait_for_first_look()?;
         }
         let latency = Latency {
             fixed_ms: u64::try_from(EC2_CALL.as_millis())?,
@@ -101,7 +134,21 @@ impl Setup {
             }
         });
         self.stack.cloud().clear_calls();
-        Ok(())
+        Ok(run)
+    }
+
+    fn wait_for_first_look(&self) -> Result<()> {
+        for _ in 0..500 {
+            let calls = self.stack.cloud().calls();
+            let is_look = |call: &rulekeeper_local::Call| {
+                call.action == "DescribeSecurityGroups" && is_function(&call.principal)
+            };
+            if calls.iter().any(is_look) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err("the watch does not begin".into())
     }
 
     /// Records the live rules of a group, with principals.
@@ -118,6 +165,9 @@ impl Setup {
             json!({ "arn": format!("arn:aws:iam::{account}:role/{role}"), "policy": policy })
         });
         record["principals"] = principals.collect();
+        if let Mode::Watched(_) = self.mode {
+            record["watch"] = true.into();
+        }
         rulekeeper(&["apply", "-f", "-"], &record.to_string())?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use rulekeeper_bench::time::short;
 
 use crate::Case;
 use crate::replay::{End, Outcome};
-use crate::setup::Mode;
+use crate::setup::{Mode, WATCH_SECONDS};
 use crate::stories::Story;
 use crate::text::{is_never_cut, spans};
 
@@ -29,6 +29,12 @@ pub(crate) fn markdown(
             .iter()
             .map(|delay| format!("with, {}", short(*delay))),
     );
+    head.extend(delays.iter().max().map(|delay| {
+        format!(
+            "watched, every {WATCH_SECONDS} s, events after {}",
+            short(*delay)
+        )
+    }));
     head.extend(["its calls, without → with", "rulekeeper's calls", "fight"].map(str::to_owned));
     let rule = vec!["---".to_owned(); head.len()];
     let rows = stories.iter().map(|story| row(story, delays, outcomes));
@@ -52,13 +58,17 @@ fn row(story: &Story, delays: &[Duration], outcomes: &[(Case, Outcome)]) -> Vec<
             (least, _) => least.unwrap_or(0).to_string(),
         }
     };
+    let watched = delays.iter().max();
+    let watched = watched.and_then(|delay| find(Mode::Watched(*delay)));
     let mut cells = vec![linked(story), story.policy.to_owned()];
-    cells.extend(without.into_iter().chain(with.iter().copied()).map(cut));
+    let shown = without.into_iter().chain(with.iter().copied());
+    cells.extend(shown.chain(watched).map(cut));
     let own = without.map_or(0, |outcome| outcome.counts.principal);
     cells.push(format!("{own} → {}", range(|it| it.counts.principal)));
     let (ec2, table) = (range(|it| it.counts.ec2), range(|it| it.counts.table));
     cells.push(format!("{ec2} EC2, {table} table"));
-    let mut fights: Vec<String> = with.iter().map(|outcome| outcome.counts.fight()).collect();
+    let fights = with.iter().copied().chain(watched);
+    let mut fights: Vec<String> = fights.map(|outcome| outcome.counts.fight()).collect();
     fights.dedup();
     cells.push(fights.join(" / "));
     cells

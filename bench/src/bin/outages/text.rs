@@ -10,7 +10,7 @@ use rulekeeper_bench::time::{length, short};
 
 use crate::Case;
 use crate::replay::{End, Outcome, Skip};
-use crate::setup::{EC2_CALL, Mode};
+use crate::setup::{EC2_CALL, Mode, WATCH_SECONDS};
 use crate::stories::{STORIES, Story};
 use crate::watch::{Cut, Measured};
 
@@ -27,8 +27,9 @@ pub(crate) fn introduction(screen: &Screen, delays: &[Duration]) -> Result<()> {
     screen.heading("Public outages, replayed on this machine")?;
     screen.paragraph(&format!(
         "The function and the CLI are real; EC2, CloudTrail, EventBridge and Lambda are rulekeeper-local. The controllers \
-         are scripts that follow public reports and sources. Each story is replayed once without rulekeeper and once \
-         for each delay of CloudTrail's events ({}), all at the same time.",
+         are scripts that follow public reports and sources. Each story is replayed once without rulekeeper, once \
+         for each delay of CloudTrail's events ({}), and once with the longest of them and the watch, which reads the \
+         group every {WATCH_SECONDS} s; all at the same time.",
         delays.join(", ")
     ))?;
     screen.paragraph(&format!(
@@ -82,6 +83,7 @@ fn mode_name(mode: Mode) -> String {
     match mode {
         Mode::Without => "without rulekeeper".to_owned(),
         Mode::With(delay) => format!("events after {}", short(delay)),
+        Mode::Watched(delay) => format!("watched, after {}", short(delay)),
     }
 }
 

@@ -11,6 +11,7 @@ use rulekeeper_local::{Cloud, Lambda, Outcome, Stack};
 use serde_json::Value;
 
 use crate::rules::{Rule, Traffic};
+use crate::setup::WatchRun;
 
 /// How often the probe reads the group. Some thirty replays share the machine, and times are printed in tenths of a second.
 const PROBE_INTERVAL: Duration = Duration::from_millis(5);
@@ -65,6 +66,11 @@ pub(crate) struct Watch {
     traffic: Vec<Measured>,
     events: usize,
     reports: Vec<Value>,
+    /// How many invocations' reports are among them.
+    ended: usize,
+    run: WatchRun,
+    /// How many lines of the watch's log were read.
+    lines: usize,
     next_read: Moment,
 }
 
@@ -73,7 +79,12 @@ impl Watch {
     ///
     /// # Errors
     /// When some of the traffic is cut already.
-    pub(crate) fn start(stack: &Stack, group: &str, traffic: Vec<Traffic>) -> Result<Self> {
+    pub(crate) fn start(
+        stack: &Stack,
+        group: &str,
+        traffic: Vec<Traffic>,
+        run: WatchRun,
+    ) -> Result<Self> {
         let live = stack.cloud().ec2().rules(group);
         let mut watch = Self {
             probe: Probe::start(stack, group, PROBE_INTERVAL),
@@ -83,6 +94,9 @@ impl Watch {
             traffic: Vec::new(),
             events: 0,
             reports: Vec::new(),
+            ended: 0,
+            run,
+            lines: 0,
             next_read: 0,
         };
         for traffic in traffic {
@@ -134,7 +148,8 @@ impl Watch {
 
     fn read_reports(&mut self) -> Result<()> {
         let invocations = self.lambda.invocations().into_iter();
-        for invocation in invocations.skip(self.reports.len()) {
+        for invocation in invocations.skip(self.ended) {
+            self.ended += 1;
             let report = invocation.response;
             let retryable = report["errorType"] == "rulekeeper.Retryable";
             if invocation.outcome != Outcome::Success && !retryable {
@@ -142,6 +157,16 @@ impl Watch {
             }
             self.reports.push(report);
         }
+        // The watch does not end, and logs each report.
+        let logs = self.run.as_ref().map(|run| self.lambda.logs_of(run));
+        let logs = logs.unwrap_or_default();
+        for line in &logs[self.lines..] {
+            let line: Value = serde_json::from_str(&line.text).unwrap_or_default();
+            if line["report"]["group"].is_object() {
+                self.reports.push(line["report"].clone());
+            }
+        }
+        self.lines = logs.len();
         Ok(())
     }
 
@@ -174,7 +199,8 @@ impl Watch {
     /// Whether the function has got this many events and has handled all of them.
     pub(crate) fn is_idle_after(&self, events: usize) -> bool {
         let load = self.lambda.load();
-        self.events >= events && load.queued + load.running + load.waiting == 0
+        let watching = usize::from(self.run.is_some());
+        self.events >= events && load.queued + load.running + load.waiting == watching
     }
 
     /// The traffic with its cuts, the present one included.
