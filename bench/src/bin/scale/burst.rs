@@ -44,7 +44,7 @@ pub(crate) async fn run(screen: &Screen, function: &Path, burst: Burst) -> Resul
         duplicates: COPIES - 1,
         ..Delivery::default()
     };
-    let setup = Setup::start(function, delivery, burst.groups, rules).await?;
+    let setup = Setup::start(function, delivery, burst.groups, rules, None).await?;
     let stack = &setup.stack;
     stack.cloud().clear_calls();
 

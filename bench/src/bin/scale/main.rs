@@ -1,4 +1,4 @@
-//! Sweeps of many groups and bursts of revokes (`make scale`): how many API calls they make, how long they take and how
+//! Sweeps of many groups, bursts of revokes, and the watch (`make scale`): how many API calls they make, how long they take and how
 //! much memory the function needs, at EC2's published limits.
 //!
 //! The function is the real one and runs under the Lambda Runtime API; `rulekeeper-local` stands in for AWS over HTTP, with
@@ -18,6 +18,7 @@ mod cost;
 mod options;
 mod setup;
 mod sweep;
+mod watch;
 
 use options::Options;
 
@@ -43,6 +44,12 @@ async fn run(options: &Options) -> Result<()> {
     }
     for burst in options.bursts() {
         burst::run(&screen, &function, *burst).await?;
+    }
+    if !options.watched().is_empty() {
+        watch::heading(&screen)?;
+    }
+    for groups in options.watched() {
+        watch::run(&screen, &function, *groups).await?;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use rulekeeper_bench::programs::FunctionArgument;
 
-/// Measures sweeps of many groups and bursts of revokes at EC2's limits.
+/// Measures sweeps of many groups, bursts of revokes, and the watch, at EC2's limits.
 #[derive(Debug, Parser)]
 #[command(name = "scale")]
 pub(crate) struct Options {
@@ -26,12 +26,12 @@ pub(crate) struct Options {
         default_value = "1000x200,500x1"
     )]
     bursts: Vec<Burst>,
-    /// Leave out the bursts.
-    #[arg(long, conflicts_with = "only_bursts")]
-    only_sweeps: bool,
-    /// Leave out the sweeps.
-    #[arg(long)]
-    only_bursts: bool,
+    /// Watches, by number of groups.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,200,2000", value_parser = positive)]
+    watched: Vec<usize>,
+    /// Measure these only.
+    #[arg(long, value_enum)]
+    only: Option<Kind>,
     #[command(flatten)]
     pub(crate) function: FunctionArgument,
 }
@@ -39,13 +39,42 @@ pub(crate) struct Options {
 impl Options {
     /// The sweeps to run, by number of groups.
     pub(crate) fn sweeps(&self) -> &[usize] {
-        if self.only_bursts { &[] } else { &self.groups }
+        if self.wants(Kind::Sweeps) {
+            &self.groups
+        } else {
+            &[]
+        }
     }
 
     /// The bursts to run.
     pub(crate) fn bursts(&self) -> &[Burst] {
-        if self.only_sweeps { &[] } else { &self.bursts }
+        if self.wants(Kind::Bursts) {
+            &self.bursts
+        } else {
+            &[]
+        }
     }
+
+    /// The watches to run, by number of groups.
+    pub(crate) fn watched(&self) -> &[usize] {
+        if self.wants(Kind::Watch) {
+            &self.watched
+        } else {
+            &[]
+        }
+    }
+
+    fn wants(&self, kind: Kind) -> bool {
+        self.only.is_none_or(|only| only == kind)
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Sweeps,
+    Bursts,
+    Watch,
 }
 
 /// Revokes, and the groups that they are spread over.

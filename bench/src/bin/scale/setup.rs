@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use rulekeeper_bench::Result;
 use rulekeeper_bench::client::{dynamodb, record};
 use rulekeeper_bench::stack::{self, TABLE};
@@ -21,7 +21,14 @@ const ITEMS_PER_CALL: usize = 25;
 const RULES_PER_GROUP: usize = 60;
 
 /// EC2's buckets for filtered reads and for authorizes (EC2 Developer Guide, "Request throttling").
-const LIMITS: [(&str, Bucket); 2] = [
+const LIMITS: [(&str, Bucket); 3] = [
+    (
+        "DescribeSecurityGroups",
+        Bucket {
+            burst: 100.0,
+            per_second: 20.0,
+        },
+    ),
     (
         "DescribeSecurityGroupRules",
         Bucket {
@@ -49,13 +56,15 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Starts the stack, with the function and the queue as in `template.yaml`, and makes groups with so many rules each.
+    /// With a time they are to be watched, and an invocation may last so long.
     pub(crate) async fn start(
         function: &Path,
         delivery: Delivery,
         groups: usize,
         rules: usize,
+        watch: Option<Duration>,
     ) -> Result<Self> {
-        let stack = start_stack(function, delivery, rules.max(RULES_PER_GROUP))?;
+        let stack = start_stack(function, delivery, rules.max(RULES_PER_GROUP), watch)?;
         let rule = |number| format!("tcp {} from 10.0.0.0/8", 1_000 + number);
         let rules: Vec<String> = (0..rules).map(rule).collect();
         let groups = create_groups(&stack.cloud().ec2().quietly(), groups, &rules)?;
@@ -64,7 +73,7 @@ impl Setup {
             groups,
             rules,
         };
-        setup.write_records().await?;
+        setup.write_records(watch.is_some()).await?;
         Ok(setup)
     }
 
@@ -87,13 +96,16 @@ impl Setup {
     }
 
     /// Writes the record of every group.
-    async fn write_records(&self) -> Result<()> {
+    async fn write_records(&self, watch: bool) -> Result<()> {
         let table = dynamodb(&self.stack);
         let stack = &self.stack;
         let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
         for groups in self.groups.chunks(ITEMS_PER_CALL) {
             let writes = groups.iter().map(|group| {
-                let item = record(stack, group, &rules);
+                let mut item = record(stack, group, &rules);
+                if watch {
+                    item.insert("watch".to_owned(), AttributeValue::Bool(true));
+                }
                 let put = PutRequest::builder().set_item(Some(item)).build()?;
                 Ok(WriteRequest::builder().put_request(put).build())
             });
@@ -108,8 +120,14 @@ impl Setup {
     }
 }
 
-fn start_stack(function: &Path, delivery: Delivery, quota: usize) -> Result<Stack> {
+fn start_stack(
+    function: &Path,
+    delivery: Delivery,
+    quota: usize,
+    watch: Option<Duration>,
+) -> Result<Stack> {
     let mut config = stack::config(Some(function.to_path_buf()));
+    config.lambda.timeout = watch.unwrap_or(config.lambda.timeout);
     let queue = format!(
         "https://sqs.{}.amazonaws.com/{}/{QUEUE}",
         config.region, config.account

@@ -34,7 +34,7 @@ pub(crate) async fn run(
     groups: usize,
     options: &Options,
 ) -> Result<()> {
-    let setup = Setup::start(function, Delivery::default(), groups, options.rules).await?;
+    let setup = Setup::start(function, Delivery::default(), groups, options.rules, None).await?;
     let drifted = spread(&setup.groups, options.drifted);
     let ec2 = setup.stack.cloud().ec2().quietly();
     for group in &drifted {
@@ -93,8 +93,8 @@ fn check(setup: &Setup, drifted: usize) -> Result<()> {
     .into())
 }
 
-/// The reports of all sweeps, from the log: the answer to a queue says only which messages failed.
-fn reports(lambda: &Lambda) -> Vec<Value> {
+/// The reports of all work, from the log: the answer to a queue says only which messages failed.
+pub(crate) fn reports(lambda: &Lambda) -> Vec<Value> {
     let lines = lambda.logs().into_iter();
     let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
     let reports = lines.filter(|line| line["message"] == "report");
