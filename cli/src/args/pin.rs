@@ -8,7 +8,7 @@ use rulekeeper_core::model::GroupId;
 use super::{group_id, mode};
 
 const PIN_HELP: &str = "\
-Mode, pause, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
+Mode, pause, watch, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
 
 One named group is pinned at once. Several groups, and those that --vpc, --tag or --all select, are shown first: what is
 new, what changes, and what is left out and why. On a terminal it then asks; elsewhere give --yes to write, or --dry-run to
@@ -59,6 +59,9 @@ pub(crate) struct Pin {
     /// enforce puts missing rules back, observe only reports them [default: as before, or enforce]
     #[arg(long, value_name = "MODE", value_parser = mode)]
     pub(crate) mode: Option<Mode>,
+    /// Read the group every few seconds, where the stack has WatchSeconds; --watch=false ends that [default: as before]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) watch: Option<bool>,
     /// Why, for the readers of the record [default: as before]
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,

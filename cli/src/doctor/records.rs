@@ -1,12 +1,12 @@
 //! What the table holds: records, settings, marks.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rulekeeper_cli::operator::guardrail_remarks;
 use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::{DesiredRecord, Finding, SharedSettings, Unreadable};
 use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
-use rulekeeper_core::ports::{ApiError, GroupMarks, Table as _};
+use rulekeeper_core::ports::{ApiError, GroupMarks, Lease, Table as _, WatchTable as _};
 use serde_json::Value;
 
 use super::check::{count, failed, ok, skipped, unknown, warning};
@@ -19,6 +19,8 @@ pub(super) struct RecordFacts {
     pub(super) records: Result<Vec<(String, Value)>, ApiError>,
     pub(super) marks: Result<GroupMarks, ApiError>,
     pub(super) settings: Result<Option<Value>, ApiError>,
+    /// Who watches.
+    pub(super) lease: Result<Lease, ApiError>,
 }
 
 /// A group whose items are asked for because the settings come along. It cannot exist.
@@ -34,15 +36,17 @@ pub(super) async fn examine(session: &Session, scope: &Scope) -> Vec<Check> {
         id: NO_GROUP.parse().expect("this is a group's id"),
     };
     let all = GroupRange::default();
-    let (records, marks, loaded) = tokio::join!(
+    let (records, marks, loaded, lease) = tokio::join!(
         table.all_desired(scope),
         table.marks(scope, &all),
-        table.load(&address)
+        table.load(&address),
+        table.lease()
     );
     let facts = RecordFacts {
         records,
         marks,
         settings: loaded.map(|loaded| loaded.settings),
+        lease,
     };
     judge(&facts, scope, session.never(), Timestamp::now())
 }
@@ -65,7 +69,12 @@ pub(super) fn judge(
 ) -> Vec<Check> {
     let subject = scope.to_string();
     let mut checks = match &facts.records {
-        Ok(records) => of_records(records, scope, never, now),
+        Ok(records) => {
+            let mut checks = of_records(records, scope, never, now);
+            let watched = records.iter().filter(|(_, item)| item["watch"] == true);
+            checks.extend(watch(watched.count(), &facts.lease, now));
+            checks
+        }
         Err(error) => vec![unknown(
             "records",
             subject.as_str(),
@@ -92,6 +101,38 @@ pub(super) fn judge(
         ),
     });
     checks
+}
+
+/// How long after the end of its lease a watch may be between two runs.
+const BETWEEN_RUNS: SignedDuration = SignedDuration::from_mins(2);
+
+/// Whether somebody watches, where records ask for it.
+fn watch(watched: usize, lease: &Result<Lease, ApiError>, now: Timestamp) -> Option<Check> {
+    let (check, subject) = ("watch", count(watched, "watched group"));
+    if watched == 0 {
+        return None;
+    }
+    let lease = match lease {
+        Ok(lease) => lease,
+        Err(error) => {
+            return Some(unknown(
+                check,
+                subject,
+                error,
+                "dynamodb:BatchGetItem on the table",
+            ));
+        }
+    };
+    let until = lease.until.filter(|until| *until + BETWEEN_RUNS > now);
+    Some(match (until, &lease.holder) {
+        (Some(_), Some(run)) => ok(check, subject, format!("{run} watches")),
+        _ => {
+            let found = "nobody watches, so drops are seen when their event comes";
+            let fix = "Deploy with WatchSeconds=2 (docs/operate.md#the-watch). If the stack has it: a run lasts until the \
+                       next one comes, each minute; the log of the function STACK-watch says why none does.";
+            warning(check, subject, found).fix(fix)
+        }
+    })
 }
 
 fn of_records(
@@ -243,4 +284,33 @@ fn listed(findings: &[Finding]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rulekeeper_core::fakes::{now, refused};
+    use rulekeeper_core::function::permissions::Outcome;
+
+    use super::*;
+
+    #[test]
+    fn watched_groups_need_somebody_who_watches() {
+        let lease = |seconds: i64| Lease {
+            revision: 1,
+            holder: Some("a run".to_owned()),
+            until: Some(now() + SignedDuration::from_secs(seconds)),
+            heir: None,
+        };
+        let outcome = |watched, lease| {
+            let check = watch(watched, &lease, now())?;
+            assert_eq!(check.subject, "2 watched groups");
+            Some(check.outcome)
+        };
+        assert_eq!(outcome(0, Ok(Lease::default())), None);
+        assert_eq!(outcome(2, Ok(lease(20))), Some(Outcome::Ok));
+        assert_eq!(outcome(2, Ok(lease(-119))), Some(Outcome::Ok));
+        assert_eq!(outcome(2, Ok(lease(-120))), Some(Outcome::Warning));
+        assert_eq!(outcome(2, Ok(Lease::default())), Some(Outcome::Warning));
+        assert!(outcome(2, Err(refused("AccessDenied"))) > Some(Outcome::Ok));
+    }
 }

@@ -12,6 +12,8 @@ pub struct PinOptions {
     pub mode: Option<Mode>,
     /// The note to set; the record's own when absent.
     pub note: Option<String>,
+    /// Whether to watch the group; as before, or not, when absent.
+    pub watch: Option<bool>,
 }
 
 /// Makes the live rules of a group its desired state. Mode, pause, principals and priorities of an earlier record stay.
@@ -74,6 +76,7 @@ pub(super) fn draft(
     });
     let record = DesiredRecord {
         mode: options.mode.unwrap_or(earlier.mode),
+        watch: options.watch.unwrap_or(earlier.watch),
         note: options.note.clone().or_else(|| earlier.note.clone()),
         rules: rules.collect(),
         name: Some(name.to_owned()),

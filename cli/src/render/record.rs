@@ -23,6 +23,10 @@ pub(crate) fn record(RecordFile { address, record }: &RecordFile, now: Timestamp
         }
     };
     line("superseding", superseding);
+    let watch = record
+        .watch
+        .then(|| "every few seconds, where the stack has WatchSeconds".to_owned());
+    line("watched", watch);
     for principal in &record.principals {
         line(
             "principal",

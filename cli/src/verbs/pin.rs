@@ -69,6 +69,7 @@ fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
         pin: PinOptions {
             mode: pin.mode,
             note: pin.note.clone(),
+            watch: pin.watch,
         },
         include_managed: pin.include_managed || named,
         replace: pin.replace,
