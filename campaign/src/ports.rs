@@ -392,6 +392,10 @@ impl ScopeTable for Ports {
         Ok(())
     }
 
+    async fn note_refused(&self, _: &Scope, _: Option<&str>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     async fn go_on_after(&self, _: &Scope, _: Option<&str>) -> Result<(), ApiError> {
         Ok(())
     }

@@ -16,6 +16,9 @@ const FLEET: &str = "fleet";
 /// The attribute with the last group of an unfinished sweep.
 const AFTER: &str = "after";
 
+/// The attribute with what EC2 said when it refused the role an authorize.
+const REFUSED: &str = "refused";
+
 fn scope_key(scope: &Scope) -> String {
     format!("{}#{}", scope.account, scope.region)
 }
@@ -33,14 +36,17 @@ impl ScopeTable for DynamoTable {
         let query = self.query(FLEET.to_owned(), None);
         let items = tokio::time::timeout_at(self.budget.bookkeeping_until(), query).await;
         let items = items.unwrap_or_else(|_| Err(out_of_time("Query")))?;
-        let read = |item: &super::keys::Item| {
-            let scope = scope_of_key(item.get("sk")?.as_s().ok()?)?;
-            let after = item.get(AFTER).and_then(|after| after.as_s().ok()).cloned();
-            Some((scope, after))
-        };
-        Ok(KnownScopes {
-            scopes: items.iter().filter_map(read).collect(),
-        })
+        let mut known = KnownScopes::default();
+        for item in &items {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            let Some(scope) = text("sk").and_then(|key| scope_of_key(key)) else {
+                continue;
+            };
+            let refused = text(REFUSED).map(|said| (scope.clone(), said.clone()));
+            known.refused.extend(refused);
+            known.scopes.insert(scope, text(AFTER).cloned());
+        }
+        Ok(known)
     }
 
     async fn remember_scope(&self, scope: &Scope) -> Result<(), ApiError> {
@@ -63,7 +69,18 @@ impl ScopeTable for DynamoTable {
         Ok(())
     }
 
+    async fn note_refused(&self, scope: &Scope, said: Option<&str>) -> Result<(), ApiError> {
+        self.note(scope, REFUSED, said).await
+    }
+
     async fn go_on_after(&self, scope: &Scope, group: Option<&str>) -> Result<(), ApiError> {
+        self.note(scope, AFTER, group).await
+    }
+}
+
+impl DynamoTable {
+    /// Sets an attribute of a scope's item, or takes it away.
+    async fn note(&self, scope: &Scope, name: &str, value: Option<&str>) -> Result<(), ApiError> {
         const OPERATION: &str = "UpdateItem";
         let update = self
             .client
@@ -71,12 +88,12 @@ impl ScopeTable for DynamoTable {
             .table_name(&self.name)
             .key("pk", text(FLEET))
             .key("sk", text(scope_key(scope)))
-            .expression_attribute_names("#after", AFTER);
-        let update = match group {
-            Some(group) => update
-                .update_expression("SET #after = :after")
-                .expression_attribute_values(":after", AttributeValue::S(group.to_owned())),
-            None => update.update_expression("REMOVE #after"),
+            .expression_attribute_names("#name", name);
+        let update = match value {
+            Some(value) => update
+                .update_expression("SET #name = :value")
+                .expression_attribute_values(":value", AttributeValue::S(value.to_owned())),
+            None => update.update_expression("REMOVE #name"),
         };
         let request = update.customize().interceptor(self.counting(OPERATION));
         within(self.budget.bookkeeping_until(), OPERATION, request.send()).await?;

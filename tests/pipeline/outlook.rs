@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rulekeeper_local::Params;
+use rulekeeper_local::{Fault, Params};
 use serde_json::{Value, json};
 
 use crate::support::{Scene, outcomes};
@@ -168,4 +168,57 @@ async fn a_sweep_tells_what_could_not_come_back_and_the_outage_needs_no_refused_
         [false, true],
         "the good rule did not wait for a refusal"
     );
+}
+
+/// Once an hour an instance tries whether the role may authorize; here each instance sweeps once.
+#[tokio::test]
+async fn a_role_that_may_not_authorize_is_told_once_and_so_is_its_end() {
+    let scene = Scene::new().await;
+    scene.keep(&[OFFICE]).await;
+    let cloud = scene.stack.cloud();
+    let sweep = async || {
+        scene.stack.lambda().kill_instances();
+        let answer = scene.stack.lambda().invoke(json!({"sweep": {}})).await;
+        answer.payload["permission"].clone()
+    };
+    assert_eq!(sweep().await, Value::Null);
+    let refusal = Fault::error(
+        "AuthorizeSecurityGroupIngress",
+        "UnauthorizedOperation",
+        403,
+    );
+    cloud.inject(refusal.always());
+    for changed in [true, false] {
+        let found = sweep().await;
+        let may = (&found["authorize"], &found["tag"], &found["changed"]);
+        assert_eq!(
+            may,
+            (&json!(false), &json!(false), &json!(changed)),
+            "{found}"
+        );
+        let text = found["found"].as_str().unwrap_or_default();
+        assert!(
+            text.contains("may not authorize rules: UnauthorizedOperation"),
+            "{text}"
+        );
+    }
+    let logs = scene.stack.lambda().logs();
+    assert!(
+        logs.iter()
+            .any(|line| line.text.contains("\"RulesUnrestorable\":1")),
+        "{logs:#?}"
+    );
+    cloud.adjust(|dials| dials.faults.clear());
+    let found = sweep().await;
+    assert_eq!(
+        (&found["authorize"], &found["changed"]),
+        (&json!(true), &json!(true)),
+        "{found}"
+    );
+    assert_eq!(sweep().await, Value::Null);
+    // With tags, and without them if that is refused.
+    let tried = cloud.calls().into_iter();
+    let tried = tried.filter(|call| call.action == "AuthorizeSecurityGroupIngress");
+    assert_eq!(tried.count(), 1 + 2 + 2 + 1 + 1);
+    assert_eq!(scene.live(), [OFFICE]);
 }

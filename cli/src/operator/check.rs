@@ -20,6 +20,9 @@ pub struct Checks {
     pub checked: usize,
     /// The groups with rules that could not come back, and those of which nothing can be said.
     pub groups: Vec<CheckedGroup>,
+    /// What the function found when it last tried whether its role may authorize and tag, if it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// What could not be looked up. Of it nothing is said.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unknown: BTreeSet<String>,

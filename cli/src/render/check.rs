@@ -17,9 +17,16 @@ pub(crate) fn check(scope: &Scope, checks: &Checks) -> String {
         1 => "1 record".to_owned(),
         more => format!("{more} records"),
     };
+    let role = checks.role.as_deref().map(|said| {
+        format!(
+            "When the function last tried: {}. `rulekeeper doctor` says what to do.\n",
+            plain(said)
+        )
+    });
     let groups = checks.groups.iter().map(group);
     format!(
-        "{scope}: {records}: {number}\n{}",
+        "{scope}: {records}: {number}\n{}{}",
+        role.unwrap_or_default(),
         groups.collect::<String>()
     )
 }

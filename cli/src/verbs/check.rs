@@ -3,6 +3,7 @@
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::Checks;
 use rulekeeper_core::model::GroupId;
+use rulekeeper_core::ports::ScopeTable as _;
 
 use crate::failure::{Failure, Status};
 use crate::output::Output;
@@ -20,7 +21,14 @@ pub(super) async fn run(
     let progress = Progress::of("groups");
     let tell = |done, total| progress.tell(done, total);
     let limits = (session.never(), session.rules_per_group());
-    let checks = operator::check((&ec2, &table), limits, &scope, groups, &tell).await?;
+    let mut checks = operator::check((&ec2, &table), limits, &scope, groups, &tell).await?;
+    match table.known_scopes().await {
+        Ok(mut known) => checks.role = known.refused.remove(&scope),
+        Err(error) => {
+            let unknown = format!("whether the function's role may authorize: {error}");
+            checks.unknown.insert(unknown);
+        }
+    }
     drop(progress);
     for unknown in &checks.unknown {
         eprintln!("warning: it is not known {}", render::plain(unknown));
@@ -33,7 +41,7 @@ fn status(checks: &Checks) -> Status {
     let has_problem = checks.groups.iter().any(|group| group.problem.is_some());
     if has_problem || !checks.unknown.is_empty() {
         Status::Failed
-    } else if checks.groups.is_empty() {
+    } else if checks.groups.is_empty() && checks.role.is_none() {
         Status::Done
     } else {
         Status::Drift

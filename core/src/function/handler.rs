@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::authorization;
 use super::checked::Checked;
 use super::permissions::{self, TryClouds};
 use super::throttled::Throttled;
@@ -231,6 +232,7 @@ impl<C: TryClouds> Handler<C> {
         let in_scope = |budget| self.clouds.in_scope(&scope, foreign, pace, &calls, budget);
         let (ec2, table) = in_scope(for_groups).await;
         let (_, scope_table) = in_scope(budget).await;
+        let looks_ahead = self.settings.writes && self.checked.is_due(&scope, &request.range);
         let round = SweepRound {
             world: self.world(&ec2, &table, &calls, foreign),
             scope_table: &scope_table,
@@ -239,10 +241,17 @@ impl<C: TryClouds> Handler<C> {
             queue: queue.as_ref(),
             waiting,
             has_role: self.clouds.has_role(),
-            looks_ahead: self.settings.writes && self.checked.is_due(&scope, &request.range),
+            looks_ahead,
             budget: for_groups,
         };
-        Answer::Sweep(Box::new(round.run().await))
+        let mut result = round.run().await;
+        let is_done = result.reason.is_none() && !result.is_retryable();
+        if looks_ahead && is_done && request.range.is_all() {
+            // What cannot be found out now is tried again in an hour.
+            let looked = authorization::look(&ec2, &scope_table, &scope).await;
+            result.report.permission = looked.unwrap_or_default();
+        }
+        Answer::Sweep(Box::new(result))
     }
 
     fn nowhere(&self, request: &Sweep) -> Answer {

@@ -74,7 +74,10 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
     let counts = [
         ("RulesReopened", standing(|it| it.reopened.len())),
         ("RulesPending", standing(|it| it.pending.len())),
-        ("RulesUnrestorable", standing(|it| it.unrestorable.len())),
+        (
+            "RulesUnrestorable",
+            standing(|it| it.unrestorable.len()) + usize::from(may_not_authorize(answer)),
+        ),
         ("GroupsUnsaved", groups_unsaved(answer)),
     ];
     let counts = counts.into_iter().filter(|(_, count)| *count > 0);
@@ -110,6 +113,14 @@ fn records_unreadable(answer: &Answer) -> usize {
         Answer::Group(result) => usize::from(result.unreadable),
         Answer::Sweep(result) => result.unreadable,
         Answer::Queue(_) | Answer::Watch { .. } | Answer::Doctor { .. } => 0,
+    }
+}
+
+/// Whether no rule at all could come back, which counts as one.
+fn may_not_authorize(answer: &Answer) -> bool {
+    match answer {
+        Answer::Sweep(sweep) => sweep.permission.as_ref().is_some_and(|it| !it.authorize),
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! with the adapters.
 
 mod answer;
+mod authorization;
 mod checked;
 mod handler;
 mod home;

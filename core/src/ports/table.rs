@@ -150,6 +150,8 @@ pub trait Table {
 pub struct KnownScopes {
     /// For each scope, the last group of a sweep that did not finish and was not handed over.
     pub scopes: BTreeMap<Scope, Option<String>>,
+    /// Where the role was refused an authorize when it was last tried, and what EC2 said.
+    pub refused: BTreeMap<Scope, String>,
 }
 
 /// The table's operations for sweeps that need more than one invocation.
@@ -159,6 +161,13 @@ pub trait ScopeTable {
 
     /// Notes that a scope has records. Repeating it changes nothing.
     fn remember_scope(&self, scope: &Scope) -> impl Future<Output = Result<(), ApiError>>;
+
+    /// Notes what EC2 said when it refused the role a dry run of an authorize; with `None` it refused nothing.
+    fn note_refused(
+        &self,
+        scope: &Scope,
+        said: Option<&str>,
+    ) -> impl Future<Output = Result<(), ApiError>>;
 
     /// Notes after which group the next sweep of a scope begins; with `None` it begins with the first.
     fn go_on_after(

@@ -15,7 +15,7 @@ mod sweep;
 mod watch;
 
 pub use capped::REPORT_BYTES_MAX;
-pub use sweep::{HandedOver, SweepReport, Swept};
+pub use sweep::{HandedOver, Permission, SweepReport, Swept};
 pub use watch::WatchReport;
 
 /// The longest reason, in characters. It may repeat what somebody else wrote, in any length.

@@ -39,6 +39,19 @@ pub struct HandedOver {
     pub reason: String,
 }
 
+/// What dry runs of an authorize have shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Permission {
+    /// Whether the role may authorize. If not, no rule could come back.
+    pub authorize: bool,
+    /// Whether it may tag what it authorizes. If not, rules come back without their tags.
+    pub tag: bool,
+    /// Whether EC2 said otherwise when it was tried before.
+    pub changed: bool,
+    /// The same in a sentence.
+    pub found: String,
+}
+
 /// A sweep's answer: the number of groups by outcome, and the reports of groups that did not converge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SweepReport {
@@ -53,6 +66,9 @@ pub struct SweepReport {
     /// Converged groups whose report still has something to say: a superseded rule, a change of the record, a warning.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "capped")]
     pub remarks: Vec<Report>,
+    /// Whether the role may authorize there, if that was tried and it may not, or may again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission: Option<Permission>,
     /// What was handed over to other invocations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handed_over: Option<HandedOver>,

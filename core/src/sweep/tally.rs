@@ -82,6 +82,7 @@ impl Tally {
                 reports: self.reports,
                 remarks: self.remarks,
                 reason,
+                permission: None,
                 handed_over: None,
             },
             retryable,

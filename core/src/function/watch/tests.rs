@@ -383,6 +383,10 @@ impl ScopeTable for Shared {
         Ok(())
     }
 
+    async fn note_refused(&self, _: &Scope, _: Option<&str>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     async fn go_on_after(&self, _: &Scope, _: Option<&str>) -> Result<(), ApiError> {
         Ok(())
     }

@@ -26,6 +26,10 @@ impl ScopeTable for FakeTable {
         Ok(())
     }
 
+    async fn note_refused(&self, _: &Scope, _: Option<&str>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     async fn go_on_after(&self, scope: &Scope, group: Option<&str>) -> Result<(), ApiError> {
         let mut known = lock(&self.scopes);
         known.scopes.insert(scope.clone(), group.map(str::to_owned));
