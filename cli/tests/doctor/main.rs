@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod drill;
 mod events;
 mod function;
 mod permissions;
