@@ -1,6 +1,10 @@
 //! The Lambda function: it builds the clients, passes events to the library, and returns the answers to Lambda.
 
+// An optimized build computes the layout of the whole future of an event, whose types are nested more than 128 deep.
+#![recursion_limit = "256"]
+
 use std::io::Write as _;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -96,9 +100,11 @@ async fn answer(
     let (began, at) = (std::time::Instant::now(), Timestamp::now());
     let request = event.payload.get("watch").map(|_| intent(&event.payload));
     let answer = match request {
-        // Boxed, so that it does not enlarge the future of every event.
         Some(Intent::Watch(request)) => {
-            Box::pin(watch(handler, home, &request, &event.context)).await
+            // A type of its own, so that neither the future of every event nor the compiler's work on it grows.
+            let watch: Pin<Box<dyn Future<Output = Answer>>> =
+                Box::pin(watch(handler, home, &request, &event.context));
+            watch.await
         }
         _ => {
             let remaining = remaining(&event.context);

@@ -79,11 +79,12 @@ impl<C: TryClouds> Handler<C> {
                 Answer::Group(Box::new(self.ignored(report)))
             }
             Intent::Reconcile(lookup) => self.reconcile(&lookup, home, budget).await,
-            Intent::Sweep(request) => self.sweep_in_parts(&request, home, budget).await,
+            // Boxed, like what is rarer still, so that it does not enlarge the future of every event.
+            Intent::Sweep(request) => Box::pin(self.sweep_in_parts(&request, home, budget)).await,
             Intent::SweepTasks(messages) => {
                 let mut answers = Vec::new();
                 for message in messages {
-                    let answer = self.task(message.sweep, home, budget).await;
+                    let answer = Box::pin(self.task(message.sweep, home, budget)).await;
                     answers.push((message.id, answer));
                 }
                 Answer::Queue(QueueAnswer { messages: answers })
@@ -98,7 +99,6 @@ impl<C: TryClouds> Handler<C> {
                 Answer::Group(Box::new(self.ignored(report)))
             }
             Intent::Doctor(asked) => {
-                // Boxed, so that this rare request does not enlarge the future of every event.
                 let doctor = permissions::examine(&self.clouds, home, &asked, budget, self.now);
                 let doctor = Box::pin(doctor).await;
                 Answer::Doctor { doctor }

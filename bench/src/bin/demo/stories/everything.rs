@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::SecurityGroupRule;
 use rulekeeper_bench::Result;
+use rulekeeper_bench::journal::is_function;
 use rulekeeper_bench::time::seconds;
+use serde_json::json;
 
 use super::{DESCRIPTION, Row, refused};
 use crate::backup::as_permission;
@@ -52,6 +54,15 @@ pub(crate) async fn everything_is_revoked(setup: &Setup) -> Result<Row> {
     setup
         .screen
         .paragraph(&format!("Then {} is deleted.", groups.reporting))?;
+    setup
+        .screen
+        .paragraph("rulekeeper says before any outage that a rule could not come back, in its sweeps and when asked:")?;
+    let swept = json!({"sweep": {}});
+    let swept = setup.stack.lambda().invoke(swept).await.payload;
+    if swept["remarks"][0]["unrestorable"].is_null() {
+        return Err(format!("a sweep does not say what could not come back: {swept}").into());
+    }
+    setup.rulekeeper(&["check", &groups.pinned], 3)?;
 
     let without = without(setup, &groups, &backup).await?;
     let with = with(setup, &groups, &pinned).await?;
@@ -125,6 +136,7 @@ async fn with(setup: &Setup, groups: &Groups, pinned: &[SecurityGroupRule]) -> R
     let (group, count) = (&groups.pinned, groups.count);
     let lost = format!("tcp 5432 from {}", groups.reporting);
     setup.screen.subheading("with rulekeeper")?;
+    setup.stack.cloud().clear_calls();
     setup.deliver_events(true);
     let mut observer = setup.observe(group)?;
     observer.say(
@@ -145,6 +157,14 @@ async fn with(setup: &Setup, groups: &Groups, pinned: &[SecurityGroupRule]) -> R
     if !reported {
         return Err(format!("no report says why {lost} is missing").into());
     }
+    let authorizes = setup.stack.cloud().calls().into_iter();
+    let mut authorizes = authorizes.filter(|call| {
+        call.action == "AuthorizeSecurityGroupIngress" && is_function(&call.principal)
+    });
+    let first = authorizes.next().and_then(|call| call.outcome);
+    if first.as_deref() != Some("Success") {
+        return Err(format!("the first authorize ended with {first:?}").into());
+    }
     let live = setup.controller.ingress_rules(group).await?;
     let live: Vec<_> = live.iter().map(as_permission).collect();
     let mut expected = pinned
@@ -157,8 +177,9 @@ async fn with(setup: &Setup, groups: &Groups, pinned: &[SecurityGroupRule]) -> R
     let back = format!("{} of {count} rules back", observer.restored());
     let cut = seconds(observer.cut());
     setup.screen.paragraph(&format!(
-        "{back}, with their descriptions; traffic was cut for {cut}. The other rule stays in the record and is reported \
-         until somebody removes it from the record."
+        "{back}, with their descriptions; traffic was cut for {cut}. The sweep had seen that the other rule could not \
+         come back, so the first authorize left it out and was not refused. It stays in the record and is reported until \
+         somebody removes it from the record."
     ))?;
     Ok(format!(
         "{back}; traffic cut for {cut}; the other rule reported, with EC2's reason"
