@@ -325,6 +325,9 @@ impl<C: TryClouds, F: AsyncFn(&Answer)> Watch<'_, C, F> {
                 scopes.extend(self.watched.keys().cloned());
             }
         }
+        // Without a role, groups of other accounts cannot be seen.
+        let has_role = self.handler.clouds.has_role();
+        scopes.retain(|scope| has_role || !self.home.is_foreign(&scope.account));
         let lists = scopes.into_iter().map(async |scope| {
             let (_, table) = self.home_clouds().await;
             let items = table.watched(&scope).await;

@@ -375,8 +375,15 @@ impl Table for Shared {
 }
 
 impl ScopeTable for Shared {
+    /// Another account too, in which there is no role.
     async fn known_scopes(&self) -> Result<KnownScopes, ApiError> {
-        Ok(KnownScopes::default())
+        let mut known = KnownScopes::default();
+        let other = Scope {
+            account: "444455556666".parse().expect("an account"),
+            ..group().scope
+        };
+        known.scopes.insert(other, None);
+        Ok(known)
     }
 
     async fn remember_scope(&self, _: &Scope) -> Result<(), ApiError> {
@@ -394,6 +401,7 @@ impl ScopeTable for Shared {
 
 impl WatchTable for Shared {
     async fn watched(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
+        assert_eq!(*scope, group().scope, "there is no role elsewhere");
         let all = GroupRange::default();
         let mut items = self.0.table.desired_page(scope, &all).await?.items;
         items.retain(|(_, item)| item["watch"] == true);
