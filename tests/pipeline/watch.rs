@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use rulekeeper::aws::Clients;
+use rulekeeper_core::model::{GroupId, Scope};
+use rulekeeper_core::ports::{Budget, Calls, Clouds as _, Pace, SecurityGroups as _};
 use rulekeeper_local::{Fault, StackConfig};
 use serde_json::{Value, json};
 
 use crate::fleet::add_queue;
-use crate::support::{ACCOUNT, Scene, rule_json};
+use crate::support::{ACCOUNT, Scene, rule_json, sdk_config};
 
 const OFFICE: &str = "tcp 443 from 10.0.0.0/8";
 const WEB: &str = "tcp 80 from 10.0.0.0/8";
@@ -202,4 +205,51 @@ async fn where_principals_are_listed_the_cause_decides() {
             .any(|it| it["changes"][0]["removed"] == json!([OFFICE])),
         "{answers:#?}"
     );
+}
+
+#[tokio::test]
+async fn descriptions_of_groups_show_the_same_rules_as_reads_of_rules() {
+    let scene = Scene::new().await;
+    let quiet = scene.stack.cloud().ec2().quietly();
+    let list = quiet.create_prefix_list("list", 5).expect("a list");
+    let peered = quiet.create_vpc("10.1.0.0/16").expect("a VPC");
+    scene.stack.cloud().peer(&scene.vpc, &peered);
+    let other = quiet.create_group("other", &peered).expect("a group");
+    let rules = [
+        OFFICE.to_owned(),
+        "tcp 443 from 10.1.0.0/16".to_owned(),
+        "tcp 443 from ::/0".to_owned(),
+        format!("tcp 443 from {list}"),
+        format!("tcp 443 from {other}"),
+        format!("all from {}", scene.group),
+        "udp 1-65535 from 0.0.0.0/0".to_owned(),
+        "icmp 8/-1 from 10.0.0.0/8".to_owned(),
+        "icmpv6 128/0 from ::/0".to_owned(),
+        "50 from 10.0.0.0/8".to_owned(),
+    ];
+    let notation: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let made = quiet.authorize(&scene.group, &notation);
+    made.expect("good rules");
+    let config = sdk_config(&scene.stack.endpoint(), "eu-west-1");
+    let clients = Clients::new(config, scene.table.name.clone(), None);
+    let scope = Scope {
+        account: ACCOUNT.parse().expect("an account"),
+        region: "eu-west-1".parse().expect("a Region"),
+    };
+    let (calls, budget) = (Calls::default(), Budget::of(Duration::from_secs(20)));
+    let (ec2, _) = clients
+        .in_scope(&scope, false, Pace::Watch, &calls, budget)
+        .await;
+    let ids = [&scene.group, &other].map(|id| id.parse::<GroupId>().expect("an id"));
+    let gone = "sg-0bad0bad0bad0bad0".parse().expect("an id");
+    let described = ec2.described_rules(&[&ids[..], &[gone]].concat()).await;
+    let described = described.expect("an answer");
+    let read = ec2.ingress_rules(&ids).await.expect("an answer");
+    let keys = |id: &GroupId| read[id].iter().map(|rule| rule.key.clone()).collect();
+    assert_eq!(described[&ids[0]].len(), rules.len());
+    assert_eq!(
+        described,
+        ids.into_iter().map(|id| (id.clone(), keys(&id))).collect()
+    );
+    assert_eq!(calls.counted()["DescribeSecurityGroups"], 1);
 }
