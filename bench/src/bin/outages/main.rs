@@ -21,6 +21,7 @@ mod audit;
 mod controllers;
 mod counts;
 mod group_client;
+mod measurements;
 mod options;
 mod replay;
 mod rules;
@@ -28,7 +29,6 @@ mod setup;
 mod stories;
 mod table;
 mod text;
-mod watch;
 
 use options::Options;
 use replay::Outcome;

@@ -11,9 +11,9 @@ use rulekeeper_local::Stack;
 use crate::audit;
 use crate::counts::Counts;
 use crate::group_client::GroupClient;
+use crate::measurements::{Measured, Measurements};
 use crate::rules::{Rule, Traffic, list};
 use crate::setup::{Mode, Principal, Setup};
-use crate::watch::{Measured, Watch};
 
 /// How long after its event a rule may come back before the replay fails: the function waits three seconds for a change to
 /// end, `eventTime` has whole seconds, and a throttled authorize is retried within the function's half minute.
@@ -74,7 +74,7 @@ pub(crate) struct Replay {
     group: String,
     /// The ARN of the principal that revokes.
     principal: String,
-    watch: Watch,
+    measured: Measurements,
     skips: Vec<Skip>,
     /// Whether the record must hold the live rules and no others at the end.
     record_is_live: bool,
@@ -90,12 +90,12 @@ impl Replay {
         traffic: Vec<Traffic>,
     ) -> Result<(Self, GroupClient)> {
         let run = setup.begin(group, principals)?;
-        let watch = Watch::start(&setup.stack, group, traffic, run)?;
+        let measured = Measurements::start(&setup.stack, group, traffic, run)?;
         let replay = Self {
             setup,
             group: group.to_owned(),
             principal: client.arn().to_owned(),
-            watch,
+            measured,
             skips: Vec::new(),
             record_is_live: false,
         };
@@ -125,7 +125,7 @@ impl Replay {
     /// Measures more traffic from now on.
     pub(crate) async fn add_traffic(&mut self, traffic: Traffic) -> Result<()> {
         self.wait(PROBE_DELAY).await?;
-        self.watch.add(traffic)
+        self.measured.add(traffic)
     }
 
     /// Waits.
@@ -144,7 +144,7 @@ impl Replay {
     pub(crate) async fn wait_until(
         &mut self,
         timeout: Duration,
-        condition: impl Fn(&Watch) -> bool,
+        condition: impl Fn(&Measurements) -> bool,
     ) -> Result<bool> {
         let deadline = now() + micros(timeout);
         loop {
@@ -159,9 +159,9 @@ impl Replay {
     }
 
     /// Whether a condition holds now.
-    pub(crate) fn holds(&mut self, condition: &impl Fn(&Watch) -> bool) -> Result<bool> {
-        self.watch.update()?;
-        Ok(condition(&self.watch))
+    pub(crate) fn holds(&mut self, condition: &impl Fn(&Measurements) -> bool) -> Result<bool> {
+        self.measured.update()?;
+        Ok(condition(&self.measured))
     }
 
     /// The longest that restoring may take.
@@ -181,7 +181,7 @@ impl Replay {
 
     /// The error of a replay whose traffic stayed cut.
     pub(crate) fn not_restored(&self) -> Error {
-        let last = self.watch.reports().last().map(ToString::to_string);
+        let last = self.measured.reports().last().map(ToString::to_string);
         format!(
             "traffic is still cut {} s after the event arrived; the last report is {}",
             RESTORE_TIMEOUT.as_secs(),
@@ -198,14 +198,14 @@ impl Replay {
         // The last change is from before the skipped time.
         self.wait(PROBE_DELAY).await?;
         if self.has_rulekeeper() {
-            let before = self.watch.open_cuts();
+            let before = self.measured.open_cuts();
             self.setup.stack.bridge().hurry();
             self.wait_idle().await?;
-            if self.watch.open_cuts() != before {
+            if self.measured.open_cuts() != before {
                 return Err("an event that arrived early changed what is cut".into());
             }
         }
-        self.watch.skip(time);
+        self.measured.skip(time);
         self.skips.push(Skip { time, text });
         Ok(())
     }
@@ -213,8 +213,8 @@ impl Replay {
     /// Waits until the function has handled the events of all calls so far but its own.
     pub(crate) async fn wait_idle(&mut self) -> Result<()> {
         let timeout = self.restore_timeout() + LAMBDA_RETRIES;
-        let events = self.watch.events_to_come();
-        let idle = |seen: &Watch| seen.is_idle_after(events);
+        let events = self.measured.events_to_come();
+        let idle = |seen: &Measurements| seen.is_idle_after(events);
         if !self.wait_until(timeout, idle).await? {
             return Err("the function is still busy".into());
         }
@@ -232,13 +232,13 @@ impl Replay {
             }
         }
         self.check(end, &expected)?;
-        let watch = &self.watch;
+        let measured = &self.measured;
         let cloud = self.setup.stack.cloud();
         Ok(Outcome {
-            traffic: watch.traffic(),
+            traffic: measured.traffic(),
             end,
-            counts: Counts::of(cloud, &self.group, &self.principal, watch.reports()),
-            events: watch.events(),
+            counts: Counts::of(cloud, &self.group, &self.principal, measured.reports()),
+            events: measured.events(),
             skips: self.skips,
         })
     }
@@ -246,7 +246,7 @@ impl Replay {
     async fn audit(&self, end: End) -> Result<Vec<String>> {
         let stack = &self.setup.stack;
         let generations = audit::generations(stack, &self.group).await?;
-        let (live, reports) = (self.watch.live(), self.watch.reports());
+        let (live, reports) = (self.measured.live(), self.measured.reports());
         let mut findings = audit::findings(stack.cloud(), &self.group, &generations, live, reports);
         if end == End::Decided {
             findings.extend(audit::opened_again(stack.cloud()));
@@ -260,8 +260,8 @@ impl Replay {
     }
 
     fn check(&self, end: End, expected: &Expected) -> Result<()> {
-        let live = self.watch.live();
-        let cut = self.watch.is_cut();
+        let live = self.measured.live();
+        let cut = self.measured.is_cut();
         if cut != (end != End::Flows) {
             let is = if cut { "cut" } else { "not cut" };
             return Err(format!("at the end traffic is {is}; live are {}", list(live)).into());

@@ -9,10 +9,10 @@ use rulekeeper_bench::screen::Screen;
 use rulekeeper_bench::time::{length, short};
 
 use crate::Case;
+use crate::measurements::{Cut, Measured};
 use crate::replay::{End, Outcome, Skip};
 use crate::setup::{EC2_CALL, Mode, WATCH_SECONDS};
 use crate::stories::{STORIES, Story};
-use crate::watch::{Cut, Measured};
 
 /// The names that `--only` takes.
 pub(crate) fn list(screen: &Screen) -> Result<()> {

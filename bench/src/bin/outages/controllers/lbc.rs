@@ -16,9 +16,9 @@ use rulekeeper_bench::client::ApiError;
 use rulekeeper_bench::time::{Moment, between, micros, now};
 
 use crate::group_client::GroupClient;
+use crate::measurements::Measurements;
 use crate::replay::Replay;
 use crate::rules::{Described, Rule, described, missing};
-use crate::watch::Watch;
 
 /// The role of its service account.
 pub(crate) const ROLE: &str = "LoadBalancerController";
@@ -161,7 +161,7 @@ impl LoadBalancerController {
         wanted: &[Rule],
         code: &str,
         timeout: Duration,
-        condition: impl Fn(&Watch) -> bool,
+        condition: impl Fn(&Measurements) -> bool,
     ) -> Result<bool> {
         let deadline = now() + micros(timeout);
         loop {

@@ -8,10 +8,10 @@ use rulekeeper_bench::client::Client;
 
 use super::Story;
 use crate::controllers::lbc::{DESCRIPTION, LoadBalancerController, Order, ROLE};
+use crate::measurements::Measurements;
 use crate::replay::{End, Expected, Outcome, Replay};
 use crate::rules::{Described, Rule, Traffic, described, tcp};
 use crate::setup::{Principal, Setup};
-use crate::watch::Watch;
 
 pub(crate) const BAD_REFERENCE: Story = Story {
     name: "lbc-3822",
@@ -138,7 +138,7 @@ impl RefusedChange {
     async fn retry_until(
         &mut self,
         timeout: Duration,
-        condition: impl Fn(&Watch) -> bool,
+        condition: impl Fn(&Measurements) -> bool,
     ) -> Result<bool> {
         let Change { wanted, code, .. } = &self.change;
         self.lbc

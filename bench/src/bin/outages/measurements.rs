@@ -58,7 +58,7 @@ impl Measured {
 
 /// The measurements of a replay.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Measurements {
     probe: Probe,
     cloud: Cloud,
     lambda: Lambda,
@@ -74,7 +74,7 @@ pub(crate) struct Watch {
     next_read: Moment,
 }
 
-impl Watch {
+impl Measurements {
     /// Starts to measure.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Watch {
         run: WatchRun,
     ) -> Result<Self> {
         let live = stack.cloud().ec2().rules(group);
-        let mut watch = Self {
+        let mut measurements = Self {
             probe: Probe::start(stack, group, PROBE_INTERVAL),
             cloud: stack.cloud().clone(),
             lambda: stack.lambda().clone(),
@@ -100,9 +100,9 @@ impl Watch {
             next_read: 0,
         };
         for traffic in traffic {
-            watch.add(traffic)?;
+            measurements.add(traffic)?;
         }
-        Ok(watch)
+        Ok(measurements)
     }
 
     /// Measures more traffic from now on.
