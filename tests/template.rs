@@ -291,9 +291,10 @@ fn the_watch_is_the_same_function_and_its_calls_are_known() {
         .collect();
     assert_eq!(names, ["RULEKEEPER_TOPICS", "RULEKEEPER_WATCH_FUNCTION"]);
     let name = values(&watch, "FunctionName")[0];
-    assert!(function.contains(&format!(
-        "RULEKEEPER_WATCH_FUNCTION: !If [Watches, !Sub \"${{AWS::StackName}}-watch\""
-    )));
+    assert!(
+        function
+            .contains("RULEKEEPER_WATCH_FUNCTION: !If [Watches, !Sub \"${AWS::StackName}-watch\"")
+    );
     assert_eq!(name, "!Sub ${AWS::StackName}-watch");
     for key in [
         "CodeUri",
