@@ -79,6 +79,7 @@ function read(item, index) {
 function actor(story, trigger) {
   if (story.unreadable !== null) return 'not known';
   if (story.kind === 'sweep') return 'found by a sweep';
+  if (story.kind === 'watch') return 'found by the watch';
   const who = isNothing(trigger.principal) ? null : visible(trigger.principal);
   if (story.kind === 'operator') return `found by ${who ?? 'an operator'}`;
   return who ?? 'somebody unknown';

@@ -77,6 +77,7 @@ fn origin(facts: &IncidentFacts) -> String {
     let who = facts.principal.as_deref().map(plain);
     match (facts.kind.as_str(), &facts.event_name) {
         ("sweep", _) => "found by a sweep".to_owned(),
+        ("watch", _) => "found by the watch".to_owned(),
         ("operator", _) => format!(
             "found by {}",
             who.unwrap_or_else(|| "an operator".to_owned())
@@ -220,6 +221,7 @@ no incidents since 2026-11-15T09:30:02Z; looked at 1 group
                 &["restored", "failed"],
             )),
             readable(facts("sweep", "b", None, &["restored"])),
+            readable(facts("watch", "b", None, &["restored"])),
             readable(facts("operator", "maria", None, &["held", "contested"])),
             readable(facts("event", "c", None, &["superseded"])),
             Content::Unreadable {
@@ -234,6 +236,10 @@ no incidents since 2026-11-15T09:30:02Z; looked at 1 group
 
 2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
   found by a sweep; open for an unknown time
+    restored  tcp 443 from 10.0.0.0/8  so it is
+
+2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
+  found by the watch; open for an unknown time
     restored  tcp 443 from 10.0.0.0/8  so it is
 
 2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
