@@ -175,8 +175,9 @@ async fn a_throttled_watch_is_slower_and_says_so_and_other_faults_do_not_end_it(
         (&json!(2), &json!("its time is over")),
         "{report}"
     );
+    // A second doubled twice, give or take a timer's.
     assert!(
-        report["longest_pause_ms"].as_u64() >= Some(4_000),
+        report["longest_pause_ms"].as_u64() >= Some(3_500),
         "{report}"
     );
 }
