@@ -89,11 +89,14 @@ async fn a_batch_is_as_large_as_the_mapping_says() {
     send(&stack, &client, &["one", "two", "three"]);
     stack.lambda().wait_idle(SOON).await.expect("idle");
     let all = stack.lambda().invocations();
-    assert_eq!(all.len(), 3);
-    assert!(
-        all.iter()
-            .all(|one| one.payload["Records"].as_array().map(Vec::len) == Some(1))
-    );
+    // On a busy machine a message may come a second time.
+    let bodies = all.iter().map(|one| {
+        let records = one.payload["Records"].as_array().expect("a list");
+        assert_eq!(records.len(), 1);
+        records[0]["body"].to_string()
+    });
+    let bodies: std::collections::BTreeSet<String> = bodies.collect();
+    assert_eq!(bodies.len(), 3);
     stack.shutdown().await;
 }
 
