@@ -4,14 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
 };
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use super::attributes::{from_json, to_json};
 use super::call::{Attempts, api_error, out_of_time, unusable, whole, within};
@@ -294,6 +297,23 @@ impl DynamoTable {
     }
 }
 
+/// Whether an update was made: `false` if its condition did not hold.
+pub(super) fn is_accepted(
+    operation: &'static str,
+    sent: Result<Result<UpdateItemOutput, SdkError<UpdateItemError, HttpResponse>>, Elapsed>,
+) -> Result<bool, ApiError> {
+    match sent {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(SdkError::ServiceError(error)))
+            if error.err().is_conditional_check_failed_exception() =>
+        {
+            Ok(false)
+        }
+        Ok(Err(error)) => Err(api_error(operation, &error)),
+        Err(_) => Err(out_of_time(operation)),
+    }
+}
+
 impl Table for DynamoTable {
     async fn load(&self, group: &GroupAddress) -> Result<Loaded, ApiError> {
         let keys = [
@@ -359,16 +379,7 @@ impl Table for DynamoTable {
             .customize()
             .interceptor(self.counting(OPERATION));
         let sent = tokio::time::timeout_at(self.budget.bookkeeping_until(), request.send()).await;
-        match sent {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(SdkError::ServiceError(error)))
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                Ok(false)
-            }
-            Ok(Err(error)) => Err(api_error(OPERATION, &error)),
-            Err(_) => Err(out_of_time(OPERATION)),
-        }
+        is_accepted(OPERATION, sent)
     }
 
     async fn mark_orphaned(&self, group: &GroupAddress, at: &str) -> Result<(), ApiError> {

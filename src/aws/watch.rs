@@ -1,12 +1,11 @@
 //! The table's items for the watch.
 
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::DynamoTable;
-use super::call::{api_error, out_of_time};
+use super::dynamodb::is_accepted;
 use super::keys::{desired_key, text};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::{ApiError, Lease, WatchTable};
@@ -69,15 +68,6 @@ impl WatchTable for DynamoTable {
             .customize()
             .interceptor(self.counting(OPERATION));
         let sent = tokio::time::timeout_at(self.budget.calls_until, request.send()).await;
-        match sent {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(SdkError::ServiceError(error)))
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                Ok(false)
-            }
-            Ok(Err(error)) => Err(api_error(OPERATION, &error)),
-            Err(_) => Err(out_of_time(OPERATION)),
-        }
+        is_accepted(OPERATION, sent)
     }
 }
