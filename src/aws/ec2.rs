@@ -8,7 +8,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as SdkPrefixListId, ResourceType,
-    SecurityGroupRule, Tag, TagSpecification, UserIdGroupPair,
+    SecurityGroup, SecurityGroupRule, Tag, TagSpecification, UserIdGroupPair,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
@@ -132,16 +132,16 @@ impl Ec2 {
             .transpose()
     }
 
-    /// Every group that matches the filters.
-    ///
-    /// # Errors
-    /// When a page cannot be read.
-    pub async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<FoundGroup>, ApiError> {
+    /// Every group that matches the filters, of all pages.
+    async fn security_groups(
+        &self,
+        client: &Client,
+        filters: Vec<Filter>,
+    ) -> Result<Vec<SecurityGroup>, ApiError> {
         const OPERATION: &str = "DescribeSecurityGroups";
         let (mut groups, mut token) = (Vec::new(), None);
         loop {
-            let request = self
-                .reading
+            let request = client
                 .describe_security_groups()
                 .set_filters(Some(filters.clone()))
                 .max_results(PAGE)
@@ -150,21 +150,36 @@ impl Ec2 {
                 .interceptor(self.counting(OPERATION));
             self.turn_to_read().await;
             let page = self.within(OPERATION, request.send()).await?;
-            for group in whole(OPERATION, "securityGroupInfo", page.security_groups)? {
-                let id = whole(OPERATION, "groupId of a group", group.group_id)?;
-                groups.push(FoundGroup {
-                    id: id.parse().map_err(|error| unusable(OPERATION, error))?,
-                    name: group.group_name.unwrap_or_default(),
-                    vpc: group.vpc_id.unwrap_or_default(),
-                    tags: tags(group.tags.as_deref()),
-                });
-            }
+            groups.extend(whole(OPERATION, "securityGroupInfo", page.security_groups)?);
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
                 return Ok(groups);
             }
         }
     }
+
+    /// Every group that matches the filters.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub async fn describe_groups(&self, filters: Vec<Filter>) -> Result<Vec<FoundGroup>, ApiError> {
+        let groups = self.security_groups(&self.reading, filters).await?;
+        let found = groups.into_iter().map(|group| {
+            Ok(FoundGroup {
+                id: id_of(&group)?,
+                name: group.group_name.unwrap_or_default(),
+                vpc: group.vpc_id.unwrap_or_default(),
+                tags: tags(group.tags.as_deref()),
+            })
+        });
+        found.collect()
+    }
+}
+
+fn id_of(group: &SecurityGroup) -> Result<GroupId, ApiError> {
+    const OPERATION: &str = "DescribeSecurityGroups";
+    let id = whole(OPERATION, "groupId of a group", group.group_id())?;
+    id.parse().map_err(|error| unusable(OPERATION, error))
 }
 
 /// A group as EC2 describes it.
@@ -243,32 +258,16 @@ impl SecurityGroups for Ec2 {
     ) -> Result<BTreeMap<GroupId, BTreeSet<RuleKey>>, ApiError> {
         const OPERATION: &str = "DescribeSecurityGroups";
         let by_group = filter("group-id", groups.iter().map(GroupId::as_str));
-        let (mut rules, mut token) = (BTreeMap::new(), None);
-        loop {
-            let request = self
-                .changing
-                .describe_security_groups()
-                .filters(by_group.clone())
-                .max_results(PAGE)
-                .set_next_token(token)
-                .customize()
-                .interceptor(self.counting(OPERATION));
-            self.turn_to_read().await;
-            let page = self.within(OPERATION, request.send()).await?;
-            for group in whole(OPERATION, "securityGroupInfo", page.security_groups)? {
-                let id = whole(OPERATION, "groupId of a group", group.group_id)?;
-                let id = id.parse().map_err(|error| unusable(OPERATION, error))?;
-                let permissions =
-                    whole(OPERATION, "ipPermissions of a group", group.ip_permissions)?;
-                let keys = permissions.iter();
-                let keys = keys.flat_map(|permission| rule_keys(permission, &self.account));
-                rules.insert(id, keys.collect());
-            }
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(rules);
-            }
-        }
+        let described = self.security_groups(&self.changing, vec![by_group]).await?;
+        let rules = described.into_iter().map(|group| {
+            let id = id_of(&group)?;
+            let of_group = "ipPermissions of a group";
+            let permissions = whole(OPERATION, of_group, group.ip_permissions)?;
+            let keys = permissions.iter();
+            let keys = keys.flat_map(|permission| rule_keys(permission, &self.account));
+            Ok((id, keys.collect()))
+        });
+        rules.collect()
     }
 
     async fn authorize_ingress(
