@@ -32,6 +32,14 @@ use rulekeeper_core::report::incident::Incident;
 /// How often an incident is merged again if somebody else writes it at the same moment.
 const MERGES_MAX: usize = 5;
 
+/// Items with their sort keys.
+pub(super) fn named(items: Vec<Item>) -> Result<Vec<(String, Value)>, ApiError> {
+    let items = items.into_iter();
+    items
+        .map(|item| Ok((sort_key(&item)?, to_json(item))))
+        .collect()
+}
+
 /// The table, for one piece of work.
 #[derive(Debug, Clone)]
 pub struct DynamoTable {
@@ -84,37 +92,31 @@ impl DynamoTable {
     /// # Errors
     /// When a page cannot be read.
     pub async fn query(&self, pk: String, filter: Option<&str>) -> Result<Vec<Item>, ApiError> {
-        let values = HashMap::from([(":pk".to_owned(), text(pk))]);
-        self.pages("pk = :pk", values, filter).await
+        let query = self.by_keys("pk = :pk");
+        let query = query.expression_attribute_values(":pk", text(pk));
+        self.pages(query.set_filter_expression(filter.map(str::to_owned)))
+            .await
     }
 
     /// The items under a partition key, by their sort key, which is a group's id.
     pub async fn by_group(&self, pk: String) -> Result<Vec<(String, Value)>, ApiError> {
-        let items = self.query(pk, None).await?;
-        let items = items.into_iter();
-        items
-            .map(|item| Ok((sort_key(&item)?, to_json(item))))
-            .collect()
+        named(self.query(pk, None).await?)
     }
 
     /// The items under a partition key whose sort key is at least `from`.
     pub async fn query_from(&self, pk: String, from: String) -> Result<Vec<Item>, ApiError> {
-        let values = HashMap::from([
-            (":pk".to_owned(), text(pk)),
-            (":from".to_owned(), text(from)),
-        ]);
-        self.pages("pk = :pk AND sk >= :from", values, None).await
+        let query = self.by_keys("pk = :pk AND sk >= :from");
+        let query = query.expression_attribute_values(":pk", text(pk));
+        self.pages(query.expression_attribute_values(":from", text(from)))
+            .await
     }
 
-    async fn pages(
-        &self,
-        keys: &str,
-        values: HashMap<String, AttributeValue>,
-        filter: Option<&str>,
-    ) -> Result<Vec<Item>, ApiError> {
+    /// Every item that a query finds.
+    pub(super) async fn pages(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, ApiError> {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
-            let (page, next) = self.page(keys, values.clone(), filter, start).await?;
+            let query = query.clone().set_exclusive_start_key(start);
+            let (page, next) = self.page(query).await?;
             items.extend(page);
             start = next;
             if start.is_none() {
@@ -129,56 +131,10 @@ impl DynamoTable {
         query.consistent_read(true).key_condition_expression(keys)
     }
 
-    /// The items under a partition key that have this attribute with this value, by their sort key. A change of the last second may not show;
-    /// that costs half of what a consistent read costs.
-    pub(super) async fn recent(
-        &self,
-        pk: String,
-        name: &str,
-        value: AttributeValue,
-    ) -> Result<Vec<(String, Value)>, ApiError> {
-        const OPERATION: &str = "Query";
-        let (mut items, mut start) = (Vec::new(), None);
-        loop {
-            let request = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(pk.clone()))
-                .filter_expression("#name = :value")
-                .expression_attribute_names("#name", name)
-                .expression_attribute_values(":value", value.clone())
-                .set_exclusive_start_key(start)
-                .customize()
-                .interceptor(self.counting(OPERATION));
-            let page = within(self.budget.calls_until, OPERATION, request.send()).await?;
-            for item in whole(OPERATION, "Items", page.items)? {
-                items.push((sort_key(&item)?, to_json(item)));
-            }
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(items);
-            }
-        }
-    }
-
     /// One page of a query, and the key to continue from.
-    async fn page(
-        &self,
-        keys: &str,
-        values: HashMap<String, AttributeValue>,
-        filter: Option<&str>,
-        start: Option<Item>,
-    ) -> Result<(Vec<Item>, Option<Item>), ApiError> {
+    async fn page(&self, query: QueryFluentBuilder) -> Result<(Vec<Item>, Option<Item>), ApiError> {
         const OPERATION: &str = "Query";
-        let request = self
-            .by_keys(keys)
-            .set_expression_attribute_values(Some(values))
-            .set_filter_expression(filter.map(str::to_owned))
-            .set_exclusive_start_key(start)
-            .customize()
-            .interceptor(self.counting(OPERATION));
+        let request = query.customize().interceptor(self.counting(OPERATION));
         let page = within(self.budget.calls_until, OPERATION, request.send()).await?;
         let next = page.last_evaluated_key.filter(|key| !key.is_empty());
         Ok((whole(OPERATION, "Items", page.items)?, next))
@@ -335,11 +291,10 @@ impl Table for DynamoTable {
         range: &GroupRange,
     ) -> Result<DesiredPage, ApiError> {
         let (keys, values) = keys_of(desired_key(scope), range);
-        let (items, next) = self.page(keys, values, None, None).await?;
-        let named = items
-            .into_iter()
-            .map(|item| Ok((sort_key(&item)?, to_json(item))));
-        let mut items = named.collect::<Result<Vec<_>, ApiError>>()?;
+        let query = self.by_keys(keys);
+        let query = query.set_expression_attribute_values(Some(values));
+        let (items, next) = self.page(query).await?;
+        let mut items = named(items)?;
         items.retain(|(name, _)| range.contains(name));
         Ok(DesiredPage {
             items,
@@ -351,7 +306,9 @@ impl Table for DynamoTable {
         let filter = "attribute_exists(orphaned_at) OR attribute_exists(contested) OR attribute_exists(unapplied) OR attribute_exists(missing_since) OR attribute_exists(reopened) OR attribute_exists(foreseen)";
         let mut marks = GroupMarks::default();
         let (keys, values) = keys_of(state_key(scope), range);
-        for item in self.pages(keys, values, Some(filter)).await? {
+        let query = self.by_keys(keys).filter_expression(filter);
+        let query = query.set_expression_attribute_values(Some(values));
+        for item in self.pages(query).await? {
             let Ok(id) = sort_key(&item)?.parse() else {
                 continue;
             };

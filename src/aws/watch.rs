@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::DynamoTable;
-use super::dynamodb::is_accepted;
+use super::dynamodb::{is_accepted, named};
 use super::keys::{desired_key, text};
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::ports::{ApiError, Lease, WatchTable};
@@ -15,8 +15,14 @@ const WATCH: &str = "watch";
 
 impl WatchTable for DynamoTable {
     async fn watched(&self, scope: &Scope) -> Result<Vec<(String, Value)>, ApiError> {
-        self.recent(desired_key(scope), "watch", AttributeValue::Bool(true))
-            .await
+        // Not consistent, for half of the price: what is decided reads the record again.
+        let query = self.by_keys("pk = :pk").consistent_read(false);
+        let query = query
+            .filter_expression("#watch = :true")
+            .expression_attribute_names("#watch", "watch")
+            .expression_attribute_values(":pk", text(desired_key(scope)))
+            .expression_attribute_values(":true", AttributeValue::Bool(true));
+        named(self.pages(query).await?)
     }
 
     async fn lease(&self) -> Result<Lease, ApiError> {
