@@ -89,6 +89,7 @@ fn judged(rules: usize) -> Box<dyn Fn()> {
             },
             actual: &live,
             now,
+            call: Some(&call),
         };
         let _ = black_box(judge(black_box(situation), state));
     })

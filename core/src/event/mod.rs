@@ -159,9 +159,18 @@ pub struct Trigger {
     /// Who called: the role for an assumed role, otherwise the user's ARN or the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// The name of the caller's role session. For a Lambda function it is the function's name.
-    #[serde(skip)]
+    /// The name of the caller's role session: a person's mail address in Identity Center, a Lambda function's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The address that the call came from, or the AWS service that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ip: Option<String>,
+    /// The program that made the call, as it names itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The id of the key that signed the call. It is no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
     /// Whether a person called, at the console or through IAM Identity Center.
     #[serde(skip)]
     pub person: bool,
@@ -371,6 +380,13 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
             .or(around.time),
         principal: detail.get("userIdentity").and_then(caller::principal),
         session: detail.get("userIdentity").and_then(caller::session),
+        source_ip: text("sourceIPAddress").map(str::to_owned),
+        user_agent: text("userAgent").map(str::to_owned),
+        access_key_id: detail
+            .pointer("/userIdentity/accessKeyId")
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned),
         person: caller::is_person(detail),
     };
     if let Some(source) = text("eventSource").filter(|source| *source != "ec2.amazonaws.com") {

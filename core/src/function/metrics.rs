@@ -30,13 +30,9 @@ pub fn lines(answer: &Answer, at: Timestamp, handler_ms: u64) -> Vec<String> {
         // The doctor is about no group, and no rule waits for it.
         Answer::Doctor { .. } => return Vec::new(),
     };
-    let rules = |outcome: RuleOutcome| {
-        reports
-            .iter()
-            .map(|report| report.count(outcome))
-            .sum::<usize>()
-    };
-    let dropped: usize = reports.iter().map(|report| report.rules.len()).sum();
+    let counted = || reports.iter().flat_map(Report::counted);
+    let rules = |outcome: RuleOutcome| counted().filter(|line| line.outcome == outcome).count();
+    let dropped = counted().count();
     let mut values = vec![
         (
             "RulesDropped",
@@ -173,8 +169,9 @@ mod tests {
     fn report(outcomes: &[RuleOutcome]) -> Report {
         let trigger = Trigger::default();
         let mut report = Report::bare(trigger, Some(group()), GroupOutcome::Partial, String::new());
-        let rule =
-            |outcome: &RuleOutcome| RuleReport::new(key("tcp 443 from 10.0.0.0/8"), *outcome);
+        let rule = |outcome: &RuleOutcome| {
+            RuleReport::new(key("tcp 443 from 10.0.0.0/8"), *outcome).dropped_by_this_event()
+        };
         report.rules = outcomes.iter().map(rule).collect();
         report
     }

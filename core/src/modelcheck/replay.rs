@@ -409,8 +409,7 @@ pub(super) fn lookup(event: &EventSpec, rules: &[RuleKey]) -> Lookup {
             event_name: None,
             event_time: Some(at(event.at)),
             principal: Some(event.by.arn().to_owned()),
-            session: None,
-            person: false,
+            ..Trigger::default()
         },
         call: Some(call),
         evidence,

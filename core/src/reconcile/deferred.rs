@@ -61,7 +61,7 @@ impl Deferred {
                 deferred.add(rule, RuleOutcome::Held, reason);
                 continue;
             }
-            let by = update.taken_by.get(rule).map(String::as_str);
+            let by = update.taken_by.get(rule).map(|taker| taker.by.as_str());
             match backoff_of(&state, rule, by, now) {
                 Backoff::Waiting(contest) => {
                     deferred.add(rule, RuleOutcome::Contested, contest_text(&contest));

@@ -18,15 +18,15 @@ use super::save_state::{Unsaved, save_state};
 use super::snapshot::{LiveRead, Snapshot};
 use super::started::{Started, millis};
 use super::{Forbidden, GroupResult, RuleResult, World};
-use crate::decide::changes::{GroupState, KnownCall, Verdict};
+use crate::decide::changes::{GroupState, KnownCall, Taker, Verdict};
 use crate::decide::plan::{Hold, Plan};
 use crate::decide::quota::prefix_lists;
 use crate::decide::restorable::Unrestorable;
 use crate::event::{Call, Lookup, TriggerKind};
-use crate::model::{GroupId, PrefixListId, RuleId, RuleKey};
+use crate::model::{ActualRule, GroupId, PrefixListId, RuleId, RuleKey};
 use crate::ports::{Budget, SecurityGroups, Table};
 use crate::report::plan::GroupPlan;
-use crate::report::{GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
+use crate::report::{DroppedBy, GroupOutcome, RecordChange, RuleOutcome, RuleReport, conclude};
 
 /// The most passes of one invocation.
 const PASSES_MAX: usize = 6;
@@ -51,6 +51,10 @@ pub(super) struct Passes<'a, E, T> {
     outlook: Option<BTreeMap<RuleKey, Unrestorable>>,
     hold: Option<Hold>,
     lines: BTreeMap<RuleKey, RuleResult>,
+    /// The last known call that took each rule away which was missing at a pass.
+    taken_by: BTreeMap<RuleKey, Taker>,
+    /// Rules that the first read showed under ids which the event's call revoked.
+    revoked: BTreeSet<RuleKey>,
     changes: Vec<RecordChange>,
     notices: Vec<String>,
     warnings: Vec<String>,
@@ -93,10 +97,16 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         outlook: Option<BTreeMap<RuleKey, Unrestorable>>,
         budget: Budget,
     ) -> Self {
+        let revoked_ids = &lookup.evidence.revoked_ids;
+        let is_revoked =
+            |live: &&ActualRule| live.id.as_ref().is_some_and(|id| revoked_ids.contains(id));
+        let revoked = live.actual.iter().filter(is_revoked);
         Self {
             world,
             lookup,
             budget,
+            taken_by: BTreeMap::new(),
+            revoked: revoked.map(|live| live.key.clone()).collect(),
             calls: KnownCall::of(lookup).into_iter().collect(),
             verdicts: BTreeMap::new(),
             restorable: None,
@@ -186,6 +196,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let deferred = self.deferred(&update, begins);
         let seen_to = self.see_to_rules(&deferred, &update, first).await;
         self.verdicts = std::mem::take(&mut update.verdicts);
+        self.taken_by.append(&mut update.taken_by);
         self.note(&mut update);
         self.note_restored(&deferred);
         if self.lookup.call.is_some() || update.unsaved.is_some() {
@@ -591,7 +602,12 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             |rule: &&RuleResult| rule.outcome == RuleOutcome::Failed && rule.retryable;
         let retryable = results.iter().filter(is_retryable);
         let retryable_rules: Vec<RuleKey> = retryable.map(|rule| rule.rule.clone()).collect();
-        let rules: Vec<RuleReport> = results.into_iter().map(|rule| rule.report).collect();
+        let last_restored = self.last_restored(&results);
+        let rules = results.into_iter().map(|rule| RuleReport {
+            dropped_by: self.dropped_by(&rule.report.rule),
+            ..rule.report
+        });
+        let rules: Vec<RuleReport> = rules.collect();
         let group = self.snapshot.group.clone();
         let (outcome, reason) = outcome(&rules, self.hold.as_ref(), self.group_gone, &group.id);
         let mut report = started.report(group, outcome, &reason);
@@ -621,8 +637,36 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             warnings: report.warnings.clone(),
             ..plan
         });
-        report.timing.restored_ms = self.last_restored.map(|at| millis(at - started.instant));
+        report.timing.restored_ms = last_restored.map(|at| millis(at - started.instant));
         report
+    }
+
+    /// When EC2 confirmed the last rule that the event's call took; if it took none that is back, the last rule of all.
+    fn last_restored(&self, results: &[RuleResult]) -> Option<Instant> {
+        let is_its = |it: &&RuleResult| {
+            it.outcome == RuleOutcome::Restored && self.dropped_by(&it.rule) == DroppedBy::ThisEvent
+        };
+        let its = results.iter().filter(is_its);
+        let its = its.filter_map(|it| it.authorized_at.or(self.last_restored));
+        its.max().or(self.last_restored)
+    }
+
+    /// Whose call took a rule away, as far as known.
+    fn dropped_by(&self, rule: &RuleKey) -> DroppedBy {
+        match self.taken_by.get(rule) {
+            Some(taker) if taker.at_hand => DroppedBy::ThisEvent,
+            Some(taker) => DroppedBy::Call {
+                principal: taker.by.clone(),
+                session: taker.session.clone(),
+                at: taker.at,
+            },
+            None if self.lookup.evidence.revoked.contains_key(rule)
+                || self.revoked.contains(rule) =>
+            {
+                DroppedBy::ThisEvent
+            }
+            None => DroppedBy::Unknown,
+        }
     }
 
     /// What a restore would do now, where this run may write nothing.

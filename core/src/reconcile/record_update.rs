@@ -9,8 +9,8 @@ use super::converge::LOOK_AGAIN_AFTER;
 use super::error::WorkError;
 use super::snapshot::{LiveRead, Snapshot};
 use crate::decide::changes::{
-    GroupState, Judgement, KnownCall, RemovalReason, Revision, Situation, Verdict, WaitReason,
-    judge,
+    GroupState, Judgement, KnownCall, RemovalReason, Revision, Situation, Taker, Verdict,
+    WaitReason, judge,
 };
 use crate::decide::staleness::shows_event;
 use crate::desired::DesiredRecord;
@@ -29,8 +29,8 @@ pub(super) struct RecordUpdate {
     pub(super) unsaved: Option<GroupState>,
     /// What becomes of each rule of the record, by the last judgement.
     pub(super) verdicts: BTreeMap<RuleKey, Verdict>,
-    /// The last known caller who took each missing rule away.
-    pub(super) taken_by: BTreeMap<RuleKey, String>,
+    /// The last known call that took each missing rule away.
+    pub(super) taken_by: BTreeMap<RuleKey, Taker>,
     /// What kept it from being judged or written.
     pub(super) error: Option<WorkError>,
     pub(super) changes: Vec<RecordChange>,
@@ -145,10 +145,12 @@ pub(super) fn judge_now(
         principals: snapshot.principals(),
         actual: &live.actual,
         now: live.at,
+        call: calls.iter().find(|call| call.reference.is_none()),
     };
     let judgement = judge(situation, state);
     update.verdicts.clone_from(&judgement.verdicts);
-    update.taken_by.clone_from(&judgement.taken_by);
+    // A rule that left the record at an earlier judgement was taken all the same.
+    update.taken_by.extend(judgement.taken_by.clone());
     judgement
 }
 
@@ -163,6 +165,7 @@ pub(super) fn waiting_for_a_person(
         principals: snapshot.principals(),
         actual: &live.actual,
         now,
+        call: None,
     };
     let verdicts = judge(situation, snapshot.state.clone())
         .verdicts

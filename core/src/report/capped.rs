@@ -66,6 +66,10 @@ impl Report {
             &mut trigger.event_id,
             &mut trigger.event_name,
             &mut trigger.principal,
+            &mut trigger.session,
+            &mut trigger.source_ip,
+            &mut trigger.user_agent,
+            &mut trigger.access_key_id,
         ];
         let lists = [&mut self.warnings, &mut self.notices, &mut self.unexpected];
         let lines = self.rules.iter_mut();

@@ -4,7 +4,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value};
 
 use crate::model::GroupAddress;
-use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
+use crate::report::{DroppedBy, GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
 
 /// How long an incident stays in the table, in hours: 90 days, as long as CloudTrail's own event history.
 const KEPT_FOR_HOURS: i64 = 90 * 24;
@@ -33,15 +33,16 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// The incident of a report. `None` when no rule was dropped, or when the report names no group.
+    /// The incident of a report. `None` when its call took no rule and nothing was restored, or when it names no group.
     ///
-    /// A sweep that restores nothing leaves no incident. Its missing rules had an incident before, and every sweep
-    /// would add another.
+    /// What was missing before had an incident before, and every sweep would add another.
     pub fn of(report: &Report, began: Timestamp) -> Option<Self> {
         let group = report.group.clone()?;
         let from_event = report.trigger.event_name.is_some();
+        let its = report.rules.iter();
+        let mut its = its.filter(|line| line.dropped_by == DroppedBy::ThisEvent);
         let worth_keeping =
-            !report.rules.is_empty() && (from_event || report.timing.restored_ms.is_some());
+            from_event && its.next().is_some() || report.timing.restored_ms.is_some();
         if !worth_keeping {
             return None;
         }
@@ -103,8 +104,11 @@ fn conclusion(lines: &[Value]) -> Option<(&'static str, String)> {
         .map(|line| {
             let rule = line["rule"].as_str()?.parse().ok()?;
             let outcome = RuleOutcome::of_name(line["outcome"].as_str()?)?;
-            (!matches!(outcome, RuleOutcome::Held | RuleOutcome::Contested))
-                .then(|| RuleReport::new(rule, outcome))
+            let mut report = RuleReport::new(rule, outcome);
+            if line["dropped_by"] == "this_event" {
+                report = report.dropped_by_this_event();
+            }
+            (!matches!(outcome, RuleOutcome::Held | RuleOutcome::Contested)).then_some(report)
         })
         .collect();
     let (outcome, reason) = conclude(&reports?);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::desired::DesiredRecord;
 use crate::event::{Trigger, TriggerKind};
 use crate::model::{GroupAddress, RuleId, RuleKey, shortened};
+use jiff::Timestamp;
 use serde::Serialize;
 
 mod capped;
@@ -100,6 +101,14 @@ impl RuleOutcome {
         }
     }
 
+    /// The name in sentences.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::AlreadyPresent | Self::RestoredElsewhere => "back already",
+            other => other.name(),
+        }
+    }
+
     /// The outcome of this name.
     pub fn of_name(name: &str) -> Option<Self> {
         let all = [
@@ -113,6 +122,28 @@ impl RuleOutcome {
         ];
         all.into_iter().find(|outcome| outcome.name() == name)
     }
+}
+
+/// Whose call took a rule away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DroppedBy {
+    /// That of the event at hand.
+    ThisEvent,
+    /// Nobody's that is known.
+    #[default]
+    Unknown,
+    /// An earlier one: the rule was missing before.
+    #[serde(untagged)]
+    Call {
+        /// Who called.
+        principal: String,
+        /// The session of a person.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+        /// When, in whole seconds.
+        at: Timestamp,
+    },
 }
 
 /// One dropped rule's line in a report.
@@ -131,10 +162,12 @@ pub struct RuleReport {
     /// The reason, or other details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whose call took it away.
+    pub dropped_by: DroppedBy,
 }
 
 impl RuleReport {
-    /// A line without id, code or reason.
+    /// A line without id, code or reason, of which nobody knows who dropped the rule.
     pub fn new(rule: RuleKey, outcome: RuleOutcome) -> Self {
         Self {
             rule,
@@ -142,7 +175,15 @@ impl RuleReport {
             rule_id: None,
             error_code: None,
             reason: None,
+            dropped_by: DroppedBy::Unknown,
         }
+    }
+
+    /// The same as dropped by the event at hand.
+    #[must_use]
+    pub fn dropped_by_this_event(mut self) -> Self {
+        self.dropped_by = DroppedBy::ThisEvent;
+        self
     }
 
     /// The same with a reason.
@@ -167,7 +208,8 @@ pub struct Timing {
     /// From the event's `eventTime` (in whole seconds) until we began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_age_ms: Option<u64>,
-    /// From our start until EC2 confirmed the last rule that we restored.
+    /// From our start until EC2 confirmed the last rule that we restored; of an event, the last that its call took, if any of
+    /// them is back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored_ms: Option<u64>,
     /// From our start until the report.
@@ -289,10 +331,16 @@ impl Report {
 
     /// How many rules have this outcome.
     pub fn count(&self, outcome: RuleOutcome) -> usize {
-        self.rules
-            .iter()
-            .filter(|rule| rule.outcome == outcome)
-            .count()
+        count(&self.rules, outcome)
+    }
+
+    /// The rules that the metrics count: those that the event's call took, and all that came back. What was missing before
+    /// was counted before. Of a sweep, all.
+    pub fn counted(&self) -> impl Iterator<Item = &RuleReport> {
+        let all = self.trigger.kind != TriggerKind::Event;
+        self.rules.iter().filter(move |line| {
+            all || line.dropped_by == DroppedBy::ThisEvent || line.outcome == RuleOutcome::Restored
+        })
     }
 
     /// Whether rules of the record are missing now, whether or not on purpose.
@@ -304,10 +352,13 @@ impl Report {
             || matches!(self.outcome, GroupOutcome::Failed | GroupOutcome::Orphaned)
     }
 
-    /// From the event until the last rule was restored, in milliseconds. `None` without an event that has a time, or
-    /// when no rule was restored. A sweep does not know since when a rule is missing.
+    /// From the event until the last rule that its call took was restored, in milliseconds. `None` without an event that has
+    /// a time, or when none of them was restored. A sweep does not know since when a rule is missing.
     pub fn drift_open_ms(&self) -> Option<u64> {
-        if self.trigger.kind != TriggerKind::Event {
+        let is_back = |line: &RuleReport| {
+            line.outcome == RuleOutcome::Restored && line.dropped_by == DroppedBy::ThisEvent
+        };
+        if self.trigger.kind != TriggerKind::Event || !self.rules.iter().any(is_back) {
             return None;
         }
         Some(self.timing.event_age_ms? + self.timing.restored_ms?)
@@ -315,8 +366,41 @@ impl Report {
 }
 
 /// The outcome of a group whose record was read, from the outcomes of its rules, with a sentence for it.
+///
+/// Both are about what the call of the event took, if it took anything. What was missing before is told apart.
 pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
-    let count = |outcome| rules.iter().filter(|rule| rule.outcome == outcome).count();
+    let is_its = |line: &&RuleReport| line.dropped_by == DroppedBy::ThisEvent;
+    let (its, before): (Vec<_>, Vec<_>) = rules.iter().partition(is_its);
+    if its.is_empty() || before.is_empty() {
+        return conclude_all(rules);
+    }
+    let (its_outcome, reason) = conclude_all(its);
+    let outcome = match its_outcome {
+        // Other rules are missing, so this would say too much.
+        GroupOutcome::Converged => conclude_all(before.iter().copied()).0,
+        outcome => outcome,
+    };
+    let mut counts: BTreeMap<RuleOutcome, usize> = BTreeMap::new();
+    for line in before {
+        *counts.entry(line.outcome).or_default() += 1;
+    }
+    let counts = counts.iter();
+    let counts = counts.map(|(outcome, count)| format!("{count} {}", outcome.in_words()));
+    let counts: Vec<String> = counts.collect();
+    let reason = format!("{reason}; missing before: {}", counts.join(", "));
+    (outcome, reason)
+}
+
+fn count<'a>(rules: impl IntoIterator<Item = &'a RuleReport>, outcome: RuleOutcome) -> usize {
+    let of_it = |rule: &&RuleReport| rule.outcome == outcome;
+    rules.into_iter().filter(of_it).count()
+}
+
+fn conclude_all<'a>(
+    rules: impl IntoIterator<Item = &'a RuleReport, IntoIter: Clone>,
+) -> (GroupOutcome, String) {
+    let rules = rules.into_iter();
+    let count = |outcome| count(rules.clone(), outcome);
     let (restored, failed) = (count(RuleOutcome::Restored), count(RuleOutcome::Failed));
     let elsewhere = count(RuleOutcome::RestoredElsewhere) + count(RuleOutcome::AlreadyPresent);
     let superseded = count(RuleOutcome::Superseded);

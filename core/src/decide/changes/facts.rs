@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::change::{CHANGE_MAX, Change, Changes, GAP_MAX, Standing, is_less_public, is_narrower};
 use super::timeline::{Entry, Timelines, What};
 use super::verdict::{Leaving, RemovalReason, RestoreReason, Verdict, WaitReason};
-use super::{Entered, GroupState, KnownCall, Pending, PendingReason, Situation};
+use super::{Entered, GroupState, KnownCall, Pending, PendingReason, Situation, Taker};
 use crate::decide::cover::covering;
 use crate::desired::{Policy, Superseding};
 use crate::event::Call;
@@ -35,6 +35,8 @@ pub(super) struct Facts<'a> {
     pub(super) state: &'a GroupState,
     pub(super) timelines: Timelines<'a>,
     pub(super) changes: Changes<'a>,
+    /// The call of the event at hand, as the state holds it.
+    at_hand: Option<&'a KnownCall>,
 }
 
 impl<'a> Facts<'a> {
@@ -44,6 +46,7 @@ impl<'a> Facts<'a> {
             state,
             timelines: Timelines::of(situation.record, state, situation.actual),
             changes: Changes::of(&state.calls),
+            at_hand: situation.call.and_then(|call| state.known(call)),
         }
     }
 
@@ -521,20 +524,32 @@ impl<'a> Facts<'a> {
         Some(call.by.clone())
     }
 
-    /// The last known caller who took a missing rule away. One who took what nobody can tell counts where no other does.
-    pub(super) fn taken_by(&self, rule: &RuleKey) -> Option<String> {
-        match self.timelines.last(rule) {
+    /// The last known call that took a missing rule away. One that took what nobody can tell counts where no other does,
+    /// unless the rule was missing before it.
+    pub(super) fn taken_by(&self, rule: &RuleKey) -> Option<Taker> {
+        let call = match self.timelines.last(rule) {
             Some(Entry {
                 what: What::Taken(call),
                 ..
-            }) => Some(call.by.clone()),
+            }) => *call,
             last => {
                 let back = last.map(|entry| entry.at);
+                let missing = self.state.missing_since.get(rule);
+                let missing = missing.or_else(|| self.state.unrestorable.get(rule));
                 let untold = self.timelines.untold.iter().rev();
-                let mut untold = untold.filter(|call| back.is_none_or(|back| back <= call.at));
-                untold.next().map(|call| call.by.clone())
+                let mut untold = untold.filter(|call| {
+                    back.is_none_or(|back| back <= call.at)
+                        && missing.is_none_or(|missing| call.at <= *missing)
+                });
+                untold.next()?
             }
-        }
+        };
+        Some(Taker {
+            at: call.at,
+            by: call.by.clone(),
+            session: call.person.clone().filter(|session| !session.is_empty()),
+            at_hand: self.at_hand.is_some_and(|it| std::ptr::eq(it, call)),
+        })
     }
 
     /// Whether a listed principal authorized a rule that is to enter the record, and nothing is known to have taken it.

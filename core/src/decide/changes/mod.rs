@@ -44,6 +44,21 @@ pub struct Situation<'a> {
     pub actual: &'a ActualRules,
     /// The present time, or when the read was begun if that took long: what happened since it may not show.
     pub now: Timestamp,
+    /// The call of the event at hand, which is among the known ones.
+    pub call: Option<&'a KnownCall>,
+}
+
+/// A call that took a rule away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taker {
+    /// When, in whole seconds.
+    pub at: Timestamp,
+    /// Who, as principals are matched.
+    pub by: String,
+    /// The session of a person.
+    pub session: Option<String>,
+    /// Whether it is the call of the event at hand.
+    pub at_hand: bool,
 }
 
 /// What follows from the facts.
@@ -56,8 +71,8 @@ pub struct Judgement {
     pub state: GroupState,
     /// What becomes of each rule of the record.
     pub verdicts: BTreeMap<RuleKey, Verdict>,
-    /// The last known caller who took each missing rule of the record away.
-    pub taken_by: BTreeMap<RuleKey, String>,
+    /// The last known call that took each missing rule of the record away.
+    pub taken_by: BTreeMap<RuleKey, Taker>,
     /// What a person should know.
     pub notices: Vec<String>,
 }

@@ -240,6 +240,21 @@ impl GroupState {
             && self.orphaned_at.is_none())
     }
 
+    /// A call as it was noted. One from the future was noted with the time of its noting.
+    pub(super) fn known(&self, call: &KnownCall) -> Option<&KnownCall> {
+        self.calls.get(call).or_else(|| {
+            let is_it = |known: &&KnownCall| {
+                known.at < call.at
+                    && **known
+                        == KnownCall {
+                            at: known.at,
+                            ..call.clone()
+                        }
+            };
+            self.calls.iter().find(is_it)
+        })
+    }
+
     /// Notes a call of somebody. A time ahead of our clock by more than clocks differ counts as now.
     pub fn note_call(&mut self, mut call: KnownCall, now: Timestamp) {
         if call.at.duration_since(now) > CLOCKS_DIFFER_MAX {

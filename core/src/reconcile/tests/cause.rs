@@ -3,6 +3,7 @@
 use super::*;
 use crate::desired::Policy;
 use crate::event::Trigger;
+use crate::report::DroppedBy;
 use crate::sweep::{Bounds, sweep};
 
 const HTTP: &str = "tcp 80 from 10.0.0.0/8";
@@ -259,4 +260,57 @@ async fn what_the_first_read_does_not_show_yet_enters_the_record_all_the_same() 
     let report = handled(&ec2, &table, &event).await;
     assert_eq!(recorded(&table), [HTTP, NEW, OFFICE], "{report:#?}");
     assert_eq!(report.notices, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_about_what_its_call_took_and_tells_apart_what_was_missing_before() {
+    let gone = "tcp 80 from sg-0bad";
+    let ec2 = FakeEc2::new(&[]);
+    let table = FakeTable::with(&record(&[OFFICE, HTTP, gone]));
+    ec2.state().live = FakeEc2::new(&[OFFICE, HTTP]).state().live.clone();
+    let mut first = revoke_of(80, "a");
+    first["requestParameters"]["ipPermissions"]["items"][0]["ipRanges"] = json!({});
+    first["requestParameters"]["ipPermissions"]["items"][0]["groups"] =
+        json!({"items": [{"groupId": "sg-0bad"}]});
+    let first = handled(&ec2, &table, &first).await;
+    assert_eq!(first.outcome, GroupOutcome::Failed, "{first:#?}");
+    assert_eq!(first.rules[0].dropped_by, DroppedBy::ThisEvent);
+
+    // Somebody else drops another rule later, and nobody tells of the third.
+    ec2.state().live.clear();
+    let mut second = revoke_of(443, "b");
+    let somebody = "arn:aws:iam::111122223333:role/somebody";
+    second["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = somebody.into();
+    let second = handled(&ec2, &table, &second).await;
+    assert_eq!(second.outcome, GroupOutcome::Restored, "{second:#?}");
+    assert_eq!(
+        second.reason,
+        "1 of 1 dropped rule restored; missing before: 1 restored, 1 held"
+    );
+    let by = |rule: &str| {
+        let mut lines = second.rules.iter();
+        let line = lines.find(|line| line.rule == key(rule)).expect("a line");
+        line.dropped_by.clone()
+    };
+    assert_eq!(
+        (by(OFFICE), by(HTTP)),
+        (DroppedBy::ThisEvent, DroppedBy::Unknown)
+    );
+    assert_eq!(
+        by(gone),
+        DroppedBy::Call {
+            principal: first.trigger.principal.clone().expect("a principal"),
+            session: None,
+            at: first.trigger.event_time.expect("a time"),
+        }
+    );
+    let counted: Vec<&RuleKey> = second.counted().map(|line| &line.rule).collect();
+    assert_eq!(counted, [&key(OFFICE), &key(HTTP)]);
+    assert!(second.drift_open_ms().is_some());
+
+    // A call that took no rule of the record leaves no incident.
+    let incidents = table.recorded().len();
+    let third = handled(&ec2, &table, &revoke_of(8080, "c")).await;
+    assert_eq!(third.outcome, GroupOutcome::Held, "{third:#?}");
+    assert_eq!(table.recorded().len(), incidents);
 }

@@ -101,7 +101,12 @@ async fn what_failed_once_does_not_fail_again_and_is_not_told_twice() {
     let _ = swept(&ec2, &table, &[GONE]).await;
     ec2.state().live.clear();
     let dropped = handled(&ec2, &table, &revoke()).await;
-    assert_eq!(dropped.outcome, GroupOutcome::Partial);
+    assert_eq!(dropped.outcome, GroupOutcome::Restored);
+    assert!(
+        dropped.reason.ends_with("missing before: 1 failed"),
+        "{}",
+        dropped.reason
+    );
     let told = dropped
         .notices
         .iter()

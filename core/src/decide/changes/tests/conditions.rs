@@ -608,8 +608,38 @@ fn a_call_that_tells_no_rules_is_named_where_the_rule_went_after_its_last_return
         untold.at -= SignedDuration::from_secs(seconds);
         scene.lose(A);
         let taken_by = scene.judged(&[untold]).taken_by.remove(&key(A));
-        assert_eq!(taken_by, named.then(|| TERRAFORM.to_owned()), "{seconds}");
+        let by = taken_by.map(|taker| taker.by);
+        assert_eq!(by, named.then(|| TERRAFORM.to_owned()), "{seconds}");
     }
+}
+
+#[test]
+fn a_call_that_tells_no_rules_did_not_take_what_was_missing_before_it() {
+    for (seconds, named) in [(1, false), (0, true), (-1, true)] {
+        let mut scene = scene(&[A, B]);
+        scene.lose(A);
+        scene.state.unrestorable.insert(key(A), scene.clock);
+        let evidence = Evidence {
+            untold: true,
+            ..Evidence::default()
+        };
+        let mut untold = scene.call(STRANGER, Call::Revoke, evidence);
+        untold.at = scene.clock + SignedDuration::from_secs(seconds);
+        scene.pass(2);
+        let taken_by = scene.judged(&[untold]).taken_by.remove(&key(A));
+        assert_eq!(taken_by.is_some(), named, "{seconds}");
+    }
+}
+
+#[test]
+fn a_rule_was_taken_by_the_call_at_hand_or_by_one_before_it() {
+    let mut scene = scene(&[A, B]);
+    let first = scene.revoke(STRANGER, &[A]);
+    let second = scene.revoke(STRANGER, &[B]);
+    let taken_by = scene.judged(&[first.clone(), second]).taken_by;
+    let at_hand = |rule: &str| taken_by.get(&key(rule)).map(|taker| taker.at_hand);
+    assert_eq!((at_hand(A), at_hand(B)), (Some(false), Some(true)));
+    assert_eq!(taken_by[&key(A)].at, first.at);
 }
 
 #[test]
@@ -626,7 +656,7 @@ fn of_two_returns_in_one_second_the_later_one_was_taken() {
     // Nobody told of the call that took the first.
     let taken = scene.revoke(STRANGER, &[A]);
     let taken_by = scene.judged(&[taken]).taken_by.remove(&key(A));
-    assert_eq!(taken_by.as_deref(), Some(STRANGER));
+    assert_eq!(taken_by.expect("a taker").by, STRANGER);
 }
 
 #[test]
@@ -635,7 +665,7 @@ fn each_of_several_revokes_in_one_second_took_what_had_come_back_before() {
     for drops in 1..5 {
         let calls = [scene.revoke(STRANGER, &[A])];
         let taken_by = scene.judged(&calls).taken_by.remove(&key(A));
-        assert_eq!(taken_by.as_deref(), Some(STRANGER), "{drops}");
+        assert_eq!(taken_by.expect("a taker").by, STRANGER, "{drops}");
         scene.look(&calls);
         assert_eq!(scene.restored.len(), drops);
     }

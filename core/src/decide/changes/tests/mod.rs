@@ -202,6 +202,7 @@ impl Scene {
             },
             actual: &actual,
             now: self.clock,
+            call: calls.last(),
         };
         judge(situation, state)
     }
