@@ -174,6 +174,9 @@ pub struct Trigger {
     /// Whether a person called, at the console or through IAM Identity Center.
     #[serde(skip)]
     pub person: bool,
+    /// Whether an operator wants back now what waits, for whatever it waits.
+    #[serde(skip)]
+    pub now: bool,
 }
 
 impl Trigger {
@@ -388,6 +391,7 @@ fn record(detail: &Value, around: &Envelope) -> Intent {
             .filter(|id| !id.is_empty())
             .map(str::to_owned),
         person: caller::is_person(detail),
+        now: false,
     };
     if let Some(source) = text("eventSource").filter(|source| *source != "ec2.amazonaws.com") {
         return ignore(trigger, None, format!("{source} is not ec2.amazonaws.com"));

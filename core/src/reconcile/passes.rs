@@ -223,7 +223,10 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     async fn learn(&mut self, updates: bool) {
         if updates && self.lookup.trigger.kind == TriggerKind::Operator {
             let now = (self.world.now)();
-            let decided = waiting_for_a_person(&self.snapshot, &self.live, now);
+            let decided = match self.lookup.trigger.now {
+                false => waiting_for_a_person(&self.snapshot, &self.live, now),
+                true => self.missing(),
+            };
             self.snapshot.state.note_decided(&decided, now);
         }
         let (world, evidence) = (self.world, &self.lookup.evidence);
@@ -240,6 +243,13 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             self.calls.extend(deletions);
         }
         self.restorable_again().await;
+    }
+
+    /// The missing rules of the record.
+    fn missing(&self) -> Vec<RuleKey> {
+        let recorded = self.snapshot.record.rules.keys();
+        let missing = recorded.filter(|rule| !self.live.actual.contains(rule));
+        missing.cloned().collect()
     }
 
     /// If the record has to be written, restores before that what stays in it: a write may take long, or fail.

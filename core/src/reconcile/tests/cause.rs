@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::desired::Policy;
-use crate::event::Trigger;
+use crate::event::{Evidence, Trigger, TriggerKind};
 use crate::report::DroppedBy;
 use crate::sweep::{Bounds, sweep};
 
@@ -313,4 +313,46 @@ async fn an_event_is_about_what_its_call_took_and_tells_apart_what_was_missing_b
     let third = handled(&ec2, &table, &revoke_of(8080, "c")).await;
     assert_eq!(third.outcome, GroupOutcome::Held, "{third:#?}");
     assert_eq!(table.recorded().len(), incidents);
+}
+
+async fn by_operator(ec2: &FakeEc2, table: &FakeTable, now: bool) -> GroupResult {
+    let lookup = Lookup {
+        scope: group().scope,
+        group: GroupLocator::Id(group().id),
+        trigger: Trigger {
+            kind: TriggerKind::Operator,
+            now,
+            ..Trigger::default()
+        },
+        call: None,
+        evidence: Evidence::default(),
+    };
+    let missing = MissingReferences::default();
+    let world = world(ec2, table, &missing);
+    reconcile(world, &lookup, Budget::of(SECONDS_30)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_who_will_not_wait_gets_back_what_waits() {
+    let (ec2, table) = (FakeEc2::new(&[]), with_listed(Policy::Accept));
+    let waits = by_operator(&ec2, &table, false).await;
+    assert_eq!((waits.outcome, ec2.live()), (GroupOutcome::Held, vec![]));
+    let back = by_operator(&ec2, &table, true).await;
+    assert_eq!(back.outcome, GroupOutcome::Restored, "{back:#?}");
+    assert_eq!(ec2.live(), [OFFICE, HTTP].map(str::to_owned));
+
+    // A fight is no reason to wait either.
+    let table = FakeTable::with(&record(&[OFFICE]));
+    for _ in 0..6 {
+        ec2.state().live.clear();
+        let _ = handled(&ec2, &table, &revoke()).await;
+    }
+    assert_eq!(ec2.live(), [] as [String; 0]);
+    let contested = by_operator(&ec2, &table, false).await;
+    assert_eq!(contested.outcome, GroupOutcome::Contested);
+    let back = by_operator(&ec2, &table, true).await;
+    assert_eq!(
+        (back.outcome, ec2.live()),
+        (GroupOutcome::Restored, vec![OFFICE.to_owned()])
+    );
 }
