@@ -16,9 +16,10 @@ mod import;
 mod incidents;
 mod pin;
 mod shell;
+mod views;
 
 pub(crate) use changes::{
-    AddPrincipal, Confirm, Following, History, Pause, Principal, Release, RemovePrincipal,
+    AddPrincipal, Confirm, Consent, Following, History, Pause, Principal, Release, RemovePrincipal,
     ResetPrincipals, Resume, Rollback, Unpin,
 };
 pub(crate) use doctor::Doctor;
@@ -27,6 +28,7 @@ pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 pub(crate) use incidents::Incidents;
 pub(crate) use pin::Pin;
 pub(crate) use shell::{Completions, Man};
+pub(crate) use views::{List, State, StatusOf};
 
 const PROGRAM_HELP: &str = "\
 Examples:
@@ -106,7 +108,7 @@ pub(crate) struct Global {
     )]
     pub(crate) never: Guardrails,
     /// How to show results [default: table on a terminal, json elsewhere]
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(short = 'o', long, global = true, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
 }
 
@@ -117,6 +119,39 @@ pub(crate) enum Format {
     Table,
     /// One JSON document
     Json,
+    /// The same document in YAML
+    Yaml,
+}
+
+impl Verb {
+    /// The verb's name, which is the kind of its documents.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Pin(_) => "pin",
+            Self::Apply(_) => "apply",
+            Self::Show(_) => "show",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
+            Self::List(_) => "list",
+            Self::Status(_) => "status",
+            Self::Plan(_) => "plan",
+            Self::Check(_) => "check",
+            Self::Restore(_) => "restore",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Release(_) => "release",
+            Self::Confirm(_) => "confirm",
+            Self::Unpin(_) => "unpin",
+            Self::History(_) => "history",
+            Self::Rollback(_) => "rollback",
+            Self::Incidents(_) => "incidents",
+            Self::Doctor(_) => "doctor",
+            Self::Principal(_) => "principal",
+            Self::Replay(_) => "replay",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
 }
 
 /// The verbs.
@@ -134,8 +169,9 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Import(Import),
     /// List the records of the account and Region with their state
-    #[command(after_help = LIST_HELP)]
-    List,
+    List(List),
+    /// Show what is wrong now, and the command that helps with each; change nothing
+    Status(StatusOf),
     /// Show what a restore would do now with each missing rule, and why; change nothing
     Plan(Plan),
     /// Show which recorded rules could not come back if they were dropped now, and why; change nothing
@@ -171,16 +207,6 @@ pub(crate) enum Verb {
     Man(Man),
 }
 
-const LIST_HELP: &str = "\
-States: enforce, observe, paused, orphaned (the group does not exist), unreadable (the record cannot be understood).
-Rules that wait or need a person are counted as the function last saw them: reopened (live, and somebody had decided to
-close it), pending (see `confirm`), unrestorable (see `check`), waiting (for the event that took it).
-One call to EC2 for each 200 groups tells which of them exist; if it fails, a warning says so and the rest is shown.
-
-Examples:
-  rulekeeper list
-  rulekeeper list --output json | jq -r '.[] | select(.state == \"orphaned\") | .group'";
-
 const APPLY_HELP: &str = "\
 A file holds a record in YAML or, if its name ends in .json, in JSON; several YAML documents are several records.
 A file with a `generation` other than the table's is refused, so that nobody's change is lost.
@@ -210,26 +236,26 @@ Examples:
 #[command(after_help = SHOW_HELP)]
 pub(crate) struct Show {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
 }
 
 const EXPORT_HELP: &str = "\
 Examples:
   rulekeeper export sg-0123456789abcdef0 > web.yaml
-  rulekeeper export sg-0123456789abcdef0 --format json -o web.json --force";
+  rulekeeper export sg-0123456789abcdef0 --format json --out web.json --force";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct Export {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// The file's format
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) format: FileFormat,
     /// Write to this file instead of standard output
-    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    #[arg(long = "out", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the file if it exists
     #[arg(long, requires = "out")]
@@ -251,8 +277,11 @@ Examples:
 #[command(after_help = PLAN_HELP)]
 pub(crate) struct Plan {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) groups: Vec<GroupId>,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) groups: Vec<Group>,
+    /// Look in all accounts and Regions that the table knows
+    #[arg(long, conflicts_with = "groups")]
+    pub(crate) all_scopes: bool,
 }
 
 const CHECK_HELP: &str = "\
@@ -269,24 +298,31 @@ Examples:
 #[command(after_help = CHECK_HELP)]
 pub(crate) struct Check {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) groups: Vec<GroupId>,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) groups: Vec<Group>,
 }
 
 const RESTORE_HELP: &str = "\
-A paused group and one whose record says observe are left as they are, and reported as held or observed.
-Exit code 3 says that rules remain missing.
+A paused group and one whose record says observe are left as they are, and reported as held or observed. Rules that wait,
+for the event that took them or because somebody keeps dropping them, go on waiting; --now brings them back.
+Without a group it shows first what is missing, and asks on a terminal. Exit code 3 says that rules remain missing.
 
 Examples:
   rulekeeper restore sg-0123456789abcdef0
+  rulekeeper restore web --now
   rulekeeper restore --region eu-west-1";
 
 #[derive(Debug, Args)]
 #[command(after_help = RESTORE_HELP)]
 pub(crate) struct Restore {
     /// The groups; every group with a record when none is given
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) groups: Vec<GroupId>,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) groups: Vec<Group>,
+    /// Put back what waits too: a contested rule, one whose cause is awaited, one that a deletion withholds
+    #[arg(long, requires = "groups")]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 const REPLAY_HELP: &str = "\
@@ -310,19 +346,33 @@ pub(crate) struct Replay {
     pub(crate) execute: bool,
 }
 
-/// A group's id as EC2 writes it, with hexadecimal digits. The library leaves the digits to EC2; on a command line another
-/// letter is a typing error, and would otherwise be reported as a missing group or record.
-fn group_id(text: &str) -> Result<GroupId, String> {
-    let id: GroupId = text
-        .parse()
-        .map_err(|error: rulekeeper_core::model::InvalidIdentifier| error.to_string())?;
-    let mut digits = text.trim_start_matches("sg-").bytes();
-    match digits.all(|byte| byte.is_ascii_hexdigit()) {
-        true => Ok(id),
-        false => Err(format!(
-            "{text:?} is not a security group id such as sg-0123456789abcdef0"
-        )),
-    }
+/// A group, as people name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// By id.
+    Id(GroupId),
+    /// By name.
+    Name(String),
+}
+
+/// A group's id as EC2 writes it, or its name. No name begins with `sg-` (EC2 API Reference, `CreateSecurityGroup`), and an
+/// id has 8 or 17 hexadecimal digits (EC2 User Guide, "Resource IDs"). The library leaves the digits to EC2; on a command
+/// line anything else is a typing error, and would otherwise be reported as a missing group or record.
+fn group(text: &str) -> Result<Group, String> {
+    let Some(digits) = text.strip_prefix("sg-") else {
+        return match text.trim() {
+            "" => Err("give a group's id or name".to_owned()),
+            _ => Ok(Group::Name(text.to_owned())),
+        };
+    };
+    let is_id = [8, 17].contains(&digits.len())
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let id = text.parse().map_err(|_| ()).ok().filter(|_| is_id);
+    id.map(Group::Id).ok_or_else(|| {
+        format!("{text:?} is no security group id: one has 8 or 17 hexadecimal digits, such as sg-0123456789abcdef0")
+    })
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
@@ -382,11 +432,21 @@ mod tests {
     }
 
     #[test]
-    fn a_groups_id_is_hexadecimal() {
-        assert!(group_id("sg-0123456789abcdef0").is_ok() && group_id("sg-0a").is_ok());
-        for wrong in ["sg-zz", "sg-", "sg_0a", "0a", "vpc-0a", "sg-0A"] {
-            assert!(group_id(wrong).is_err(), "{wrong}");
+    fn a_group_is_named_by_an_id_of_8_or_17_digits_or_by_its_name() {
+        for id in ["sg-0123456789abcdef0", "sg-0123abcd"] {
+            assert_eq!(group(id), Ok(Group::Id(id.parse().expect("an id"))));
         }
+        for wrong in [
+            "sg-zz",
+            "sg-",
+            "sg-123",
+            "sg-0123456789abcdef",
+            "sg-0123456789ABCDEF0",
+            " ",
+        ] {
+            assert!(group(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(group("web"), Ok(Group::Name("web".to_owned())));
     }
 
     #[test]

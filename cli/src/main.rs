@@ -11,6 +11,7 @@
 //! - `confirm`: questions on a terminal
 //! - `page_file`: the file of a page
 //! - `progress`: progress on standard error
+//! - `trouble`: the items of `status`
 //! - `planned`: the documents of `plan`
 //! - `args`: the arguments
 
@@ -31,6 +32,7 @@ mod planned;
 mod progress;
 mod render;
 mod session;
+mod trouble;
 mod verbs;
 
 fn main() -> ExitCode {

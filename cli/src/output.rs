@@ -3,28 +3,44 @@
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::steering::{json, spelled_out};
+use crate::steering::{json, spelled_out, yaml};
+
+/// The number of the documents' schema. It grows when a name goes or changes its meaning.
+const SCHEMA: u8 = 1;
+
+/// A result as a document: the same form for every verb, whatever the number of items.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document<'a, T> {
+    schema: u8,
+    kind: &'static str,
+    #[serde(flatten)]
+    about: Map<String, Value>,
+    items: &'a [T],
+}
 
 /// Shows results in the requested format.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
+    kind: &'static str,
     format: Format,
     asked: bool,
 }
 
 impl Output {
-    /// A table on a terminal, JSON elsewhere, unless told otherwise.
-    pub(crate) fn new(asked: Option<Format>) -> Self {
+    /// A table on a terminal, JSON elsewhere, unless told otherwise. `kind` is that of the documents: the verb.
+    pub(crate) fn new(kind: &'static str, asked: Option<Format>) -> Self {
         let usual = if std::io::stdout().is_terminal() {
             Format::Table
         } else {
             Format::Json
         };
         Self {
+            kind,
             format: asked.unwrap_or(usual),
             asked: asked.is_some(),
         }
@@ -40,28 +56,56 @@ impl Output {
         self.format == Format::Table
     }
 
-    /// Shows one result: as a document, or as the text of it.
+    /// The document of these items.
+    pub(crate) fn document<T>(self, items: &[T]) -> Document<'_, T> {
+        Document {
+            schema: SCHEMA,
+            kind: self.kind,
+            about: Map::new(),
+            items,
+        }
+    }
+
+    /// Shows items: as a document, or as the text of them.
     pub(crate) fn show(
         self,
-        document: &impl Serialize,
+        items: &[impl Serialize],
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        self.show_document(&self.document(items), text)
+    }
+
+    /// Shows one item.
+    pub(crate) fn show_one(
+        self,
+        item: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        self.show(std::slice::from_ref(item), text)
+    }
+
+    /// Shows a document, or the text of it.
+    pub(crate) fn show_document(
+        self,
+        document: &Document<'_, impl Serialize>,
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         match self.format {
             Format::Table => print(&spelled_out(&text())),
             Format::Json => print(&json(document).map_err(Failure::failed)?),
+            Format::Yaml => print(&yaml(document).map_err(Failure::failed)?),
         }
     }
+}
 
-    /// Shows documents: one as it is, several as a list.
-    pub(crate) fn show_each(
-        self,
-        documents: &[impl Serialize],
-        text: impl FnOnce() -> String,
-    ) -> Result<(), Failure> {
-        match documents {
-            [one] => self.show(one, text),
-            _ => self.show(&documents, text),
+impl<T> Document<'_, T> {
+    /// The same with something that is about all items. Nothing is said of what is absent.
+    pub(crate) fn with(mut self, name: &str, value: impl Serialize) -> Result<Self, Failure> {
+        let value = serde_json::to_value(value).map_err(Failure::failed)?;
+        if !value.is_null() {
+            self.about.insert(name.to_owned(), value);
         }
+        Ok(self)
     }
 }
 
@@ -74,6 +118,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Clears the terminal, and begins at its top.
+pub(crate) fn clear_terminal() -> Result<(), Failure> {
+    print("\u{1b}[2J\u{1b}[H")
 }
 
 /// What is logged unless `RULEKEEPER_LOG` says otherwise. Where there is no instance metadata the SDK warns of that before

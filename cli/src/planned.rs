@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use rulekeeper_core::event::{Trigger, TriggerKind};
 use rulekeeper_core::function::Answer;
-use rulekeeper_core::model::GroupAddress;
+use rulekeeper_core::model::{GroupAddress, GroupId};
 use rulekeeper_core::reconcile::GroupResult;
 use rulekeeper_core::report::GroupOutcome;
 use rulekeeper_core::report::plan::{GroupPlan, PlannedRule, ReopenedRule};
 use serde::Serialize;
 
 use crate::failure::Status;
-
-/// The kind of these documents.
-const KIND: &str = "plan";
 
 /// The outcome of a group of which rules are missing.
 const DRIFTED: &str = "drifted";
@@ -33,7 +30,6 @@ pub(crate) enum Planned {
 /// What a restore of a group would do now, or why that is not known.
 #[derive(Debug, Serialize)]
 pub(crate) struct PlannedGroup {
-    kind: &'static str,
     /// The event, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     trigger: Option<Trigger>,
@@ -62,7 +58,6 @@ pub(crate) struct PlannedGroup {
 /// What a restore of all groups of an account and Region would do now.
 #[derive(Debug, Serialize)]
 pub(crate) struct PlannedGroups {
-    kind: &'static str,
     /// The number of groups, and of those with each outcome.
     pub(crate) sweep: BTreeMap<String, u64>,
     /// The groups about which there is something to say.
@@ -70,6 +65,16 @@ pub(crate) struct PlannedGroups {
     /// Why not all groups were looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+}
+
+/// An item of a document about plans.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum PlannedItem<'a> {
+    /// A group.
+    Group(&'a PlannedGroup),
+    /// An answer that is about no group.
+    Other(&'a Answer),
 }
 
 /// A sweep's counts. In a plan a group that differs is observed, which says nothing about it.
@@ -91,7 +96,6 @@ impl From<GroupResult> for PlannedGroup {
                 ..Self::of_plan(plan)
             },
             None => Self {
-                kind: KIND,
                 trigger,
                 group: result.report.group,
                 name: result.report.name,
@@ -109,6 +113,11 @@ impl From<GroupResult> for PlannedGroup {
 }
 
 impl PlannedGroup {
+    /// The group's id.
+    pub(crate) fn id(&self) -> Option<GroupId> {
+        self.group.as_ref().map(|group| group.id.clone())
+    }
+
     pub(crate) fn of_plan(plan: GroupPlan) -> Self {
         let missing = plan.missing();
         let (outcome, reason, status) = match missing {
@@ -125,7 +134,6 @@ impl PlannedGroup {
             ),
         };
         Self {
-            kind: KIND,
             trigger: None,
             group: Some(plan.group),
             name: plan.name,
@@ -156,7 +164,6 @@ impl PlannedGroups {
         reason: Option<String>,
     ) -> Self {
         Self {
-            kind: KIND,
             sweep: drifted(counts),
             plans,
             reason,
@@ -165,6 +172,34 @@ impl PlannedGroups {
 }
 
 impl Planned {
+    /// The items of its document.
+    pub(crate) fn items(&self) -> Vec<PlannedItem<'_>> {
+        match self {
+            Self::Group(one) => vec![PlannedItem::Group(one)],
+            Self::Groups(all) => all.plans.iter().map(PlannedItem::Group).collect(),
+            Self::Other(answer) => vec![PlannedItem::Other(answer)],
+        }
+    }
+
+    /// How many rules are missing.
+    pub(crate) fn missing(&self) -> usize {
+        let groups = match self {
+            Self::Group(one) => std::slice::from_ref(&**one),
+            Self::Groups(all) => &all.plans[..],
+            Self::Other(_) => &[],
+        };
+        let rules = groups.iter().flat_map(|group| &group.rules);
+        rules.filter(|line| line.action.keeps()).count()
+    }
+
+    /// The sweep, if it is one.
+    pub(crate) fn swept(&self) -> Option<&PlannedGroups> {
+        match self {
+            Self::Groups(all) => Some(all),
+            _ => None,
+        }
+    }
+
     /// How a command ends that shows it.
     pub(crate) fn status(&self) -> Status {
         match self {

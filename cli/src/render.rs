@@ -18,6 +18,7 @@ mod principals;
 mod record;
 mod report;
 mod standing;
+mod troubles;
 mod written;
 
 pub(crate) use bulk_pin::bulk_pin;
@@ -33,6 +34,7 @@ pub(crate) use principals::{principal_lines, principals, principals_written};
 pub(crate) use record::record;
 pub(crate) use report::{answer, warn};
 pub(crate) use standing::standing;
+pub(crate) use troubles::troubles;
 pub(crate) use written::written;
 
 /// Aligned columns without lines, indented, ending in a line break; nothing when there are no rows.
@@ -61,6 +63,15 @@ fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
 /// A text in one line, without characters that steer a terminal.
 pub(crate) fn plain(text: &str) -> String {
     spelled_out(text).replace('\n', "\\n")
+}
+
+/// A principal in short: the name of its role or user, and the session, which is a person's name where people share a role.
+fn who(principal: &str, session: Option<&str>) -> String {
+    let name = principal.rsplit('/').next().unwrap_or(principal);
+    match session {
+        Some(session) if session != name => format!("{} / {}", plain(name), plain(session)),
+        _ => plain(name),
+    }
 }
 
 /// A group with its name, if that is known.

@@ -9,16 +9,17 @@ use aws_config::{Region as SdkRegion, SdkConfig};
 use aws_sdk_sts::config::ProvideCredentials as _;
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
 use jiff::Timestamp;
-use rulekeeper::aws::{Clients, DynamoTable, Ec2, load_sdk_config};
-use rulekeeper_cli::operator::Author;
+use rulekeeper::aws::{Clients, DynamoTable, Ec2, filter, load_sdk_config};
+use rulekeeper_cli::operator::{Author, OperatorError};
 use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::Mode;
 use rulekeeper_core::function::{Handler, Home};
 use rulekeeper_core::model::{AccountId, GroupAddress, GroupId, Region, Scope};
-use rulekeeper_core::ports::{Budget, Calls, Clouds as _, Pace};
+use rulekeeper_core::ports::{Budget, Calls, Clouds as _, Pace, Table as _};
 use rulekeeper_core::reconcile::Settings;
+use serde_json::Value;
 
-use crate::args::Global;
+use crate::args::{Global, Group};
 use crate::failure::Failure;
 
 /// The time for one group, or for one piece of work with the table. EC2 takes well under a second; the rest is for
@@ -144,12 +145,64 @@ impl Session {
         })
     }
 
-    /// A group of that account and Region.
-    pub(crate) async fn address(&self, id: &GroupId) -> Result<GroupAddress, Failure> {
-        Ok(GroupAddress {
-            scope: self.scope().await?,
-            id: id.clone(),
-        })
+    /// A group of that account and Region, which has a record if it is named by its name.
+    pub(crate) async fn address(&self, group: &Group) -> Result<GroupAddress, Failure> {
+        let scope = self.scope().await?;
+        let id = match group {
+            Group::Id(id) => id.clone(),
+            Group::Name(name) => self.recorded_group(&scope, name).await?,
+        };
+        Ok(GroupAddress { scope, id })
+    }
+
+    /// The ids of such groups, each once.
+    pub(crate) async fn ids(&self, groups: &[Group]) -> Result<Vec<GroupId>, Failure> {
+        let mut ids = Vec::new();
+        for group in groups {
+            let id = match group {
+                Group::Id(id) => id.clone(),
+                Group::Name(_) => self.address(group).await?.id,
+            };
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The ids of groups that need no record.
+    pub(crate) async fn live_ids(&self, groups: &[Group]) -> Result<Vec<GroupId>, Failure> {
+        let mut ids = Vec::new();
+        for group in groups {
+            let id = match group {
+                Group::Id(id) => id.clone(),
+                Group::Name(name) => {
+                    let scope = self.scope().await?;
+                    let (ec2, _) = self.in_scope(&scope).await?;
+                    let named = vec![filter("group-name", [name.as_str()])];
+                    let found = ec2
+                        .describe_groups(named)
+                        .await
+                        .map_err(OperatorError::from)?;
+                    let found = found.into_iter().filter(|group| group.name == *name);
+                    let place = format!("{scope} has no security group");
+                    the_one(name, &place, found.map(|group| group.id).collect())?
+                }
+            };
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    async fn recorded_group(&self, scope: &Scope, name: &str) -> Result<GroupId, Failure> {
+        let records = self.table().await?.all_desired(scope).await;
+        let records = records.map_err(OperatorError::from)?.into_iter();
+        let is_named = |item: &Value| item.get("name").and_then(Value::as_str) == Some(name);
+        let found = records.filter(|(_, item)| is_named(item));
+        let found = found.filter_map(|(id, _)| id.parse().ok()).collect();
+        the_one(name, &format!("{scope} has no record of a group"), found)
     }
 
     /// Who writes records now, to the second: that is how records and CloudTrail tell time.
@@ -340,4 +393,19 @@ fn with_causes(error: &dyn Error) -> String {
         cause = deeper.source();
     }
     text
+}
+
+/// The one group of this name.
+fn the_one(name: &str, none: &str, found: Vec<GroupId>) -> Result<GroupId, Failure> {
+    match &found[..] {
+        [id] => Ok(id.clone()),
+        [] => Err(Failure::failed(format_args!("{none} named {name:?}"))
+            .hint("`rulekeeper list` has the names of the recorded groups; a record that was written by hand may have none.")),
+        several => {
+            let ids: Vec<&str> = several.iter().map(GroupId::as_str).collect();
+            let ids = ids.join(", ");
+            Err(Failure::usage(format_args!("{name:?} is the name of several groups: {ids}"))
+                .hint("Name one by its id."))
+        }
+    }
 }

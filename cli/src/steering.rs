@@ -40,6 +40,18 @@ pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
     Ok(text + "\n")
 }
 
+/// The same in YAML. A document with characters that steer a terminal is written like JSON, which is YAML too, with escapes.
+///
+/// # Errors
+/// When a key is no text, which no document gives cause for.
+pub fn yaml(document: &impl Serialize) -> Result<String, Box<dyn std::error::Error>> {
+    let text = yaml_serde::to_string(document)?;
+    match text.chars().any(|c| c != '\n' && is_steering(c)) {
+        true => Ok(json(document)?),
+        false => Ok(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json as value};

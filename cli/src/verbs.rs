@@ -1,8 +1,11 @@
 //! The verbs, one to a file.
 
-use rulekeeper_cli::operator::guardrail_remarks;
+use std::collections::BTreeSet;
+
+use rulekeeper_cli::operator::{OperatorError, guardrail_remarks};
 use rulekeeper_core::desired::DesiredRecord;
-use rulekeeper_core::model::GroupAddress;
+use rulekeeper_core::model::{GroupAddress, Scope};
+use rulekeeper_core::ports::ScopeTable as _;
 
 use crate::args::{Cli, Verb};
 use crate::failure::{Failure, Status};
@@ -32,10 +35,11 @@ mod replay;
 mod restore;
 mod rollback;
 mod show;
+mod status;
 
 /// Does what the command line asks for.
 pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
-    let output = Output::new(cli.global.output);
+    let output = Output::new(cli.verb.name(), cli.global.output);
     let session = Session::new(cli.global);
     let result = match cli.verb {
         Verb::Pin(pin) => pin::run(&session, output, pin).await,
@@ -43,11 +47,12 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Show(show) => show::run(&session, output, &show).await,
         Verb::Export(export) => export::run(&session, output, &export).await,
         Verb::Import(import) => import::run(&session, output, &import),
-        Verb::List => list::run(&session, output).await,
-        Verb::Plan(plan) => plan::run(&session, output, &plan.groups).await,
+        Verb::List(list) => list::run(&session, output, &list).await,
+        Verb::Status(status) => status::run(&session, output, &status).await,
+        Verb::Plan(plan) => plan::run(&session, output, &plan).await,
         Verb::Check(check) => check::run(&session, output, &check.groups).await,
         Verb::Confirm(confirm) => confirm::run(&session, output, confirm).await,
-        Verb::Restore(restore) => restore::run(&session, output, &restore.groups).await,
+        Verb::Restore(restore) => restore::run(&session, output, &restore).await,
         Verb::Pause(pause) => pause::run(&session, output, &pause).await,
         Verb::Resume(resume) => pause::resume(&session, output, &resume).await,
         Verb::Release(release) => release::run(&session, output, &release).await,
@@ -72,4 +77,17 @@ fn warn_of(session: &Session, group: &GroupAddress, record: &DesiredRecord) {
     for remark in guardrail_remarks(session.never(), record) {
         eprintln!("warning: {}: {}", group.id, render::plain(&remark));
     }
+}
+
+/// The account and Region that the command line means, or all that the table knows.
+async fn scopes(session: &Session, all: bool) -> Result<Vec<Scope>, Failure> {
+    let own = session.scope().await?;
+    if !all {
+        return Ok(vec![own]);
+    }
+    let known = session.table().await?.known_scopes().await;
+    let known = known.map_err(OperatorError::from)?;
+    let mut scopes: BTreeSet<Scope> = known.scopes.into_keys().collect();
+    scopes.insert(own);
+    Ok(scopes.into_iter().collect())
 }

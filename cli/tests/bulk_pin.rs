@@ -102,7 +102,7 @@ impl Account {
 
 /// The line of a group.
 fn line<'d>(document: &'d Value, group: &str) -> &'d Value {
-    let groups = document["groups"].as_array().expect("groups");
+    let groups = document["items"].as_array().expect("groups");
     let found = groups.iter().find(|line| line["group"]["id"] == group);
     found.unwrap_or_else(|| panic!("{group} is not in {document:#}"))
 }
@@ -122,7 +122,7 @@ fn a_vpc_of_more_groups_than_one_read_takes_is_recorded_once() {
     let pinned = account.pin(&["--yes"]).exits(0);
     assert_eq!(pinned.err, "", "no bar where there is no terminal");
     let pinned = pinned.json();
-    assert_eq!(pinned["groups"].as_array().map(Vec::len), Some(450));
+    assert_eq!(pinned["items"].as_array().map(Vec::len), Some(450));
     for group in &groups {
         let line = line(&pinned, group);
         assert_eq!(
@@ -229,7 +229,7 @@ fn an_outage_is_not_pinned_unless_records_are_to_be_replaced() {
             (&left["outcome"], &left["removed"], &left["changed"]),
             (&json!("left_out"), &json!(lost), &json!(false))
         );
-        let shown = account.rulekeeper(&["show", group]).exits(0).json();
+        let shown = account.rulekeeper(&["show", group]).exits(0).item();
         assert_eq!(shown["generation"], 1, "the record remembers");
     }
     let text = account
@@ -245,7 +245,7 @@ fn an_outage_is_not_pinned_unless_records_are_to_be_replaced() {
 
     let replaced = account.pin(&["--yes", "--replace"]).exits(0).json();
     assert_eq!(line(&replaced, &dark)["generation"], 2);
-    let shown = account.rulekeeper(&["show", &dark]).exits(0).json();
+    let shown = account.rulekeeper(&["show", &dark]).exits(0).item();
     assert_eq!(
         (&shown["rules"], &shown["mode"]),
         (&json!([]), &json!("observe")),
@@ -279,7 +279,7 @@ fn groups_are_chosen_by_all_of_their_tags() {
     let chosen = |arguments: &[&str]| -> Vec<String> {
         let arguments = [&["pin", "--dry-run"][..], arguments].concat();
         let shown = account.rulekeeper(&arguments).exits(0).json();
-        let groups = shown["groups"].as_array().expect("groups").iter();
+        let groups = shown["items"].as_array().expect("groups").iter();
         let mut names: Vec<String> = groups
             .map(|line| line["name"].as_str().unwrap_or_default().to_owned())
             .collect();
@@ -426,7 +426,7 @@ fn a_terminal_is_asked_after_the_preview_and_a_write_meanwhile_wins() {
         "{ended:?}"
     );
     let notes: Vec<Value> = [&web, &api]
-        .map(|group| account.rulekeeper(&["show", group]).exits(0).json()["note"].clone())
+        .map(|group| account.rulekeeper(&["show", group]).exits(0).item()["note"].clone())
         .into();
     assert_eq!(notes, [json!("first"), Value::Null], "the other is written");
     // One group alone is never asked about, nor is anything when there is nothing to write.
@@ -441,9 +441,12 @@ fn a_terminal_is_asked_after_the_preview_and_a_write_meanwhile_wins() {
 fn several_groups_without_a_terminal_take_a_yes_and_what_contradicts_itself_is_wrong_usage() {
     for (arguments, said) in [
         (&["--all"][..], "only with --yes"),
-        (&["sg-0a", "sg-0b"], "only with --yes"),
-        (&["sg-0a", "--all", "--yes"], "cannot be used with"),
-        (&["sg-0a", "--vpc", "vpc-1", "--yes"], "cannot be used with"),
+        (&["sg-0000000a", "sg-0000000b"], "only with --yes"),
+        (&["sg-0000000a", "--all", "--yes"], "cannot be used with"),
+        (
+            &["sg-0000000a", "--vpc", "vpc-1", "--yes"],
+            "cannot be used with",
+        ),
         (&["--all", "--tag", "env", "--yes"], "cannot be used with"),
         (&["--vpc", "main", "--yes"], "a VPC's id such as vpc-"),
         (&["--tag", "=prod", "--yes"], "KEY=VALUE"),
@@ -458,7 +461,15 @@ fn several_groups_without_a_terminal_take_a_yes_and_what_contradicts_itself_is_w
         assert!(done.err.contains(said), "{arguments:?}: {done:?}");
     }
     // The same group twice is one.
-    let twice = ["pin", "sg-0a", "sg-0a", "--table", "t", "--region", REGION];
+    let twice = [
+        "pin",
+        "sg-0000000a",
+        "sg-0000000a",
+        "--table",
+        "t",
+        "--region",
+        REGION,
+    ];
     let done = run(bare(&twice), "").exits(1);
     assert!(done.err.contains("no AWS credentials"), "{done:?}");
 }
@@ -482,9 +493,9 @@ async fn groups_are_chosen_and_recorded_against_another_ec2() {
     scene.revoke(&web, 80).await;
     let careful = scene.rulekeeper(&pin).exits(0).json();
     assert_eq!(outcome(&careful, &web), "left_out");
-    let restored = scene.rulekeeper(&["restore", &web]).exits(0).json();
+    let restored = scene.rulekeeper(&["restore", &web]).exits(0).item();
     assert_eq!(restored["outcome"], "restored");
-    let again = scene.rulekeeper(&pin).exits(0).json();
+    let again = scene.rulekeeper(&pin).exits(0).item();
     // A restored rule is the recorded one, so nothing differs.
     assert_eq!(outcome(&again, &web), "unchanged", "{again:#}");
 }

@@ -7,7 +7,7 @@ use common::{ACCOUNT, OLD, REGION, Scene, WEB, follow};
 use serde_json::{Value, json};
 
 fn show(scene: &Scene, group: &str) -> Value {
-    scene.rulekeeper(&["show", group]).exits(0).json()
+    scene.rulekeeper(&["show", group]).exits(0).item()
 }
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn a_paused_group_is_held_until_it_is_resumed_and_then_put_back() {
     let paused = scene
         .rulekeeper(&["pause", &group, "--for", "2h", "--reason", "migration"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         paused,
         json!({
@@ -37,10 +37,10 @@ async fn a_paused_group_is_held_until_it_is_resumed_and_then_put_back() {
     );
     assert_eq!(record["pause_reason"], "migration");
     scene.revoke(&group, 80).await;
-    let held = scene.rulekeeper(&["restore", &group]).json();
+    let held = scene.rulekeeper(&["restore", &group]).item();
     assert_eq!(held["outcome"], "held");
 
-    let resumed = scene.rulekeeper(&["resume", &group]).exits(0).json();
+    let resumed = scene.rulekeeper(&["resume", &group]).exits(0).item();
     assert_eq!(
         (&resumed["generation"], &resumed["changed"]),
         (&json!(3), &json!(true))
@@ -53,7 +53,7 @@ async fn a_paused_group_is_held_until_it_is_resumed_and_then_put_back() {
         "{record}"
     );
 
-    let again = scene.rulekeeper(&["resume", &group]).exits(0).json();
+    let again = scene.rulekeeper(&["resume", &group]).exits(0).item();
     assert_eq!(
         (&again["generation"], &again["changed"]),
         (&json!(3), &json!(false))
@@ -78,7 +78,7 @@ async fn what_follows_a_resume_can_be_left_out_and_missing_rules_end_with_3() {
         resumed.err.contains(&format!("rulekeeper restore {group}")),
         "{resumed:?}"
     );
-    assert_eq!(resumed.json().get("restore"), None);
+    assert_eq!(resumed.item().get("restore"), None);
     assert_eq!(scene.ports(&group).await, [443]);
 
     // A rule that EC2 has to refuse.
@@ -127,7 +127,7 @@ async fn a_released_rule_stays_live_and_is_not_put_back() {
             "moved",
         ])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         (
             &released["removed"],
@@ -138,7 +138,7 @@ async fn a_released_rule_stays_live_and_is_not_put_back() {
     );
     assert_eq!(scene.ports(&group).await, [80, 443]);
     scene.revoke(&group, 80).await;
-    let planned = scene.rulekeeper(&["plan", &group]).exits(0).json();
+    let planned = scene.rulekeeper(&["plan", &group]).exits(0).item();
     assert_eq!(planned["outcome"], "converged");
     let last = scene
         .rulekeeper(&["release", &group, WEB, "--output", "table"])
@@ -164,8 +164,11 @@ async fn an_unpinned_group_is_unmanaged_and_keeps_its_live_rules() {
     );
     assert_eq!(gone.out, expected);
     assert_eq!(scene.ports(&group).await, [80, 443]);
-    assert_eq!(scene.rulekeeper(&["list"]).exits(0).json(), json!([]));
-    let planned = scene.rulekeeper(&["plan", &group]).exits(0).json();
+    assert_eq!(
+        scene.rulekeeper(&["list"]).exits(0).items(),
+        [] as [Value; 0]
+    );
+    let planned = scene.rulekeeper(&["plan", &group]).exits(1).item();
     assert_eq!(planned["outcome"], "unmanaged");
     for verb in [
         &["unpin", &group][..],
@@ -181,13 +184,13 @@ async fn an_unpinned_group_is_unmanaged_and_keeps_its_live_rules() {
             "{verb:?}: {refused:?}"
         );
     }
-    let never = scene.rulekeeper(&["history", "sg-0a"]).exits(1);
+    let never = scene.rulekeeper(&["history", "sg-0000000a"]).exits(1);
     assert!(
         never.err.contains("has no desired-state record"),
         "{never:?}"
     );
     let never = scene
-        .rulekeeper(&["rollback", "sg-0a", "--to", "1"])
+        .rulekeeper(&["rollback", "sg-0000000a", "--to", "1"])
         .exits(1);
     assert!(
         never.err.contains("has no desired-state record"),
@@ -210,7 +213,7 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     let current = scene
         .rulekeeper(&["rollback", &group, "--to", "2"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         (&current["generation"], &current["changed"]),
         (&json!(2), &json!(false))
@@ -220,7 +223,7 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     let later = scene
         .rulekeeper(&["rollback", &group, "--to", "1", "--no-restore"])
         .exits(0);
-    assert_eq!(later.json()["added"], json!([OLD]));
+    assert_eq!(later.item()["added"], json!([OLD]));
     assert_eq!(scene.ports(&group).await, [443]);
     scene
         .rulekeeper(&["rollback", &group, "--to", "2", "--no-restore"])
@@ -229,7 +232,7 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     let back = scene
         .rulekeeper(&["rollback", &group, "--to", "1", "--reason", "withdrawn"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         (&back["generation"], &back["added"]),
         (&json!(5), &json!([OLD]))
@@ -249,7 +252,7 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     let fixed = scene
         .rulekeeper(&["rollback", &group, "--to", "1"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(fixed["generation"], 6);
     let refused = scene
         .rulekeeper(&["rollback", &group, "--to", "5"])
@@ -260,10 +263,7 @@ async fn a_rollback_makes_an_earlier_generation_current_and_puts_it_back() {
     );
     assert_eq!(show(&scene, &group)["generation"], 6);
     let history = scene.rulekeeper(&["history", &group]).exits(0).json();
-    assert_eq!(
-        history["generations"][1]["unreadable"],
-        "rules: is not a list"
-    );
+    assert_eq!(history["items"][1]["unreadable"], "rules: is not a list");
     let table = scene
         .rulekeeper(&["history", &group, "--output", "table"])
         .exits(0)
@@ -309,7 +309,7 @@ async fn history_tells_of_everything_from_pin_to_unpin_and_pin() {
         history["group"],
         json!({"account": ACCOUNT, "region": REGION, "id": group})
     );
-    let generations = history["generations"].as_array().expect("a list");
+    let generations = history["items"].as_array().expect("a list");
     let pause_from = &generations[4]["attributes"]["paused_until"]["to"];
     let entry = json!([{"arn": role, "policy": "follow"}]);
     let all = json!([OLD, WEB]);
@@ -415,13 +415,13 @@ async fn a_history_of_more_than_a_page_is_whole() {
         scene.put_long_history(&group, generation, 200_000).await;
     }
     let history = scene.rulekeeper(&["history", &group]).exits(0).json();
-    assert_eq!(history["generations"].as_array().map(Vec::len), Some(13));
+    assert_eq!(history["items"].as_array().map(Vec::len), Some(13));
 }
 
 #[tokio::test]
 async fn pending_rules_are_named_and_confirming_lets_them_go() {
     let (scene, group) = Scene::pinned("confirm").await;
-    let none = scene.rulekeeper(&["confirm", &group]).exits(0).json();
+    let none = scene.rulekeeper(&["confirm", &group]).exits(0).item();
     assert_eq!(
         (&none["changed"], &none["generation"]),
         (&json!(false), &json!(1))
@@ -457,17 +457,17 @@ async fn pending_rules_are_named_and_confirming_lets_them_go() {
         "reopened": {ssh: {"at": at, "by": by}},
     });
     scene.put_state(&group, state).await;
-    let planned = scene.rulekeeper(&["plan", &group]).exits(3).json();
+    let planned = scene.rulekeeper(&["plan", &group]).exits(3).item();
     assert_eq!(
         (&planned["rules"][0]["action"], &planned["rules"][0]["by"]),
         (&json!("pending"), &json!(by))
     );
-    let listed = scene.rulekeeper(&["list"]).exits(0).json();
+    let listed = scene.rulekeeper(&["list"]).exits(0).items();
     assert_eq!(listed[0]["pending"], json!([OLD]));
     let close = listed[0]["reopened"][0]["close"]
         .as_str()
         .unwrap_or_default();
-    assert!(close.contains(&group), "{listed}");
+    assert!(close.contains(&group), "{listed:?}");
     let shown = scene.rulekeeper(&["show", &group, "--output", "table"]);
     let shown = shown.exits(0).out;
     assert!(
@@ -478,12 +478,12 @@ async fn pending_rules_are_named_and_confirming_lets_them_go() {
     let done = scene
         .rulekeeper(&["confirm", &group, "--reason", "CHG-7"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         (&done["removed"], &done["generation"], &done["live_rules"]),
         (&json!([OLD]), &json!(3), &json!("untouched"))
     );
-    let planned = scene.rulekeeper(&["plan", &group]).exits(0).json();
+    let planned = scene.rulekeeper(&["plan", &group]).exits(0).item();
     assert_eq!(
         (&planned["outcome"], &planned["rules"]),
         (&json!("converged"), &json!([]))

@@ -20,7 +20,10 @@ fn state() -> Value {
             "protocol": "tcp", "from_port": port, "to_port": port, "cidr_blocks": ["10.0.0.0/8"], "description": "office",
         }])
     };
-    let resources = [group("sg-0a", block(443)), group("sg-0b", block(80))];
+    let resources = [
+        group("sg-0000000a", block(443)),
+        group("sg-0000000b", block(80)),
+    ];
     json!({"format_version": "1.0", "values": {"root_module": {"resources": resources}}})
 }
 
@@ -35,7 +38,7 @@ fn a_state_becomes_the_documents_that_apply_takes() {
 ---
 account: '111122223333'
 region: eu-west-1
-group: sg-0a
+group: sg-0000000a
 schema: 1
 mode: observe
 rules:
@@ -47,7 +50,7 @@ rules:
 ---
 account: '111122223333'
 region: eu-west-1
-group: sg-0b
+group: sg-0000000b
 ";
     assert!(done.out.starts_with(expected), "{}", done.out);
     assert_eq!(done.err, "");
@@ -64,8 +67,8 @@ async fn what_is_imported_is_applied_once_and_then_differs_in_nothing() {
         let applied = scene
             .rulekeeper_reading(&["apply", "-f", "-"], &imported)
             .exits(0)
-            .json();
-        for (index, group) in ["sg-0a", "sg-0b"].into_iter().enumerate() {
+            .items();
+        for (index, group) in ["sg-0000000a", "sg-0000000b"].into_iter().enumerate() {
             let written = &applied[index];
             assert_eq!(
                 (
@@ -92,7 +95,7 @@ fn a_group_that_is_not_known_in_full_is_named_and_left_out() {
         "{done:?}"
     );
     assert!(
-        !done.out.contains("sg-0a") && done.out.contains("sg-0b"),
+        !done.out.contains("sg-0000000a") && done.out.contains("sg-0000000b"),
         "{done:?}"
     );
 }
@@ -105,19 +108,24 @@ fn files_are_written_one_for_each_group_and_never_over_another() {
     let arguments = ["import", "terraform", "-", "--output-dir", path];
     let done = run(bare(&arguments), &state().to_string()).exits(0).json();
     assert_eq!(
-        done["files"][1],
+        done["items"][1],
         json!({
-            "group": {"account": "111122223333", "region": "eu-west-1", "id": "sg-0b"},
-            "file": format!("{path}/sg-0b.yaml"),
+            "group": {"account": "111122223333", "region": "eu-west-1", "id": "sg-0000000b"},
+            "file": format!("{path}/sg-0000000b.yaml"),
         })
     );
-    std::fs::remove_file(folder.join("sg-0a.yaml")).expect("it was written");
+    std::fs::remove_file(folder.join("sg-0000000a.yaml")).expect("it was written");
     let again = run(bare(&arguments), &state().to_string()).exits(1);
     assert!(
-        again.err.contains("sg-0b.yaml exists; nothing was written"),
+        again
+            .err
+            .contains("sg-0000000b.yaml exists; nothing was written"),
         "{again:?}"
     );
-    assert!(!folder.join("sg-0a.yaml").exists(), "not the other either");
+    assert!(
+        !folder.join("sg-0000000a.yaml").exists(),
+        "not the other either"
+    );
 }
 
 #[test]
@@ -142,7 +150,8 @@ Resources:
             "LogicalResourceId": logical, "PhysicalResourceId": physical,
         })
     };
-    let list = json!({"StackResources": [listed("Web", "sg-0a"), listed("Members", "Members")]});
+    let list =
+        json!({"StackResources": [listed("Web", "sg-0000000a"), listed("Members", "Members")]});
     std::fs::write(&template, text).expect("a file");
     std::fs::write(&resources, list.to_string()).expect("a file");
     let (template, resources) = (
@@ -162,7 +171,11 @@ Resources:
         {"Parameters": [{"ParameterKey": "Office", "ParameterValue": "10.0.0.0/8"}]},
     ]});
     let done = run(bare(&arguments), &stack.to_string()).exits(0);
-    for part in ["group: sg-0a", "group_id: sg-0a", "cidr_ipv4: 10.0.0.0/8"] {
+    for part in [
+        "group: sg-0000000a",
+        "group_id: sg-0000000a",
+        "cidr_ipv4: 10.0.0.0/8",
+    ] {
         assert!(done.out.contains(part), "{done:?}");
     }
     let defaults = run(bare(&arguments), "[]").exits(0);

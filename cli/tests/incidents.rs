@@ -57,8 +57,19 @@ fn ago(minutes: i64) -> String {
     format!("{then}#event-{minutes}")
 }
 
+/// When what this incident is about was back.
+fn restored_at(key: &str) -> String {
+    let dropped: Timestamp = key
+        .split('#')
+        .next()
+        .expect("a time")
+        .parse()
+        .expect("a time");
+    (dropped + SignedDuration::from_millis(2_201)).to_string()
+}
+
 fn keys(done: &Value) -> Vec<&str> {
-    let incidents = done["incidents"].as_array().expect("a list");
+    let incidents = done["items"].as_array().expect("a list");
     incidents
         .iter()
         .filter_map(|one| one["key"].as_str())
@@ -71,7 +82,7 @@ async fn what_the_functions_code_wrote_is_told() {
     let group = scene.group("incidents", &[443, 80]).await;
     scene.rulekeeper(&["pin", &group]).exits(0);
     let none = scene.rulekeeper(&["incidents"]).exits(0);
-    assert_eq!(none.json(), json!({"incidents": []}));
+    assert_eq!(none.items(), [] as [Value; 0]);
     let none = scene
         .rulekeeper(&["incidents", "--output", "table"])
         .exits(0);
@@ -83,7 +94,7 @@ async fn what_the_functions_code_wrote_is_told() {
     let replayed = scene
         .rulekeeper(&["replay", &scene.file("event.json", &event), "--execute"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(replayed["outcome"], "restored", "{replayed}");
     scene.revoke(&group, 80).await;
     scene.rulekeeper(&["restore", &group]).exits(0);
@@ -92,7 +103,7 @@ async fn what_the_functions_code_wrote_is_told() {
         .rulekeeper(&["incidents", "--since", "20y"])
         .exits(0)
         .json();
-    let [found, from_event] = told["incidents"].as_array().expect("a list").as_slice() else {
+    let [found, from_event] = told["items"].as_array().expect("a list").as_slice() else {
         panic!("{told:#}")
     };
     let address = json!({"account": ACCOUNT, "region": REGION, "id": group});
@@ -101,7 +112,7 @@ async fn what_the_functions_code_wrote_is_told() {
         (&address, &address)
     );
     assert_eq!(found["trigger"]["kind"], "operator");
-    assert_eq!(found.get("drift_open_ms"), None);
+    assert_eq!(found.get("open_ms"), None);
     for attribute in [
         "trigger",
         "outcome",
@@ -115,12 +126,20 @@ async fn what_the_functions_code_wrote_is_told() {
     let timing = |name: &str| from_event["timing"][name].as_u64().expect("a number");
     assert_eq!(replayed["timing"]["event_age_ms"], timing("event_age_ms"));
     assert_eq!(
-        from_event["drift_open_ms"].as_u64(),
+        from_event["open_ms"].as_u64(),
         Some(timing("event_age_ms") + timing("restored_ms"))
     );
 
     let table = scene
-        .rulekeeper(&["incidents", &group, "--since", "20y", "--output", "table"])
+        .rulekeeper(&[
+            "incidents",
+            &group,
+            "--since",
+            "20y",
+            "--details",
+            "--output",
+            "table",
+        ])
         .exits(0)
         .out;
     for line in [
@@ -135,14 +154,14 @@ async fn what_the_functions_code_wrote_is_told() {
 #[tokio::test]
 async fn only_what_happened_since_is_told_and_of_all_groups_the_newest_first() {
     let scene = Scene::new("incidents-since").await;
-    let (a, b) = ("sg-0a", "sg-0b");
+    let (a, b) = ("sg-0000000a", "sg-0000000b");
     for group in [a, b] {
         scene
             .write_attribute(group, "rules", AttributeValue::L(Vec::new()))
             .await;
     }
     let (new, older, old) = (ago(1), ago(90), ago(8 * 24 * 60));
-    for (group, key) in [(a, &new), (b, &older), (a, &old), ("sg-0c", &new)] {
+    for (group, key) in [(a, &new), (b, &older), (a, &old), ("sg-0000000c", &new)] {
         scene.put_incident(group, key, written()).await;
     }
     let told = |arguments: &[&str]| {
@@ -161,16 +180,24 @@ async fn only_what_happened_since_is_told_and_of_all_groups_the_newest_first() {
         [new.as_str(), older.as_str(), old.as_str()]
     );
     assert_eq!(keys(&told(&[b, a, b])), [new.as_str(), older.as_str()]);
-    assert_eq!(told(&["sg-0c"])["incidents"][0]["group"]["id"], "sg-0c");
-    assert_eq!(told(&["sg-0d"]), json!({"incidents": []}));
+    assert_eq!(
+        told(&["sg-0000000c"])["items"][0]["group"]["id"],
+        "sg-0000000c"
+    );
+    let typo = scene.rulekeeper(&["incidents", "sg-0000000d"]).exits(1);
+    assert!(
+        typo.err.contains("have no record and no incident"),
+        "{typo:?}"
+    );
     let expected = json!({
         "group": {"account": ACCOUNT, "region": REGION, "id": a}, "key": new,
         "trigger": {"kind": "event", "event_name": "RevokeSecurityGroupIngress", "principal": ROLE},
         "outcome": "restored", "reason": "1 of 1 dropped rule restored",
         "rules": [{"rule": WEB, "outcome": "restored", "rule_id": "sgr-0a"}],
-        "timing": {"event_age_ms": 2140, "restored_ms": 61}, "revision": 1, "drift_open_ms": 2201,
+        "timing": {"event_age_ms": 2140, "restored_ms": 61}, "revision": 1, "open_ms": 2201,
+        "restored_at": restored_at(&new),
     });
-    assert_eq!(usual["incidents"][0], expected);
+    assert_eq!(usual["items"][0], expected);
 }
 
 #[tokio::test]
@@ -179,21 +206,25 @@ async fn an_item_that_cannot_be_read_is_listed_and_hides_nothing() {
     let (by_hand, good) = (ago(5), ago(10));
     let mut wrong = written();
     wrong.insert("rules".to_owned(), text("all\u{1b}[2J"));
-    scene.put_incident("sg-0a", &by_hand, wrong).await;
-    scene.put_incident("sg-0a", &good, written()).await;
-    scene.put_incident("sg-0a", "a note", HashMap::new()).await;
-    let told = scene.rulekeeper(&["incidents", "sg-0a"]).exits(0).json();
+    scene.put_incident("sg-0000000a", &by_hand, wrong).await;
+    scene.put_incident("sg-0000000a", &good, written()).await;
+    scene
+        .put_incident("sg-0000000a", "a note", HashMap::new())
+        .await;
+    let told = scene
+        .rulekeeper(&["incidents", "sg-0000000a"])
+        .exits(0)
+        .json();
     assert_eq!(keys(&told), [by_hand.as_str(), good.as_str(), "a note"]);
-    let said = told["incidents"][0]["unreadable"]
-        .as_str()
-        .unwrap_or_default();
+    let said = told["items"][0]["unreadable"].as_str().unwrap_or_default();
     assert!(said.starts_with("rules: "), "{told:#}");
-    assert_eq!(told["incidents"][2]["unreadable"], "trigger: is missing");
+    assert_eq!(told["items"][2]["unreadable"], "trigger: is missing");
     let table = scene
-        .rulekeeper(&["incidents", "sg-0a", "--output", "table"])
+        .rulekeeper(&["incidents", "sg-0000000a", "--details", "--output", "table"])
         .exits(0)
         .out;
-    let last = format!("a note  {ACCOUNT}/{REGION}/sg-0a  unreadable\n  trigger: is missing\n");
+    let last =
+        format!("a note  {ACCOUNT}/{REGION}/sg-0000000a  unreadable\n  trigger: is missing\n");
     assert!(table.contains(&last), "{table}");
     assert!(!table.contains('\u{1b}'), "{table}");
 }
@@ -204,9 +235,12 @@ async fn incidents_of_more_than_a_page_are_all_told() {
     for minutes in 0..12 {
         let mut long = written();
         long.insert("reason".to_owned(), text(&"x".repeat(200_000)));
-        scene.put_incident("sg-0a", &ago(minutes), long).await;
+        scene.put_incident("sg-0000000a", &ago(minutes), long).await;
     }
-    let told = scene.rulekeeper(&["incidents", "sg-0a"]).exits(0).json();
+    let told = scene
+        .rulekeeper(&["incidents", "sg-0000000a"])
+        .exits(0)
+        .json();
     assert_eq!(keys(&told).len(), 12);
 }
 
@@ -238,13 +272,13 @@ async fn a_page_holds_what_the_json_output_shows_and_replaces_the_page_before_it
         let mut hostile = written();
         hostile.insert("reason".to_owned(), text("</script><script>alert(1)"));
         scene
-            .put_incident("sg-0a", &ago(minutes + 1), hostile)
+            .put_incident("sg-0000000a", &ago(minutes + 1), hostile)
             .await;
     }
     let file = scene.path("page.html");
     std::fs::write(&file, "the page before").expect("a file");
     let done = scene
-        .rulekeeper(&["incidents", "sg-0a", "--html", &file])
+        .rulekeeper(&["incidents", "sg-0000000a", "--html", &file])
         .exits(0);
     assert_eq!(done.out, "", "the page is in place of the list");
     assert!(
@@ -257,8 +291,27 @@ async fn a_page_holds_what_the_json_output_shows_and_replaces_the_page_before_it
         "{done:?}"
     );
     let page = std::fs::read_to_string(&file).expect("a page");
-    let shown = scene.rulekeeper(&["incidents", "sg-0a"]).exits(0).json();
-    assert_eq!(embedded(&page), shown);
+    let shown = scene
+        .rulekeeper(&["incidents", "sg-0000000a"])
+        .exits(0)
+        .json();
+    let told = |page: &str| {
+        let mut document = embedded(page);
+        assert_eq!(document["open"], json!([]), "it has no record");
+        assert_eq!(document["open_checked"], json!(true));
+        let fields = document.as_object_mut().expect("a document");
+        for only_in_the_page in ["open", "open_checked", "changes", "since"] {
+            assert!(
+                fields.remove(only_in_the_page).is_some(),
+                "{only_in_the_page}"
+            );
+        }
+        document
+    };
+    let mut shown = shown;
+    let since = shown.as_object_mut().and_then(|it| it.remove("since"));
+    assert!(since.is_some_and(|since| since.is_string()));
+    assert_eq!(told(&page), shown);
     assert!(!page.contains("<script>alert"), "no text leaves its place");
     let folder = std::path::Path::new(&file).parent().expect("a folder");
     let beside = std::fs::read_dir(folder).expect("a folder");
@@ -268,18 +321,25 @@ async fn a_page_holds_what_the_json_output_shows_and_replaces_the_page_before_it
     assert_eq!(names, ["page.html"], "nothing is left beside it");
 
     let both = scene
-        .rulekeeper(&["incidents", "sg-0a", "--html", &file, "--output", "json"])
+        .rulekeeper(&[
+            "incidents",
+            "sg-0000000a",
+            "--html",
+            &file,
+            "--output",
+            "json",
+        ])
         .exits(0);
-    assert_eq!(both.json(), shown);
+    assert_eq!(both.json()["items"], shown["items"]);
     let to_stdout = scene
-        .rulekeeper(&["incidents", "sg-0a", "--html", "-"])
+        .rulekeeper(&["incidents", "sg-0000000a", "--html", "-"])
         .exits(0);
     assert!(
         to_stdout.out.starts_with("<!doctype html>"),
         "{:.80}",
         to_stdout.out
     );
-    assert_eq!(embedded(&to_stdout.out), shown);
+    assert_eq!(told(&to_stdout.out), shown);
     assert!(
         to_stdout.err.contains("to standard output"),
         "{}",
@@ -296,7 +356,7 @@ async fn a_page_goes_where_a_link_leads_and_takes_no_device_away() {
     std::fs::write(&file, "before").expect("a file");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
     scene
-        .rulekeeper(&["incidents", "sg-0a", "--html", &link])
+        .rulekeeper(&["incidents", "sg-0000000a", "--html", &link])
         .exits(0);
     let page = std::fs::read_to_string(&file).expect("a page");
     assert!(page.starts_with("<!doctype html>"));
@@ -307,7 +367,7 @@ async fn a_page_goes_where_a_link_leads_and_takes_no_device_away() {
     );
 
     let done = scene
-        .rulekeeper(&["incidents", "sg-0a", "--html", "/dev/null"])
+        .rulekeeper(&["incidents", "sg-0000000a", "--html", "/dev/null"])
         .exits(1);
     assert!(
         done.err
@@ -319,7 +379,7 @@ async fn a_page_goes_where_a_link_leads_and_takes_no_device_away() {
 #[tokio::test]
 async fn on_a_terminal_too_the_page_is_written_and_the_list_is_not_shown() {
     let scene = Scene::new("incidents-page-terminal").await;
-    for group in ["sg-0a", "sg-0b"] {
+    for group in ["sg-0000000a", "sg-0000000b"] {
         scene
             .write_attribute(group, "rules", AttributeValue::L(Vec::new()))
             .await;

@@ -10,7 +10,7 @@ const LBC: &str = "arn:aws:iam::111122223333:role/lbc";
 const TERRAFORM: &str = "arn:aws:iam::111122223333:role/terraform";
 
 fn arns(list: &Value) -> Vec<&str> {
-    let list = list["principals"].as_array().expect("a list").iter();
+    let list = list["items"].as_array().expect("a list").iter();
     list.filter_map(|entry| entry["arn"].as_str()).collect()
 }
 
@@ -19,7 +19,7 @@ async fn the_list_for_all_groups_is_kept_with_its_history() {
     let scene = Scene::new("principal-settings").await;
     assert_eq!(
         scene.rulekeeper(&["principal", "list"]).exits(0).json(),
-        json!({"principals": []})
+        json!({"schema": 1, "kind": "principal", "items": []})
     );
     let none = scene
         .rulekeeper(&["principal", "list", "--output", "table"])
@@ -31,7 +31,7 @@ async fn the_list_for_all_groups_is_kept_with_its_history() {
     );
     assert_eq!(
         scene.rulekeeper(&["history", "--settings"]).exits(0).json(),
-        json!({"generations": []})
+        json!({"schema": 1, "kind": "history", "items": []})
     );
 
     let first = [
@@ -49,7 +49,7 @@ async fn the_list_for_all_groups_is_kept_with_its_history() {
     let entry = json!({"arn": LBC, "policy": "follow", "settle_seconds": 10});
     assert_eq!(
         added,
-        json!({"generation": 1, "changed": true, "principals": [entry]})
+        json!({"generation": 1, "changed": true, "schema": 1, "kind": "principal", "items": [entry]})
     );
     let again = scene.rulekeeper(&first).exits(0).json();
     assert_eq!(
@@ -64,7 +64,7 @@ async fn the_list_for_all_groups_is_kept_with_its_history() {
         .exits(0)
         .json();
     assert_eq!(
-        replaced["principals"][0],
+        replaced["items"][0],
         json!({"arn": LBC, "policy": "restore"}),
         "in its place"
     );
@@ -105,7 +105,7 @@ async fn the_list_for_all_groups_is_kept_with_its_history() {
     );
 
     let history = scene.rulekeeper(&["history", "--settings"]).exits(0).json();
-    let generations = history["generations"].as_array().expect("a list");
+    let generations = history["items"].as_array().expect("a list");
     let numbers: Vec<_> = generations
         .iter()
         .map(|it| it["generation"].as_u64())
@@ -183,7 +183,7 @@ async fn a_groups_own_list_comes_before_that_of_all() {
         list,
         json!({
             "group": {"account": ACCOUNT, "region": REGION, "id": group},
-            "principals": [
+            "schema": 1, "kind": "principal", "items": [
                 {"arn": LBC, "policy": "follow", "from": "record"},
                 {"arn": wide, "policy": "restore", "from": "record"},
                 {"arn": TERRAFORM, "policy": "accept", "from": "settings", "hidden_by": wide},
@@ -261,12 +261,12 @@ async fn a_doubtful_pattern_is_refused_unless_it_is_confirmed() {
         assert!(terminal("").exits(1).out.contains("nothing was written"));
         assert_eq!(
             scene.rulekeeper(&["principal", "list"]).exits(0).json(),
-            json!({"principals": []})
+            json!({"schema": 1, "kind": "principal", "items": []})
         );
         terminal("y").exits(0);
         let listed = scene.rulekeeper(&["principal", "list"]).exits(0).json();
         assert!(
-            listed["principals"][0]["doubt"]
+            listed["items"][0]["doubt"]
                 .as_str()
                 .is_some_and(|said| said.starts_with(doubt)),
             "{listed}"
@@ -300,7 +300,7 @@ async fn settings_that_cannot_be_understood_are_left_alone() {
     }
     let history = scene.rulekeeper(&["history", "--settings"]).exits(0).json();
     assert_eq!(
-        history["generations"][0]["unreadable"],
+        history["items"][0]["unreadable"],
         "principals: is not a list"
     );
     assert_eq!(scene.items().await, 1);
@@ -318,13 +318,13 @@ async fn settings_that_cannot_be_understood_are_left_alone() {
     assert!(reset.err.contains("\"principals\": \"lbc\""), "{reset:?}");
     assert_eq!(
         reset.exits(0).json(),
-        json!({"generation": 2, "changed": true, "principals": []})
+        json!({"generation": 2, "changed": true, "schema": 1, "kind": "principal", "items": []})
     );
     scene
         .rulekeeper(&["principal", "add", TERRAFORM, "--policy", "accept"])
         .exits(0);
     let history = scene.rulekeeper(&["history", "--settings"]).exits(0).json();
-    let generations = history["generations"].as_array().expect("generations");
+    let generations = history["items"].as_array().expect("generations");
     assert_eq!(generations.len(), 3);
     assert_eq!(
         generations[1]["reason"],

@@ -19,11 +19,8 @@ async fn replay_plans_unless_told_to_execute() {
     );
     let items = scene.items().await;
 
-    let planned = scene.rulekeeper(&["replay", &event]).exits(3).json();
-    assert_eq!(
-        (&planned["kind"], &planned["outcome"]),
-        (&json!("plan"), &json!("drifted"))
-    );
+    let planned = scene.rulekeeper(&["replay", &event]).exits(3).item();
+    assert_eq!(planned["outcome"], "drifted");
     let trigger = &planned["trigger"];
     assert_eq!(
         (&trigger["kind"], &trigger["event_name"]),
@@ -46,7 +43,7 @@ async fn replay_plans_unless_told_to_execute() {
     let done = scene
         .rulekeeper(&["replay", &event, "--execute"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         (&done["outcome"], &done["rules"][0]["outcome"]),
         (&json!("restored"), &json!("restored"))
@@ -59,7 +56,7 @@ async fn replay_plans_unless_told_to_execute() {
     let again = scene
         .rulekeeper(&["replay", &event, "--execute"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(again["rules"][0]["outcome"], "already_present");
 }
 
@@ -80,13 +77,8 @@ async fn several_events_are_answered_in_a_list_however_they_were_saved() {
         let answers = scene
             .rulekeeper_reading(&["replay", "-"], form)
             .exits(0)
-            .json();
-        let outcomes: Vec<_> = answers
-            .as_array()
-            .expect("a list")
-            .iter()
-            .map(|answer| &answer["outcome"])
-            .collect();
+            .items();
+        let outcomes: Vec<_> = answers.iter().map(|answer| &answer["outcome"]).collect();
         assert_eq!(outcomes, ["converged", "converged"], "{form}");
     }
     scene.revoke(&group, 443).await;
@@ -95,7 +87,7 @@ async fn several_events_are_answered_in_a_list_however_they_were_saved() {
     let answers = scene
         .rulekeeper(&["replay", &denied, &sweep])
         .exits(3)
-        .json();
+        .items();
     assert_eq!(
         (&answers[0]["outcome"], &answers[1]["sweep"]["groups"]),
         (&json!("ignored"), &json!(1))
@@ -121,7 +113,7 @@ async fn every_sample_event_is_answered() {
     arguments.extend(&files);
     let done = scene.rulekeeper(&arguments).exits(0);
     assert!(
-        done.json().as_array().map(Vec::len) >= Some(files.len()),
+        done.items().len() >= files.len(),
         "an answer to each: {}",
         done.out
     );
@@ -136,7 +128,7 @@ async fn every_sample_event_is_answered() {
     let refused = scene
         .rulekeeper(&["replay", "--execute", event])
         .exits(1)
-        .json();
+        .item();
     assert_eq!(refused["outcome"], "failed");
     assert_eq!(
         scene.items().await,
@@ -157,7 +149,7 @@ fn events_that_ask_for_nothing_need_no_account_no_table_and_no_region() {
     )
     .exits(0);
     assert_eq!(
-        (&done.json()[0]["outcome"], &done.json()[1]["outcome"]),
+        (&done.items()[0]["outcome"], &done.items()[1]["outcome"]),
         (&json!("ignored"), &json!("ignored"))
     );
     let done = run(bare(&["replay", "-"]), "{\"a\": 1}\n{\"b\": }").exits(1);
@@ -172,6 +164,6 @@ fn events_that_ask_for_nothing_need_no_account_no_table_and_no_region() {
     }
     let event = fs::read_to_string("../events/revoke-denied.json").expect("a sample");
     let found = json!({"Events": [{"CloudTrailEvent": event}]}).to_string();
-    let done = run(bare(&["replay", "-"]), &found).exits(0).json();
+    let done = run(bare(&["replay", "-"]), &found).exits(0).item();
     assert_eq!(done["trigger"]["event_name"], "RevokeSecurityGroupIngress");
 }

@@ -126,7 +126,7 @@ async fn an_answer_after_somebody_else_wrote_loses_the_race() {
             "{verb:?}: {ended:?}"
         );
     }
-    let shown = scene.rulekeeper(&["show", &group]).exits(0).json();
+    let shown = scene.rulekeeper(&["show", &group]).exits(0).item();
     assert_eq!(
         (&shown["generation"], &shown["note"]),
         (&json!(1), &json!("edit 3"))

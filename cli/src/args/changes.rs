@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use rulekeeper_cli::operator::PauseLength;
 use rulekeeper_core::desired::{Policy, SETTLE_SECONDS_MAX};
-use rulekeeper_core::model::{GroupId, RuleKey};
+use rulekeeper_core::model::RuleKey;
 
-use super::group_id;
+use super::{Group, group};
 
 /// Whether to ask before acting.
 #[derive(Debug, Clone, Copy, Args)]
@@ -35,8 +35,8 @@ Examples:
 #[command(after_help = PAUSE_HELP)]
 pub(crate) struct Pause {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// How long, such as 90m, 2h or 1d 12h; 30 days at most
     #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
     pub(crate) length: PauseLength,
@@ -59,8 +59,8 @@ Examples:
 #[command(after_help = RESUME_HELP)]
 pub(crate) struct Resume {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -78,8 +78,8 @@ Examples:
 #[command(after_help = RELEASE_HELP)]
 pub(crate) struct Release {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// A rule of the record, as `show` and reports write it
     #[arg(value_name = "RULE", required = true)]
     pub(crate) rules: Vec<RuleKey>,
@@ -101,8 +101,8 @@ Examples:
 #[command(after_help = CONFIRM_HELP)]
 pub(crate) struct Confirm {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -120,8 +120,8 @@ Examples:
 #[command(after_help = UNPIN_HELP)]
 pub(crate) struct Unpin {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -140,8 +140,8 @@ Examples:
 #[command(after_help = HISTORY_HELP)]
 pub(crate) struct History {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id, required_unless_present = "settings")]
-    pub(crate) group: Option<GroupId>,
+    #[arg(value_name = "GROUP", value_parser = group, required_unless_present = "settings")]
+    pub(crate) group: Option<Group>,
     /// Show the generations of the settings, which hold for all groups
     #[arg(long, conflicts_with = "group")]
     pub(crate) settings: bool,
@@ -159,8 +159,8 @@ Examples:
 #[command(after_help = ROLLBACK_HELP)]
 pub(crate) struct Rollback {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: GroupId,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Group,
     /// The generation to go back to
     #[arg(long, value_name = "GENERATION")]
     pub(crate) to: u64,
@@ -201,8 +201,8 @@ Examples:
 #[command(after_help = LIST_PRINCIPALS_HELP)]
 pub(crate) struct ListPrincipals {
     /// The group; without one, the list for all groups
-    #[arg(value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: Option<GroupId>,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Option<Group>,
 }
 
 const ADD_PRINCIPAL_HELP: &str = "\
@@ -226,8 +226,8 @@ pub(crate) struct AddPrincipal {
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub(crate) policy: Policy,
     /// Only for this group, in its record
-    #[arg(long, value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: Option<GroupId>,
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Option<Group>,
     /// How long its revokes wait for the authorize that belongs to them, 0 to 60; for follow only
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(..=i64::from(SETTLE_SECONDS_MAX)))]
     pub(crate) settle_seconds: Option<u8>,
@@ -254,8 +254,8 @@ pub(crate) struct RemovePrincipal {
     #[arg(value_name = "ARN")]
     pub(crate) arn: String,
     /// Only from this group's record
-    #[arg(long, value_name = "GROUP", value_parser = group_id)]
-    pub(crate) group: Option<GroupId>,
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    pub(crate) group: Option<Group>,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

@@ -3,9 +3,8 @@
 use clap::Args;
 use rulekeeper_cli::operator::TagChoice;
 use rulekeeper_core::desired::Mode;
-use rulekeeper_core::model::GroupId;
 
-use super::{group_id, mode};
+use super::{Group, group, mode};
 
 const PIN_HELP: &str = "\
 Mode, pause, watch, principals and priorities of an earlier record stay. When nothing differs, nothing is written.
@@ -33,11 +32,11 @@ pub(crate) struct Pin {
     /// The groups
     #[arg(
         value_name = "GROUP",
-        value_parser = group_id,
+        value_parser = group,
         required_unless_present_any = ["vpcs", "tags", "all"],
         conflicts_with_all = ["vpcs", "tags", "all"]
     )]
-    pub(crate) groups: Vec<GroupId>,
+    pub(crate) groups: Vec<Group>,
     /// Every group of this VPC; of several VPCs, of any of them
     #[arg(long = "vpc", value_name = "VPC", value_parser = vpc)]
     pub(crate) vpcs: Vec<String>,
@@ -71,7 +70,7 @@ pub(crate) struct Pin {
 }
 
 /// A VPC's id as EC2 writes it: `vpc-` and hexadecimal digits.
-fn vpc(text: &str) -> Result<String, String> {
+pub(super) fn vpc(text: &str) -> Result<String, String> {
     let digits = text.strip_prefix("vpc-").unwrap_or_default();
     match !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(text.to_owned()),

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::standing::{Standing, reopened_rules};
-use super::{Archive, OperatorError, read};
+use super::{Archive, Generation, OperatorError, history, read};
 use rulekeeper_core::decide::changes::GroupState;
 use rulekeeper_core::model::{GroupAddress, GroupId, RuleKey, Scope};
 use rulekeeper_core::ports::Loaded;
@@ -25,15 +26,23 @@ use rulekeeper_core::sweep::Progress;
 /// on-demand table serves (DynamoDB Developer Guide, "On-demand capacity mode").
 const GROUPS_AT_ONCE: usize = 16;
 
-/// How far to look back. Unlike a pause it may be as long as one likes: the table forgets incidents by itself.
+/// A time in the past: how long ago, as a date in UTC, or as a whole time. A duration may be as long as one likes: the table
+/// forgets incidents by itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Since(Span);
+pub enum Since {
+    /// So long ago.
+    Ago(Span),
+    /// At this time.
+    At(Timestamp),
+}
 
-/// Why a text is no time to look back.
+/// Why a text is no time in the past.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSince {
-    /// It is no duration.
-    #[error("give a duration such as 90m, 7d or 1 month: {0}")]
+    /// It is neither a duration nor a time.
+    #[error(
+        "give a duration such as 90m, 7d or 1 month, a date such as 2026-11-22, or a time such as 2026-11-22T09:30:00Z: {0}"
+    )]
     Notation(String),
     /// It does not look back.
     #[error("it must be longer than 0, and counts back from now without a sign or `ago`")]
@@ -44,46 +53,90 @@ impl FromStr for Since {
     type Err = InvalidSince;
 
     fn from_str(text: &str) -> Result<Self, InvalidSince> {
+        let text = text.trim();
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        if let Ok(date) = text.parse::<Date>()
+            && let Ok(midnight) = date.to_zoned(TimeZone::UTC)
+        {
+            return Ok(Self::At(midnight.timestamp()));
+        }
         let span: Span = text
-            .trim()
             .parse()
             .map_err(|error: jiff::Error| InvalidSince::Notation(error.to_string()))?;
         match span.is_positive() {
-            true => Ok(Self(span)),
+            true => Ok(Self::Ago(span)),
             false => Err(InvalidSince::NotPositive),
         }
     }
 }
 
 impl Since {
-    /// The time so long before another, in the calendar of UTC.
+    /// The time; a duration counts back from `now` in the calendar of UTC.
     ///
     /// # Errors
     /// When there is no such time.
     pub fn before(self, now: Timestamp) -> Result<Timestamp, OperatorError> {
-        let then = now.to_zoned(TimeZone::UTC).checked_sub(self.0);
+        let span = match self {
+            Self::At(at) => return Ok(at),
+            Self::Ago(span) => span,
+        };
+        let then = now.to_zoned(TimeZone::UTC).checked_sub(span);
         then.map(|then| then.timestamp())
             .map_err(|_| OperatorError::TooLongAgo)
     }
 }
 
 /// What happened since a time, newest first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Incidents {
     /// The incidents.
     pub incidents: Vec<PastIncident>,
     /// Groups with rules that are open now although somebody had decided to close them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reopened: Vec<ReopenedGroup>,
     /// Groups with rules that could not come back.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unrestorable: Vec<UnrestorableGroup>,
     /// The time.
-    #[serde(skip)]
     pub since: Timestamp,
     /// How many groups were searched.
-    #[serde(skip)]
     pub groups: usize,
+    /// How many of them have no record.
+    pub unknown: usize,
+}
+
+impl Incidents {
+    /// No incident, in no group.
+    pub fn nothing(since: Timestamp) -> Self {
+        Self {
+            incidents: Vec::new(),
+            reopened: Vec::new(),
+            unrestorable: Vec::new(),
+            since,
+            groups: 0,
+            unknown: 0,
+        }
+    }
+
+    /// Adds those of another account or Region.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            incidents,
+            reopened,
+            unrestorable,
+            groups,
+            unknown,
+            ..
+        } = other;
+        self.incidents.extend(incidents);
+        let place = |it: &PastIncident| (it.time(), it.key.clone(), it.group.clone());
+        self.incidents
+            .sort_by_cached_key(|it| std::cmp::Reverse(place(it)));
+        self.reopened.extend(reopened);
+        self.unrestorable.extend(unrestorable);
+        self.groups += groups;
+        self.unknown += unknown;
+    }
 }
 
 /// One incident.
@@ -103,7 +156,7 @@ pub struct PastIncident {
 
 impl PastIncident {
     fn new(of: &Searched, key: String, item: &Value) -> Self {
-        let content = match IncidentFacts::of(item) {
+        let content = match IncidentFacts::of(item, time_of_key(&key)) {
             Ok(story) => Content::Readable(Box::new(story)),
             Err(unreadable) => Content::Unreadable { unreadable },
         };
@@ -149,6 +202,7 @@ pub struct UnrestorableGroup {
 /// What is known of a group besides its incidents.
 struct Searched {
     group: GroupAddress,
+    is_recorded: bool,
     name: Option<String>,
     reopened: Vec<ReopenedRule>,
     unrestorable: Vec<RuleKey>,
@@ -163,6 +217,7 @@ impl Searched {
         let standing = record.as_ref().map(|it| Standing::of(&group.id, it, state));
         Self {
             group,
+            is_recorded: item.is_some(),
             name: record.and_then(|record| record.name),
             reopened,
             unrestorable: standing.unwrap_or_default().unrestorable,
@@ -183,12 +238,113 @@ pub enum Content {
     },
 }
 
+/// A generation of a group's record, for the timeline of the page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PastChange {
+    /// The group.
+    pub group: GroupAddress,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// By whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What was done, in a word.
+    pub what: &'static str,
+    /// The generation.
+    pub generation: u64,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Rules that entered.
+    pub added: Vec<RuleKey>,
+    /// Rules that left.
+    pub removed: Vec<RuleKey>,
+}
+
+/// The generations of these groups' records since a time, the newest first. A group that never had a record has none.
+///
+/// # Errors
+/// When the table cannot be read.
+pub async fn past_changes(
+    table: &impl Archive,
+    groups: BTreeMap<GroupAddress, Option<String>>,
+    since: Timestamp,
+) -> Result<Vec<PastChange>, OperatorError> {
+    let ask = |(group, name): (GroupAddress, Option<String>)| async move {
+        match history(table, &group).await {
+            Ok(history) => Ok(Some((group, name, history))),
+            Err(OperatorError::NoRecord(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    let groups: Vec<_> = groups.into_iter().collect();
+    let mut changes = Vec::new();
+    for (group, name, history) in some_at_once(groups, ask, &|_, _| ())
+        .await?
+        .into_iter()
+        .flatten()
+    {
+        for generation in history.generations {
+            let Some(at) = generation.updated_at.filter(|at| since <= *at) else {
+                continue;
+            };
+            changes.push(PastChange {
+                group: group.clone(),
+                name: name.clone(),
+                at,
+                what: what(&generation),
+                by: generation.updated_by,
+                generation: generation.generation,
+                reason: generation.reason,
+                added: generation.difference.added,
+                removed: generation.difference.removed,
+            });
+        }
+    }
+    changes.sort_by_key(|change| std::cmp::Reverse((change.at, change.generation)));
+    Ok(changes)
+}
+
+/// What a generation did, by what differs and by the beginning of its reason, which the verbs write.
+fn what(generation: &Generation) -> &'static str {
+    let reason = generation.reason.as_deref().unwrap_or_default();
+    let begins = |text: &str| reason.starts_with(text);
+    if generation.unpinned {
+        "unpinned"
+    } else if begins("rolled back") {
+        "rolled_back"
+    } else if begins("released") {
+        "released"
+    } else if begins("resumed") {
+        "resumed"
+    } else if begins("confirmed") {
+        "confirmed"
+    } else if generation
+        .difference
+        .attributes
+        .contains_key("paused_until")
+    {
+        "paused"
+    } else if generation.since.is_none() {
+        "pinned"
+    } else {
+        "changed"
+    }
+}
+
 /// The facts of an incident.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IncidentFacts {
-    /// From the event until the last rule was restored, in milliseconds; unknown for what a sweep or an operator found.
+    /// From the event until the last rule that its call took was back, in milliseconds; unknown for what a sweep or an
+    /// operator found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub drift_open_ms: Option<u64>,
+    pub open_ms: Option<u64>,
+    /// When that rule was back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
     /// All that the table holds, the keys left out.
     #[serde(flatten)]
     pub attributes: Map<String, Value>,
@@ -201,6 +357,9 @@ pub struct IncidentFacts {
     /// Who called, or which operator found it.
     #[serde(skip)]
     pub principal: Option<String>,
+    /// The session of the caller's role.
+    #[serde(skip)]
+    pub session: Option<String>,
     /// The group's outcome. A name that this version does not know is shown like any other.
     #[serde(skip)]
     pub outcome: String,
@@ -225,6 +384,22 @@ pub struct DroppedRule {
     pub error_code: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Whose call took it. Incidents of older versions do not say.
+    pub dropped_by: Option<Value>,
+}
+
+impl DroppedRule {
+    /// Whether the incident's own call took it. Where nobody says whose call it was, it was this one's.
+    pub fn is_own(&self) -> bool {
+        self.dropped_by.as_ref().is_none_or(|by| by == "this_event")
+    }
+
+    /// Whether it had not come back when the incident was written.
+    pub fn is_missing(&self) -> bool {
+        use RuleOutcome::{Contested, Failed, Held};
+        let missing = [Failed, Held, Contested].map(RuleOutcome::name);
+        missing.contains(&self.outcome.as_str())
+    }
 }
 
 #[derive(Deserialize)]
@@ -232,6 +407,7 @@ struct TriggerItem {
     kind: String,
     event_name: Option<String>,
     principal: Option<String>,
+    session: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -241,37 +417,54 @@ struct TimingItem {
 }
 
 impl IncidentFacts {
-    fn of(item: &Value) -> Result<Self, String> {
+    /// What an item tells, which was written of a call or a look at this time.
+    fn of(item: &Value, at: Option<Timestamp>) -> Result<Self, String> {
         let mut attributes = item.as_object().cloned().unwrap_or_default();
         // Group, name and key are fields of their own; nothing appears twice.
-        for name in ["pk", "sk", "group", "name", "key", "drift_open_ms"] {
+        for name in ["pk", "sk", "group", "name", "key", "open_ms", "restored_at"] {
             attributes.remove(name);
         }
         let trigger: TriggerItem = required(item, "trigger")?;
         let timing: TimingItem = optional(item, "timing")?.unwrap_or_default();
-        let open = timing.event_age_ms.zip(timing.restored_ms);
+        let lines: Vec<DroppedRule> = required(item, "rules")?;
+        let is_event = trigger.kind == "event";
+        let is_back = lines
+            .iter()
+            .any(|line| (line.is_own() || !is_event) && line.outcome == "restored");
+        // A sweep's time is that of its look, and says nothing of how long rules were missing.
+        let age = if is_event {
+            timing.event_age_ms
+        } else {
+            Some(0)
+        };
+        let since = age.zip(timing.restored_ms).filter(|_| is_back);
+        let since = since.map(|(age, restored)| age.saturating_add(restored));
         Ok(Self {
-            drift_open_ms: open
-                .filter(|_| trigger.kind == "event")
-                .map(|(age, restored)| age.saturating_add(restored)),
+            open_ms: since.filter(|_| is_event),
+            restored_at: at.zip(since).and_then(|(at, ms)| {
+                let ms = SignedDuration::from_millis(i64::try_from(ms).ok()?);
+                at.checked_add(ms).ok()
+            }),
             attributes,
             kind: trigger.kind,
             event_name: trigger.event_name,
             principal: trigger.principal,
+            session: trigger.session,
             outcome: required(item, "outcome")?,
             reason: optional(item, "reason")?,
-            lines: required(item, "rules")?,
+            lines,
         })
     }
 
-    /// How many of the dropped rules had not come back when the incident was written.
+    /// The rules that this is about: those that the call took, or all that a look found.
+    pub fn own(&self) -> impl Iterator<Item = &DroppedRule> {
+        let all = self.kind != "event";
+        self.lines.iter().filter(move |line| all || line.is_own())
+    }
+
+    /// How many of these had not come back when the incident was written.
     pub fn left_missing(&self) -> usize {
-        use RuleOutcome::{Contested, Failed, Held};
-        let missing = [Failed, Held, Contested].map(RuleOutcome::name);
-        let lines = self.lines.iter();
-        lines
-            .filter(|line| missing.contains(&line.outcome.as_str()))
-            .count()
+        self.own().filter(|line| line.is_missing()).count()
     }
 }
 
@@ -284,7 +477,7 @@ fn optional<T: DeserializeOwned>(item: &Value, name: &str) -> Result<Option<T>, 
     serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
 }
 
-/// The incidents of these groups since a time, or of every group of the scope with a record when none is given, readable or
+/// The incidents of these groups between two times, or of every group of the scope with a record when none is given, readable or
 /// not. Several groups are queried at once; the incidents are in order of time, key and group.
 ///
 /// # Errors
@@ -293,7 +486,7 @@ pub async fn incidents(
     table: &impl Archive,
     scope: &Scope,
     groups: &[GroupId],
-    since: Timestamp,
+    (since, until): (Timestamp, Timestamp),
     progress: Progress<'_>,
 ) -> Result<Incidents, OperatorError> {
     let groups: Vec<(GroupId, Option<Loaded>)> = if groups.is_empty() {
@@ -315,10 +508,14 @@ pub async fn incidents(
         Ok((Searched::new(group, &loaded), items))
     };
     let (mut found, mut reopened) = (BTreeMap::new(), BTreeMap::new());
-    let mut unrestorable = BTreeMap::new();
+    let (mut unrestorable, mut unknown) = (BTreeMap::new(), 0);
     for (group, items) in some_at_once(groups, ask, progress).await? {
+        unknown += usize::from(!group.is_recorded);
         for (key, item) in items {
             let incident = PastIncident::new(&group, key, &item);
+            if incident.time().is_some_and(|at| until < at) {
+                continue;
+            }
             let place = (
                 incident.time(),
                 incident.key.clone(),
@@ -353,6 +550,7 @@ pub async fn incidents(
         unrestorable: unrestorable.into_values().collect(),
         since,
         groups: looked_at,
+        unknown,
     })
 }
 
@@ -435,7 +633,8 @@ mod tests {
     async fn found(table: &FakeTable, groups: &[GroupId], since: &str) -> Incidents {
         let since = since.parse::<Since>().expect("a duration");
         let since = since.before(now()).expect("a time");
-        let found = incidents(table, &group().scope, groups, since, &|_, _| ()).await;
+        let times = (since, Timestamp::MAX);
+        let found = incidents(table, &group().scope, groups, times, &|_, _| ()).await;
         found.expect("the table can be read")
     }
 
@@ -448,10 +647,11 @@ mod tests {
         let mut expected = told("event");
         expected["group"] = json!(group());
         expected["key"] = key.into();
-        expected["drift_open_ms"] = 2201.into();
+        expected["open_ms"] = 2201.into();
+        expected["restored_at"] = "2026-11-22T09:30:02.201Z".into();
         assert_eq!(
-            serde_json::to_value(&one).expect("JSON"),
-            json!({"incidents": [expected]})
+            serde_json::to_value(&one.incidents).expect("JSON"),
+            json!([expected])
         );
         let Content::Readable(story) = &one.incidents[0].content else {
             panic!("{one:?}")
@@ -466,8 +666,9 @@ mod tests {
             let table = FakeTable::default();
             keep(&table, &group(), "2026-11-22T09:30:00Z#x", told(kind));
             let one = found(&table, &[group().id], "1h").await;
-            let json = serde_json::to_value(&one).expect("JSON");
-            assert_eq!(json["incidents"][0].get("drift_open_ms"), None);
+            let json = serde_json::to_value(&one.incidents).expect("JSON");
+            assert_eq!(json[0].get("open_ms"), None);
+            assert_eq!(json[0]["restored_at"], "2026-11-22T09:30:00.061Z");
         }
     }
 
@@ -572,6 +773,8 @@ mod tests {
             ("90m", "2026-11-22T08:00:02Z"),
             ("7d", "2026-11-15T09:30:02Z"),
             ("1 month", "2026-10-22T09:30:02Z"),
+            ("2026-11-20", "2026-11-20T00:00:00Z"),
+            ("2026-11-20T08:00:00+01:00", "2026-11-20T07:00:00Z"),
         ] {
             let then = back(text).expect("a duration");
             assert_eq!(then.expect("a time"), expected, "{text}");

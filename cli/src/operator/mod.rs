@@ -43,8 +43,8 @@ pub use files::{Submitted, apply, findings, records};
 pub use guardrails::guardrail_remarks;
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{
-    Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastIncident, ReopenedGroup,
-    Since, UnrestorableGroup, incidents,
+    Content, DroppedRule, IncidentFacts, Incidents, InvalidSince, PastChange, PastIncident,
+    ReopenedGroup, Since, UnrestorableGroup, incidents, past_changes,
 };
 pub use inventory::{InvalidTagChoice, Inventory, Selection, TagChoice};
 pub use managed::{Manager, manager};

@@ -8,10 +8,10 @@ use rulekeeper_core::model::Scope;
 use rulekeeper_core::report::RuleOutcome;
 
 use super::standing::reopened;
-use super::{columns, named, plain};
+use super::{columns, named, plain, who};
 
-/// Every incident, a paragraph each.
-pub(crate) fn incidents(scope: &Scope, found: &Incidents) -> String {
+/// Every incident, a line each, or with its rules a paragraph each.
+pub(crate) fn incidents(scope: &Scope, found: &Incidents, details: bool) -> String {
     let reopened = found.reopened.iter().map(reopened_group);
     let unrestorable = found.unrestorable.iter().map(unrestorable_group);
     let first: String = reopened.chain(unrestorable).collect();
@@ -23,8 +23,63 @@ pub(crate) fn incidents(scope: &Scope, found: &Incidents) -> String {
         };
         return format!("{first}no incidents since {:.0}; {groups}\n", found.since);
     }
+    if !details {
+        let header = ["TIME", "GROUP", "OUTCOME", "OPEN", "RULES", "BY"];
+        return first + &columns(&header, found.incidents.iter().map(row).collect(), "");
+    }
     let paragraphs = found.incidents.iter().map(incident);
     first + &paragraphs.collect::<Vec<_>>().join("\n")
+}
+
+fn row(incident: &PastIncident) -> Vec<String> {
+    let group = match &incident.name {
+        Some(name) => format!("{} ({name})", incident.group.id),
+        None => incident.group.id.to_string(),
+    };
+    let front = vec![time(incident), group];
+    let rest = match &incident.content {
+        Content::Readable(facts) => {
+            let open = match (facts.left_missing(), facts.open_ms) {
+                (0, Some(ms)) => duration(ms),
+                (0, None) => "-".to_owned(),
+                (left, _) => format!("{left} left missing"),
+            };
+            vec![facts.outcome.clone(), open, rules(facts), by(facts)]
+        }
+        Content::Unreadable { unreadable } => {
+            vec![
+                "unreadable".to_owned(),
+                "-".to_owned(),
+                unreadable.clone(),
+                "-".to_owned(),
+            ]
+        }
+    };
+    [front, rest].concat()
+}
+
+/// The first rule, and how many more.
+fn rules(facts: &IncidentFacts) -> String {
+    let mut own = facts.own();
+    let first = own.next().map(|line| line.rule.clone());
+    let first = first.unwrap_or_else(|| "-".to_owned());
+    match own.count() {
+        0 => first,
+        more => format!("{first} +{more}"),
+    }
+}
+
+fn by(facts: &IncidentFacts) -> String {
+    match (facts.kind.as_str(), &facts.principal) {
+        ("sweep" | "watch", _) => format!("found by a {}", facts.kind),
+        (_, Some(principal)) => who(principal, facts.session.as_deref()),
+        (_, None) => nobody(),
+    }
+}
+
+fn time(incident: &PastIncident) -> String {
+    let time = incident.time();
+    time.map_or_else(|| plain(&incident.key), |time| format!("{time:.0}"))
 }
 
 /// What a person has to close, before all else.
@@ -44,8 +99,7 @@ fn unrestorable_group(group: &UnrestorableGroup) -> String {
 
 fn incident(incident: &PastIncident) -> String {
     let group = named(Some(&incident.group), incident.name.as_deref());
-    let time = incident.time();
-    let time = time.map_or_else(|| plain(&incident.key), |time| format!("{time:.0}"));
+    let time = time(incident);
     match &incident.content {
         Content::Readable(facts) => format!("{time}  {group}  {}", told(facts)),
         Content::Unreadable { unreadable } => format!(
@@ -68,13 +122,32 @@ fn told(facts: &IncidentFacts) -> String {
         plain(&facts.outcome),
         reason.unwrap_or_default(),
         origin(facts),
-        columns(&[], facts.lines.iter().map(line).collect(), "    "),
+        lines(facts),
     )
+}
+
+/// The rules that this is about, and those that were missing before.
+fn lines(facts: &IncidentFacts) -> String {
+    let own: Vec<&DroppedRule> = facts.own().collect();
+    let is_before = |it: &&DroppedRule| !own.contains(it);
+    let before = facts.lines.iter().filter(is_before);
+    let before = columns(&[], before.map(line).collect(), "    ");
+    let own = columns(&[], own.iter().map(|it| line(it)).collect(), "    ");
+    match before.is_empty() {
+        true => own,
+        false => format!("{own}    missing before:\n{before}"),
+    }
 }
 
 /// Who did what, or who found it.
 fn origin(facts: &IncidentFacts) -> String {
-    let who = facts.principal.as_deref().map(plain);
+    let session = facts
+        .session
+        .as_ref()
+        .map(|session| format!(" in the session {}", plain(session)));
+    let session = session.unwrap_or_default();
+    let who = facts.principal.as_deref();
+    let who = who.map(|who| format!("{}{session}", plain(who)));
     match (facts.kind.as_str(), &facts.event_name) {
         ("sweep", _) => "found by a sweep".to_owned(),
         ("watch", _) => "found by the watch".to_owned(),
@@ -94,10 +167,10 @@ fn nobody() -> String {
 /// How long restored rules were missing, and how many rules did not come back; nothing when none was missing.
 fn open(facts: &IncidentFacts) -> Option<String> {
     let came_back = [RuleOutcome::Restored, RuleOutcome::RestoredElsewhere].map(RuleOutcome::name);
-    let any = |line: &DroppedRule| came_back.contains(&line.outcome.as_str());
-    let closed = match facts.drift_open_ms {
+    let any = |line: &&DroppedRule| came_back.contains(&line.outcome.as_str());
+    let closed = match facts.open_ms {
         Some(ms) => Some(format!("open for {}", duration(ms))),
-        None if facts.lines.iter().any(any) => Some("open for an unknown time".to_owned()),
+        None if facts.own().any(|line| any(&line)) => Some("open for an unknown time".to_owned()),
         None => None,
     };
     let left = match facts.left_missing() {
@@ -125,7 +198,11 @@ mod tests {
     use rulekeeper_core::model::GroupAddress;
     use rulekeeper_core::report::plan::ReopenedRule;
 
+    use serde_json::json;
+
     use super::*;
+
+    const ROLE: &str = "arn:aws:iam::111122223333:role/controller";
 
     fn group() -> GroupAddress {
         GroupAddress {
@@ -144,9 +221,12 @@ mod tests {
             rule_id: None,
             error_code: None,
             reason: Some("so it is".to_owned()),
+            dropped_by: None,
         });
         IncidentFacts {
-            drift_open_ms: open,
+            open_ms: open,
+            restored_at: None,
+            session: None,
             attributes: Default::default(),
             kind: kind.to_owned(),
             event_name: (kind == "event").then(|| "RevokeSecurityGroupIngress".to_owned()),
@@ -157,7 +237,7 @@ mod tests {
         }
     }
 
-    fn shown(contents: Vec<Content>) -> String {
+    fn shown(contents: Vec<Content>, details: bool) -> String {
         let past = |content| PastIncident {
             group: group(),
             name: Some("web".to_owned()),
@@ -170,8 +250,9 @@ mod tests {
             unrestorable: Vec::new(),
             since: "2026-11-15T09:30:02.7Z".parse().expect("a time"),
             groups: 2,
+            unknown: 0,
         };
-        incidents(&group().scope, &found)
+        incidents(&group().scope, &found, details)
     }
 
     #[test]
@@ -196,6 +277,7 @@ mod tests {
             }],
             since: "2026-11-15T09:30:02Z".parse().expect("a time"),
             groups: 1,
+            unknown: 0,
         };
         let expected = "\
 111122223333/eu-west-1/sg-0a
@@ -207,27 +289,30 @@ mod tests {
 
 no incidents since 2026-11-15T09:30:02Z; looked at 1 group
 ";
-        assert_eq!(incidents(&group().scope, &found), expected);
+        assert_eq!(incidents(&group().scope, &found, false), expected);
     }
 
     #[test]
     fn each_incident_says_who_what_how_long_and_why_not() {
         let readable = |facts| Content::Readable(Box::new(facts));
-        let text = shown(vec![
-            readable(facts(
-                "event",
-                "a\u{1b}",
-                Some(62_201),
-                &["restored", "failed"],
-            )),
-            readable(facts("sweep", "b", None, &["restored"])),
-            readable(facts("watch", "b", None, &["restored"])),
-            readable(facts("operator", "maria", None, &["held", "contested"])),
-            readable(facts("event", "c", None, &["superseded"])),
-            Content::Unreadable {
-                unreadable: "rules: is missing".to_owned(),
-            },
-        ]);
+        let text = shown(
+            vec![
+                readable(facts(
+                    "event",
+                    "a\u{1b}",
+                    Some(62_201),
+                    &["restored", "failed"],
+                )),
+                readable(facts("sweep", "b", None, &["restored"])),
+                readable(facts("watch", "b", None, &["restored"])),
+                readable(facts("operator", "maria", None, &["held", "contested"])),
+                readable(facts("event", "c", None, &["superseded"])),
+                Content::Unreadable {
+                    unreadable: "rules: is missing".to_owned(),
+                },
+            ],
+            true,
+        );
         let expected = "\
 2026-11-22T09:30:00Z  111122223333/eu-west-1/sg-0a (web)  partial
   RevokeSecurityGroupIngress by a\\u{1b}; open for 1m 2s 201ms; 1 rule did not come back
@@ -259,9 +344,41 @@ no incidents since 2026-11-15T09:30:02Z; looked at 1 group
     }
 
     #[test]
+    fn each_incident_is_a_line_about_what_its_call_took() {
+        let readable = |facts| Content::Readable(Box::new(facts));
+        let mut own = facts("event", ROLE, Some(2_900), &["restored", "failed"]);
+        own.session = Some("anna@example.com".to_owned());
+        own.lines[1].rule = "tcp 80 from sg-0b".to_owned();
+        own.lines[1].dropped_by = Some(json!({"principal": "other", "at": "2026-11-22T09:00:00Z"}));
+        let failed = facts("event", ROLE, None, &["failed", "restored"]);
+        let texts = [false, true].map(|details| {
+            let swept = facts("sweep", "b", None, &["restored"]);
+            shown(
+                vec![
+                    readable(own.clone()),
+                    readable(failed.clone()),
+                    readable(swept),
+                ],
+                details,
+            )
+        });
+        let lines = "\
+TIME                  GROUP        OUTCOME  OPEN            RULES                       BY
+2026-11-22T09:30:00Z  sg-0a (web)  partial  2s 900ms        tcp 443 from 10.0.0.0/8     controller / anna@example.com
+2026-11-22T09:30:00Z  sg-0a (web)  partial  1 left missing  tcp 443 from 10.0.0.0/8 +1  controller
+2026-11-22T09:30:00Z  sg-0a (web)  partial  -               tcp 443 from 10.0.0.0/8     found by a sweep
+";
+        assert_eq!(texts[0], lines);
+        let before = "    missing before:\n    failed  tcp 80 from sg-0b  so it is\n";
+        assert!(texts[1].contains(before), "{}", texts[1]);
+        let said = "in the session anna@example.com; open for 2s 900ms\n";
+        assert!(texts[1].contains(said), "{}", texts[1]);
+    }
+
+    #[test]
     fn where_nothing_happened_it_says_since_when_and_where_it_looked() {
         assert_eq!(
-            shown(Vec::new()),
+            shown(Vec::new(), false),
             "no incidents since 2026-11-15T09:30:02Z; looked at 2 groups\n"
         );
     }

@@ -46,7 +46,12 @@ const SCRIPT: &str = concat!(
 ///
 /// # Errors
 /// When the incidents cannot be written as JSON, which no incident from the table gives cause for.
-pub(crate) fn page(scope: &Scope, found: &Incidents, now: Timestamp) -> Result<String, Failure> {
+pub(crate) fn page(
+    scope: &Scope,
+    found: &Incidents,
+    document: &impl Serialize,
+    now: Timestamp,
+) -> Result<String, Failure> {
     let about = json!({
         "account": scope.account,
         "region": scope.region,
@@ -60,7 +65,7 @@ pub(crate) fn page(scope: &Scope, found: &Incidents, now: Timestamp) -> Result<S
         ("policy", &policy(&[STYLE], &[chart, SCRIPT])),
         ("style", STYLE),
         ("about", &embedded(&about)?),
-        ("incidents", &embedded(found)?),
+        ("incidents", &embedded(document)?),
         ("licences", LICENCES),
         ("chart", chart),
         ("script", SCRIPT),

@@ -4,7 +4,7 @@ use rulekeeper_cli::operator::{Draft, Written};
 use rulekeeper_core::function::Answer;
 use serde::Serialize;
 
-use super::reconcile;
+use super::reconcile::{self, Does};
 use crate::args::Following;
 use crate::confirm;
 use crate::failure::{Failure, Status};
@@ -24,7 +24,7 @@ pub(super) struct Done<'a> {
 }
 
 impl<'a> Done<'a> {
-    fn of(written: &'a Written, restore: Option<&'a Answer>) -> Self {
+    pub(super) fn of(written: &'a Written, restore: Option<&'a Answer>) -> Self {
         Self {
             written,
             restore,
@@ -70,7 +70,7 @@ pub(super) async fn restore(
         Ok(answer) => answer,
         // The record is written all the same, and that has to be said.
         Err(failure) if !output.is_table() => {
-            output.show(&Done::of(written, None), String::new)?;
+            output.show_one(&Done::of(written, None), String::new)?;
             return Err(failure);
         }
         Err(failure) => return Err(failure),
@@ -78,7 +78,7 @@ pub(super) async fn restore(
     if let Some(answer) = answer.as_ref().filter(|_| output.is_table()) {
         render::warn(answer);
     }
-    output.show(&Done::of(written, answer.as_ref()), || {
+    output.show_one(&Done::of(written, answer.as_ref()), || {
         let text = |answer| render::answer(answer, None);
         answer.as_ref().map(text).unwrap_or_default()
     })?;
@@ -104,5 +104,6 @@ async fn answer(
         return Ok(None);
     }
     let group = std::slice::from_ref(id);
-    Ok(reconcile::answers(session, group, true).await?.pop())
+    let answers = reconcile::answers(session, &written.group.scope, group, Does::Restore).await;
+    Ok(answers?.pop())
 }

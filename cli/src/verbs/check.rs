@@ -2,9 +2,9 @@
 
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::Checks;
-use rulekeeper_core::model::GroupId;
 use rulekeeper_core::ports::ScopeTable as _;
 
+use crate::args::Group;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -14,14 +14,15 @@ use crate::session::{SWEEP_TIME, Session};
 pub(super) async fn run(
     session: &Session,
     output: Output,
-    groups: &[GroupId],
+    groups: &[Group],
 ) -> Result<Status, Failure> {
     let scope = session.scope().await?;
+    let groups = session.ids(groups).await?;
     let (ec2, table) = session.in_scope_for(&scope, SWEEP_TIME).await?;
     let progress = Progress::of("groups");
     let tell = |done, total| progress.tell(done, total);
     let limits = (session.never(), session.rules_per_group());
-    let mut checks = operator::check((&ec2, &table), limits, &scope, groups, &tell).await?;
+    let mut checks = operator::check((&ec2, &table), limits, &scope, &groups, &tell).await?;
     match table.known_scopes().await {
         Ok(mut known) => checks.role = known.refused.remove(&scope),
         Err(error) => {
@@ -33,7 +34,12 @@ pub(super) async fn run(
     for unknown in &checks.unknown {
         eprintln!("warning: it is not known {}", render::plain(unknown));
     }
-    output.show(&checks, || render::check(&scope, &checks))?;
+    let document = output
+        .document(&checks.groups)
+        .with("checked", checks.checked)?;
+    let document = document.with("role", &checks.role)?;
+    let document = document.with("unknown", &checks.unknown)?;
+    output.show_document(&document, || render::check(&scope, &checks))?;
     Ok(status(&checks))
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(
         return Ok(declined());
     }
     let written = changes::write(session, draft).await?;
-    output.show(&Done::to_record_only(&written), || match written.changed {
+    output.show_one(&Done::to_record_only(&written), || match written.changed {
         false => format!("{group}: nothing is pending; nothing was written\n"),
         true => {
             render::written(&written)

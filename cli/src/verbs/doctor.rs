@@ -1,7 +1,6 @@
 //! `doctor`: whether everything rulekeeper needs is in place, and how to fix what is not.
 
 use rulekeeper_core::function::permissions::Outcome;
-use serde_json::json;
 
 use crate::args::Doctor;
 use crate::doctor::{self, Asked};
@@ -21,7 +20,7 @@ pub(super) async fn run(
         scopes: asked.scopes.clone(),
     };
     let checks = doctor::examine(session, asked).await?;
-    output.show(&json!({ "checks": checks }), || render::checks(&checks))?;
+    output.show(&checks, || render::checks(&checks))?;
     match checks.iter().any(|check| check.outcome == Outcome::Failed) {
         true => Ok(Status::Failed),
         false => Ok(Status::Done),

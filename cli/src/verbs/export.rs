@@ -28,7 +28,7 @@ pub(super) async fn run(
     records::write_file(file, &text, export.force)?;
     let (generation, file) = (record.record.generation, file.display().to_string());
     let document = json!({"group": group, "generation": generation, "file": file});
-    output.show(&document, || {
+    output.show_one(&document, || {
         format!("{group}: generation {generation} is in {file}\n")
     })?;
     Ok(Status::Done)

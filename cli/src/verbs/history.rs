@@ -18,6 +18,9 @@ pub(super) async fn run(
         Some(id) => operator::history(&table, &session.address(id).await?).await?,
         None => operator::settings_history(&table).await?,
     };
-    output.show(&history, || render::history(&history))?;
+    let document = output
+        .document(&history.generations)
+        .with("group", &history.group)?;
+    output.show_document(&document, || render::history(&history))?;
     Ok(Status::Done)
 }

@@ -134,8 +134,10 @@ fn write(folder: &Path, import: &Import, output: Output) -> Result<(), Failure> 
         .iter()
         .map(|(group, file)| json!({"group": group, "file": file}))
         .collect();
-    let document = json!({"files": files, "unresolved": import.unresolved});
-    output.show(&document, || {
+    let document = output
+        .document(&files)
+        .with("unresolved", &import.unresolved)?;
+    output.show_document(&document, || {
         let lines = written
             .iter()
             .map(|(group, file)| format!("{group} is in {file}\n"));

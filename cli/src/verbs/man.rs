@@ -34,7 +34,8 @@ fn write(output: Output, folder: &Path, program: &Command) -> Result<(), Failure
         fs::write(&file, text).map_err(|error| failed(&file, error))?;
         files.push(file.display().to_string());
     }
-    output.show(&json!({ "files": files }), || {
+    let items: Vec<_> = files.iter().map(|file| json!({ "file": file })).collect();
+    output.show(&items, || {
         files.iter().map(|file| format!("{file}\n")).collect()
     })
 }

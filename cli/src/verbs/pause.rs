@@ -2,7 +2,7 @@
 
 use rulekeeper_cli::operator;
 
-use super::changes;
+use super::changes::{self, Done};
 use crate::args::{Pause, Resume};
 use crate::confirm::declined;
 use crate::failure::{Failure, Status};
@@ -28,7 +28,7 @@ pub(super) async fn run(
     }
     let until = draft.record().pause.as_ref().map(|pause| pause.until);
     let written = changes::write(session, draft).await?;
-    output.show(&written, || {
+    output.show_one(&Done::of(&written, None), || {
         let until = until.map(|until| format!("paused until {until}\n"));
         render::written(&written) + &until.unwrap_or_default()
     })?;
@@ -51,7 +51,7 @@ pub(super) async fn resume(
     let draft = operator::resume(&table, &group, reason, now).await?;
     if draft.changes_nothing() {
         let unchanged = changes::write(session, draft).await?;
-        output.show(&unchanged, || {
+        output.show_one(&Done::of(&unchanged, None), || {
             format!("{group} is not paused; nothing was written\n")
         })?;
         return Ok(Status::Done);

@@ -2,11 +2,11 @@
 
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::{
-    BulkPin, BulkPinGroup, BulkPinOptions, BulkPinOutcome, PinOptions, Selection,
+    BulkPin, BulkPinGroup, BulkPinOptions, BulkPinOutcome, PinOptions, Selection, Written,
 };
 use serde::Serialize;
 
-use crate::args::Pin;
+use crate::args::{Group, Pin};
 use crate::confirm::{self, declined, on_terminal};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
@@ -15,20 +15,34 @@ use crate::render;
 use crate::session::{SWEEP_TIME, Session};
 
 pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<Status, Failure> {
-    let (selection, mut options) = asked(&pin)?;
+    let (selection, mut options) = asked(session, &pin).await?;
     let alone = match &selection {
         Selection::Named(ids) if ids.len() == 1 => ids.first().cloned(),
         _ => None,
     };
     if let Some(id) = alone {
         if !pin.dry_run {
-            let group = session.address(&id).await?;
+            let group = session.address(&Group::Id(id)).await?;
             let (ec2, table) = session.in_scope(&group.scope).await?;
             let author = session.author().await?;
             let written = operator::pin(&ec2, &table, &group, &options.pin, &author).await?;
             let file = operator::show(&table, &group).await?;
             super::warn_of(session, &group, &file.record);
-            output.show(&written, || render::written(&written))?;
+            let outcome = match written.changed {
+                false => BulkPinOutcome::Unchanged,
+                true if written.removed.is_empty()
+                    && written.added.len() == file.record.rules.len() =>
+                {
+                    BulkPinOutcome::New
+                }
+                true => BulkPinOutcome::Changed,
+            };
+            let item = Pinned {
+                name: file.record.name.as_deref(),
+                outcome,
+                written: &written,
+            };
+            output.show_one(&item, || render::written(&written))?;
             return Ok(Status::Done);
         }
         // What is shown is what the same command would do without --dry-run.
@@ -43,7 +57,7 @@ pub(super) async fn run(session: &Session, output: Output, pin: Pin) -> Result<S
 }
 
 /// The selection and options. A group that is named is pinned even if a service manages it or its record was taken out.
-fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
+async fn asked(session: &Session, pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
     for (place, tag) in pin.tags.iter().enumerate() {
         let earlier = pin.tags.iter().take(place);
         let contradicts = |other: &&operator::TagChoice| {
@@ -59,7 +73,7 @@ fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
     }
     let named = !pin.groups.is_empty();
     let selection = match named {
-        true => Selection::Named(pin.groups.iter().cloned().collect()),
+        true => Selection::Named(session.live_ids(&pin.groups).await?.into_iter().collect()),
         false => Selection::Chosen {
             vpcs: pin.vpcs.iter().cloned().collect(),
             tags: pin.tags.clone(),
@@ -79,12 +93,14 @@ fn asked(pin: &Pin) -> Result<(Selection, BulkPinOptions), Failure> {
     Ok((selection, options))
 }
 
-/// The document for many groups.
+/// The item of a group that was pinned alone: one of many has the same names, and more.
 #[derive(Serialize)]
-struct Many<'a> {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-    groups: &'a [BulkPinGroup],
+struct Pinned<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    outcome: BulkPinOutcome,
+    #[serde(flatten)]
+    written: &'a Written,
 }
 
 async fn many(
@@ -134,7 +150,11 @@ async fn planned(
 }
 
 fn show(output: Output, dry_run: bool, groups: &[BulkPinGroup]) -> Result<Status, Failure> {
-    output.show(&Many { dry_run, groups }, || render::bulk_pin(groups))?;
+    let mut document = output.document(groups);
+    if dry_run {
+        document = document.with("dry_run", true)?;
+    }
+    output.show_document(&document, || render::bulk_pin(groups))?;
     let failed = groups
         .iter()
         .any(|group| group.outcome == BulkPinOutcome::Failed);

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use rulekeeper_cli::operator;
 use rulekeeper_core::event::{Evidence, GroupLocator, Lookup, Trigger, TriggerKind};
 use rulekeeper_core::function::Answer;
-use rulekeeper_core::model::{GroupAddress, GroupId, Scope};
+use rulekeeper_core::model::{GroupAddress, Scope};
 use rulekeeper_core::ports::Budget;
 use rulekeeper_core::reconcile::GroupResult;
 use rulekeeper_core::report::{GroupOutcome, SweepReport};
 
-use super::reconcile;
+use super::reconcile::{self, Does};
+use super::scopes;
+use crate::args::Plan;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
-use crate::planned::{Planned, PlannedGroup, PlannedGroups};
+use crate::planned::{Planned, PlannedGroup, PlannedGroups, PlannedItem};
 use crate::progress::Progress;
 use crate::render;
 use crate::session::{GROUP_TIME, Session};
@@ -21,31 +23,30 @@ use crate::session::{GROUP_TIME, Session};
 pub(super) async fn run(
     session: &Session,
     output: Output,
-    groups: &[GroupId],
+    asked: &Plan,
 ) -> Result<Status, Failure> {
-    let mut plans = Vec::new();
-    for answer in reconcile::answers(session, groups, false).await? {
-        plans.push(of_answer(session, answer).await?);
+    let (mut plans, mut status) = (Vec::new(), Status::Done);
+    for scope in scopes(session, asked.all_scopes).await? {
+        let groups = session.ids(&asked.groups).await?;
+        let answers = reconcile::answers(session, &scope, &groups, Does::Look).await?;
+        status = status.max(reconcile::named(&answers));
+        for answer in answers {
+            plans.push(of_answer(session, answer).await?);
+        }
     }
-    show(output, &plans, |plans| {
-        let texts = plans.iter().map(|plan| render::plan(plan, None));
-        texts.collect()
-    })
-}
-
-/// Shows plans: one as it is, several as a list.
-pub(super) fn show(
-    output: Output,
-    plans: &[Planned],
-    texts: impl FnOnce(&[Planned]) -> Vec<String>,
-) -> Result<Status, Failure> {
-    let texts = || texts(plans).join("\n");
     if output.is_table() {
         plans.iter().for_each(render::warn_of_plan);
     }
-    output.show_each(plans, texts)?;
+    let items: Vec<PlannedItem<'_>> = plans.iter().flat_map(Planned::items).collect();
+    let swept = plans.iter().filter_map(Planned::swept);
+    let swept = swept.map(|all| (&all.sweep, all.reason.as_deref()));
+    let document = reconcile::of_sweeps(output.document(&items), swept)?;
+    output.show_document(&document, || {
+        let texts = plans.iter().map(|plan| render::plan(plan, None));
+        texts.collect::<Vec<_>>().join("\n")
+    })?;
     let statuses = plans.iter().map(Planned::status);
-    Ok(statuses.fold(Status::Done, Status::max))
+    Ok(statuses.fold(status, Status::max))
 }
 
 /// The plan of an answer that changed nothing.

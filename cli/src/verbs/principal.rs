@@ -3,9 +3,9 @@
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::{OperatorError, PrincipalChange, PrincipalDraft, change_principals};
 use rulekeeper_core::desired::{Policy, Principal as Entry};
-use rulekeeper_core::model::{GroupAddress, GroupId};
+use rulekeeper_core::model::GroupAddress;
 
-use crate::args::{AddPrincipal, Principal, RemovePrincipal, ResetPrincipals};
+use crate::args::{AddPrincipal, Group, Principal, RemovePrincipal, ResetPrincipals};
 use crate::confirm::{self, declined};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
@@ -22,7 +22,10 @@ pub(super) async fn run(
         Principal::List(list) => {
             let group = address(session, list.group.as_ref()).await?;
             let list = operator::principals(&session.table().await?, group.as_ref()).await?;
-            output.show(&list, || render::principals(&list))?;
+            let document = output
+                .document(&list.principals)
+                .with("group", &list.group)?;
+            output.show_document(&document, || render::principals(&list))?;
             Ok(Status::Done)
         }
         Principal::Add(add) => self::add(session, output, add).await,
@@ -121,13 +124,17 @@ async fn write(
 ) -> Result<Status, Failure> {
     let author = session.author().await?;
     let written = draft.write(&session.table().await?, &author).await?;
-    output.show(&written, || render::principals_written(&written))?;
+    let document = output.document(&written.principals);
+    let document = document
+        .with("generation", written.generation)?
+        .with("changed", written.changed)?;
+    output.show_document(&document, || render::principals_written(&written))?;
     Ok(Status::Done)
 }
 
 async fn address(
     session: &Session,
-    group: Option<&GroupId>,
+    group: Option<&Group>,
 ) -> Result<Option<GroupAddress>, Failure> {
     match group {
         Some(id) => Ok(Some(session.address(id).await?)),

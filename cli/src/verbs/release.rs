@@ -50,7 +50,7 @@ pub(super) async fn unpin(
 }
 
 fn show(output: Output, written: &Written) -> Result<Status, Failure> {
-    output.show(&Done::to_record_only(written), || {
+    output.show_one(&Done::to_record_only(written), || {
         render::written(written)
             + "the live rules are untouched; released rules are not put back when somebody revokes them\n"
     })?;

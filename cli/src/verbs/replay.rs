@@ -10,11 +10,12 @@ use rulekeeper_core::model::{AccountId, GroupAddress};
 use rulekeeper_core::ports::Budget;
 use rulekeeper_core::report::{GroupOutcome, Report};
 
-use super::{plan, restore};
+use super::plan;
 use crate::args::Replay;
 use crate::events::{self, Saved};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
+use crate::planned::Planned;
 use crate::progress::Progress;
 use crate::render;
 use crate::session::{GROUP_TIME, SWEEP_TIME, Session};
@@ -36,22 +37,32 @@ pub(super) async fn run(
     }
     drop(progress);
     let origins = saved.iter().map(|event| event.origin.as_str());
+    // An item for each event.
     if replay.execute {
-        return restore::show(output, &answers, |answers| {
-            let texts = origins.zip(answers);
+        if output.is_table() {
+            answers.iter().for_each(render::warn);
+        }
+        output.show(&answers, || {
+            let texts = origins.zip(&answers);
             let texts = texts.map(|(origin, answer)| render::answer(answer, Some(origin)));
-            texts.collect()
-        });
+            texts.collect::<Vec<_>>().join("\n")
+        })?;
+        return Ok(Status::of_answers(&answers));
     }
     let mut plans = Vec::new();
     for answer in answers {
         plans.push(plan::of_answer(session, answer).await?);
     }
-    plan::show(output, &plans, |plans| {
-        let texts = origins.zip(plans);
+    if output.is_table() {
+        plans.iter().for_each(render::warn_of_plan);
+    }
+    output.show(&plans, || {
+        let texts = origins.zip(&plans);
         let texts = texts.map(|(origin, plan)| render::plan(plan, Some(origin)));
-        texts.collect()
-    })
+        texts.collect::<Vec<_>>().join("\n")
+    })?;
+    let statuses = plans.iter().map(Planned::status);
+    Ok(statuses.fold(Status::Done, Status::max))
 }
 
 /// Gives events to the handler.

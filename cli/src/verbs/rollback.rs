@@ -2,7 +2,7 @@
 
 use rulekeeper_cli::operator;
 
-use super::changes;
+use super::changes::{self, Done};
 use crate::args::Rollback;
 use crate::confirm::declined;
 use crate::failure::{Failure, Status};
@@ -25,7 +25,7 @@ pub(super) async fn run(
     let draft = operator::rollback(&table, &group, rollback.to, reason).await?;
     if draft.changes_nothing() {
         let unchanged = changes::write(session, draft).await?;
-        output.show(&unchanged, || render::written(&unchanged))?;
+        output.show_one(&Done::of(&unchanged, None), || render::written(&unchanged))?;
         return Ok(Status::Done);
     }
     let question = format!("Make generation {} current again?", rollback.to);

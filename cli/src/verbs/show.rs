@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, output: Output, show: &Show) -> Resul
     let group = session.address(&show.group).await?;
     let (record, standing) = operator::show_with_standing(&session.table().await?, &group).await?;
     let content = Value::Object(record.to_json());
-    output.show(&Ordered(&content), || {
+    output.show_one(&Ordered(&content), || {
         render::record(&record, Timestamp::now()) + &render::standing(&standing)
     })?;
     Ok(Status::Done)

@@ -55,6 +55,21 @@ impl Done {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The items of the document, which has the form of all.
+    pub(crate) fn items(&self) -> Vec<Value> {
+        let document = self.json();
+        assert_eq!(document["schema"], 1, "{self:?}");
+        assert!(document["kind"].is_string(), "{self:?}");
+        document["items"].as_array().expect("items").clone()
+    }
+
+    /// The only item.
+    pub(crate) fn item(&self) -> Value {
+        let mut items = self.items();
+        assert_eq!(items.len(), 1, "{self:?}");
+        items.remove(0)
+    }
+
     /// The same, after a look at the exit code.
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");

@@ -119,7 +119,7 @@ impl Scene {
     pub(crate) fn doctor(&self, arguments: &[&str], code: i32) -> BTreeMap<String, Value> {
         let done = self.rulekeeper(&[&["doctor"], arguments].concat());
         let done = done.exits(code).json();
-        let checks = done["checks"].as_array().expect("a list").iter();
+        let checks = done["items"].as_array().expect("a list").iter();
         let name = |check: &Value| {
             let part = |name: &str| check[name].as_str().expect("text").to_owned();
             format!("{} {}: {}", part("check"), part("subject"), part("outcome"))

@@ -32,7 +32,7 @@ async fn all_is_well_and_nothing_is_changed() {
     );
     scene.stack.cloud().clear_calls();
     let done = scene.rulekeeper(&["doctor", "--scope", MEMBER]).exits(0);
-    let checks = done.json()["checks"].as_array().expect("a list").clone();
+    let checks = done.json()["items"].as_array().expect("a list").clone();
     let mut kinds = BTreeMap::<String, usize>::new();
     for check in &checks {
         assert_eq!(check["outcome"], "ok", "{check:#}");
@@ -131,7 +131,7 @@ fn without_credentials_a_table_or_a_region_there_is_not_much_to_see() {
     let mut command = bare(&["doctor", "--table", TABLE]);
     command.env("AWS_REGION", REGION);
     let done = run(command, "").exits(1).json();
-    let checks = done["checks"].as_array().expect("a list");
+    let checks = done["items"].as_array().expect("a list");
     assert_eq!(checks[0]["check"], "credentials");
     said(&checks[0], "there are no AWS credentials", "--profile");
     assert!(

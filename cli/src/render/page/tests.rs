@@ -5,6 +5,7 @@ use rulekeeper_core::report::plan::ReopenedRule;
 use serde_json::Value;
 
 use super::*;
+use crate::output::Output;
 
 /// Texts that would end a script, open a comment, break a line of script, or be taken for a place of the template.
 const HOSTILE: [&str; 7] = [
@@ -50,6 +51,7 @@ fn incident(n: usize) -> PastIncident {
         rule_id: None,
         error_code: None,
         reason: Some(hostile.to_owned()),
+        dropped_by: None,
     };
     let Value::Object(attributes) = attributes else {
         panic!("an object")
@@ -59,7 +61,9 @@ fn incident(n: usize) -> PastIncident {
             unreadable: format!("rules: invalid type: string {hostile:?}"),
         },
         _ => Content::Readable(Box::new(IncidentFacts {
-            drift_open_ms: (kind == "event").then_some(2060),
+            open_ms: (kind == "event").then_some(2060),
+            restored_at: None,
+            session: None,
             attributes,
             kind: kind.to_owned(),
             event_name: Some("RevokeSecurityGroupIngress".to_owned()),
@@ -102,11 +106,18 @@ fn found(count: usize) -> Incidents {
         unrestorable: Vec::new(),
         since: now() - SignedDuration::from_hours(24 * 7),
         groups: 6,
+        unknown: 0,
     }
 }
 
+fn document(found: &Incidents) -> Value {
+    let document = Output::new("incidents", None).document(&found.incidents);
+    let document = document.with("reopened", &found.reopened).expect("JSON");
+    serde_json::to_value(document).expect("JSON")
+}
+
 fn rendered(found: &Incidents) -> String {
-    page(&scope(), found, now()).expect("a page")
+    page(&scope(), found, &document(found), now()).expect("a page")
 }
 
 /// What stands between two texts, each of which is there once.
@@ -124,7 +135,7 @@ fn the_data_is_the_document_that_json_output_shows_and_no_text_gets_out_of_it() 
     let page = rendered(&found);
     let data = between(&page, DATA, "</script>");
     let read: Value = serde_json::from_str(data).expect("JSON");
-    assert_eq!(read, serde_json::to_value(&found).expect("JSON"));
+    assert_eq!(read, document(&found));
     for c in ['<', '>', '&', '\u{2028}', '\u{2029}'] {
         assert!(!data.contains(c), "{c:?}");
     }
