@@ -1,168 +1,173 @@
-// The list: every incident with all that is known of it. It holds what the timeline shows, for whoever cannot see that.
+// The list: every entry with all that is known of it. It holds what the timeline shows, for people who cannot see that.
 
 const PAGE = 100;
 
-// An element with these properties and children. Texts become text, never markup.
-function element(name, properties, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(properties ?? {})) {
-    if (key === 'class') made.className = value;
-    else if (key.includes('-')) made.setAttribute(key, value);
-    else made[key] = value;
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
-const badge = (outcome) =>
+const badge = (outcome, number) =>
   element(
     'span',
-    {
-      class: `badge ${COLOURS[outcome] ?? COLOURS_OF_RULES[outcome] ?? 'plain'}`,
-    },
-    outcome.replaceAll('_', ' '),
+    { class: `badge ${COLOURS[outcome] ?? 'plain'}` },
+    `${spaced(outcome)}${number > 1 ? ` ×${number}` : ''}`,
   );
-const COLOURS_OF_RULES = { restored_elsewhere: 'good' };
 
 class List {
   constructor(now, actions) {
     this.now = now;
     this.actions = actions;
-    this.box = document.getElementById('list');
-    this.shown = [];
+    this.box = byId('list');
+    this.shown = 0;
   }
 
-  show(stories) {
-    this.stories = stories;
-    this.shown = [];
+  show(entries) {
+    this.entries = entries;
+    this.shown = 0;
+    this.day = null;
+    this.lines = new Map();
     this.box.replaceChildren();
     this.more(PAGE);
   }
 
-  // Puts so many more on the page.
-  more(count) {
-    const next = this.stories.slice(this.shown.length, this.shown.length + count);
-    this.box.append(...next.map((story) => this.line(story)));
-    this.shown.push(...next);
-    const left = this.stories.length - this.shown.length;
-    document.getElementById('more-line').hidden = left === 0;
-    document.getElementById('more').textContent = `Show ${Math.min(PAGE, left)} more of ${this.stories.length}`;
-    document.getElementById('more-all').textContent = 'Show all';
-    document.getElementById('more-all').hidden = left <= PAGE;
+  // Puts so many more on the page, each day under its date.
+  more(most) {
+    const next = this.entries.slice(this.shown, this.shown + most);
+    for (const entry of next) {
+      const day = entry.time === null ? 'Without a time' : dayOf(entry.time);
+      if (day !== this.day) this.box.append(element('li', { class: 'day' }, element('h3', {}, day)));
+      this.day = day;
+      this.box.append(element('li', { class: 'entry' }, this.line(entry)));
+    }
+    this.shown += next.length;
+    const left = this.entries.length - this.shown;
+    byId('more-line').hidden = left === 0;
+    byId('more').textContent = `Show ${Math.min(PAGE, left)} more of ${this.entries.length.toLocaleString('en')}`;
+    byId('more-all').hidden = left <= PAGE;
   }
 
-  line(story) {
-    const time = story.time === null ? 'no time' : moment(story.time);
+  // An entry's line. What is inside is made when somebody opens it: of thousands nobody opens most.
+  line(entry) {
+    const says = told(entry, this.now);
+    const { first, more } = some(says.rules, 2);
+    const time = entry.time === null ? '–' : moment(entry.time).slice(11);
     const summary = element(
       'summary',
       {},
-      element('time', story.time === null ? {} : { dateTime: new Date(story.time).toISOString() }, time),
+      element('time', entry.time === null ? {} : { dateTime: new Date(entry.time).toISOString() }, time),
+      element('span', { class: 'group', title: says.group.group }, says.group.name ?? says.group.group),
       element(
         'span',
-        { class: 'group' },
-        story.name === null ? null : `${story.name} `,
-        element('code', {}, story.group),
+        { class: 'rules' },
+        ...first.map((rule) => element('code', { class: 'rule' }, rule)),
+        more && element('span', { class: 'rest', title: says.rules.slice(2, 40).join('\n') }, more),
+        says.note && element('span', { class: 'note' }, says.note),
       ),
-      badge(story.outcome),
-      element('span', { class: 'who' }, story.who),
-      element(
-        'span',
-        { class: `open${story.open ? ' still' : ''}` },
-        story.unreadable === null ? openText(story, this.now) : 'cannot be read',
-      ),
+      element('span', { class: 'who', title: says.who }, says.short),
+      element('span', { class: 'badges' }, ...says.outcomes.map(([name, number]) => badge(name, number))),
+      element('span', { class: `open${says.still ? ' still' : ''}` }, says.open),
     );
-    const details = element('details', { id: `incident-${story.index}` }, summary);
-    // What is inside is made when somebody opens it: of thousands nobody opens most.
-    details.addEventListener('toggle', () => this.fill(details, story));
-    return element('li', {}, details);
+    const details = element('details', { class: entry.kind }, summary);
+    details.addEventListener('toggle', () => details.open && this.fill(details, entry));
+    entry.stories.forEach((story) => this.lines.set(story, { details, entry }));
+    return details;
   }
 
-  fill(details, story) {
-    if (details.open && details.children.length === 1) details.append(this.body(story));
+  fill(details, entry) {
+    if (details.children.length > 1) return;
+    const [first] = entry.stories;
+    if (entry.kind === 'one') details.append(first.type === 'change' ? changeBody(first) : this.body(first));
+    else {
+      // The parts of a storm or a fight are lines of their own.
+      const parts = entry.stories.map((story) =>
+        element('li', { class: 'entry' }, this.line({ kind: 'one', stories: [story], time: story.time })),
+      );
+      details.append(element('ol', { class: 'parts' }, ...parts));
+    }
   }
 
   body(story) {
-    const item = story.item;
-    const facts = element('dl', { class: 'facts' });
-    const fact = (name, ...values) => {
-      if (values.some((value) => !isNothing(value)))
-        facts.append(element('dt', {}, name), element('dd', {}, ...values));
-    };
-    fact('Reason', story.reason);
-    fact('Cannot be read', story.unreadable);
-    fact('Actor', story.unreadable === null ? story.who : null);
-    fact('API call', story.call);
-    fact('Open', story.unreadable === null ? this.interval(story) : null, this.closer(story));
-    fact(
-      'Group',
-      visible(`${item.group.account}/${item.group.region}/${item.group.id}`),
-      story.name && ` ${story.name}`,
+    const trigger = attributes(story.item.trigger);
+    const link = trailLink(story);
+    const own = rulesTable(story.own, 'Dropped rules');
+    const earlier = rulesTable(
+      story.rules.filter((line) => line.before !== null),
+      'Missing before',
     );
-    fact('Generation of the record', isNothing(item.generation) ? null : visible(item.generation));
-    fact(
-      'Timing',
-      pairs(item.timing, (name, value) =>
-        name.endsWith('_ms') && count(value) !== undefined
-          ? `${name.slice(0, -3).replaceAll('_', ' ')} ${length(value)}`
-          : `${name} ${visible(value)}`,
-      ),
+    const lists = ['notices', 'warnings', 'reopened', 'pending', 'unrestorable'].map((name) =>
+      lines(name, story.item[name]),
     );
-    fact(
-      'Calls by rulekeeper',
-      pairs(item.calls, (name, value) => `${name} ${visible(value)}`),
-    );
-    fact('Key in the table', story.key);
-    const body = element(
+    return element(
       'div',
       { class: 'body' },
-      rulesTable(story),
-      ...['notices', 'warnings', 'reopened', 'pending', 'unrestorable'].map((name) => lines(name, item[name])),
-    );
-    body.append(
-      ...[changes(item.changes), lines('unexpected rules, live and not in the record', item.unexpected)].filter(
-        Boolean,
+      story.reason && element('p', { class: 'reason' }, `${title(spaced(story.outcome))}: ${story.reason}`),
+      own,
+      earlier,
+      ...lists,
+      lines('unexpected rules, live and not in the record', story.item.unexpected),
+      facts([
+        ['Cannot be read', story.unreadable],
+        ['Group', `${visible(story.item.group.account)}/${story.region}/${story.group}`, story.name],
+        ['Missing', this.interval(story), this.closer(story)],
+        ['API call', story.call],
+        ['Caller', story.principal ?? story.who],
+        ['Session', story.session],
+        ['Source address', textOf(trigger.source_ip)],
+        ['User agent', textOf(trigger.user_agent)],
+        ['Access key id', textOf(trigger.access_key_id)],
+        [
+          'Event',
+          link
+            ? element(
+                'a',
+                { href: link, target: '_blank', rel: 'noopener noreferrer' },
+                `${trigger.event_id} in CloudTrail`,
+              )
+            : textOf(trigger.event_id),
+        ],
+        ['Generation of the record', textOf(story.item.generation)],
+      ]),
+      element(
+        'p',
+        { class: 'tools' },
+        story.time === null ? '' : button('Show in the timeline', () => this.actions.point(story)),
+        button('Copy as Markdown', () => copy(incidentMarkdown(story, this.now), 'this incident as Markdown')),
+        button('Copy link', () => copy(this.actions.link(story), 'the link to this incident')),
       ),
-      facts,
+      raw(story.item),
     );
-    const rest = remaining(item);
-    if (rest) body.append(element('p', { class: 'rest' }, 'Other attributes: ', element('code', {}, rest)));
-    if (story.time !== null)
-      body.append(
-        element('button', { type: 'button', onclick: () => this.actions.point(story) }, 'Show in the timeline'),
-      );
-    return body;
   }
 
   interval(story) {
-    const text = openText(story, this.now);
-    if (!story.missed || story.time === null) return text;
-    const from = `${story.start === null ? 'found' : 'from'} ${moment(story.time)}`;
-    return `${text} (${from}${story.end === null ? '' : `, ${story.atLatest ? 'back by' : 'back at'} ${moment(story.end)}`})`;
+    if (story.unreadable !== null) return null;
+    if (story.time === null || !story.missed) return openText(story, this.now);
+    const from = story.start === null ? `found at ${moment(story.time)}` : `from ${moment(story.time)}`;
+    const end =
+      story.end === null
+        ? story.open
+          ? ''
+          : ', end unknown'
+        : ` ${story.atLatest ? 'until at the latest' : 'until'} ${moment(story.end)}`;
+    return `${from}${end} (${openText(story, this.now)})`;
   }
 
   // The incident that ended this one, if it did not end by itself.
   closer(story) {
     if (!story.endedBy) return null;
-    const go = element(
-      'button',
-      {
-        type: 'button',
-        class: 'link',
-        onclick: () => this.actions.open(story.endedBy),
-      },
-      `incident of ${moment(story.endedBy.time)}`,
-    );
+    const go = button(`incident of ${moment(story.endedBy.time)}`, () => this.actions.open(story.endedBy), {
+      class: 'link',
+    });
     return element('span', {}, story.atLatest ? '; no longer missing by the ' : '; put back in the ', go);
   }
 
-  // Opens an incident and goes there.
+  // Opens an incident and goes there, through the storm or fight that it is part of.
   open(story) {
-    const at = this.stories.indexOf(story);
+    const at = this.entries.findIndex(({ stories }) => stories.includes(story));
     if (at < 0) return false;
-    if (at >= this.shown.length) this.more(Math.ceil((at + 1 - this.shown.length) / PAGE) * PAGE);
-    const details = document.getElementById(`incident-${story.index}`);
-    details.open = true;
-    this.fill(details, story);
+    if (at >= this.shown) this.more(Math.ceil((at + 1 - this.shown) / PAGE) * PAGE);
+    let line;
+    do {
+      line = this.lines.get(story);
+      this.fill(line.details, line.entry);
+    } while (this.lines.get(story) !== line);
+    const { details } = line;
+    for (let up = details; up; up = up.parentElement.closest('details')) up.open = true;
     details.firstElementChild.focus();
     details.scrollIntoView({ block: 'start' });
     return true;
@@ -170,39 +175,29 @@ class List {
 
   // Opens or closes everything that is on the page.
   all(open) {
-    this.shown.forEach((story) => {
-      const details = document.getElementById(`incident-${story.index}`);
-      details.open = open;
-      this.fill(details, story);
-    });
+    for (const details of this.box.querySelectorAll(':scope > li > details')) details.open = open;
   }
 }
 
 const title = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function rulesTable(story) {
-  if (story.rules.length === 0) return null;
-  const cell = (name, label, ...children) =>
-    element(name, label ? { 'data-label': label } : { scope: 'col' }, ...children);
-  const head = element(
-    'thead',
-    {},
-    element('tr', {}, ...['Rule', 'Outcome', 'Id, code, reason'].map((text) => cell('th', null, text))),
-  );
-  const rows = story.rules.map((line) =>
-    element(
-      'tr',
-      {},
-      cell('td', 'Rule', element('code', {}, line.rule)),
-      cell('td', 'Outcome', badge(line.outcome)),
-      cell('td', 'Id, code, reason', line.details),
-    ),
+function rulesTable(rules, caption) {
+  if (rules.length === 0) return null;
+  const columns =
+    rules[0].before === null ? ['Rule', 'Outcome', 'Id, code, reason'] : ['Rule', 'Outcome', 'Dropped by'];
+  const cells = ({ rule, outcome, details, before: by }) => [
+    element('code', {}, rule),
+    badge(outcome),
+    by === null ? details : [by, details].filter(Boolean).join('; '),
+  ];
+  const rows = rules.map((line) =>
+    element('tr', {}, ...cells(line).map((value, at) => element('td', { 'data-label': columns[at] }, value))),
   );
   return element(
     'table',
     {},
-    element('caption', { class: 'unseen' }, 'Dropped rules'),
-    head,
+    element('caption', {}, caption),
+    element('thead', {}, element('tr', {}, ...columns.map((text) => element('th', { scope: 'col' }, text)))),
     element('tbody', {}, ...rows),
   );
 }
@@ -210,57 +205,47 @@ function rulesTable(story) {
 function lines(name, value) {
   const all = texts(value);
   if (all.length === 0) return null;
+  const items = all.map((text) => element('li', {}, text));
   return element(
     'div',
     { class: `lines ${name.split(' ')[0]}` },
-    element('h3', {}, title(name)),
-    element('ul', {}, ...all.map((text) => element('li', {}, text))),
+    element('h4', {}, title(name)),
+    element('ul', {}, ...items),
   );
 }
 
-// Generations that were written on behalf of somebody.
-function changes(value) {
-  const told = (Array.isArray(value) ? value : isNothing(value) ? [] : [value]).map((change) => {
-    const { generation, author, reason, added, removed } = attributes(change);
-    if (isNothing(generation)) return change;
-    const rules = [...texts(added).map((rule) => `+ ${rule}`), ...texts(removed).map((rule) => `− ${rule}`)];
-    return `generation ${visible(generation)} by ${visible(author ?? 'somebody unknown')}: ${visible(reason ?? '')}; ${rules.join(', ')}`;
-  });
-  return lines('changes of the record', told);
+// Names with values, those without a value left out.
+function facts(all) {
+  const told = all.filter(([, value]) => !isNothing(value));
+  return element(
+    'dl',
+    { class: 'facts' },
+    ...told.flatMap(([name, ...values]) => [
+      element('dt', {}, name),
+      element('dd', {}, ...values.flatMap((value, at) => (at && typeof value === 'string' ? [' ', value] : [value]))),
+    ]),
+  );
 }
 
-function pairs(value, told) {
-  const all = Object.entries(attributes(value)).map(([name, amount]) => told(visible(name), amount));
-  return all.length ? all.join(', ') : isNothing(value) || value === attributes(value) ? null : visible(value);
-}
+// A generation of the record.
+const changeBody = (change) =>
+  element(
+    'div',
+    { class: 'body' },
+    lines('rules', change.changed),
+    facts([
+      ['Group', `${visible(change.item.group?.account ?? '')}/${change.region}/${change.group}`, change.name],
+      ['What', spaced(change.what)],
+      ['By', change.principal ?? change.who],
+      ['Session', change.session],
+      ['Reason', change.reason],
+      ['Generation of the record', change.generation],
+    ]),
+    raw(change.item),
+  );
 
-// What an item has beside what is shown above. Nothing is left out, only set small.
-const SHOWN = new Set([
-  'group',
-  'name',
-  'key',
-  'unreadable',
-  'trigger',
-  'outcome',
-  'reason',
-  'generation',
-  'rules',
-  'unexpected',
-  'warnings',
-  'changes',
-  'notices',
-  'reopened',
-  'pending',
-  'unrestorable',
-  'timing',
-  'calls',
-  'drift_open_ms',
-]);
-const TRIGGER = new Set(['kind', 'event_name', 'principal']);
-
-function remaining(item) {
-  const rest = Object.entries(item).filter(([name]) => !SHOWN.has(name));
-  const trigger = Object.entries(attributes(item.trigger)).filter(([name]) => !TRIGGER.has(name));
-  const all = [...trigger.map(([name, value]) => [`trigger.${name}`, value]), ...rest];
-  return all.map(([name, value]) => `${visible(name)} ${visible(value)}`).join(', ');
+// All that the document holds of an item, as it is written there.
+function raw(item) {
+  const text = JSON.stringify(item, null, 2).split('\n').map(visible).join('\n');
+  return element('details', { class: 'raw' }, element('summary', {}, 'Raw'), element('pre', {}, text));
 }

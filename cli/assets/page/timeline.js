@@ -1,14 +1,15 @@
-// The timeline: a line for each group, a bar for each time in which rules were missing. Chart.js draws it.
+// The timeline: a line for each group, a bar for each time in which rules were missing, a sign for each thing that was
+// done. Places are in per cent of the width, so that nothing is drawn again when the window changes.
 
-// So many groups are drawn at once: more make a canvas higher than some browsers can have.
+// So many groups are drawn at once.
 const LANES = 30;
-const NARROW = 560;
-const REACH = 10;
 
 const COLOURS = {
   restored: 'good',
+  restored_elsewhere: 'good',
   partial: 'warn',
   failed: 'bad',
+  missing: 'bad',
   unreadable: 'bad',
   contested: 'fight',
   held: 'held',
@@ -16,271 +17,182 @@ const COLOURS = {
 };
 const colourOf = (story) => COLOURS[story.outcome] ?? 'plain';
 
-// A colour of the style sheet as it is at present, in light or dark.
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
-// Stripes in a colour, for what is still open, so that it differs by more than its colour.
-function stripes(shade) {
-  const tile = document.createElement('canvas');
-  tile.width = tile.height = 8;
-  const pen = tile.getContext('2d');
-  pen.strokeStyle = shade;
-  pen.lineWidth = 2.5;
-  for (const shift of [-8, 0, 8]) {
-    pen.beginPath();
-    pen.moveTo(shift - 1, 9);
-    pen.lineTo(shift + 9, -1);
-    pen.stroke();
-  }
-  return pen.createPattern(tile, 'repeat');
-}
-
-// What the mouse points at: the nearest mark in its line, if one is near.
-Chart.Interaction.modes.lane = (chart, event) => {
-  const at = Chart.helpers.getRelativePosition(event, chart);
-  const lane = chart.scales.y.height / Math.max(chart.scales.y.ticks.length, 1) / 2;
-  let best = null;
-  chart.data.datasets.forEach((_, datasetIndex) =>
-    chart.getDatasetMeta(datasetIndex).data.forEach((element, index) => {
-      if (Math.abs(element.y - at.y) > lane) return;
-      const [from, to] = [
-        Math.min(element.base ?? element.x, element.x),
-        Math.max(element.base ?? element.x, element.x),
-      ];
-      const far = Math.max(from - at.x, at.x - to, 0);
-      if (far <= REACH && (!best || far <= best.far)) best = { far, item: { element, datasetIndex, index } };
-    }),
-  );
-  return best ? [best.item] : [];
+const SIGNS = {
+  pinned: '◆',
+  changed: '◇',
+  by_principal: '▣',
+  paused: '‖',
+  resumed: '▷',
+  released: '▽',
+  rolled_back: '↺',
 };
 
+// The sign of what has no length; null for what is a bar alone.
+function signOf(story) {
+  if (story.type === 'change') return SIGNS[story.what] ?? '◇';
+  if (story.unreadable !== null) return '×';
+  if (story.outcome === 'contested') return '⚑';
+  if (!story.missed) return '○';
+  return story.start === null ? '◁' : null;
+}
+
+// An incident or a change in a line.
+function pointedText(story, now) {
+  const when = `${moment(story.time)} UTC · ${named(story)}`;
+  if (story.type === 'change')
+    return `${when} · ${spaced(story.what)} by ${story.short}${story.reason ? `: ${story.reason}` : ''}`;
+  if (story.unreadable !== null) return `${when} · unreadable: ${story.unreadable}`;
+  const { first, more } = some(
+    story.own.map(({ rule }) => rule),
+    2,
+  );
+  return `${when} · ${spaced(story.outcome)} · ${first.join(', ')} ${more} · ${story.short} · ${openText(story, now)}`;
+}
+
 class Timeline {
-  constructor(now, names, pick) {
+  constructor(now, actions) {
     this.now = now;
-    this.names = names;
-    this.pick = pick;
+    this.actions = actions;
     this.stories = [];
     this.from = 0;
-    this.pointed = null;
-    this.box = document.getElementById('chart');
-    this.chart = new Chart(document.getElementById('canvas'), this.config());
+    this.marks = new Map();
+    this.box = byId('chart');
     this.listen();
   }
 
-  config() {
-    return {
-      type: 'bar',
-      data: { labels: [], datasets: [] },
-      options: {
-        indexAxis: 'y',
-        animation: false,
-        responsive: true,
-        maintainAspectRatio: false,
-        locale: 'en',
-        interaction: { mode: 'lane', intersect: false },
-        plugins: {
-          legend: { display: false },
-          tooltip: {
-            displayColors: false,
-            padding: 10,
-            caretPadding: 8,
-            callbacks: {
-              title: ([item]) => item && told(item.raw.story, this.now)[0],
-              label: (item) => told(item.raw.story, this.now).slice(1),
-            },
-          },
-        },
-        scales: {
-          x: {
-            type: 'linear',
-            position: 'top',
-            ticks: {
-              autoSkip: false,
-              maxRotation: 0,
-              callback: (value, index) => tick(value, index === 0, this.spacing),
-            },
-            afterBuildTicks: (axis) => {
-              this.spacing = stepOf(
-                axis.min,
-                axis.max,
-                Math.max((this.box.clientWidth - (this.narrow() ? 0 : 170)) / 100, 2),
-              );
-              axis.ticks = ticks(axis.min, axis.max, this.spacing).map((value) => ({ value }));
-            },
-          },
-          y: {
-            type: 'category',
-            ticks: {
-              autoSkip: false,
-              callback: (value) => shortened(this.names.get(this.lanes()[value]), 28),
-            },
-            grid: { drawTicks: false },
-          },
-        },
-        onClick: (_, [item]) => {
-          if (item && !this.dragged) this.pick(this.chart.data.datasets[item.datasetIndex].data[item.index].story);
-        },
-        onHover: (event, items) => {
-          event.native.target.style.cursor = items.length ? 'pointer' : 'crosshair';
-        },
-        onResize: () => this.lay(),
-      },
-    };
-  }
-
-  // Draws these incidents. Those that nobody can place, because they have no time, are left to the list.
-  show(stories) {
+  // Draws these. Those that nobody can place, because they have no time, are left to the list.
+  show(stories, open, range) {
     this.stories = stories.filter((story) => story.time !== null);
-    const sizes = new Map();
-    for (const story of this.stories) sizes.set(story.group, (sizes.get(story.group) ?? 0) + 1);
-    this.groups = [...sizes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).map(([group]) => group);
+    const missing = new Set(open.map(({ address }) => address));
+    const lanes = new Map();
+    for (const story of this.stories) {
+      const lane = lanes.get(story.address) ?? { story, number: 0, missing: missing.has(story.address) };
+      lane.number += 1;
+      lanes.set(story.address, lane);
+    }
+    this.lanes = [...lanes.values()].sort(
+      (a, b) => b.missing - a.missing || b.number - a.number || (a.story.address < b.story.address ? -1 : 1),
+    );
     this.from = 0;
     this.pointed = null;
-    this.whole();
-  }
-
-  // From the first drop to the last end, with a little room.
-  whole() {
-    let [first, last] = [Infinity, -Infinity];
-    for (const story of this.stories) {
-      first = Math.min(first, story.time);
-      last = Math.max(last, story.open ? this.now : (story.end ?? story.time));
-    }
-    const room = Math.max((last - first) * 0.03, 5 * SECOND);
-    this.limits = first <= last ? [first - room, last + room] : [this.now - HOUR, this.now];
-    this.range = this.limits;
+    this.range = this.rangeOf(range);
     this.draw();
   }
 
-  lanes() {
-    return this.groups.slice(this.from, this.from + LANES);
+  // From the first drop to the last end, with a little room, as far as nothing else is asked for.
+  rangeOf([from, until]) {
+    let [first, last] = [Infinity, -Infinity];
+    for (const story of this.stories) {
+      first = Math.min(first, story.time);
+      last = Math.max(last, this.endOf(story));
+    }
+    if (first > last) [first, last] = [this.now - HOUR, this.now];
+    const room = Math.max((last - first) * 0.02, 5 * SECOND);
+    return [from ?? first - room, Math.max(until ?? last + room, (from ?? first - room) + SECOND)];
   }
 
-  // The marks of the lanes that are drawn, newest first, and where each is in the chart.
+  endOf(story) {
+    return story.open ? this.now : (story.end ?? story.time);
+  }
+
+  place(time) {
+    const [from, until] = this.range;
+    return Math.min(Math.max(((time - from) / (until - from)) * 100, -5), 105);
+  }
+
+  // The lines that are shown, and the marks in them.
   draw() {
-    const lanes = this.lanes();
-    const drawn = new Set(lanes);
-    // What lies outside is left out, because the least length of a bar would show at the edge.
-    const [from, to] = this.range;
-    const stories = this.stories.filter(
-      (story) => drawn.has(story.group) && story.time <= to && (story.open || (story.end ?? story.time) >= from),
-    );
-    const shades = Object.fromEntries(
-      ['good', 'warn', 'bad', 'fight', 'held', 'plain'].map((name) => [name, colour(name)]),
-    );
-    const striped = Object.fromEntries(Object.entries(shades).map(([name, shade]) => [name, stripes(shade)]));
-    const shade = (story) => shades[colourOf(story)];
-    const bars = stories.filter((story) => story.missed);
-    const unknown = bars.filter((story) => story.start === null);
-    const points = stories.filter((story) => !story.missed);
-    const hover = { hoverBorderColor: colour('ink'), hoverBorderWidth: 2.5 };
-    this.chart.data.labels = lanes;
-    this.chart.data.datasets = [
-      {
-        type: 'bar',
-        order: 2,
-        data: bars.map((story) => ({
-          x: [story.time, story.end ?? this.now],
-          y: story.group,
-          story,
-        })),
-        backgroundColor: bars.map((story) => (story.open ? striped[colourOf(story)] : shade(story))),
-        borderColor: bars.map(shade),
-        borderWidth: 1,
-        borderSkipped: false,
-        borderRadius: 2,
-        barThickness: 14,
-        minBarLength: 5,
-        grouped: false,
-        ...hover,
-      },
-      {
-        type: 'scatter',
-        order: 1,
-        data: unknown.map((story) => ({
-          x: story.time,
-          y: story.group,
-          story,
-        })),
-        pointStyle: 'triangle',
-        rotation: -90,
-        radius: 8,
-        hoverRadius: 9,
-        backgroundColor: colour('card'),
-        borderColor: unknown.map(shade),
-        borderWidth: 2,
-        ...hover,
-      },
-      {
-        type: 'scatter',
-        order: 1,
-        data: points.map((story) => ({ x: story.time, y: story.group, story })),
-        pointStyle: points.map((story) => (story.unreadable === null ? 'circle' : 'crossRot')),
-        radius: 5,
-        hoverRadius: 7,
-        backgroundColor: colour('card'),
-        borderColor: points.map(shade),
-        borderWidth: 2,
-        ...hover,
-      },
-    ];
-    this.drawn = stories;
-    this.places = new Map();
-    this.chart.data.datasets.forEach(({ data }, datasetIndex) =>
-      data.forEach(({ story }, index) => {
-        this.places.set(story.index, { datasetIndex, index });
-      }),
-    );
-    this.paint();
-    this.lay();
+    const shown = this.lanes.slice(this.from, this.from + LANES);
+    const [from, until] = this.range;
+    const wide = this.box.clientWidth || 800;
+    const step = stepOf(from, until, Math.max((wide - (wide < 700 ? 0 : 190)) / 110, 2));
+    const at = ticks(from, until, step).map((time) => ({ time, x: `${this.place(time).toFixed(3)}%` }));
+    const axis = drawn('svg', { class: 'axis' });
+    at.forEach(({ time, x }, index) => {
+      const [hour, day] = [tick(time, index === 0, step)].flat();
+      axis.append(drawn('text', { x, y: 12 }, hour));
+      if (day) axis.append(drawn('text', { x, y: 26, class: 'day' }, day));
+    });
+    this.marks.clear();
+    const byLane = new Map(shown.map(({ story }) => [story.address, []]));
+    for (const story of this.stories) byLane.get(story.address)?.push(story);
+    const lanes = shown.map(({ story, missing }) => this.lane(story, missing, byLane.get(story.address), at));
+    byId('lines').replaceChildren(element('div', { class: 'lane' }, element('span', {}), axis), ...lanes);
     this.tellLanes();
   }
 
-  // The colours of everything but the marks.
-  paint() {
-    const { scales, plugins } = this.chart.options;
-    const [ink, soft, line] = ['ink', 'soft', 'line'].map(colour);
-    for (const scale of Object.values(scales)) {
-      scale.ticks.color = soft;
-      scale.grid.color = line;
-      scale.border = { color: line };
+  lane(of, missing, stories, at) {
+    const track = drawn(
+      'svg',
+      { class: 'track' },
+      ...at.map(({ x }) => drawn('line', { x1: x, x2: x, y1: 0, y2: '100%' })),
+    );
+    // Oldest first, so that the newest lies on top; signs over bars.
+    const signs = [];
+    for (const story of [...stories].reverse()) {
+      const sign = signOf(story);
+      if (story.type === 'incident' && story.start !== null) track.append(this.mark(story, this.bar(story)));
+      if (sign)
+        signs.push(
+          this.mark(
+            story,
+            drawn(
+              'text',
+              { x: `${this.place(story.time).toFixed(3)}%`, y: 18, class: `sign ${colourOf(story)}` },
+              sign,
+            ),
+          ),
+        );
     }
-    scales.y.ticks.color = ink;
-    scales.y.ticks.font = {
-      family: 'ui-monospace, SFMono-Regular, Menlo, Consolas, monospace',
-      size: 12,
-    };
-    Object.assign(plugins.tooltip, {
-      backgroundColor: colour('ink'),
-      titleColor: colour('card'),
-      bodyColor: colour('card'),
+    track.append(...signs);
+    const label = element(
+      'span',
+      { class: `label${missing ? ' missing' : ''}`, title: named(of) },
+      of.name ?? of.group,
+    );
+    return element('div', { class: 'lane' }, label, track);
+  }
+
+  bar(story) {
+    const [x, end] = [this.place(story.time), this.place(this.endOf(story))];
+    return drawn('rect', {
+      x: `${x.toFixed(3)}%`,
+      width: `${Math.max(end - x, 0.02).toFixed(3)}%`,
+      y: 6,
+      height: 12,
+      class: `span ${colourOf(story)}${story.open ? ' still' : ''}`,
     });
   }
 
-  narrow() {
-    return this.box.clientWidth < NARROW;
+  mark(story, made) {
+    this.marks.set(made, story);
+    return made;
   }
 
-  // Sizes: on a narrow screen a group's name stands over its bars, so that they have the whole width.
-  lay() {
-    if (!this.chart || !this.groups) return;
-    const narrow = this.narrow();
-    const lane = narrow ? 48 : 30;
-    const { x, y } = this.chart.options.scales;
-    this.box.style.height = `${52 + lane * Math.max(this.lanes().length, 1)}px`;
-    Object.assign(y.ticks, {
-      mirror: narrow,
-      labelOffset: narrow ? -16 : 0,
-      padding: narrow ? 0 : 8,
-      z: narrow ? 1 : 0,
-    });
-    Object.assign(x, { min: this.range[0], max: this.range[1] });
-    this.chart.update('none');
+  tellLanes() {
+    const [first, last, all] = [this.from + 1, Math.min(this.from + LANES, this.lanes.length), this.lanes.length];
+    byId('lanes').hidden = all <= LANES;
+    byId('lanes-shown').textContent =
+      `groups ${first} to ${last} of ${all}, those with missing rules and with most incidents first`;
+    byId('lanes-before').disabled = this.from === 0;
+    byId('lanes-after').disabled = last >= all;
+  }
+
+  turn(by) {
+    this.from = Math.min(Math.max(this.from + by, 0), Math.floor((this.lanes.length - 1) / LANES) * LANES);
+    this.draw();
+  }
+
+  // Asks for a part of the time: a second at least.
+  see(from, until) {
+    const span = Math.max(until - from, SECOND);
+    this.actions.within((from + until - span) / 2, (from + until + span) / 2);
   }
 
   zoom(by) {
-    const middle = this.pointed ? this.pointed.time : (this.range[0] + this.range[1]) / 2;
-    this.see(middle - ((this.range[1] - this.range[0]) / 2) * by, middle + ((this.range[1] - this.range[0]) / 2) * by);
+    const [from, until] = this.range;
+    const middle = this.pointed ? this.pointed.time : (from + until) / 2;
+    this.see(middle - ((until - from) / 2) * by, middle + ((until - from) / 2) * by);
   }
 
   move(part) {
@@ -288,68 +200,38 @@ class Timeline {
     this.see(this.range[0] + by, this.range[1] + by);
   }
 
-  // Shows a part: a second at least, everything at most.
-  see(from, to) {
-    const most = this.limits[1] - this.limits[0];
-    const span = Math.min(Math.max(to - from, SECOND), most);
-    const first = Math.min(Math.max((from + to - span) / 2, this.limits[0]), this.limits[1] - span);
-    this.range = [first, first + span];
-    this.draw();
-  }
-
-  turn(by) {
-    this.from = Math.min(Math.max(this.from + by, 0), Math.floor((this.groups.length - 1) / LANES) * LANES);
-    this.draw();
-  }
-
-  tellLanes() {
-    const [first, last, all] = [this.from + 1, Math.min(this.from + LANES, this.groups.length), this.groups.length];
-    document.getElementById('lanes').hidden = all <= LANES;
-    document.getElementById('lanes-shown').textContent =
-      `groups ${first} to ${last} of ${all}, those with most incidents first`;
-    document.getElementById('lanes-before').disabled = this.from === 0;
-    document.getElementById('lanes-after').disabled = last >= all;
-  }
-
-  // Points at an incident as the mouse would, and says what it is.
+  // Points at an incident, and says what it is.
   point(story) {
-    this.pointed = story;
-    if (!this.lanes().includes(story.group)) {
-      this.from = Math.floor(this.groups.indexOf(story.group) / LANES) * LANES;
+    const lane = this.lanes.findIndex((one) => one.story.address === story.address);
+    if (lane < 0) return;
+    if (lane < this.from || lane >= this.from + LANES) {
+      this.from = Math.floor(lane / LANES) * LANES;
       this.draw();
     }
-    const [from, to] = this.range;
-    if (story.time < from || story.time > to) this.see(story.time - (to - from) / 2, story.time + (to - from) / 2);
-    const place = this.places.get(story.index);
-    if (!place) return;
-    const element = this.chart.getDatasetMeta(place.datasetIndex).data[place.index];
-    this.chart.setActiveElements([place]);
-    this.chart.tooltip.setActiveElements([place], {
-      x: element.x,
-      y: element.y,
-    });
-    this.chart.update('none');
-    document.getElementById('pointed').textContent = told(story, this.now).join('; ');
+    this.pointed = story;
+    for (const [mark, of] of this.marks) mark.classList.toggle('pointed', of === story);
+    byId('pointed').textContent = pointedText(story, this.now);
+    byId('pointed').hidden = false;
   }
 
   leave() {
-    this.chart.setActiveElements([]);
-    this.chart.tooltip.setActiveElements([], { x: 0, y: 0 });
-    this.chart.update('none');
+    for (const mark of this.marks.keys()) mark.classList.remove('pointed');
+    byId('pointed').hidden = true;
   }
 
-  // The next incident in a direction: in time within the group, or the nearest in time of another group.
+  // The next one in a direction: in time within the group, or the nearest in time of another group.
   step(key) {
     const at = this.pointed;
-    if (!at || !this.stories.includes(at)) return this.drawn[0] ?? this.stories[0];
-    const lane = this.groups.indexOf(at.group);
-    const beside = (group) => this.stories.filter((story) => story.group === group);
+    if (!at || !this.stories.includes(at))
+      return this.stories.find((story) => story.address === this.lanes[this.from]?.story.address);
+    const beside = (address) => this.stories.filter((story) => story.address === address);
     if (key === 'ArrowLeft' || key === 'ArrowRight') {
-      const line = beside(at.group);
+      const line = beside(at.address);
       return line[line.indexOf(at) + (key === 'ArrowLeft' ? 1 : -1)];
     }
+    const lane = this.lanes.findIndex((one) => one.story.address === at.address);
     const far = (story) => Math.abs(story.time - at.time);
-    return beside(this.groups[lane + (key === 'ArrowUp' ? -1 : 1)]).sort((a, b) => far(a) - far(b))[0];
+    return beside(this.lanes[lane + (key === 'ArrowUp' ? -1 : 1)]?.story.address).sort((a, b) => far(a) - far(b))[0];
   }
 
   listen() {
@@ -359,71 +241,52 @@ class Timeline {
         const next = this.step(event.key);
         if (next) this.point(next);
       } else if (event.key === 'Enter' || event.key === ' ') {
-        if (this.pointed) this.pick(this.pointed);
+        if (this.pointed) this.actions.open(this.pointed);
       } else if (event.key === '+' || event.key === '=') this.zoom(0.5);
       else if (event.key === '-') this.zoom(2);
-      else if (event.key === '0') this.whole();
+      else if (event.key === '0') this.actions.within(null, null);
       else if (event.key === 'Escape') this.leave();
       else return;
       event.preventDefault();
     });
     this.box.addEventListener('blur', () => this.leave());
+    this.box.addEventListener('pointerover', (event) => {
+      const story = this.marks.get(event.target);
+      if (story) this.point(story);
+    });
+    this.box.addEventListener('pointerleave', () => this.leave());
+    this.box.addEventListener('click', (event) => {
+      const story = this.marks.get(event.target);
+      if (story && !this.dragged) this.actions.open(story);
+    });
     this.drag();
   }
 
-  // Zooming by drawing a part with the mouse. A finger scrolls the page, and has the buttons.
+  // Choosing a part by drawing it with the mouse. A finger scrolls the page, and has the buttons.
   drag() {
-    const mark = document.getElementById('selection');
+    const mark = byId('selection');
     let began = null;
-    const inside = (event) => event.clientX - this.box.getBoundingClientRect().left;
     this.box.addEventListener('pointerdown', (event) => {
       this.dragged = false;
-      if (event.pointerType === 'mouse' && event.button === 0) began = inside(event);
+      if (event.pointerType === 'mouse' && event.button === 0) began = event.clientX;
     });
     addEventListener('pointermove', (event) => {
       if (began === null) return;
-      const at = inside(event);
-      mark.hidden = Math.abs(at - began) < 6;
-      mark.style.left = `${Math.min(at, began)}px`;
-      mark.style.width = `${Math.abs(at - began)}px`;
+      const left = this.box.getBoundingClientRect().left;
+      mark.hidden = Math.abs(event.clientX - began) < 6;
+      mark.style.left = `${Math.min(event.clientX, began) - left}px`;
+      mark.style.width = `${Math.abs(event.clientX - began)}px`;
     });
     addEventListener('pointerup', (event) => {
       // A browser takes the end of it for a click as well, which is not to open what happens to lie there.
       this.dragged = began !== null && !mark.hidden;
       if (this.dragged) {
-        const scale = this.chart.scales.x;
-        const [from, to] = [began, inside(event)].sort((a, b) => a - b).map((x) => scale.getValueForPixel(x));
-        this.see(from, to);
+        const axis = this.box.querySelector('.axis').getBoundingClientRect();
+        const part = (x) => this.range[0] + ((x - axis.left) / axis.width) * (this.range[1] - this.range[0]);
+        this.see(part(Math.min(began, event.clientX)), part(Math.max(began, event.clientX)));
       }
       began = null;
       mark.hidden = true;
     });
   }
-}
-
-// An incident in a few lines.
-function told(story, now) {
-  const lines = [
-    `${moment(story.time)} UTC  ${named(story)}`,
-    `${story.outcome}${story.unreadable === null ? '' : `: ${story.unreadable}`}`,
-  ];
-  if (story.unreadable === null)
-    lines.push(
-      shortened(story.who, 56),
-      openText(story, now),
-      `${story.rules.length} rule${story.rules.length === 1 ? '' : 's'}`,
-    );
-  return lines;
-}
-
-const shortened = (text, most) =>
-  text.length <= most ? text : `${text.slice(0, most / 2 - 1)}…${text.slice(1 - most / 2)}`;
-
-// How long rules were missing, in words.
-function openText(story, now) {
-  if (!story.missed) return 'nothing was missing';
-  const ms = openMs(story, now);
-  if (ms === null) return story.open ? 'still open, since nobody knows when' : 'open for an unknown time';
-  if (story.open) return `still open, for ${length(ms)}`;
-  return `open for ${story.atLatest ? 'at most ' : ''}${length(ms)}`;
 }

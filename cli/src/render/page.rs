@@ -1,4 +1,4 @@
-//! Incidents as one page for a browser: markup, style, script, chart library and data in a single file.
+//! Incidents as one page for a browser: markup, style, script and data in a single file.
 //!
 //! The texts in an incident are anybody's: EC2's messages, names of principals, items that people edit. They go into the
 //! page as JSON only, in a block that no browser runs, and with `<`, `>` and `&` spelled as escapes, so that none can end
@@ -20,22 +20,18 @@ const STYLE: &str = concat!(
     include_str!("../../assets/page/page.css"),
     include_str!("../../assets/page/list.css"),
 );
-const CHART: &str = include_str!("../../assets/vendor/chart.js/chart.umd.min.js");
 
-/// The notice that the library's license requires.
-const LICENCES: &str = concat!(
-    include_str!("../../assets/vendor/chart.js/LICENSE.md"),
-    "\n",
-    include_str!("../../assets/vendor/chart.js/LICENSE-kurkle-color.md"),
-);
-
-/// The page's own script, in one function, so that it leaves no name behind.
+/// The page's script, in one function, so that it leaves no name behind.
 const SCRIPT: &str = concat!(
     "(() => {\n'use strict';\n",
     include_str!("../../assets/page/clock.js"),
+    include_str!("../../assets/page/dom.js"),
     include_str!("../../assets/page/story.js"),
+    include_str!("../../assets/page/entries.js"),
+    include_str!("../../assets/page/share.js"),
     include_str!("../../assets/page/timeline.js"),
     include_str!("../../assets/page/list.js"),
+    include_str!("../../assets/page/now.js"),
     include_str!("../../assets/page/page.js"),
     "})();\n",
 );
@@ -60,14 +56,11 @@ pub(crate) fn page(
         "groups": found.groups,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    let chart = without_map(CHART);
     Ok(filled(&[
-        ("policy", &policy(&[STYLE], &[chart, SCRIPT])),
+        ("policy", &policy(STYLE, SCRIPT)),
         ("style", STYLE),
         ("about", &embedded(&about)?),
         ("incidents", &embedded(document)?),
-        ("licences", LICENCES),
-        ("chart", chart),
         ("script", SCRIPT),
     ]))
 }
@@ -101,28 +94,20 @@ fn embedded(document: &impl Serialize) -> Result<String, Failure> {
     Ok(safe)
 }
 
-/// The library without its last line, which names a source map: a browser's tools would go and look for it.
-fn without_map(script: &str) -> &str {
-    script
-        .split_once("//# sourceMappingURL=")
-        .map_or(script, |(script, _)| script)
-}
-
 /// What the browser may do with the page: run and style it with exactly these texts, and nothing else. Without a network
 /// there is nowhere for anything to go, and without trusted types no text can become markup.
-fn policy(styles: &[&str], scripts: &[&str]) -> String {
-    let hashes = |texts: &[&str]| {
-        let hashes = texts.iter().map(|text| {
-            let digest = Sha256::digest(text.as_bytes());
-            format!("'sha256-{}'", STANDARD.encode(digest))
-        });
-        hashes.collect::<Vec<_>>().join(" ")
+fn policy(style: &str, script: &str) -> String {
+    let hash = |text: &str| {
+        format!(
+            "'sha256-{}'",
+            STANDARD.encode(Sha256::digest(text.as_bytes()))
+        )
     };
     format!(
         "default-src 'none'; script-src {}; style-src {}; base-uri 'none'; form-action 'none'; \
          require-trusted-types-for 'script'; trusted-types 'none'",
-        hashes(scripts),
-        hashes(styles)
+        hash(script),
+        hash(style)
     )
 }
 

@@ -158,7 +158,7 @@ fn what_surrounds_the_data_is_the_same_whatever_is_in_it() {
         page.matches("<script").count(),
         page.matches("</script>").count()
     );
-    assert_eq!(page.matches("<script").count(), 4);
+    assert_eq!(page.matches("<script").count(), 3);
 }
 
 #[test]
@@ -209,13 +209,9 @@ fn the_page_names_nothing_that_a_browser_would_fetch() {
 
 #[test]
 fn the_texts_that_go_into_script_and_style_elements_do_not_end_them() {
-    for text in [CHART, SCRIPT, STYLE] {
+    for text in [SCRIPT, STYLE] {
         for end in ["</script", "</style", "<!--", "<script"] {
             assert!(!text.to_lowercase().contains(end), "{end}");
         }
     }
-    assert!(
-        !LICENCES.contains(['<', '&']),
-        "they are written as they are"
-    );
 }
