@@ -147,7 +147,13 @@ export function fixture(total, groups, now) {
       });
       item.rules[0].reason = text;
       if (item.trigger.kind === 'event')
-        Object.assign(item.trigger, { principal: text, session: text, source_ip: text, event_id: text, user_agent: text });
+        Object.assign(item.trigger, {
+          principal: text,
+          session: text,
+          source_ip: text,
+          event_id: text,
+          user_agent: text,
+        });
       expected.hostile += 1;
     }
     items.push({ group: address(group), key, ...item });
@@ -184,21 +190,36 @@ export function fixture(total, groups, now) {
   return { document: { schema: 1, kind: 'incidents', items, open, open_checked: true }, expected };
 }
 
-const ANNA = {
+export const ANNA = {
   principal: `arn:aws:iam::${ACCOUNT}:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_admin_0123456789abcdef`,
   session: 'anna@example.com',
   source_ip: '198.51.100.7',
   user_agent: 'aws-cli/2.31.4 md/awscrt#0.27.6 ua/2.1 os/macos',
   access_key_id: 'ASIAEXAMPLE4ANNA0001',
 };
-const CI = { principal: `arn:aws:sts::${ACCOUNT}:assumed-role/terraform/ci-4711`, source_ip: '203.0.113.9' };
+export const CI = { principal: `arn:aws:sts::${ACCOUNT}:assumed-role/terraform/ci-4711`, source_ip: '203.0.113.9' };
 const CONTROLLER = { principal: `arn:aws:iam::${ACCOUNT}:role/eks/aws-load-balancer-controller`, session: 'lbc-7f' };
-const NAMES = ['web', 'api', 'checkout', 'db-primary', 'cache', 'workers', 'ingress-public', 'metrics', 'bastion', 'queue'];
-export const GROUPS = NAMES.map((name, n) => ({ name, group: address(`sg-0${(n + 1).toString(16).padStart(16, '0')}`) }));
+const NAMES = [
+  'web',
+  'api',
+  'checkout',
+  'db-primary',
+  'cache',
+  'workers',
+  'ingress-public',
+  'metrics',
+  'bastion',
+  'queue',
+];
+export const GROUPS = NAMES.map((name, n) => ({
+  name,
+  group: address(`sg-0${(n + 1).toString(16).padStart(16, '0')}`),
+}));
 
 // A night with 60 incidents in ten groups: a storm of ten groups, a fight of 20 rounds, two callers' drops in one group of
 // which the first one's rule cannot come back, and 29 single drops; and what was done with the records.
-export function night(now) {
+export function night(moment) {
+  const now = Math.floor(moment / 1000) * 1000;
   const items = [];
   const at = (minutes, seconds = 0) => now - minutes * MINUTE + seconds * 1000;
   const add = (where, time, caller, rules, more = {}) => {
@@ -209,7 +230,13 @@ export function night(now) {
     items.push({
       ...GROUPS[where],
       key,
-      trigger: { kind: 'event', event_id, event_name: 'RevokeSecurityGroupIngress', event_time: second(time), ...caller },
+      trigger: {
+        kind: 'event',
+        event_id,
+        event_name: 'RevokeSecurityGroupIngress',
+        event_time: second(time),
+        ...caller,
+      },
       outcome: back ? 'restored' : own.some(({ outcome }) => outcome === 'restored') ? 'partial' : own[0].outcome,
       reason: back ? `${own.length} of ${own.length} dropped rules restored` : (own[0].reason ?? 'not all came back'),
       generation: 7,
@@ -225,16 +252,32 @@ export function night(now) {
   const gone = { rule: 'tcp 80-9093 from sg-0dead000000000001', ...REASONS.failed, outcome: 'failed' };
   const single = [ANNA, CI, { principal: `arn:aws:iam::${ACCOUNT}:user/ops/bert` }];
   for (let n = 0; n < 27; n += 1)
-    add(n % 7, at(2800 - n * 37), single[n % 3], Array.from({ length: 1 + (n % 4) }, (_, k) => back(rule(n * 9 + k))));
+    add(
+      n % 7,
+      at(2800 - n * 37),
+      single[n % 3],
+      Array.from({ length: 1 + (n % 4) }, (_, k) => back(rule(n * 9 + k))),
+    );
   for (let n = 0; n < 20; n += 1) {
     const last = n >= 18;
-    const line = last ? { rule: 'tcp 9443 from 10.0.0.0/8', outcome: 'contested', ...REASONS.contested } : back('tcp 9443 from 10.0.0.0/8');
-    add(6, at(400, n * 45), CONTROLLER, [line], last ? { notices: ['rulekeeper and the controller undo each other'] } : {});
+    const line = last
+      ? { rule: 'tcp 9443 from 10.0.0.0/8', outcome: 'contested', ...REASONS.contested }
+      : back('tcp 9443 from 10.0.0.0/8');
+    add(
+      6,
+      at(400, n * 45),
+      CONTROLLER,
+      [line],
+      last ? { notices: ['rulekeeper and the controller undo each other'] } : {},
+    );
   }
   add(6, at(350), { kind: 'sweep' }, [back('tcp 9443 from 10.0.0.0/8')], { trigger: { kind: 'sweep' } });
   for (let n = 0; n < 10; n += 1) add(n, at(130, n * 2), CI, [back('tcp 443 from 10.0.0.0/8'), back(rule(n))]);
   const first = add(0, at(50), CI, [gone]);
-  add(0, at(38), ANNA, [back('tcp 443 from 10.0.0.0/8'), { ...gone, dropped_by: { principal: CI.principal, at: second(at(50)) } }]);
+  add(0, at(38), ANNA, [
+    back('tcp 443 from 10.0.0.0/8'),
+    { ...gone, dropped_by: { principal: CI.principal, at: second(at(50)) } },
+  ]);
   items.sort((a, b) => (a.key < b.key ? 1 : -1));
   const change = (where, minutes, what, by, more) => ({ ...GROUPS[where], at: second(at(minutes)), by, what, ...more });
   return {
@@ -249,12 +292,26 @@ export function night(now) {
       },
     ],
     changes: [
-      ...GROUPS.map((_, n) => change(n, 2850, 'pinned', ANNA.principal, { generation: 1, added: [rule(n), 'tcp 443 from 10.0.0.0/8'] })),
+      ...GROUPS.map((_, n) =>
+        change(n, 2850, 'pinned', ANNA.principal, { generation: 1, added: [rule(n), 'tcp 443 from 10.0.0.0/8'] }),
+      ),
       change(1, 600, 'paused', ANNA.principal, { generation: 8, reason: 'maintenance of the API' }),
       change(1, 560, 'resumed', ANNA.principal, { generation: 9 }),
-      change(2, 500, 'by_principal', CI.principal, { generation: 8, added: ['tcp 8443 from 10.0.0.0/8'], removed: ['tcp 8080 from 10.0.0.0/8'] }),
-      change(3, 300, 'released', ANNA.principal, { generation: 8, removed: ['tcp 5432 from 10.9.0.0/16'], reason: 'moved' }),
-      change(3, 290, 'rolled_back', ANNA.principal, { generation: 9, added: ['tcp 5432 from 10.9.0.0/16'], reason: 'too early' }),
+      change(2, 500, 'by_principal', CI.principal, {
+        generation: 8,
+        added: ['tcp 8443 from 10.0.0.0/8'],
+        removed: ['tcp 8080 from 10.0.0.0/8'],
+      }),
+      change(3, 300, 'released', ANNA.principal, {
+        generation: 8,
+        removed: ['tcp 5432 from 10.9.0.0/16'],
+        reason: 'moved',
+      }),
+      change(3, 290, 'rolled_back', ANNA.principal, {
+        generation: 9,
+        added: ['tcp 5432 from 10.9.0.0/16'],
+        reason: 'too early',
+      }),
     ],
   };
 }

@@ -84,12 +84,9 @@ function told(entry, now) {
     open: '',
   };
   if (first.type === 'change') {
-    const what = `${spaced(first.what)}${first.generation && kind === 'one' ? `, generation ${first.generation}` : ''}`;
-    return {
-      ...line,
-      rules: stories.length === 1 ? first.changed : [],
-      note: first.reason ? `${what}: ${first.reason}` : what,
-    };
+    const generation = first.generation && kind === 'one' ? `generation ${first.generation}` : null;
+    const note = [generation, first.reason].filter(Boolean).join(': ');
+    return { ...line, rules: stories.length === 1 ? first.changed : [], note };
   }
   const lengths = stories.map((story) => openMs(story, now)).filter((ms) => ms !== null);
   const still = stories.filter((story) => story.open).length;

@@ -49,14 +49,20 @@ class List {
     const time = entry.time === null ? '–' : moment(entry.time).slice(11);
     const summary = element(
       'summary',
-      {},
+      { class: 'line' },
       element('time', entry.time === null ? {} : { dateTime: new Date(entry.time).toISOString() }, time),
-      element('span', { class: 'group', title: says.group.group }, says.group.name ?? says.group.group),
+      element(
+        'span',
+        { class: says.group.name === null ? 'group id' : 'group', title: says.group.group },
+        says.group.name ?? says.group.group,
+      ),
       element(
         'span',
         { class: 'rules' },
         ...first.map((rule) => element('code', { class: 'rule' }, rule)),
         more && element('span', { class: 'rest', title: says.rules.slice(2, 40).join('\n') }, more),
+        // On paper there is room for one rule.
+        says.rules.length > 1 ? element('span', { class: 'rest paper' }, `+${says.rules.length - 1}`) : '',
         says.note && element('span', { class: 'note' }, says.note),
       ),
       element('span', { class: 'who', title: says.who }, says.short),
@@ -247,5 +253,5 @@ const changeBody = (change) =>
 // All that the document holds of an item, as it is written there.
 function raw(item) {
   const text = JSON.stringify(item, null, 2).split('\n').map(visible).join('\n');
-  return element('details', { class: 'raw' }, element('summary', {}, 'Raw'), element('pre', {}, text));
+  return element('details', { class: 'raw' }, element('summary', {}, 'Raw'), element('pre', { tabIndex: 0 }, text));
 }

@@ -2,7 +2,6 @@
 // back.
 
 const LINES_MOST = 8;
-const GROUPS_MOST = 20;
 
 const groupName = (story) =>
   element(
@@ -23,7 +22,7 @@ function openLine(one, now, open) {
   const why = one.reason === null ? '' : `: ${one.reason}`;
   return element(
     'li',
-    { class: `alarm ${colourOf(one)}` },
+    { class: 'alarm bad' },
     element('p', { class: 'what' }, element('code', { class: 'rule' }, one.rule), ' missing in ', groupName(one)),
     element(
       'p',
@@ -71,7 +70,7 @@ function openGroup(rules, now, opener) {
         ),
       );
   });
-  return element('li', { class: `alarm ${colourOf(first)}` }, details, shared ? command(commands[0]) : '');
+  return element('li', { class: 'alarm bad' }, details, shared ? command(commands[0]) : '');
 }
 
 // Lines in a list, those beyond the first ones behind a line that unfolds.
@@ -106,7 +105,7 @@ function tellOpen({ open, checked, now, opener, quiet }) {
         ? 'No rule is missing'
         : 'No rule is known to be missing';
   byId('now-when').textContent = `As of ${moment(now)} UTC.${doubt}`;
-  byId('open-list').replaceChildren(...folded(lines, GROUPS_MOST, 'line'));
+  byId('open-list').replaceChildren(...folded(lines, LINES_MOST, 'line'));
 }
 
 function grouped(open) {
@@ -142,7 +141,7 @@ function tellReopened(groups) {
     ),
   );
   byId('reopened').hidden = lines.length === 0;
-  byId('reopened-list').append(...folded(lines, GROUPS_MOST, 'line'));
+  byId('reopened-list').append(...folded(lines, LINES_MOST, 'line'));
 }
 
 // What a person can see to before it is needed.
@@ -153,5 +152,5 @@ function tellUnrestorable(groups) {
     ),
   );
   byId('unrestorable').hidden = lines.length === 0;
-  byId('unrestorable-list').append(...folded(lines, GROUPS_MOST, 'line'));
+  byId('unrestorable-list').append(...folded(lines, LINES_MOST, 'line'));
 }

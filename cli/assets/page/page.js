@@ -158,7 +158,7 @@ function tell(numbers, incidents) {
       shown.open.length ? 'bad' : 'good',
     ),
     tile('Incidents', numberOf(numbers.incidents), `in ${plural(numbers.groups, 'group')}`),
-    tile('Rules dropped', numberOf(numbers.dropped), not.length ? `at once not back: ${not.join(', ')}` : null),
+    tile('Rules dropped', numberOf(numbers.dropped), not.length ? `not back at once: ${not.join(', ')}` : null),
     tile('Rules back', numberOf(back), elsewhere, 'good'),
     tile('Median until back', lasted(numbers.median), `of ${plural(numbers.timed, 'incident')} that ended`),
     tile('Longest', lasted(numbers.longest), numbers.timed ? `99 % within ${lasted(numbers.p99)}` : null),

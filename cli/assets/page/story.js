@@ -99,7 +99,7 @@ function read(item, index) {
     unreadable,
     kind: visible(trigger.kind ?? ''),
     call: textOf(trigger.event_name),
-    outcome: unreadable === null ? visible(item.outcome) : 'unreadable',
+    outcome: unreadable === null ? visible(item.outcome ?? '') : 'unreadable',
     reason: textOf(item.reason),
     rules: [],
     endedBy: null,
@@ -107,9 +107,9 @@ function read(item, index) {
     start: null,
     end: null,
   };
-  story.rules = (unreadable === null ? listOf(item.rules) : []).map((line) => ({
-    rule: visible(line.rule),
-    outcome: visible(line.outcome),
+  story.rules = (unreadable === null ? listOf(item.rules) : []).map(attributes).map((line) => ({
+    rule: visible(line.rule ?? ''),
+    outcome: visible(line.outcome ?? ''),
     code: textOf(line.error_code),
     details: [line.rule_id, line.error_code, line.reason]
       .filter((text) => !isNothing(text))
@@ -154,7 +154,7 @@ const readOpen = (item) => ({
   time: timeOf(item.since),
   ...whose(item),
   ...caller(item.principal, item.session, 'nobody knows by whom'),
-  rule: visible(item.rule),
+  rule: visible(item.rule ?? ''),
   outcome: visible(item.outcome ?? 'missing'),
   reason: textOf(item.reason),
   key: textOf(item.key),
@@ -174,8 +174,8 @@ const wordsOf = (story) => (story.words ??= [story.who, story.short, ...said(sto
 // When the rules were back that came back while this incident was handled.
 function backAt(story) {
   const { restored_at: at, open_ms: open, timing } = story.item;
-  if (timeOf(at) !== null) return timeOf(at);
   if (count(open) !== undefined) return story.time + open;
+  if (timeOf(at) !== null) return timeOf(at);
   const { event_age_ms: age, restored_ms: restored, total_ms: total } = attributes(timing);
   return story.time + (story.kind === 'event' ? (count(age) ?? 0) : 0) + (count(restored) ?? count(total) ?? 0);
 }
