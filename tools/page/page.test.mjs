@@ -279,7 +279,7 @@ test('a storm is one entry, a fight is one with its count, and each unfolds', as
   );
   assert.match(
     await page.textContent('.fight > summary'),
-    /tcp 9443 from 10\.0\.0\.0\/8.*fight, 20 times within 14 min 15 s.*contested ×2.*restored ×18/,
+    /tcp 9443 from 10\.0\.0\.0\/8.*fight, 20 times in 14 min 15 s.*contested ×2.*restored ×18/,
   );
   assert.match(await page.textContent('.changes > summary'), /10 groups.*admin.*pinned ×10/);
   for (const [kind, parts] of [
@@ -325,6 +325,31 @@ test('what was missing before is told apart, and counts only where it was droppe
   for (const text of Object.values(ANNA)) assert.ok(facts.includes(text), text);
   assert.ok(await first.$eval('.raw', (raw) => !raw.open && raw.textContent.includes('"restored_ms": 100')));
   assert.doesNotMatch(facts, /AuthorizeSecurityGroupIngress|total/);
+  await page.holds();
+});
+
+test('a sweep counts what it puts back, and not again what an earlier call took', async (t) => {
+  const document = night(now);
+  const by = { principal: CI.principal, at: '2026-11-22T09:30:00Z' };
+  const rules = [
+    { rule: 'tcp 1 from 10.0.0.0/8', outcome: 'restored', dropped_by: by },
+    { rule: 'tcp 2 from 10.0.0.0/8', outcome: 'failed', dropped_by: by },
+    { rule: 'tcp 3 from 10.0.0.0/8', outcome: 'restored', dropped_by: 'unknown' },
+  ];
+  const sweep = { ...document.items[0], trigger: { kind: 'sweep' }, outcome: 'partial', rules };
+  // An event whose own rules were all back by then, while another was missing before.
+  const none = { ...document.items[1], rules: [{ ...rules[1], dropped_by: 'unknown' }] };
+  written('sweep', { ...document, items: [sweep, none], changes: [] });
+  const page = await opened(t, 'sweep');
+  const numbers = await tiles(page);
+  assert.deepEqual([numbers['Rules dropped'], numbers['Rules back'], numbers['Median until back']], ['1', '2', '–']);
+  assert.match(await page.textContent('#list > .entry >> nth=0'), /tcp 1 from 10\.0\.0\.0\/8tcp 3 from 10\.0\.0\.0\/8/);
+  assert.match(await page.textContent('#list > .entry >> nth=1'), /1 rule missing before.*nothing missing/);
+  await page.click('#list > .entry >> nth=0 >> summary');
+  await page.waitForSelector('#list .body');
+  const tables = await page.$$eval('#list table', (all) => all.map((table) => table.textContent));
+  assert.match(tables[0], /tcp 1 .*dropped by terraform \/ ci-4711 at 2026-11-22 09:30:00/);
+  assert.match(tables[1], /^Missing before.*tcp 2 /);
   await page.holds();
 });
 
@@ -580,7 +605,7 @@ test('what is shown can be saved as CSV, in which no text is a formula', async (
   ])
     assert.ok(reasons.has(guarded), guarded);
   assert.ok(column('session').includes('anna@example.com'));
-  assert.ok(column('missing_before').some((value) => value.startsWith('terraform / ci-4711 at ')));
+  assert.ok(column('dropped_by').some((value) => value.startsWith('terraform / ci-4711 at ')));
   assert.equal(column('open_ms').filter((value) => value === '').length, 2, 'what is open, what a sweep found');
   await page.selectOption('#outcome', 'group:failed');
   assert.equal(rowsOf(await saved()).length, 2, 'only what is shown');

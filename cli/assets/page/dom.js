@@ -27,8 +27,8 @@ const button = (text, act, properties) => element('button', { type: 'button', on
 // Says something for a moment, to eyes and to screen readers.
 function say(text) {
   const box = byId('said');
-  box.textContent = text;
   box.hidden = false;
+  box.textContent = text;
   clearTimeout(say.ending);
   say.ending = setTimeout(() => {
     box.hidden = true;

@@ -68,9 +68,7 @@ function told(entry, now) {
   const { kind, stories } = entry;
   const [first] = stories;
   const groups = distinct(stories.map(({ address }) => address));
-  const rules = distinct(
-    stories.flatMap((story) => (story.own.length ? story.own : story.rules).map(({ rule }) => rule)),
-  );
+  const rules = distinct(stories.flatMap(({ own }) => own.map(({ rule }) => rule)));
   const line = {
     group:
       groups.length === 1
@@ -99,7 +97,9 @@ function told(entry, now) {
         : `up to ${length(Math.max(...lengths))}`;
   line.still = still > 0;
   if (first.unreadable) line.note = first.unreadable;
-  if (kind === 'fight') line.note = `fight, ${stories.length} times within ${length(first.time - stories.at(-1).time)}`;
+  else if (rules.length === 0 && first.rules.length > 0)
+    line.note = `${plural(first.rules.length, 'rule')} missing before`;
+  if (kind === 'fight') line.note = `fight, ${stories.length} times in ${length(first.time - stories.at(-1).time)}`;
   if (kind === 'storm')
     line.note = `storm, ${plural(stories.length, 'call')}, ${plural(stories.flatMap(({ own }) => own).length, 'rule')}`;
   return line;

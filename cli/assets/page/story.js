@@ -73,13 +73,22 @@ function finder(trigger, unreadable) {
   return { who: `found by ${who}`, short: `found by ${short}`, ...rest };
 }
 
-// Who took a rule before the incident's own call; null for a rule that this call took. An incident of an older version
-// does not say, and what a sweep or an operator found has no call of its own.
-function before(by, kind) {
-  if (kind !== 'event' || isNothing(by) || by === 'this_event') return null;
+// Who took a rule before the incident; null if the incident's own call did, or if it does not say, as in older versions.
+function earlier(by, kind) {
+  if (isNothing(by) || by === 'this_event' || (by === 'unknown' && kind !== 'event')) return null;
   const { principal, session, at } = attributes(by);
   const time = timeOf(at);
   return `${caller(principal, session, 'nobody knows by whom').short}${time === null ? '' : ` at ${moment(time)}`}`;
+}
+
+// A rule in an incident. What was missing before an event's call, and what anything else left missing that an earlier call
+// took, is not of this incident: it counts where it was dropped.
+function readLine(line, kind) {
+  const [outcome, by] = [visible(line.outcome ?? ''), earlier(line.dropped_by, kind)];
+  const before = kind === 'event' || MISSING.has(outcome) ? by : null;
+  const told = [line.rule_id, line.error_code, line.reason].filter((text) => !isNothing(text)).map(visible);
+  if (by !== null && before === null) told.push(`dropped by ${by}`);
+  return { rule: visible(line.rule ?? ''), outcome, by, before, details: told.join(': ') };
 }
 
 // One incident, read. `start` is null when nobody knows since when rules were missing; `end` is null while they are, and
@@ -107,16 +116,8 @@ function read(item, index) {
     start: null,
     end: null,
   };
-  story.rules = (unreadable === null ? listOf(item.rules) : []).map(attributes).map((line) => ({
-    rule: visible(line.rule ?? ''),
-    outcome: visible(line.outcome ?? ''),
-    code: textOf(line.error_code),
-    details: [line.rule_id, line.error_code, line.reason]
-      .filter((text) => !isNothing(text))
-      .map(visible)
-      .join(': '),
-    before: before(line.dropped_by, story.kind),
-  }));
+  const lines = unreadable === null ? listOf(item.rules) : [];
+  story.rules = lines.map((line) => readLine(attributes(line), story.kind));
   story.own = story.rules.filter((line) => line.before === null);
   // Of a group that is gone nothing is missing any more.
   const left = story.outcome === 'orphaned' ? [] : story.rules.filter((line) => MISSING.has(line.outcome));
@@ -253,7 +254,7 @@ function summary(stories) {
     incidents: stories.length,
     groups: new Set(stories.map((story) => story.address)).size,
     rules,
-    dropped: Object.values(rules).reduce((sum, number) => sum + number, 0),
+    dropped: stories.flatMap(({ own }) => own).filter(({ by }) => by === null).length,
     timed: lengths.length,
     median: quantile(lengths, 0.5),
     p99: quantile(lengths, 0.99),
@@ -267,7 +268,7 @@ function filter({ group, outcome, actor, text, from, until }) {
   const wanted = text.trim().toLowerCase().split(/\s+/).filter(Boolean);
   const [first, last] = [timeOf(from), timeOf(until)];
   const within = (story) =>
-    (first === null || (story.time !== null && (story.end ?? story.time) >= first)) &&
+    (first === null || (story.time !== null && (story.open ? Infinity : (story.end ?? story.time)) >= first)) &&
     (last === null || (story.time !== null && story.time <= last));
   return (story) =>
     (!group || story.address === group) &&
