@@ -3,13 +3,10 @@
 
 const LINES_MOST = 8;
 
-const groupName = (story) =>
-  element(
-    'span',
-    { class: 'name' },
-    element('strong', {}, story.name ?? story.group),
-    story.name === null ? '' : element('code', {}, ` ${story.group}`),
-  );
+function groupName({ name, group }) {
+  const id = name === null ? [] : [' ', element('code', {}, group)];
+  return element('span', { class: 'name' }, element('strong', {}, name ?? group), ...id);
+}
 
 const person = (story) => element('span', { class: 'person', title: story.who }, story.short);
 
