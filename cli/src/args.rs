@@ -124,6 +124,25 @@ pub(crate) enum Format {
 }
 
 impl Verb {
+    /// Whether the verb is about what becomes of groups, which a pause of all of them changes.
+    pub(crate) fn looks_at_groups(&self) -> bool {
+        matches!(
+            self,
+            Self::Pin(_)
+                | Self::Apply(_)
+                | Self::Show(_)
+                | Self::List(_)
+                | Self::Status(_)
+                | Self::Plan(_)
+                | Self::Check(_)
+                | Self::Restore(_)
+                | Self::Resume(_)
+                | Self::Rollback(_)
+                | Self::Incidents(_)
+                | Self::Doctor(_)
+        )
+    }
+
     /// The verb's name, which is the kind of its documents.
     pub(crate) fn name(&self) -> &'static str {
         match self {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::{OperatorError, guardrail_remarks};
 use rulekeeper_core::desired::DesiredRecord;
 use rulekeeper_core::model::{GroupAddress, Scope};
@@ -41,6 +43,9 @@ mod status;
 pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
     let output = Output::new(cli.verb.name(), cli.global.output);
     let session = Session::new(cli.global);
+    if cli.verb.looks_at_groups() {
+        tell_of_pause(&session).await;
+    }
     let result = match cli.verb {
         Verb::Pin(pin) => pin::run(&session, output, pin).await,
         Verb::Apply(apply) => apply::run(&session, output, &apply).await,
@@ -90,4 +95,21 @@ async fn scopes(session: &Session, all: bool) -> Result<Vec<Scope>, Failure> {
     let mut scopes: BTreeSet<Scope> = known.scopes.into_keys().collect();
     scopes.insert(own);
     Ok(scopes.into_iter().collect())
+}
+
+/// Says that every group is paused, if so. If that cannot be found out, the verb itself will say why.
+async fn tell_of_pause(session: &Session) {
+    let Ok(table) = session.table().await else {
+        return;
+    };
+    if let Ok(Some(pause)) = operator::paused_all(&table, Timestamp::now()).await {
+        let reason = pause
+            .reason
+            .map(|reason| format!(": {}", render::plain(&reason)));
+        let reason = reason.unwrap_or_default();
+        eprintln!(
+            "warning: every group is paused until {:.0}{reason}",
+            pause.until
+        );
+    }
 }

@@ -490,3 +490,48 @@ async fn pending_rules_are_named_and_confirming_lets_them_go() {
     );
     assert_eq!(scene.ports(&group).await, [443]);
 }
+
+#[tokio::test]
+async fn every_group_is_paused_and_resumed_in_the_settings() {
+    let scene = Scene::new("pause-all").await;
+    let group = scene.group("pause-all", &[443]).await;
+    scene.rulekeeper(&["pin", &group]).exits(0);
+    let pause = ["pause", "--all", "--for", "2h", "--reason", "game day"];
+    let paused = scene.rulekeeper(&pause).exits(0).item();
+    assert_eq!(
+        (&paused["generation"], &paused["changed"]),
+        (&json!(1), &json!(true))
+    );
+    scene.revoke(&group, 443).await;
+    let held = scene.rulekeeper(&["restore", &group]).exits(3);
+    assert!(
+        held.err.contains("every group is paused until 2"),
+        "{held:?}"
+    );
+    let held = held.item();
+    assert_eq!(held["outcome"], "held");
+    let said = held["reason"].as_str().unwrap_or_default();
+    assert!(said.ends_with("every group is paused: game day"), "{held}");
+    // Listing somebody keeps the pause.
+    let role = "arn:aws:iam::111122223333:role/terraform";
+    scene
+        .rulekeeper(&["principal", "add", role, "--policy", "accept"])
+        .exits(0);
+    let status = scene.rulekeeper(&["status"]).exits(3).item();
+    assert_eq!(status["state"], "paused");
+    assert_eq!(scene.ports(&group).await, [] as [i32; 0]);
+
+    let resumed = scene.rulekeeper(&["resume", "--all"]).exits(0).item();
+    assert_eq!(
+        (&resumed["generation"], &resumed["changed"]),
+        (&json!(3), &json!(true))
+    );
+    let again = scene.rulekeeper(&["resume", "--all"]).exits(0).item();
+    assert_eq!(again["changed"], false);
+    let back = scene.rulekeeper(&["restore", &group, "--now"]).exits(0);
+    assert_eq!(
+        (back.err.as_str(), &back.item()["outcome"]),
+        ("", &json!("restored"))
+    );
+    assert_eq!(scene.ports(&group).await, [443]);
+}

@@ -27,16 +27,21 @@ pub(crate) struct Following {
 
 const PAUSE_HELP: &str = "\
 A paused group is left alone and reported as held; the pause ends by itself. A new pause replaces an earlier one.
+--all pauses every group of all accounts and Regions, in the settings of the table; the function sees it with its next event.
 
 Examples:
-  rulekeeper pause sg-0123456789abcdef0 --for 2h --reason 'migration, CHG-1234'";
+  rulekeeper pause sg-0123456789abcdef0 --for 2h --reason 'migration, CHG-1234'
+  rulekeeper pause --all --for 1h --reason 'game day'";
 
 #[derive(Debug, Args)]
 #[command(after_help = PAUSE_HELP)]
 pub(crate) struct Pause {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group)]
-    pub(crate) group: Group,
+    #[arg(value_name = "GROUP", value_parser = group, required_unless_present = "all")]
+    pub(crate) group: Option<Group>,
+    /// Every group of all accounts and Regions
+    #[arg(long, conflicts_with = "group")]
+    pub(crate) all: bool,
     /// How long, such as 90m, 2h or 1d 12h; 30 days at most
     #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
     pub(crate) length: PauseLength,
@@ -53,14 +58,18 @@ Exit code 3 says that rules remain missing.
 
 Examples:
   rulekeeper resume sg-0123456789abcdef0
-  rulekeeper resume sg-0123456789abcdef0 --no-restore";
+  rulekeeper resume sg-0123456789abcdef0 --no-restore
+  rulekeeper resume --all";
 
 #[derive(Debug, Args)]
 #[command(after_help = RESUME_HELP)]
 pub(crate) struct Resume {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group)]
-    pub(crate) group: Group,
+    #[arg(value_name = "GROUP", value_parser = group, required_unless_present = "all")]
+    pub(crate) group: Option<Group>,
+    /// End the pause of all groups; the next sweep puts back what went missing
+    #[arg(long, conflicts_with = "group")]
+    pub(crate) all: bool,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

@@ -48,7 +48,7 @@ pub use incidents::{
 };
 pub use inventory::{InvalidTagChoice, Inventory, Selection, TagChoice};
 pub use managed::{Manager, manager};
-pub use pause::{InvalidPause, PauseLength, pause, resume};
+pub use pause::{InvalidPause, PauseLength, PausedAll, pause, pause_all, paused_all, resume};
 pub use pin::{PinOptions, pin};
 pub use principals::{
     Entry, Origin, PrincipalChange, PrincipalDraft, PrincipalList, PrincipalsWritten,

@@ -5,7 +5,11 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
-use super::{Archive, Draft, OperatorError, recorded};
+use serde::Serialize;
+
+use super::history::settings_of;
+use super::principals::SettingsDraft;
+use super::{Archive, Author, Draft, OperatorError, recorded};
 use rulekeeper_core::desired::{DesiredRecord, Pause};
 use rulekeeper_core::model::GroupAddress;
 
@@ -113,6 +117,68 @@ pub async fn resume(
         loaded,
         reason: super::because("resumed", reason),
     })
+}
+
+/// What became of the pause of every group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PausedAll {
+    /// The generation of the settings that is current now.
+    pub generation: u64,
+    /// Whether that generation is new.
+    pub changed: bool,
+    /// Until when every group is left alone; absent when none is for that reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
+}
+
+/// Pauses every group in the settings for this long, or ends that pause. The function sees it with its next event.
+///
+/// # Errors
+/// When the settings cannot be understood, were changed meanwhile, or cannot be written.
+pub async fn pause_all(
+    table: &impl Archive,
+    length: Option<PauseLength>,
+    reason: Option<&str>,
+    author: &Author,
+) -> Result<PausedAll, OperatorError> {
+    let draft = SettingsDraft::of(table).await?;
+    if length.is_none() && draft.before.paused_at(author.now).is_none() {
+        return Ok(PausedAll {
+            generation: draft.before.generation,
+            changed: false,
+            paused_until: None,
+        });
+    }
+    let until = length.map(|length| author.now.checked_add(length.0));
+    let until = until.transpose().map_err(|_| OperatorError::NoSuchTime)?;
+    let said = match until {
+        Some(until) => format!("every group is paused until {until}"),
+        None => "every group is resumed".to_owned(),
+    };
+    let draft = draft.with(|settings| {
+        settings.pause = until.map(|until| Pause {
+            until,
+            reason: reason.map(str::to_owned),
+        });
+        settings.reason = Some(super::because(&said, reason));
+    });
+    Ok(PausedAll {
+        generation: draft.write(table, author).await?,
+        changed: true,
+        paused_until: until,
+    })
+}
+
+/// The pause of every group that lasts at this time.
+///
+/// # Errors
+/// When the settings cannot be read or understood.
+pub async fn paused_all(
+    table: &impl Archive,
+    now: Timestamp,
+) -> Result<Option<Pause>, OperatorError> {
+    let settings = settings_of(table.settings().await?.as_ref())?;
+    Ok(settings.paused_at(now).cloned())
 }
 
 #[cfg(test)]

@@ -185,9 +185,10 @@ enum Target {
     Settings(Box<SettingsDraft>),
 }
 
+/// Settings as they should become.
 #[derive(Debug, Clone, PartialEq)]
-struct SettingsDraft {
-    before: SharedSettings,
+pub(super) struct SettingsDraft {
+    pub(super) before: SharedSettings,
     change: NewSettings,
     /// Whether it replaces settings that cannot be understood.
     resets: bool,
@@ -233,22 +234,9 @@ pub async fn change_principals(
             (before.principals, Target::Record(Box::new(draft)))
         }
         None => {
-            let item = table.settings().await?;
-            let before = settings_of(item.as_ref())?;
-            let settings = SharedSettings {
-                reason: Some(reason),
-                ..before.clone()
-            };
-            let principals = before.principals.clone();
-            let change = NewSettings {
-                settings,
-                replaces: item,
-            };
-            let draft = SettingsDraft {
-                before,
-                change,
-                resets: false,
-            };
+            let draft = SettingsDraft::of(table).await?;
+            let draft = draft.with(|settings| settings.reason = Some(reason));
+            let principals = draft.before.principals.clone();
             (principals, Target::Settings(Box::new(draft)))
         }
     };
@@ -377,7 +365,33 @@ impl PrincipalDraft {
 }
 
 impl SettingsDraft {
-    async fn write(mut self, table: &impl Archive, author: &Author) -> Result<u64, OperatorError> {
+    /// The settings as they are.
+    pub(super) async fn of(table: &impl Archive) -> Result<Self, OperatorError> {
+        let item = table.settings().await?;
+        let before = settings_of(item.as_ref())?;
+        let change = NewSettings {
+            settings: before.clone(),
+            replaces: item,
+        };
+        Ok(Self {
+            before,
+            change,
+            resets: false,
+        })
+    }
+
+    /// The same with other settings.
+    pub(super) fn with(mut self, change: impl FnOnce(&mut SharedSettings)) -> Self {
+        change(&mut self.change.settings);
+        self
+    }
+
+    /// Writes them as the next generation.
+    pub(super) async fn write(
+        mut self,
+        table: &impl Archive,
+        author: &Author,
+    ) -> Result<u64, OperatorError> {
         let settings = &mut self.change.settings;
         let present = match &self.change.replaces {
             Some(_) => self.before.generation,

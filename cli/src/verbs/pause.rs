@@ -1,10 +1,11 @@
 //! `pause` and `resume`: leave a group alone for a time.
 
 use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::PauseLength;
 
 use super::changes::{self, Done};
-use crate::args::{Pause, Resume};
-use crate::confirm::declined;
+use crate::args::{Consent, Pause, Resume};
+use crate::confirm::{self, declined};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::render;
@@ -15,7 +16,18 @@ pub(super) async fn run(
     output: Output,
     pause: &Pause,
 ) -> Result<Status, Failure> {
-    let group = session.address(&pause.group).await?;
+    let Some(group) = &pause.group else {
+        let question = "Leave every group alone until then?";
+        return all(
+            session,
+            output,
+            Some(pause.length),
+            Some(&pause.reason),
+            (pause.consent, question),
+        )
+        .await;
+    };
+    let group = session.address(group).await?;
     let now = session.author().await?.now;
     let table = session.table().await?;
     let draft = operator::pause(&table, &group, pause.length, &pause.reason, now).await?;
@@ -40,7 +52,11 @@ pub(super) async fn resume(
     output: Output,
     resume: &Resume,
 ) -> Result<Status, Failure> {
-    let group = session.address(&resume.group).await?;
+    let Some(group) = &resume.group else {
+        let consent = (resume.following.consent, "End the pause of every group?");
+        return all(session, output, None, resume.reason.as_deref(), consent).await;
+    };
+    let group = session.address(group).await?;
     // Before anything is written: without a way to the group's account nothing could be put back.
     if !resume.following.no_restore {
         session.reach(&group.scope.account).await?;
@@ -62,4 +78,24 @@ pub(super) async fn resume(
     }
     let written = changes::write(session, draft).await?;
     changes::restore(session, output, &written, resume.following).await
+}
+
+async fn all(
+    session: &Session,
+    output: Output,
+    length: Option<PauseLength>,
+    reason: Option<&str>,
+    (consent, question): (Consent, &str),
+) -> Result<Status, Failure> {
+    if !confirm::agreed(consent.yes, String::new, question)? {
+        return Ok(declined());
+    }
+    let author = session.author().await?;
+    let done = operator::pause_all(&session.table().await?, length, reason, &author).await?;
+    output.show_one(&done, || match (done.changed, done.paused_until) {
+        (true, Some(until)) => format!("every group is paused until {until:.0}\n"),
+        (true, None) => "no group is paused by the settings any more; the next sweep puts back what went missing\n".to_owned(),
+        (false, _) => "there is no pause of all groups; nothing was written\n".to_owned(),
+    })?;
+    Ok(Status::Done)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::decide::cover::covering;
-use crate::desired::{DesiredRecord, Mode, Superseding};
+use crate::desired::{DesiredRecord, Mode, SharedSettings, Superseding};
 use crate::model::{ActualRules, IngressRule, RuleKey, Tags};
 use crate::report::{RuleOutcome, RuleReport};
 
@@ -56,12 +56,28 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// The hold of a group at a given time. A pause comes before observe mode, because a pause ends by itself.
-    pub fn of(record: &DesiredRecord, function_mode: Mode, now: Timestamp) -> Option<Self> {
-        if let Some(pause) = record.paused_at(now) {
+    /// The hold of a group at a given time. A pause comes before observe mode, because a pause ends by itself; of the
+    /// group's own and that of all groups the longer one counts.
+    pub fn of(
+        record: &DesiredRecord,
+        shared: &SharedSettings,
+        function_mode: Mode,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let of_all = shared.paused_at(now);
+        let pauses = record.paused_at(now).into_iter().chain(of_all);
+        if let Some(pause) = pauses.max_by_key(|pause| pause.until) {
+            let reason = pause.reason.clone();
+            let reason = match of_all == Some(pause) {
+                true => Some(format!(
+                    "every group is paused: {}",
+                    reason.unwrap_or_default()
+                )),
+                false => reason,
+            };
             return Some(Self::Paused {
                 until: pause.until,
-                reason: pause.reason.clone(),
+                reason,
             });
         }
         match (record.mode, function_mode) {

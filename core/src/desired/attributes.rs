@@ -32,7 +32,7 @@ pub fn stays(name: &str, known: &[&str]) -> bool {
 }
 
 /// Every attribute of the settings item.
-pub const SETTINGS_ATTRIBUTES: [&str; 10] = [
+pub const SETTINGS_ATTRIBUTES: [&str; 12] = [
     "pk",
     "sk",
     "schema",
@@ -40,6 +40,8 @@ pub const SETTINGS_ATTRIBUTES: [&str; 10] = [
     "principals",
     "settle_seconds",
     "cause_wait_seconds",
+    "paused_until",
+    "pause_reason",
     "updated_at",
     "updated_by",
     "reason",

@@ -128,8 +128,7 @@ impl Reader {
         let generation = self.generation(value);
         let mode = self.choice::<Mode>(value, "mode", "enforce or observe");
         let superseding = self.choice::<Superseding>(value, "superseding", "honor or ignore");
-        let until = self.time(value, "paused_until");
-        let pause_reason = self.text(value, "", "pause_reason");
+        let pause = self.pause(value);
         let updated_at = self
             .remark(value, "updated_at")
             .and_then(|text| text.parse().ok());
@@ -146,10 +145,7 @@ impl Reader {
         Some(DesiredRecord {
             generation: generation?,
             mode: mode?.unwrap_or_default(),
-            pause: until?.map(|until| Pause {
-                until,
-                reason: pause_reason.clone().flatten(),
-            }),
+            pause: pause?,
             superseding: superseding?.unwrap_or_default(),
             principals: principals?,
             settle_seconds: settle_seconds?,
@@ -174,18 +170,30 @@ impl Reader {
         let principals = self.principals(value);
         let settle_seconds = self.settle_seconds(value, "");
         let cause_wait_seconds = self.cause_wait_seconds(value);
+        let pause = self.pause(value);
         schema?;
         Some(SharedSettings {
             generation: generation?,
             principals: principals?,
             settle_seconds: settle_seconds?,
             cause_wait_seconds: cause_wait_seconds?,
+            pause: pause?,
             updated_at: self
                 .remark(value, "updated_at")
                 .and_then(|text| text.parse().ok()),
             updated_by: self.remark(value, "updated_by"),
             reason: self.remark(value, "reason"),
         })
+    }
+
+    fn pause(&mut self, value: &Value) -> Option<Option<Pause>> {
+        let until = self.time(value, "paused_until");
+        let reason = self.text(value, "", "pause_reason");
+        let pause = until?.map(|until| Pause {
+            until,
+            reason: reason.flatten(),
+        });
+        Some(pause)
     }
 
     fn schema(&mut self, value: &Value) -> Option<()> {

@@ -253,6 +253,8 @@ pub struct SharedSettings {
     pub settle_seconds: Option<u8>,
     /// How long a missing rule waits for its cause, in seconds.
     pub cause_wait_seconds: Option<u16>,
+    /// Until when every group is left alone.
+    pub pause: Option<Pause>,
     /// When this was written.
     pub updated_at: Option<Timestamp>,
     /// Who wrote it: an ARN.
@@ -284,7 +286,10 @@ impl SharedSettings {
         if let Some(seconds) = self.cause_wait_seconds {
             item.insert("cause_wait_seconds".into(), seconds.into());
         }
+        let pause = self.pause.as_ref();
         let texts = [
+            ("paused_until", pause.map(|pause| pause.until.to_string())),
+            ("pause_reason", pause.and_then(|pause| pause.reason.clone())),
             ("updated_at", self.updated_at.map(|at| at.to_string())),
             ("updated_by", self.updated_by.clone()),
             ("reason", self.reason.clone()),
@@ -295,6 +300,11 @@ impl SharedSettings {
             }
         }
         item
+    }
+
+    /// The pause of every group, if it lasts at this time.
+    pub fn paused_at(&self, now: Timestamp) -> Option<&Pause> {
+        self.pause.as_ref().filter(|pause| pause.until > now)
     }
 }
 

@@ -181,7 +181,7 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     /// One pass. Returns after how long the next one is due.
     async fn pass(&mut self) -> Option<Duration> {
         let (world, now) = (self.world, self.world.now);
-        self.hold = Hold::of(&self.snapshot.record, world.settings.mode, now());
+        self.hold = self.snapshot.hold(world.settings.mode, now());
         // A pause holds rules back; the record is still updated. Observe mode changes nothing.
         let paused = matches!(self.hold, Some(Hold::Paused { .. }));
         let updates = world.settings.writes && (paused || self.hold.is_none());

@@ -45,7 +45,7 @@ pub(super) fn planned(found: Found<'_>) -> GroupPlan {
         .filter(|rule| missing.contains(rule) || superseded.contains_key(rule))
         .map(|rule| line(found, &state, rule, superseded.get(rule).copied()))
         .collect();
-    match Hold::of(&snapshot.record, Mode::Enforce, found.now) {
+    match snapshot.hold(Mode::Enforce, found.now) {
         Some(hold) => rules.iter_mut().for_each(|rule| held(rule, &hold)),
         None => count_room(found, &mut rules),
     }

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::World;
 use super::error::WorkError;
 use crate::decide::changes::GroupState;
-use crate::desired::{DesiredRecord, Principals, SharedSettings, Unreadable};
+use crate::decide::plan::Hold;
+use crate::desired::{DesiredRecord, Mode, Principals, SharedSettings, Unreadable};
 use crate::model::{ActualRules, GroupAddress};
 use crate::ports::{ApiError, Budget, Loaded, SecurityGroups, Table};
 
@@ -72,6 +73,11 @@ impl Snapshot {
             state,
             warnings,
         })
+    }
+
+    /// Why nothing is restored at this time, if so.
+    pub(super) fn hold(&self, function_mode: Mode, now: Timestamp) -> Option<Hold> {
+        Hold::of(&self.record, &self.shared, function_mode, now)
     }
 
     pub(super) fn principals(&self) -> Principals<'_> {

@@ -120,27 +120,61 @@ fn live_rules_outside_the_record_are_unexpected_and_so_are_those_that_cannot_be_
 #[test]
 fn a_pause_is_named_before_observing_and_ends_by_itself() {
     let mut record = record(&[]);
+    let nobody = SharedSettings::default();
     record.mode = Mode::Observe;
     record.pause = Some(crate::desired::Pause {
         until: crate::fakes::now(),
         reason: Some("migration".to_owned()),
     });
     let before: Timestamp = "2026-11-22T09:30:01Z".parse().expect("a time");
-    let hold = Hold::of(&record, Mode::Enforce, before).expect("paused");
+    let hold = Hold::of(&record, &nobody, Mode::Enforce, before).expect("paused");
     assert_eq!(
         hold.reason(),
         "paused until 2026-11-22T09:30:02Z: migration"
     );
     assert_eq!(
-        Hold::of(&record, Mode::Enforce, crate::fakes::now()),
+        Hold::of(&record, &nobody, Mode::Enforce, crate::fakes::now()),
         Some(Hold::Observe)
     );
     record.mode = Mode::Enforce;
-    assert_eq!(Hold::of(&record, Mode::Enforce, crate::fakes::now()), None);
     assert_eq!(
-        Hold::of(&record, Mode::Observe, crate::fakes::now()),
+        Hold::of(&record, &nobody, Mode::Enforce, crate::fakes::now()),
+        None
+    );
+    assert_eq!(
+        Hold::of(&record, &nobody, Mode::Observe, crate::fakes::now()),
         Some(Hold::DryRun)
     );
+}
+
+#[test]
+fn of_a_groups_own_pause_and_that_of_all_groups_the_longer_one_counts() {
+    let pause = |until: &str, reason: &str| crate::desired::Pause {
+        until: until.parse().expect("a time"),
+        reason: Some(reason.to_owned()),
+    };
+    let now = crate::fakes::now();
+    let hold = |own: Option<&str>, all: &str| {
+        let mut record = record(&[]);
+        record.pause = own.map(|until| pause(until, "own"));
+        let shared = SharedSettings {
+            pause: Some(pause(all, "game day")),
+            ..SharedSettings::default()
+        };
+        Hold::of(&record, &shared, Mode::Enforce, now).map(|hold| hold.reason())
+    };
+    let all = "paused until 2026-11-22T11:00:00Z: every group is paused: game day";
+    assert_eq!(hold(None, "2026-11-22T11:00:00Z").as_deref(), Some(all));
+    assert_eq!(
+        hold(Some("2026-11-22T10:00:00Z"), "2026-11-22T11:00:00Z").as_deref(),
+        Some(all)
+    );
+    let own = "paused until 2026-11-22T12:00:00Z: own";
+    assert_eq!(
+        hold(Some("2026-11-22T12:00:00Z"), "2026-11-22T11:00:00Z").as_deref(),
+        Some(own)
+    );
+    assert_eq!(hold(None, "2026-11-22T09:30:02Z"), None, "it has ended");
 }
 
 fn any_rule() -> impl Strategy<Value = String> {
