@@ -27,7 +27,7 @@ pub(crate) use import::{Import, ImportCloudformation, ImportTerraform};
 
 pub(crate) use incidents::Incidents;
 pub(crate) use pin::Pin;
-pub(crate) use shell::{Completions, Man};
+pub(crate) use shell::{Completions, Man, Schema};
 pub(crate) use views::{List, State, StatusOf};
 
 const PROGRAM_HELP: &str = "\
@@ -220,6 +220,8 @@ pub(crate) enum Verb {
     Principal(Principal),
     /// Run sample or saved events through the function's code; a plan unless --execute
     Replay(Replay),
+    /// Print the JSON Schema of a record file
+    Schema(Schema),
     /// Print the completion script of a shell
     Completions(Completions),
     /// Print this help as manual pages

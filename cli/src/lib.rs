@@ -9,11 +9,13 @@
 //! - [`steering`]: characters that steer a terminal
 //! - [`aws`]: what only operators ask of AWS. The function's package holds none of it.
 //! - [`operator`]: one function for each verb that reads or writes the table.
+//! - [`schema`]: the JSON Schema of record files
 
 pub mod aws;
 pub mod failure;
 pub mod import;
 pub mod operator;
 pub mod records;
+pub mod schema;
 pub mod steering;
 pub mod strict;

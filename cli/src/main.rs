@@ -18,7 +18,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rulekeeper_cli::{failure, import, records, steering, strict};
+use rulekeeper_cli::{failure, import, records, schema, steering, strict};
 
 mod args;
 mod confirm;

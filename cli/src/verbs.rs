@@ -36,6 +36,7 @@ mod release;
 mod replay;
 mod restore;
 mod rollback;
+mod schema;
 mod show;
 mod status;
 
@@ -68,6 +69,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Doctor(doctor) => doctor::run(&session, output, &doctor).await,
         Verb::Principal(principal) => principal::run(&session, output, principal).await,
         Verb::Replay(replay) => replay::run(&session, output, &replay).await,
+        Verb::Schema(_) => schema::run(),
         Verb::Completions(completions) => completions::run(&completions),
         Verb::Man(man) => man::run(output, &man),
     };

@@ -158,6 +158,7 @@ fn help_goes_to_standard_output_with_examples_and_exit_codes() {
         &["show"],
         &["export"],
         &["status"],
+        &["schema"],
         &["plan"],
         &["restore"],
         &["replay"],

@@ -31,3 +31,13 @@ pub(crate) struct Man {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dir: Option<PathBuf>,
 }
+
+const SCHEMA_HELP: &str = "\
+An editor completes and checks record files by it: see the first line of an exported file.
+
+Examples:
+  rulekeeper schema > records/rulekeeper.schema.json";
+
+#[derive(Debug, Args)]
+#[command(after_help = SCHEMA_HELP)]
+pub(crate) struct Schema {}

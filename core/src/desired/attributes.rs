@@ -48,7 +48,7 @@ pub const SETTINGS_ATTRIBUTES: [&str; 12] = [
 ];
 
 /// Every attribute of a listed principal.
-pub(super) const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
+pub const PRINCIPAL_ATTRIBUTES: [&str; 3] = ["arn", "policy", "settle_seconds"];
 
 /// Every attribute of a rule.
 pub const RULE_ATTRIBUTES: [&str; 10] = [
@@ -63,6 +63,9 @@ pub const RULE_ATTRIBUTES: [&str; 10] = [
     "tags",
     "priority",
 ];
+
+/// Every attribute of a reference to a group.
+pub const REFERENCE_ATTRIBUTES: [&str; 2] = ["group_id", "account_id"];
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::attributes::{
-    PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES, TTL_ATTRIBUTE,
+    PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, REFERENCE_ATTRIBUTES, RULE_ATTRIBUTES,
+    SETTINGS_ATTRIBUTES, TTL_ATTRIBUTE,
 };
 use super::{DesiredRecord, Mode, Pause, Reading, SCHEMA, SharedSettings, Superseding, Unreadable};
 use crate::desired::{CAUSE_WAIT_SECONDS_MAX, Principal, SETTLE_SECONDS_MAX};
@@ -418,7 +419,7 @@ impl Reader {
                 "is not a map with group_id and, for another account's group, account_id",
             );
         };
-        self.only(fields, path, &["group_id", "account_id"]);
+        self.only(fields, path, &REFERENCE_ATTRIBUTES);
         let group_id = self.text(value, path, "group_id");
         let account_id = self.text(value, path, "account_id");
         let Some(group_id) = group_id? else {

@@ -16,7 +16,10 @@ mod attributes;
 mod lint;
 mod principals;
 
-pub use attributes::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, SETTINGS_ATTRIBUTES, stays};
+pub use attributes::{
+    PRINCIPAL_ATTRIBUTES, RECORD_ATTRIBUTES, REFERENCE_ATTRIBUTES, RULE_ATTRIBUTES,
+    SETTINGS_ATTRIBUTES, stays,
+};
 use lint::Reader;
 pub use lint::{Finding, Severity};
 pub use principals::{
