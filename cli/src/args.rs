@@ -40,7 +40,7 @@ Exit codes:
   0  done, or nothing to do
   1  failed: something could not be read, written or found out, or is broken (doctor)
   2  wrong usage, or a setting is missing
-  3  drift found (plan, replay), or rules remain missing (restore, rollback, resume, replay --execute)
+  3  drift found (plan, replay), a difference (apply --dry-run), or rules remain missing (restore, rollback, resume, replay --execute)
 
 A superseded rule is no drift, nor is a group without a record. With several groups, the worst result decides.
 
@@ -178,11 +178,11 @@ impl Verb {
 pub(crate) enum Verb {
     /// Record the live rules of groups
     Pin(Pin),
-    /// Write records from files; all are checked before the first is written
+    /// Write records from files and folders; all are checked before the first is written
     Apply(Apply),
     /// Show the record of a group
     Show(Show),
-    /// Write the record of a group as a file that `apply` reads
+    /// Write the record of a group, or all of them, as files that `apply` reads
     Export(Export),
     /// Make record files from Terraform's JSON or a CloudFormation template; call nothing, write no record
     #[command(subcommand)]
@@ -229,21 +229,41 @@ pub(crate) enum Verb {
 }
 
 const APPLY_HELP: &str = "\
-A file holds a record in YAML or, if its name ends in .json, in JSON; several YAML documents are several records.
-A file with a `generation` other than the table's is refused, so that nobody's change is lost.
+A file holds a record in YAML or, if its name ends in .json, in JSON; several YAML documents are several records. Of a
+folder every *.yaml, *.yml and *.json is read, in folders below it too, but for hidden ones and rulekeeper.schema.json.
+A file without `account` or `region` is about --account and --region, or what credentials and environment say.
+A record whose content is the table's is left as it is. A file with other content and a `generation` other than the table's
+is refused, so that nobody's change is lost. A file without `paused_until` leaves a pause as it is.
+Before it writes it says which rules are not live now, and which live rules are kept no more. On a terminal it asks if there
+are any; elsewhere it asks nothing.
+--prune acts where the files are: in each account and Region of a record in them, and in the one that --account and --region
+both name. It asks first, and without a terminal it needs --yes; so it does, on a terminal too, if it would take out every
+record of an account and Region.
+Exit code 3 says that a dry run found a difference.
 
 Examples:
+  rulekeeper apply -f records --dry-run --prune
+  rulekeeper apply -f records --prune --yes --reason 'CHG-1234'
   rulekeeper apply -f records/web.yaml -f records/db.yaml
   rulekeeper export sg-0123456789abcdef0 | rulekeeper apply -f -";
 
 #[derive(Debug, Args)]
 #[command(after_help = APPLY_HELP)]
 pub(crate) struct Apply {
-    /// A file with records; - is standard input
-    #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    /// A file with records, or a folder of them; - is standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
-    /// Write doubtful entries too: a host address with a wide mask, or a principal's pattern that matches nobody, or
-    /// everybody with a policy other than restore
+    /// Show what would differ, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Take records out of the table that the files do not hold; the live rules stay as they are
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Do not ask first. Take records out without a terminal too, and write doubtful entries: a host address with a wide
+    /// mask, or a principal's pattern that matches nobody, or everybody with a policy other than restore
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -262,24 +282,42 @@ pub(crate) struct Show {
 }
 
 const EXPORT_HELP: &str = "\
+A file is written for a folder in Git: without what changes by itself, so that it can be applied again at any time. `apply`
+takes account and Region from its own flags or the environment, then. With --all each record has a file DIR/GROUP.yaml, and
+rulekeeper.schema.json lies beside them, for editors; files with the same content are left as they are.
+
 Examples:
   rulekeeper export sg-0123456789abcdef0 > web.yaml
-  rulekeeper export sg-0123456789abcdef0 --format json --out web.json --force";
+  rulekeeper export sg-0123456789abcdef0 --format json --out web.json --force
+  rulekeeper export --all --output-dir records";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct Export {
     /// The group
-    #[arg(value_name = "GROUP", value_parser = group)]
-    pub(crate) group: Group,
+    #[arg(value_name = "GROUP", value_parser = group, required_unless_present = "all")]
+    pub(crate) group: Option<Group>,
+    /// Every record of the account and Region
+    #[arg(long, conflicts_with_all = ["group", "out"], requires = "output_dir")]
+    pub(crate) all: bool,
+    /// The folder for the files of --all; it is made if need be
+    #[arg(long, value_name = "DIR", requires = "all", group = "destination")]
+    pub(crate) output_dir: Option<PathBuf>,
     /// The file's format
     #[arg(long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) format: FileFormat,
     /// Write to this file instead of standard output
-    #[arg(long = "out", value_name = "FILE")]
+    #[arg(long = "out", value_name = "FILE", group = "destination")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the file if it exists
-    #[arg(long, requires = "out")]
+    /// Write account and Region too
+    #[arg(long)]
+    pub(crate) with_scope: bool,
+    /// Write the generation too, who wrote it, when and why, and a pause: `apply` then refuses the file once the record
+    /// has changed
+    #[arg(long)]
+    pub(crate) with_generation: bool,
+    /// Replace files that exist
+    #[arg(long, requires = "destination")]
     pub(crate) force: bool,
 }
 

@@ -10,11 +10,13 @@
 //! - [`aws`]: what only operators ask of AWS. The function's package holds none of it.
 //! - [`operator`]: one function for each verb that reads or writes the table.
 //! - [`schema`]: the JSON Schema of record files
+//! - [`positions`]: where in a file an attribute stands
 
 pub mod aws;
 pub mod failure;
 pub mod import;
 pub mod operator;
+pub mod positions;
 pub mod records;
 pub mod schema;
 pub mod steering;

@@ -3,16 +3,25 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rulekeeper_core::desired::{RECORD_ATTRIBUTES, RULE_ATTRIBUTES, RecordFile};
+use rulekeeper_core::model::Scope;
 use serde::Deserialize as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::operator::Submitted;
+use crate::positions::Source;
 use crate::steering;
 use crate::strict::Strict;
+
+mod exported;
+mod folders;
+
+pub use exported::{Extras, SCHEMA_FILE, export_text, holds_the_same};
+pub use folders::files_of;
 
 /// The content of a file, or of standard input for `-`.
 ///
@@ -78,10 +87,7 @@ pub fn name_of(file: &Path) -> String {
 pub fn read_all(files: &[PathBuf]) -> (Vec<Submitted>, Vec<String>) {
     let (mut records, mut findings) = (Vec::new(), Vec::new());
     for file in files {
-        let is_json = file
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-        let read = read_text(file).and_then(|text| read(&name_of(file), is_json, &text));
+        let read = read_text(file).and_then(|text| read(&name_of(file), is_json(file), &text));
         match read {
             Ok(read) => records.extend(read),
             Err(finding) => findings.push(finding),
@@ -90,10 +96,15 @@ pub fn read_all(files: &[PathBuf]) -> (Vec<Submitted>, Vec<String>) {
     (records, findings)
 }
 
+fn is_json(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+}
+
 /// Reads every record in the text of the file `name`, as JSON or as YAML.
 ///
 /// # Errors
-/// With the file's name, and where the text is at fault.
+/// With the file's name, and the line and column where the text is at fault.
 pub fn read(name: &str, is_json: bool, text: &str) -> Result<Vec<Submitted>, String> {
     if is_json {
         from_json(name, text)
@@ -103,11 +114,20 @@ pub fn read(name: &str, is_json: bool, text: &str) -> Result<Vec<Submitted>, Str
 }
 
 fn from_json(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
-    let Strict(content) = serde_json::from_str(text).map_err(|error| format!("{name}: {error}"))?;
+    let Strict(content) = serde_json::from_str(text)
+        .map_err(|error| at_fault(name, (error.line(), error.column()), &error))?;
     Ok(vec![Submitted {
         file: name.to_owned(),
         content,
+        source: Source::new(text.into(), 0),
     }])
+}
+
+/// A message with its place in front, and not behind it as parsers write it.
+fn at_fault(name: &str, (line, column): (usize, usize), error: &dyn std::fmt::Display) -> String {
+    let place = format!(" at line {line} column {column}");
+    let message = error.to_string().replacen(&place, "", 1);
+    format!("{name}:{line}:{column}: {message}")
 }
 
 /// JSON is read here too, whatever the file is called. It is a part of YAML but for some characters in texts, such as U+0085,
@@ -118,39 +138,48 @@ fn from_yaml(name: &str, text: &str) -> Result<Vec<Submitted>, String> {
     {
         return Ok(read);
     }
-    let mut documents = Vec::new();
-    for document in yaml_serde::Deserializer::from_str(text) {
-        let Strict(content) = Strict::deserialize(document).map_err(|error| {
-            let within = if documents.is_empty() {
-                String::new()
-            } else {
-                format!("document {}: ", documents.len() + 1)
-            };
-            format!("{name}: {within}{error}")
-        })?;
-        documents.push(content);
+    let whole: Arc<str> = text.into();
+    let mut records = Vec::new();
+    for (index, document) in yaml_serde::Deserializer::from_str(text).enumerate() {
+        let Strict(content) =
+            Strict::deserialize(document).map_err(|error| match error.location() {
+                Some(at) => at_fault(name, (at.line(), at.column()), &error),
+                None => format!("{name}: {error}"),
+            })?;
+        // A separator with nothing behind it makes an empty document, which is no record and no mistake.
+        if !content.is_null() {
+            records.push(Submitted {
+                file: name.to_owned(),
+                content,
+                source: Source::new(Arc::clone(&whole), index),
+            });
+        }
     }
-    let several = documents.len() > 1;
-    // A separator with nothing behind it makes an empty document, which is no record and no mistake.
-    let filled = documents
-        .into_iter()
-        .enumerate()
-        .filter(|(_, content)| !content.is_null());
-    let records: Vec<Submitted> = filled
-        .map(|(index, content)| {
-            let file = if several {
-                format!("{name}: document {}", index + 1)
-            } else {
-                name.to_owned()
-            };
-            Submitted { file, content }
-        })
-        .collect();
     if records.is_empty() {
         Err(format!("{name}: holds no record"))
     } else {
         Ok(records)
     }
+}
+
+/// Gives records that name no account or no Region these ones. Whether any did.
+pub fn place_in(records: &mut [Submitted], scope: &Scope) -> bool {
+    let mut any = false;
+    for Submitted { content, .. } in records {
+        let Value::Object(fields) = content else {
+            continue;
+        };
+        for (name, value) in [
+            ("account", scope.account.as_str()),
+            ("region", scope.region.as_str()),
+        ] {
+            if fields.get(name).is_none_or(Value::is_null) {
+                fields.insert(name.to_owned(), value.into());
+                any = true;
+            }
+        }
+    }
+    any
 }
 
 /// What a record is written as.
@@ -162,12 +191,15 @@ pub enum FileFormat {
     Json,
 }
 
-/// A record as the content of a file that `apply` takes.
+/// A record with all its attributes as the content of a file that `apply` takes.
 pub fn write_text(record: &RecordFile, format: FileFormat) -> Result<String, Failure> {
-    let content = Value::Object(record.to_json());
+    text_of(&Value::Object(record.to_json()), format)
+}
+
+fn text_of(content: &Value, format: FileFormat) -> Result<String, Failure> {
     match format {
-        FileFormat::Json => steering::json(&Ordered(&content)).map_err(Failure::failed),
-        FileFormat::Yaml => yaml(&content),
+        FileFormat::Json => steering::json(&Ordered(content)).map_err(Failure::failed),
+        FileFormat::Yaml => yaml(content),
     }
 }
 

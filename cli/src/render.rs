@@ -5,6 +5,7 @@ use rulekeeper_core::model::GroupAddress;
 
 use crate::steering::spelled_out;
 
+mod apply;
 mod bulk_pin;
 mod check;
 mod checks;
@@ -21,6 +22,7 @@ mod standing;
 mod troubles;
 mod written;
 
+pub(crate) use apply::{applied, live_rules};
 pub(crate) use bulk_pin::bulk_pin;
 pub(crate) use check::check;
 pub(crate) use checks::checks;

@@ -253,10 +253,15 @@ async fn a_record_that_comes_where_none_was_is_not_overwritten() {
         let file = operator::Submitted {
             file: "f.json".to_owned(),
             content: json!({"account": ACCOUNT, "region": REGION, "group": at.id, "rules": [rule_json(WEB)]}),
+            ..operator::Submitted::default()
         };
         let author = author();
         let files = [file];
-        let apply = || operator::apply(&engine.table, &files, false, &author, &|_, _| {});
+        let options = operator::ApplyOptions::default();
+        let apply = async || {
+            let planned = operator::plan_apply(&engine.table, &files, &options, &|_, _| {}).await?;
+            planned.write(&engine.table, &author, &|_, _| {}).await
+        };
         let (one, other) = tokio::join!(apply(), apply());
         let won = [&one, &other].iter().filter(|it| it.is_ok()).count();
         // Either they met, or the second found what it wanted to write.

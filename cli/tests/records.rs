@@ -3,7 +3,7 @@
 mod common;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use common::{ACCOUNT, REGION, Scene};
+use common::{ACCOUNT, OLD, REGION, Scene};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -66,20 +66,20 @@ async fn pin_refuses_a_group_that_does_not_exist() {
 #[tokio::test]
 async fn apply_checks_every_file_before_it_writes_the_first() {
     let scene = Scene::new("apply-checks").await;
-    let good = scene.file("good.yaml", &scene.record("sg-0a", &[443]));
-    let several = scene.record("sg-0b", &[80])
+    let good = scene.file("good.yaml", &scene.record("sg-0000000a", &[443]));
+    let several = scene.record("sg-0000000b", &[80])
         + "---\n"
-        + &scene.record("sg-0c", &[80]).replace("80", "65536");
+        + &scene.record("sg-0000000c", &[80]).replace("80", "65536");
     let several = scene.file("several.yaml", &several);
     let number = scene.file(
         "number.yaml",
         &scene
-            .record("sg-0d", &[80])
+            .record("sg-0000000d", &[80])
             .replace(&format!("\"{ACCOUNT}\""), ACCOUNT),
     );
     let syntax = scene.file("syntax.yaml", "account: \"1\"\nrules: [\n");
     let json = scene.file("syntax.json", "{\n  \"account\": 1,\n}");
-    let twice = scene.file("twice.yaml", &scene.record("sg-0a", &[80]));
+    let twice = scene.file("twice.yaml", &scene.record("sg-0000000a", &[80]));
     let absent = scene.path("absent.yaml");
     let files = [
         "apply", "-f", &good, &several, &number, &syntax, "-f", &json, "-f", &twice, "-f", &absent,
@@ -87,11 +87,11 @@ async fn apply_checks_every_file_before_it_writes_the_first() {
     let applied = scene.rulekeeper(&files).exits(1);
     for finding in [
         "nothing was written".to_owned(),
-        format!("{several}: document 2: rules[0]: ports 65536-65536"),
-        format!("{number}: account: {ACCOUNT} is not text; write it in quotes"),
-        format!("{syntax}: "),
-        format!("{json}: trailing comma at line 3"),
-        format!("{twice}: group: sg-0a is in {good} already"),
+        format!("{several}:11:5: rules[0]: ports 65536-65536"),
+        format!("{number}:1:1: account: {ACCOUNT} is not text; write it in quotes"),
+        format!("{syntax}:3:1: "),
+        format!("{json}:3:1: trailing comma\n"),
+        format!("{twice}:3:1: group: sg-0000000a is in {good}:3:1 already"),
         format!("{absent}: No such file"),
     ] {
         assert!(
@@ -100,19 +100,11 @@ async fn apply_checks_every_file_before_it_writes_the_first() {
             applied.err
         );
     }
-    assert!(
-        applied
-            .err
-            .lines()
-            .any(|line| line.contains(&syntax) && line.contains("line ")),
-        "{}",
-        applied.err
-    );
     assert_eq!((applied.out.as_str(), scene.items().await), ("", 0));
 
     let applied = scene.rulekeeper(&["apply", "-f", &good]).exits(0).json();
     assert_eq!(applied[0]["generation"], 1);
-    let two = scene.record("sg-0b", &[80]) + "---\n" + &scene.record("sg-0c", &[80]);
+    let two = scene.record("sg-0000000b", &[80]) + "---\n" + &scene.record("sg-0000000c", &[80]);
     let applied = scene
         .rulekeeper_reading(&["apply", "-f", "-"], &two)
         .exits(0)
@@ -124,18 +116,22 @@ async fn apply_checks_every_file_before_it_writes_the_first() {
 #[tokio::test]
 async fn apply_refuses_a_file_of_an_earlier_generation_and_writes_none_of_the_others() {
     let scene = Scene::new("apply-outdated").await;
-    let first = scene.file("first.yaml", &scene.record("sg-0a", &[443]));
+    let first = scene.file("first.yaml", &scene.record("sg-0000000a", &[443]));
     scene.rulekeeper(&["apply", "-f", &first]).exits(0);
-    let exported = scene.rulekeeper(&["export", "sg-0a"]).exits(0).out;
-    let second = scene.file("second.yaml", &scene.record("sg-0a", &[443, 80]));
+    let exported = scene
+        .rulekeeper(&["export", "sg-0000000a", "--with-generation"])
+        .exits(0)
+        .out;
+    let second = scene.file("second.yaml", &scene.record("sg-0000000a", &[443, 80]));
     scene.rulekeeper(&["apply", "-f", &second]).exits(0);
 
     let old = scene.file("old.yaml", &exported.replace("443", "8443"));
-    let other = scene.file("other.yaml", &scene.record("sg-0b", &[443]));
+    let other = scene.file("other.yaml", &scene.record("sg-0000000b", &[443]));
     let items = scene.items().await;
     let applied = scene.rulekeeper(&["apply", "-f", &other, &old]).exits(1);
     let expected = format!(
-        "{old}: made from generation 1, but {ACCOUNT}/{REGION}/sg-0a is at 2; nothing was written"
+        "nothing was written:\n{old}:4:1: generation: the file was made from generation 1, and \
+         {ACCOUNT}/{REGION}/sg-0000000a is at generation 2 with other content; export it again"
     );
     assert!(applied.err.contains(&expected), "{}", applied.err);
     assert_eq!(scene.items().await, items);
@@ -146,7 +142,10 @@ async fn apply_refuses_a_file_of_an_earlier_generation_and_writes_none_of_the_ot
         .exits(0)
         .json();
     assert_eq!(
-        (&applied[0]["generation"], &applied[0]["removed"]),
+        (
+            &applied[0]["generation"],
+            &applied[0]["difference"]["removed"]
+        ),
         (&json!(3), &json!(["tcp 80 from 10.0.0.0/8"]))
     );
 }
@@ -161,23 +160,52 @@ async fn what_is_exported_can_be_shown_edited_and_applied() {
     assert_eq!(shown["rules"][1]["tags"], json!({"owner": "test"}));
 
     let yaml = scene.rulekeeper(&["export", &group]).exits(0).out;
+    let beginning = "# yaml-language-server: $schema=rulekeeper.schema.json\n# round-trip\ngroup: ";
     assert!(
-        yaml.starts_with(&format!(
-            "account: '{ACCOUNT}'\nregion: {REGION}\ngroup: {group}\n"
-        )),
+        yaml.starts_with(&format!("{beginning}{group}\nschema: 1\nmode: enforce\n")),
         "{yaml}"
     );
-    let json: Value = scene
+    let scoped = scene
+        .rulekeeper(&["export", &group, "--with-scope"])
+        .exits(0)
+        .out;
+    assert!(
+        scoped.contains(&format!(
+            "\naccount: '{ACCOUNT}'\nregion: {REGION}\ngroup: {group}\n"
+        )),
+        "{scoped}"
+    );
+    let mut json: Value = scene
         .rulekeeper(&["export", &group, "--format", "json"])
         .exits(0)
         .json();
+    let whole = [
+        "export",
+        &group,
+        "--format",
+        "json",
+        "--with-scope",
+        "--with-generation",
+    ];
+    assert_eq!(scene.rulekeeper(&whole).exits(0).json(), shown);
+    for name in [
+        "account",
+        "region",
+        "generation",
+        "updated_at",
+        "updated_by",
+        "reason",
+    ] {
+        assert_eq!(json.get(name), None, "{json}");
+        json[name] = shown[name].clone();
+    }
     assert_eq!(json, shown);
-    for text in [&yaml, &json.to_string()] {
+    for text in [&yaml, &scoped, &json.to_string()] {
         let applied = scene
             .rulekeeper_reading(&["apply", "-f", "-"], text)
             .exits(0)
             .json();
-        assert_eq!(applied[0]["changed"], false, "{text}");
+        assert_eq!(applied[0]["outcome"], "unchanged", "{text}");
     }
     let edited = yaml.replace("description: port 80", "description: web\n  priority: 7");
     let applied = scene
@@ -185,8 +213,12 @@ async fn what_is_exported_can_be_shown_edited_and_applied() {
         .exits(0);
     assert_eq!(
         applied.out,
-        format!("{ACCOUNT}/{REGION}/{group}: generation 2 is written\n")
+        format!(
+            "{ACCOUNT}/{REGION}/{group} (round-trip): generation 2 is written\n  \
+             ~ {OLD}: description \"port 80\" → \"web\"; priority 0 → 7\n"
+        )
     );
+    assert_eq!(applied.err, "", "what is kept is live");
     let table = scene
         .rulekeeper(&["show", &group, "--output", "table"])
         .exits(0)
@@ -203,11 +235,11 @@ async fn what_is_exported_can_be_shown_edited_and_applied() {
     assert!(line("7 tcp 80 10.0.0.0/8 web owner=test"), "{table}");
     assert!(line("generation 2") && line("mode enforce"), "{table}");
 
-    let missing = scene.rulekeeper(&["show", "sg-0a"]).exits(1);
+    let missing = scene.rulekeeper(&["show", "sg-0000000a"]).exits(1);
     assert!(
         missing
             .err
-            .contains("has no desired-state record; `rulekeeper pin sg-0a`"),
+            .contains("has no desired-state record; `rulekeeper pin sg-0000000a`"),
         "{missing:?}"
     );
 }
@@ -215,22 +247,23 @@ async fn what_is_exported_can_be_shown_edited_and_applied() {
 #[tokio::test]
 async fn export_writes_a_whole_file_and_replaces_none_unasked() {
     let scene = Scene::new("export-file").await;
-    let record = scene.file("record.yaml", &scene.record("sg-0a", &[443]));
+    let record = scene.file("record.yaml", &scene.record("sg-0000000a", &[443]));
     scene.rulekeeper(&["apply", "-f", &record]).exits(0);
     let out = scene.path("out.yaml");
     let told = scene
-        .rulekeeper(&["export", "sg-0a", "-o", &out])
+        .rulekeeper(&["export", "sg-0000000a", "-o", &out])
         .exits(0)
         .json();
     assert_eq!(
-        (&told["file"], &told["generation"]),
-        (&json!(out), &json!(1))
+        told,
+        json!([{"group": {"account": ACCOUNT, "region": REGION, "id": "sg-0000000a"}, "outcome": "written", "generation": 1,
+            "file": out}])
     );
     let written = std::fs::read_to_string(&out).expect("the file");
-    assert_eq!(written, scene.rulekeeper(&["export", "sg-0a"]).exits(0).out);
+    assert_eq!(written, scene.rulekeeper(&["export", "sg-0000000a"]).exits(0).out);
 
     std::fs::write(&out, "mine").expect("a file");
-    let refused = scene.rulekeeper(&["export", "sg-0a", "-o", &out]).exits(1);
+    let refused = scene.rulekeeper(&["export", "sg-0000000a", "-o", &out]).exits(1);
     assert!(
         refused
             .err
@@ -239,7 +272,7 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
     );
     assert_eq!(std::fs::read_to_string(&out).expect("the file"), "mine");
     scene
-        .rulekeeper(&["export", "sg-0a", "-o", &out, "--force"])
+        .rulekeeper(&["export", "sg-0000000a", "-o", &out, "--force"])
         .exits(0);
     assert_eq!(std::fs::read_to_string(&out).expect("the file"), written);
     let folder = std::path::Path::new(&out).parent().expect("a folder");
@@ -280,7 +313,7 @@ async fn list_tells_the_state_of_every_record() {
         .rulekeeper_reading(&["apply", "-f", "-"], &records)
         .exits(0);
     scene
-        .write_attribute("sg-0d", "rules", AttributeValue::S("all".to_owned()))
+        .write_attribute("sg-0000000d", "rules", AttributeValue::S("all".to_owned()))
         .await;
 
     let delete = scene.ec2.delete_security_group().group_id(gone);
@@ -304,7 +337,7 @@ async fn list_tells_the_state_of_every_record() {
         (watched, "observe"),
         (waiting, "paused"),
         (gone, "orphaned"),
-        ("sg-0d", "unreadable"),
+        ("sg-0000000d", "unreadable"),
     ];
     states.sort_unstable();
     expected.sort_unstable();
@@ -323,17 +356,17 @@ async fn list_tells_the_state_of_every_record() {
         "{table}"
     );
 
-    let shown = scene.rulekeeper(&["show", "sg-0d"]).exits(1);
+    let shown = scene.rulekeeper(&["show", "sg-0000000d"]).exits(1);
     assert!(shown.err.contains("rules: is not a list"), "{shown:?}");
     // Applying is the way to fix it.
     scene
-        .rulekeeper_reading(&["apply", "-f", "-"], &scene.record("sg-0d", &[443]))
+        .rulekeeper_reading(&["apply", "-f", "-"], &scene.record("sg-0000000d", &[443]))
         .exits(0);
-    scene.rulekeeper(&["show", "sg-0d"]).exits(0);
+    scene.rulekeeper(&["show", "sg-0000000d"]).exits(0);
 
     // Whether a group exists can be asked in its own account only; what the table says is told all the same.
     let theirs = scene
-        .record("sg-0e", &[443])
+        .record("sg-0000000e", &[443])
         .replace(ACCOUNT, "444455556666");
     scene
         .rulekeeper_reading(&["apply", "-f", "-"], &theirs)
@@ -367,7 +400,7 @@ async fn apply_says_what_was_written_before_a_write_was_refused() {
     let scene = Scene::new("apply-interrupted").await;
     // More than the 400 KB that DynamoDB takes in one item.
     let huge: Vec<i32> = (1..=9_000).collect();
-    let records = [scene.record("sg-0a", &[80]), scene.record("sg-0b", &huge)].join("---\n");
+    let records = [scene.record("sg-0000000a", &[80]), scene.record("sg-0000000b", &huge)].join("---\n");
     let applied = scene
         .rulekeeper_reading(&["apply", "-f", "-"], &records)
         .exits(1);
@@ -375,7 +408,7 @@ async fn apply_says_what_was_written_before_a_write_was_refused() {
         "the record could not be written".to_owned(),
         "and DynamoDB takes 400 KB; keep fewer rules in it, or shorten descriptions and tags"
             .to_owned(),
-        format!("written before that: {ACCOUNT}/{REGION}/sg-0a (generation 1)"),
+        format!("written before that: {ACCOUNT}/{REGION}/sg-0000000a (generation 1)"),
     ] {
         assert!(
             applied.err.contains(&part),
@@ -383,25 +416,25 @@ async fn apply_says_what_was_written_before_a_write_was_refused() {
             applied.err
         );
     }
-    scene.rulekeeper(&["show", "sg-0a"]).exits(0);
-    scene.rulekeeper(&["show", "sg-0b"]).exits(1);
+    scene.rulekeeper(&["show", "sg-0000000a"]).exits(0);
+    scene.rulekeeper(&["show", "sg-0000000b"]).exits(1);
 }
 
 #[tokio::test]
 async fn a_generation_that_history_holds_already_is_counted_on_from() {
     let scene = Scene::new("apply-counted-on").await;
-    let record = |port: i32| scene.record("sg-0a", &[port]);
+    let record = |port: i32| scene.record("sg-0000000a", &[port]);
     scene
         .rulekeeper_reading(&["apply", "-f", "-"], &record(443))
         .exits(0);
     // Somebody wrote the item past these tools, with a number that was used before.
-    scene.put_history("sg-0a", 1).await;
+    scene.put_history("sg-0000000a", 1).await;
     let applied = scene
         .rulekeeper_reading(&["apply", "-f", "-"], &record(80))
         .exits(0);
     assert_eq!(applied.json()[0]["generation"], 3);
     assert_eq!(
-        scene.rulekeeper(&["show", "sg-0a"]).exits(0).json()["generation"],
+        scene.rulekeeper(&["show", "sg-0000000a"]).exits(0).json()["generation"],
         3
     );
 }

@@ -17,7 +17,11 @@ fn wrong_usage_ends_with_2() {
         &["plan", "--output", "xml"],
         &["list", "--rules-per-group", "0"],
         &["list", "--account", "1"],
+        &["apply", "-f", "record.yaml", "--prune"],
+        &["export"],
+        &["export", "--all"],
         &["export", "sg-0000000a", "--force"],
+        &["export", "sg-0000000a", "--output-dir", "records"],
         &["pause", "sg-0000000a", "--for", "2h"],
         &["pause", "sg-0000000a", "--reason", "x"],
         &["pause", "sg-0000000a", "--for", "soon", "--reason", "x"],
@@ -324,10 +328,15 @@ fn missing_credentials_are_named_whether_or_not_sts_is_asked() {
 #[test]
 fn a_file_with_findings_is_refused_before_anything_is_asked_of_the_cloud() {
     let file = scratch("usage").join("record.yaml");
-    std::fs::write(&file, "group: sg-0000000a\n").expect("a file");
-    let done = run(bare(&["apply", "-f", file.to_str().expect("UTF-8")]), "").exits(1);
-    for finding in ["account: is missing", "region: is missing"] {
-        assert!(done.err.contains(finding), "{done:?}");
+    std::fs::write(&file, "# web\ngroup: sg-0000000a\nmode: watch\n").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let done = run(bare(&["apply", "-f", file]), "").exits(1);
+    for finding in [
+        "3:1: mode: \"watch\" is not enforce or observe",
+        "2:1: rules: is missing",
+    ] {
+        let finding = format!("{file}:{finding}");
+        assert!(done.err.contains(&finding), "{finding}: {done:?}");
     }
 }
 

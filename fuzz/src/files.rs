@@ -30,7 +30,7 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn names_file(finding: &str) {
-    let rest = finding.strip_prefix("f: ");
+    let rest = finding.strip_prefix("f:");
     assert!(
         rest.is_some_and(|rest| !rest.trim().is_empty()),
         "{finding:?}"

@@ -161,7 +161,7 @@ async fn records<T: Table>(
 }
 
 /// The groups that do not exist. A read of such a group looks like one of an empty group.
-async fn gone<E: SecurityGroups>(
+pub(super) async fn gone<E: SecurityGroups>(
     ec2: &E,
     ids: &[GroupId],
     live: &BTreeMap<GroupId, ActualRules>,

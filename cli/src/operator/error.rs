@@ -52,20 +52,6 @@ pub enum OperatorError {
         /// The rules.
         rules: Vec<String>,
     },
-    /// A file was made from an earlier generation than the current one.
-    #[error(
-        "{file}: made from generation {of_file}, but {group} is at {current}; nothing was written. Export it again and repeat your change, or remove `generation` from the file to overwrite the record"
-    )]
-    Outdated {
-        /// The file.
-        file: String,
-        /// The group.
-        group: GroupAddress,
-        /// The generation in the file.
-        of_file: u64,
-        /// The generation in the table.
-        current: u64,
-    },
     /// Findings in files; none was written.
     #[error("nothing was written:\n{}", .0.join("\n"))]
     Findings(Vec<String>),
@@ -187,9 +173,13 @@ fn not_written(error: &WriteError) -> String {
 }
 
 fn name_all(written: &[Written]) -> String {
-    let names = written
-        .iter()
-        .map(|record| format!("{} (generation {})", record.group, record.generation));
+    let names = written.iter().map(|record| {
+        let taken_out = if record.unpinned { "taken out, " } else { "" };
+        format!(
+            "{} ({taken_out}generation {})",
+            record.group, record.generation
+        )
+    });
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -11,12 +11,14 @@ use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, RuleKey, Scope};
 use rulekeeper_core::ports::{ApiError, GROUPS_PER_READ, Loaded, SecurityGroups, Table};
 use rulekeeper_core::sweep::Progress;
 
+mod apply;
 mod archive;
 mod bulk_pin;
 mod check;
 mod difference;
 mod draft;
 mod error;
+mod export;
 #[cfg(test)]
 mod fakes;
 mod files;
@@ -33,13 +35,16 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub use apply::{Applied, ApplyOptions, ApplyOutcome, Applying, LiveView, NotLive, plan_apply};
 pub use archive::{Archive, NewSettings, TakenOut};
 pub use bulk_pin::{BulkPin, BulkPinGroup, BulkPinOptions, BulkPinOutcome, plan_bulk_pin};
+use check::gone;
 pub use check::{CheckedGroup, CheckedRule, Checks, check};
 pub use difference::{Difference, FromTo, RuleChange};
 pub use draft::Draft;
 pub use error::OperatorError;
-pub use files::{Submitted, apply, findings, records};
+pub use export::{Exported, export_all};
+pub use files::{Submitted, findings, records};
 pub use guardrails::guardrail_remarks;
 pub use history::{Generation, History, history, rollback, settings_history};
 pub use incidents::{

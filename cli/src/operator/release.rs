@@ -82,6 +82,8 @@ pub async fn confirm(
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unpinning {
     group: GroupAddress,
+    /// The record, if it can be understood.
+    record: Option<DesiredRecord>,
     /// Its rules, as far as they can be read.
     rules: Vec<RuleKey>,
     item: Value,
@@ -102,10 +104,12 @@ pub async fn unpin(
     let Some(item) = loaded.desired.clone() else {
         return Err(OperatorError::NoRecord(group.clone()));
     };
-    let rules = read(group, &item).map_or_else(|_| Vec::new(), |it| it.rules.into_keys().collect());
+    let record = read(group, &item).ok();
+    let rules = record.iter().flat_map(|record| record.rules.keys());
     Ok(Unpinning {
         group: group.clone(),
-        rules,
+        rules: rules.cloned().collect(),
+        record,
         item,
         loaded,
         reason: because("unpinned", reason),
@@ -113,6 +117,16 @@ pub async fn unpin(
 }
 
 impl Unpinning {
+    /// The record, if it can be understood.
+    pub(super) fn record(&self) -> Option<&DesiredRecord> {
+        self.record.as_ref()
+    }
+
+    /// The generation that is current.
+    pub(super) fn generation(&self) -> u64 {
+        generation_of(&self.item)
+    }
+
     /// The rules that will not be kept any more.
     pub fn rules(&self) -> &[RuleKey] {
         &self.rules

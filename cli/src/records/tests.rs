@@ -18,12 +18,9 @@ rules:
   - {protocol: tcp, from_port: 1, to_port: 2, referenced_group: {group_id: sg-0a, account_id: "444455556666"}}
 "#;
 
-fn documents(text: &str) -> Vec<(String, Value)> {
+fn documents(text: &str) -> Vec<Value> {
     let records = from_yaml("f.yaml", text).expect("YAML");
-    records
-        .into_iter()
-        .map(|record| (record.file, record.content))
-        .collect()
+    records.into_iter().map(|record| record.content).collect()
 }
 
 fn record(content: &Value) -> RecordFile {
@@ -46,9 +43,9 @@ fn a_text_in_json_means_the_same_whatever_the_file_is_called() {
 
 #[test]
 fn what_is_written_is_read_as_the_same_record() {
-    let original = record(&documents(RECORD)[0].1);
+    let original = record(&documents(RECORD)[0]);
     let yaml = write_text(&original, FileFormat::Yaml).expect("YAML");
-    assert_eq!(record(&documents(&yaml)[0].1), original, "{yaml}");
+    assert_eq!(record(&documents(&yaml)[0]), original, "{yaml}");
     let json = write_text(&original, FileFormat::Json).expect("JSON");
     assert_eq!(
         record(&from_json("f.json", &json).expect("JSON")[0].content),
@@ -56,7 +53,7 @@ fn what_is_written_is_read_as_the_same_record() {
         "{json}"
     );
     assert_eq!(
-        record(&documents(&json)[0].1),
+        record(&documents(&json)[0]),
         original,
         "JSON is YAML: {json}"
     );
@@ -64,7 +61,7 @@ fn what_is_written_is_read_as_the_same_record() {
 
 #[test]
 fn yaml_holds_no_character_that_steers_a_terminal_and_is_the_same_record() {
-    let mut content = documents(RECORD)[0].1.clone();
+    let mut content = documents(RECORD)[0].clone();
     content["note"] = "a\u{202e}b\u{85}c\u{2028}d\u{1b}e\u{e0041}\nf".into();
     let original = record(&content);
     for text in [
@@ -73,7 +70,7 @@ fn yaml_holds_no_character_that_steers_a_terminal_and_is_the_same_record() {
     ] {
         let steers = text.chars().any(|c| c != '\n' && steering::is_steering(c));
         assert!(!steers, "{text:?}");
-        let mut read = documents(&text)[0].1.clone();
+        let mut read = documents(&text)[0].clone();
         read["generation"] = 7.into();
         assert_eq!(record(&read), original, "{text}");
     }
@@ -81,7 +78,7 @@ fn yaml_holds_no_character_that_steers_a_terminal_and_is_the_same_record() {
 
 #[test]
 fn account_numbers_stay_texts_and_names_come_in_reading_order() {
-    let yaml = write_text(&record(&documents(RECORD)[0].1), FileFormat::Yaml).expect("YAML");
+    let yaml = write_text(&record(&documents(RECORD)[0]), FileFormat::Yaml).expect("YAML");
     assert!(
         yaml.starts_with("account: '012345678901'\nregion: eu-west-1\ngroup: sg-"),
         "{yaml}"
@@ -95,21 +92,17 @@ fn account_numbers_stay_texts_and_names_come_in_reading_order() {
 }
 
 #[test]
-fn several_documents_are_several_records_with_their_numbers() {
-    let named = |text: &str| {
-        documents(text)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect::<Vec<_>>()
+fn several_documents_are_several_records_with_their_places() {
+    let places = |text: &str| -> Vec<Option<usize>> {
+        let records = from_yaml("f.yaml", text).expect("YAML").into_iter();
+        let places = records.map(|record| record.source.position("a"));
+        places.map(|place| place.map(|it| it.line)).collect()
     };
-    assert_eq!(named("a: 1"), ["f.yaml"]);
+    assert_eq!(places("a: 1"), [Some(1)]);
+    assert_eq!(places("---\na: 1\n---\na: 2\n"), [Some(2), Some(4)]);
     assert_eq!(
-        named("---\na: 1\n---\na: 2\n"),
-        ["f.yaml: document 1", "f.yaml: document 2"]
-    );
-    assert_eq!(
-        named("a: 1\n---\n# nothing here\n---\na: 2\n"),
-        ["f.yaml: document 1", "f.yaml: document 3"]
+        places("a: 1\n---\n# nothing here\n---\na: 2\n"),
+        [Some(1), Some(5)]
     );
     assert_eq!(
         from_yaml("f.yaml", "# nothing"),
@@ -118,33 +111,46 @@ fn several_documents_are_several_records_with_their_numbers() {
 }
 
 #[test]
-fn a_syntax_error_names_its_file_and_line() {
-    for (text, line) in [
-        ("a: 1\nb: [1,\nc: }", "line 3"),
+fn a_syntax_error_begins_with_its_file_line_and_column() {
+    for (text, said) in [
+        ("a: 1\nb: [1,\nc: }", "f.yaml:3:4: "),
         (
             "a: 1\n---\nb: 1\nb: 2\n",
-            "document 2: \"b\" is given twice in this map at line 4",
+            "f.yaml:4:1: \"b\" is given twice in this map",
         ),
-        ("a:\n  - b: 1\n    c: 2\n    b: 3\n", "line 4"),
-        ("a:\n\t- 1", "line 2"),
+        (
+            "a:\n  - b: 1\n    c: 2\n    b: 3\n",
+            "f.yaml:4:5: a[0]: \"b\" is given twice in this map",
+        ),
+        ("a:\n\t- 1", "f.yaml:2:1: "),
     ] {
         let error = from_yaml("f.yaml", text).expect_err(text);
-        assert!(
-            error.starts_with("f.yaml: ") && error.contains(line),
-            "{error}"
-        );
+        assert!(error.starts_with(said), "{error}");
     }
-    let error = from_json("f.json", "{\n  \"a\": 1,\n}").expect_err("a trailing comma");
-    assert!(
-        error.starts_with("f.json: ") && error.contains("line 3"),
-        "{error}"
+    assert_eq!(
+        from_json("f.json", "{\n  \"a\": 1,\n}"),
+        Err("f.json:3:1: trailing comma".to_owned())
     );
+}
+
+#[test]
+fn a_record_that_names_no_account_and_region_gets_those_that_are_meant() {
+    let meant: Scope = Scope {
+        account: "111122223333".parse().expect("an account"),
+        region: "eu-west-1".parse().expect("a Region"),
+    };
+    let mut records = from_yaml("f.yaml", "group: sg-0a\nrules: []").expect("YAML");
+    assert!(place_in(&mut records, &meant));
+    assert_eq!(record(&records[0].content).address.scope, meant);
+    let mut records = from_yaml("f.yaml", RECORD).expect("YAML");
+    assert!(!place_in(&mut records, &meant));
+    assert_eq!(records[0].content["account"], "012345678901");
 }
 
 #[test]
 fn an_account_that_yaml_reads_as_a_number_is_left_for_the_record_to_refuse() {
     assert_eq!(
-        documents("account: 111122223333")[0].1,
+        documents("account: 111122223333")[0],
         json!({"account": 111_122_223_333_u64})
     );
 }

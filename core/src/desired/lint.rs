@@ -591,7 +591,7 @@ fn present<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 }
 
 /// The path of an attribute. A name that is none of ours may be empty or hold dots, and is quoted then.
-fn join(path: &str, name: &str) -> String {
+pub fn join(path: &str, name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-:/@+=".contains(c);
     let name = match !name.is_empty() && name.chars().all(is_plain) {
         true => name.to_owned(),

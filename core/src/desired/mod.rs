@@ -21,6 +21,7 @@ pub use attributes::{
     SETTINGS_ATTRIBUTES, stays,
 };
 use lint::Reader;
+pub use lint::join as attribute_path;
 pub use lint::{Finding, Severity};
 pub use principals::{
     CAUSE_WAIT_SECONDS, CAUSE_WAIT_SECONDS_MAX, Policy, Principal, Principals, SETTLE_SECONDS,
