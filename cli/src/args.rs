@@ -167,6 +167,7 @@ impl Verb {
             Self::Doctor(_) => "doctor",
             Self::Principal(_) => "principal",
             Self::Replay(_) => "replay",
+            Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
         }

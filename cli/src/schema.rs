@@ -31,7 +31,7 @@ pub fn schema() -> Value {
             "principals": {"type": "array", "items": {"$ref": "#/$defs/principal"},
                 "description": "Whose changes are meant. They come before those of the settings"},
             "settle_seconds": seconds(SETTLE_SECONDS_MAX.into(), "How long a followed principal's revoke settles"),
-            "cause_wait_seconds": seconds(CAUSE_WAIT_SECONDS_MAX.into(), "How long a missing rule waits for its cause"),
+            "cause_wait_seconds": seconds(CAUSE_WAIT_SECONDS_MAX, "How long a missing rule waits for its cause"),
             "watch": {"type": "boolean", "description": "Whether the watch reads the group, where the stack has one"},
             "note": remark("Free text"),
             "name": remark("The group's name"),

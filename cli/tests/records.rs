@@ -251,7 +251,7 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
     scene.rulekeeper(&["apply", "-f", &record]).exits(0);
     let out = scene.path("out.yaml");
     let told = scene
-        .rulekeeper(&["export", "sg-0000000a", "-o", &out])
+        .rulekeeper(&["export", "sg-0000000a", "--out", &out])
         .exits(0)
         .json();
     assert_eq!(
@@ -260,10 +260,15 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
             "file": out}])
     );
     let written = std::fs::read_to_string(&out).expect("the file");
-    assert_eq!(written, scene.rulekeeper(&["export", "sg-0000000a"]).exits(0).out);
+    assert_eq!(
+        written,
+        scene.rulekeeper(&["export", "sg-0000000a"]).exits(0).out
+    );
 
     std::fs::write(&out, "mine").expect("a file");
-    let refused = scene.rulekeeper(&["export", "sg-0000000a", "-o", &out]).exits(1);
+    let refused = scene
+        .rulekeeper(&["export", "sg-0000000a", "--out", &out])
+        .exits(1);
     assert!(
         refused
             .err
@@ -272,7 +277,7 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
     );
     assert_eq!(std::fs::read_to_string(&out).expect("the file"), "mine");
     scene
-        .rulekeeper(&["export", "sg-0000000a", "-o", &out, "--force"])
+        .rulekeeper(&["export", "sg-0000000a", "--out", &out, "--force"])
         .exits(0);
     assert_eq!(std::fs::read_to_string(&out).expect("the file"), written);
     let folder = std::path::Path::new(&out).parent().expect("a folder");
@@ -400,7 +405,11 @@ async fn apply_says_what_was_written_before_a_write_was_refused() {
     let scene = Scene::new("apply-interrupted").await;
     // More than the 400 KB that DynamoDB takes in one item.
     let huge: Vec<i32> = (1..=9_000).collect();
-    let records = [scene.record("sg-0000000a", &[80]), scene.record("sg-0000000b", &huge)].join("---\n");
+    let records = [
+        scene.record("sg-0000000a", &[80]),
+        scene.record("sg-0000000b", &huge),
+    ]
+    .join("---\n");
     let applied = scene
         .rulekeeper_reading(&["apply", "-f", "-"], &records)
         .exits(1);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::files::check;
+use super::history::settings_of;
 use super::{
     Archive, Author, Difference, Draft, OperatorError, Submitted, Unpinning, Written, because,
     generation_of, gone, read, unpin,
@@ -294,11 +295,16 @@ impl Step {
 
     /// What this changes about the keeping of live rules.
     fn view(&self, live: &ActualRules, is_gone: bool, now: Timestamp) -> LiveView {
-        let (before, after) = match &self.what {
+        let (before, after, settings) = match &self.what {
             What::Keep(..) => return LiveView::default(),
-            What::Write(draft) => (draft.before.as_ref(), Some(&draft.record)),
-            What::Prune(unpinning) => (unpinning.record(), None),
+            What::Write(draft) => {
+                let settings = draft.loaded.settings.as_ref();
+                (draft.before.as_ref(), Some(&draft.record), settings)
+            }
+            What::Prune(unpinning) => (unpinning.record(), None, None),
         };
+        // Of settings that cannot be understood the function says itself that rules wait.
+        let shared = settings_of(settings).unwrap_or_default();
         if is_gone {
             let problem = "the group does not exist, or these credentials cannot see it";
             return LiveView {
@@ -313,7 +319,10 @@ impl Step {
         });
         LiveView {
             problem: None,
-            not_live: after.map_or_else(Vec::new, |after| not_live(after, live, &was_kept, now)),
+            not_live: after.map_or_else(Vec::new, |after| {
+                let hold = Hold::of(after, &shared, Mode::Enforce, now);
+                not_live(after, live, &was_kept, hold)
+            }),
             kept_no_more: no_more.cloned().collect(),
         }
     }
@@ -323,10 +332,10 @@ fn not_live(
     record: &DesiredRecord,
     live: &ActualRules,
     was_kept: &dyn Fn(&RuleKey) -> bool,
-    now: Timestamp,
+    hold: Option<Hold>,
 ) -> Vec<NotLive> {
     let plan = plan(record, live, &BTreeSet::new());
-    let hold = Hold::of(record, Mode::Enforce, now).map(|hold| hold.reason());
+    let hold = hold.map(|hold| hold.reason());
     let missing = plan.missing.into_iter().map(|rule| NotLive {
         held: hold.clone().or_else(|| {
             was_kept(&rule.key).then(|| "it was recorded and missing before".to_owned())

@@ -6,9 +6,8 @@ use std::path::Path;
 use rulekeeper_cli::operator;
 use rulekeeper_cli::operator::Exported;
 use rulekeeper_core::desired::RecordFile;
-use rulekeeper_core::model::GroupId;
 
-use crate::args::Export;
+use crate::args::{Export, Group};
 use crate::failure::{Failure, Status};
 use crate::output::{self, Output};
 use crate::progress::Progress;
@@ -39,7 +38,7 @@ async fn one(
     session: &Session,
     output: Output,
     export: &Export,
-    group: &GroupId,
+    group: &Group,
 ) -> Result<Status, Failure> {
     // Before any call is made for it.
     if let Some(file) = &export.out {
