@@ -315,6 +315,54 @@ fn the_watch_is_the_same_function_and_its_calls_are_known() {
     assert_eq!(intent(&request), Intent::Watch(every_2_s));
 }
 
+#[test]
+fn a_key_of_the_customer_encrypts_all_that_keeps_something_and_is_used_through_its_services_only() {
+    let key = "!If [HasKmsKey, !Ref KmsKeyArn, !Ref \"AWS::NoValue\"]";
+    for (kind, count, property) in [
+        ("AWS::DynamoDB::Table", 1, "KMSMasterKeyId"),
+        ("AWS::SQS::Queue", 3, "KmsMasterKeyId"),
+        ("AWS::SNS::Topic", 2, "KmsMasterKeyId"),
+        ("AWS::Logs::LogGroup", 1, "KmsKeyId"),
+    ] {
+        let of_kind = resources(kind);
+        assert_eq!(of_kind.len(), count, "{of_kind:?}");
+        for (name, lines) in of_kind {
+            assert_eq!(values(&lines, property), [key], "{name}");
+        }
+    }
+    let role = resource("FunctionRole");
+    let statement = role.split("- Sid: UseKey").nth(1).expect("a statement");
+    let lines = statement.lines().map(str::trim).skip(1);
+    let lines: Vec<&str> = lines.take(9).collect();
+    assert_eq!(
+        lines,
+        [
+            "Effect: Allow",
+            "Action:",
+            "- kms:Decrypt",
+            "- kms:GenerateDataKey",
+            "Resource: !Ref KmsKeyArn",
+            "Condition:",
+            "StringLike:",
+            "kms:ViaService:",
+            "- !Sub dynamodb.${AWS::Region}.*",
+        ]
+    );
+    assert_eq!(role.matches("kms:").count(), 3);
+}
+
+#[test]
+fn every_role_takes_the_permissions_boundary() {
+    let boundary =
+        "!If [HasPermissionsBoundary, !Ref PermissionsBoundaryArn, !Ref \"AWS::NoValue\"]";
+    for (template, roles) in [("template.yaml", 1), ("template-member.yaml", 2)] {
+        let text = source(template);
+        assert_eq!(text.matches("    Type: AWS::IAM::Role\n").count(), roles);
+        let boundaries = values(&text, "PermissionsBoundary");
+        assert_eq!(boundaries, vec![boundary; roles], "{template}");
+    }
+}
+
 /// What stands between single quotes.
 fn quoted_once(text: &str) -> &str {
     text.split('\'').nth(1).unwrap_or_default()
