@@ -4,6 +4,7 @@
 # make campaign   10,000 random cases against the whole core, from seeds; SEEDS=COUNT and FIRST=SEED for others; about five minutes
 # make sbom       what is linked into the function, as CycloneDX: target/rulekeeper-function.cdx.json (ARCH=arm64 or x86-64)
 # make package    the package for Lambda, its SBOM and hashes: target/package; needs cargo-lambda
+# make release    what is deployed without Rust, with the command line and templates: target/bundle; needs cargo-lambda; REQUIRE="arm64 x86_64"
 # make package-check  builds the last commit's package twice in different folders and compares; half an hour or more
 # make fuzz       looks for inputs that break a promise, guided by coverage: TARGET=events SECONDS=900; fuzz/README.md lists the targets
 # make bench      measures one event, cold and warm, beside other functions: times, CPU, instructions, memory, calls, size
@@ -19,7 +20,7 @@ VENV := $(CURDIR)/.venv
 ARCH ?= arm64
 BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
-.PHONY: help programs bench instructions demo campaign fuzz mutants sbom package package-check scale outages wire soak test check
+.PHONY: help programs bench instructions demo campaign fuzz mutants sbom package release package-check scale outages wire soak test check
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -45,6 +46,9 @@ sbom:
 
 package:
 	tools/package "$(ARCH)"
+
+release:
+	tools/release $(REQUIRE)
 
 package-check:
 	tools/package --check "$(ARCH)"
