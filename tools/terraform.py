@@ -243,7 +243,7 @@ TAGGED = {
     "aws_cloudwatch_metric_alarm",
     "aws_dynamodb_table",
     "aws_iam_role",
-    "aws_lambda_event_source_mapping",
+    # Not event source mappings: they have no tags in China.
     "aws_lambda_function",
     "aws_sns_topic",
     "aws_sqs_queue",

@@ -14,6 +14,7 @@ locals {
   has_permissions_boundary = var.permissions_boundary_arn != ""
   has_kms_key              = var.kms_key_arn != ""
   watches                  = var.watch_seconds != 0
+  has_tracing              = data.aws_partition.current.partition != "aws-cn"
   reserves_concurrency     = var.reserved_concurrency != -1
 }
 
@@ -526,7 +527,7 @@ resource "aws_lambda_function" "function" {
   tags                           = var.tags
 
   tracing_config {
-    mode = "Active"
+    mode = local.has_tracing ? "Active" : "PassThrough"
   }
 
   logging_config {
@@ -656,7 +657,6 @@ resource "aws_lambda_event_source_mapping" "function_sweep_parts" {
   function_name           = aws_lambda_function.function.function_name
   batch_size              = 1
   function_response_types = ["ReportBatchItemFailures"]
-  tags                    = var.tags
 
   scaling_config {
     maximum_concurrency = 2
