@@ -294,7 +294,7 @@ impl Whose {
             ),
             Self::Member => format!(
                 "Allow {action} in the role there: template-member.yaml has it under RestoreRole. If the role has it, a \
-                 service control policy takes it away."
+                 service control policy or a permissions boundary takes it away."
             ),
             Self::Operator => format!("Ask for {action}, or use other credentials (--profile)."),
         }
