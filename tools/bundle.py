@@ -9,7 +9,7 @@ What has been built is in a folder for each architecture, arm64 and x86_64 (tool
 An architecture without a package is left out, and that is said; --require NAME makes it an error. The bundle has a template
 for each architecture that points at its package. Apart from that, the templates are those of the checkout.
 
-The same input gives the same bytes: files are sorted, and dated 1980. --self-test checks this program, with stand-ins for
+The same input gives the same bytes: files are sorted, and dated 1980 (of the archive, also with the same zlib). --self-test checks this program, with stand-ins for
 what is built.
 """
 
