@@ -5,6 +5,7 @@ What has been built is in a folder for each architecture, arm64 and x86_64 (tool
 
     BUILT/ARCHITECTURE/bootstrap.zip, bootstrap.cdx.json    the function's package and SBOM (tools/package)
     BUILT/ARCHITECTURE/rulekeeper                           the command line, if it was built
+    BUILT/ARCHITECTURE/licences.txt                         the licences of what is linked into both (tools/licences.py)
 
 An architecture without a package is left out, and that is said; --require NAME makes it an error. The bundle has a template
 for each architecture that points at its package. Apart from that, the templates are those of the checkout.
@@ -196,6 +197,9 @@ def contents(built, required=()):
         rows.append((f"template-{architecture}.yaml", f"the stack, with the function for {architecture}"))
         rows.append((f"{name}.zip", f"the function for {architecture}"))
         rows.append((f"{name}.cdx.json", "what is linked into it (CycloneDX)"))
+        licences = f"LICENSES-of-others-{architecture}.txt"
+        found[licences] = ((built / architecture / "licences.txt").read_bytes(), 0o644)
+        rows.append((licences, "the licences of what is linked into the programs for this processor"))
     found["samconfig.toml"] = (samconfig.encode(), 0o644)
     for path in ["template-member.yaml", "LICENSE-APACHE", "LICENSE-MIT"]:
         found[path] = ((ROOT / path).read_bytes(), 0o644)
@@ -284,6 +288,7 @@ def stand_in(built, architecture, program=True):
         archive.writestr(entry, binary)
     hashes = [{"alg": "SHA-256", "content": hashlib.sha256(binary).hexdigest()}]
     (folder / "bootstrap.cdx.json").write_text(json.dumps({"metadata": {"component": {"hashes": hashes}}}))
+    (folder / "licences.txt").write_text(f"licences of what is linked in for {architecture}\n")
     if program:
         (folder / "rulekeeper").write_bytes(binary)
     return folder
@@ -376,6 +381,9 @@ class Tests(unittest.TestCase):
         contents(self.built, ["x86_64"])
         with self.assertRaisesRegex(Unfit, "no command line for arm64"):
             contents(self.built, ["arm64"])
+        (self.built / "arm64/licences.txt").unlink()
+        with self.assertRaisesRegex(OSError, "licences.txt"):
+            contents(self.built)
         shutil.rmtree(self.built / "arm64")
         with self.assertRaisesRegex(Unfit, "no package for arm64"):
             contents(self.built, ["arm64"])
