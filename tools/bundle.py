@@ -137,7 +137,7 @@ or with the AWS CLI alone, and a bucket of the same Region:
 
 ```sh
 aws cloudformation package --template-file template-{architecture}.yaml --s3-bucket BUCKET --output-template-file packaged.yaml
-aws cloudformation deploy --template-file packaged.yaml --stack-name rulekeeper --capabilities CAPABILITY_IAM \\
+aws cloudformation deploy --template-file packaged.yaml --stack-name rulekeeper --s3-bucket BUCKET --capabilities CAPABILITY_IAM \\
     --parameter-overrides Mode=observe AlarmEmail=you@example.com NoticeEmail=you@example.com
 ```
 
