@@ -3,7 +3,9 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::failure::{Failure, Status};
-use crate::steering::spelled_out;
+use crate::paint::colored;
+use crate::say;
+use crate::steering::spelled_out_around_marks;
 
 /// Whether to go on: yes, unless the answer on the terminal is no. `shown` is printed before the question.
 ///
@@ -23,13 +25,16 @@ pub(crate) fn agreed(
         )
         .hint("Give --yes to go on without the question."));
     }
-    eprint!("{}{question} [y/N] ", spelled_out(&shown()));
-    io::stderr().flush()?;
+    let shown = colored(&spelled_out_around_marks(&shown()));
+    let mut err = anstream::stderr().lock();
+    write!(err, "{shown}{question} [y/N] ")?;
+    err.flush()?;
+    drop(err);
     let mut answer = String::new();
     // The end of input is no answer, and no answer is no.
     io::stdin().lock().read_line(&mut answer)?;
     if !answer.ends_with('\n') {
-        eprintln!();
+        say::note("");
     }
     let answer = answer.trim().to_lowercase();
     Ok(answer == "y" || answer == "yes")
@@ -42,6 +47,6 @@ pub(crate) fn on_terminal() -> bool {
 
 /// How a command ends after a no.
 pub(crate) fn declined() -> Status {
-    eprintln!("nothing was written");
+    say::note("nothing was written");
     Status::Failed
 }

@@ -62,8 +62,8 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     let name = session.table_name()?;
     let region = session.region().await?;
     let cloud = Cloud::new(session.config().await?);
-    if let Err(reason) = session.credentials().await {
-        return Ok(caller::without_credentials(&reason));
+    if let Err(failure) = session.credentials().await {
+        return Ok(caller::without_credentials(&failure));
     }
     let (who, described, trails, function) = tokio::join!(
         cloud.caller(),

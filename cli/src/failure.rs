@@ -4,11 +4,11 @@ use std::fmt;
 use std::process::ExitCode;
 
 use rulekeeper_core::function::Answer;
-use rulekeeper_core::ports::{ApiError, Failure as ApiFailure, WriteError};
+use rulekeeper_core::ports::{ApiError, WriteError};
 use rulekeeper_core::report::{GroupOutcome, Report};
 
 use crate::operator::OperatorError;
-use crate::steering::spelled_out;
+use crate::say;
 
 /// How a command ended, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +73,10 @@ pub struct Failure {
     status: Status,
     message: String,
     hint: Option<String>,
-    /// No service answered, so credentials may be at fault.
-    pub unanswered: bool,
+    /// The call that failed, if one did: its operation and the code of the error.
+    pub call: Option<(&'static str, String)>,
+    /// The message says more than what became of that call.
+    pub says_more: bool,
 }
 
 impl Failure {
@@ -84,7 +86,8 @@ impl Failure {
             status: Status::Failed,
             message: message.to_string(),
             hint: None,
-            unanswered: false,
+            call: None,
+            says_more: false,
         }
     }
 
@@ -102,31 +105,30 @@ impl Failure {
         self
     }
 
+    /// Prints the message, with the hint after a blank line.
+    pub fn say(&self) {
+        say::error(&self.message);
+        if let Some(hint) = &self.hint {
+            say::hint(hint);
+        }
+    }
+
+    /// The advice, if there is any.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Prints the message, with the hint after a blank line, and gives the exit code.
     pub fn tell(self) -> ExitCode {
-        eprintln!("error: {}", spelled_out(&self.message));
-        if let Some(hint) = self.hint {
-            eprintln!("\nhint: {}", spelled_out(&hint));
-        }
+        self.say();
         self.status.into()
     }
 
-    fn of_api(error: &ApiError, message: impl fmt::Display) -> Self {
-        let failure = Self {
-            unanswered: error.failure == ApiFailure::NoAnswer,
+    /// A call failed.
+    pub fn of_api(error: &ApiError, message: impl fmt::Display) -> Self {
+        Self {
+            call: Some((error.operation, error.code().to_owned())),
             ..Self::failed(message)
-        };
-        match error.code() {
-            "ResourceNotFoundException" => failure.hint(
-                "There is no such table in this account and Region. Check --table (RULEKEEPER_TABLE) and --region.",
-            ),
-            "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
-                failure.hint("These credentials may not do that. Check --profile (AWS_PROFILE), or ask for the permission.")
-            }
-            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
-                failure.hint("The credentials have expired. Log in again, for example with `aws sso login`.")
-            }
-            _ => failure,
         }
     }
 }
@@ -141,6 +143,13 @@ impl From<OperatorError> for Failure {
     fn from(error: OperatorError) -> Self {
         match &error {
             OperatorError::Api(api) | OperatorError::Write(WriteError::Api(api)) => Self::of_api(api, &error),
+            OperatorError::Interrupted { cause, .. } => match cause.as_ref() {
+                OperatorError::Api(api) | OperatorError::Write(WriteError::Api(api)) => Self {
+                    says_more: true,
+                    ..Self::of_api(api, &error)
+                },
+                _ => Self::failed(error),
+            },
             OperatorError::NoSuchGroup(_) => {
                 Self::failed(&error).hint("Is this the right --region and --profile for that group?")
             }

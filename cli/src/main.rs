@@ -7,6 +7,11 @@
 //! - `events`: files of events, for `replay`
 //! - `render`: results as text and as a page
 //! - `session`: configuration, clients and who is asking
+//! - `advice`: what went wrong with a call, and what to do
+//! - `interrupt`: Ctrl-C
+//! - `wire`: the HTTP client of every call
+//! - `profiles`: the profiles of the AWS CLI
+//! - `endpoint`: addresses of endpoints
 //! - `output`: results to standard output, logs to standard error
 //! - `confirm`: questions on a terminal
 //! - `page_file`: the file of a page
@@ -18,22 +23,27 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rulekeeper_cli::{failure, import, records, schema, steering, strict};
+use rulekeeper_cli::{failure, import, paint, records, say, schema, steering, strict};
 
+mod advice;
 mod args;
 mod confirm;
 mod doctor;
+mod endpoint;
 mod events;
 #[cfg(test)]
 mod imports;
+mod interrupt;
 mod output;
 mod page_file;
 mod planned;
+mod profiles;
 mod progress;
 mod render;
 mod session;
 mod trouble;
 mod verbs;
+mod wire;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();

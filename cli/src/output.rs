@@ -1,6 +1,6 @@
 //! Results to standard output, everything else to standard error.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Format;
 use crate::failure::Failure;
-use crate::steering::{json, spelled_out, yaml};
+use crate::paint::colored;
+use crate::steering::{json, spelled_out_around_marks, yaml};
 
 /// The number of the documents' schema. It grows when a name goes or changes its meaning.
 const SCHEMA: u8 = 1;
@@ -91,7 +92,10 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         match self.format {
-            Format::Table => print(&spelled_out(&text())),
+            Format::Table => {
+                let text = colored(&spelled_out_around_marks(&text()));
+                written(anstream::AutoStream::auto(std::io::stdout().lock()), &text)
+            }
             Format::Json => print(&json(document).map_err(Failure::failed)?),
             Format::Yaml => print(&yaml(document).map_err(Failure::failed)?),
         }
@@ -111,7 +115,10 @@ impl<T> Document<'_, T> {
 
 /// Writes to standard output. A reader that has had enough (`rulekeeper list | head -1`) is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    written(std::io::stdout().lock(), text)
+}
+
+fn written(mut out: impl Write, text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format_args!(
             "the result could not be written: {error}"
@@ -142,6 +149,8 @@ pub(crate) fn log_to_stderr(filter: Option<String>) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Nobody may be there to read that a log was not read.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! Results as text for people. It uses no colour, and no control characters of other people's texts.
+//! Results as text for people. It marks what may be coloured, and holds no control characters of other people's texts.
 
 use comfy_table::{Row, Table, presets};
 use rulekeeper_core::model::GroupAddress;
 
+use crate::paint::outcome;
 use crate::steering::spelled_out;
 
 mod apply;
@@ -39,7 +40,11 @@ pub(crate) use standing::standing;
 pub(crate) use troubles::troubles;
 pub(crate) use written::written;
 
-/// Aligned columns without lines, indented, ending in a line break; nothing when there are no rows.
+/// The columns that hold outcomes, states and actions, beside the first one of a table without a header.
+const OF_OUTCOMES: [&str; 5] = ["OUTCOME", "STATE", "ACTION", "NOW", "STATUS"];
+
+/// Aligned columns without lines, indented, ending in a line break; nothing when there are no rows. Outcomes, states and
+/// actions are marked for colour.
 fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
     if rows.is_empty() {
         return String::new();
@@ -50,7 +55,17 @@ fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
         table.set_header(Row::from(header.iter().copied()));
     }
     for row in rows {
-        table.add_row(Row::from(row.iter().map(|text| plain(text))));
+        let cells = row.iter().enumerate().map(|(place, text)| {
+            let of_outcomes = match header.get(place) {
+                Some(name) => OF_OUTCOMES.contains(name),
+                None => header.is_empty() && place == 0,
+            };
+            match of_outcomes {
+                true => outcome(&plain(text)),
+                false => plain(text),
+            }
+        });
+        table.add_row(Row::from(cells));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -99,5 +114,28 @@ mod tests {
             "  ONE   TWO\n  a     b\\u{1b}[31m\n  long\n"
         );
         assert_eq!(columns(&["ONE"], Vec::new(), ""), "");
+    }
+
+    #[test]
+    fn marks_take_no_room_and_stand_in_columns_of_outcomes_only() {
+        let row = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+        let rows = vec![row(["failed", "failed"]), row(["unrestorable", "x"])];
+        let text = columns(&["STATE", "NAME"], rows.clone(), "");
+        let bare: String = text
+            .chars()
+            .filter(|c| !crate::paint::is_mark(*c))
+            .collect();
+        assert_eq!(
+            bare,
+            "STATE         NAME\nfailed        failed\nunrestorable  x\n"
+        );
+        assert_eq!(
+            crate::paint::colored(&text).matches("\u{1b}[31m").count(),
+            2
+        );
+        assert_eq!(
+            columns(&[], rows, ""),
+            text.split_once('\n').expect("lines").1
+        );
     }
 }

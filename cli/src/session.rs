@@ -2,14 +2,14 @@
 //! call.
 
 use std::cell::OnceCell;
-use std::error::Error;
 use std::time::Duration;
 
 use aws_config::{Region as SdkRegion, SdkConfig};
 use aws_sdk_sts::config::ProvideCredentials as _;
-use aws_sdk_sts::error::ProvideErrorMetadata as _;
 use jiff::Timestamp;
-use rulekeeper::aws::{Clients, DynamoTable, Ec2, filter, load_sdk_config};
+use rulekeeper::aws::{
+    Clients, DynamoTable, Ec2, api_error, filter, https, load_sdk_config_over,
+};
 use rulekeeper_cli::operator::{Author, OperatorError};
 use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::Mode;
@@ -19,8 +19,12 @@ use rulekeeper_core::ports::{Budget, Calls, Clouds as _, Pace, Table as _};
 use rulekeeper_core::reconcile::Settings;
 use serde_json::Value;
 
+use crate::advice::{self, Around};
 use crate::args::{Global, Group};
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
+use crate::profiles::{Chosen, Profiles, with_causes};
+use crate::wire::{TroubleKind, Wire};
+use crate::{endpoint, say};
 
 /// The time for one group, or for one piece of work with the table. EC2 takes well under a second; the rest is for
 /// throttling.
@@ -44,6 +48,8 @@ pub(crate) struct Caller {
 /// One run of the program.
 pub(crate) struct Session {
     options: Global,
+    wire: Wire,
+    profiles: OnceCell<Profiles>,
     config: OnceCell<SdkConfig>,
     caller: OnceCell<Caller>,
 }
@@ -52,6 +58,8 @@ impl Session {
     pub(crate) fn new(options: Global) -> Self {
         Self {
             options,
+            wire: Wire::default(),
+            profiles: OnceCell::new(),
             config: OnceCell::new(),
             caller: OnceCell::new(),
         }
@@ -62,8 +70,19 @@ impl Session {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
+        let profiles = self.profiles().await;
+        let chosen = self.profile();
+        endpoint::check(
+            self.options.endpoint_url.as_deref(),
+            profiles.setting(&chosen.name, "endpoint_url"),
+        )?;
+        // Keys in the environment come before a profile of the environment, but not before one that is given.
+        if self.options.profile.is_some() {
+            profiles.must_have(&chosen)?;
+        }
         let config = self.load(self.options.region.clone()).await;
         if config.region().is_none() {
+            profiles.must_have(&chosen)?;
             return Err(Failure::usage("no AWS Region is set")
                 .hint("Give --region, set AWS_REGION, or name a profile that has a Region with --profile or AWS_PROFILE."));
         }
@@ -78,7 +97,27 @@ impl Session {
         if let Some(url) = &self.options.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        load_sdk_config(loader, self.options.profile.as_deref()).await
+        let client = self.wire.around(https());
+        load_sdk_config_over(client, loader, self.options.profile.as_deref()).await
+    }
+
+    /// What goes over the wire.
+    pub(crate) fn wire(&self) -> Wire {
+        self.wire.clone()
+    }
+
+    async fn profiles(&self) -> &Profiles {
+        match self.profiles.get() {
+            Some(profiles) => profiles,
+            None => {
+                let profiles = Profiles::load().await;
+                self.profiles.get_or_init(|| profiles)
+            }
+        }
+    }
+
+    fn profile(&self) -> Chosen {
+        Chosen::of(self.options.profile.as_deref())
     }
 
     /// The Region in which we work.
@@ -101,16 +140,10 @@ impl Session {
         let identity = match sts.get_caller_identity().send().await {
             Ok(identity) => identity,
             Err(error) => {
-                let said = error
-                    .code()
-                    .map(|code| format!("{code}: {}", error.message().unwrap_or_default()));
-                let said = said.unwrap_or_else(|| with_causes(&error));
-                let failure = Failure::failed(format_args!(
-                    "STS did not say who these credentials belong to: {said}"
-                ));
-                return Err(self
-                    .explain(failure.hint("Check the credentials, --region and --endpoint-url."))
-                    .await);
+                let error = api_error("GetCallerIdentity", &error);
+                let said = format!("STS did not say who these credentials belong to: {error}");
+                let failure = Failure::of_api(&error, said);
+                return Err(failure.hint("Check the credentials, --region and --endpoint-url."));
             }
         };
         let (Some(account), Some(arn)) = (identity.account, identity.arn) else {
@@ -358,41 +391,145 @@ impl Session {
         self.role_name().is_some()
     }
 
-    /// Whether there are credentials to sign with, or why there are none.
-    pub(crate) async fn credentials(&self) -> Result<(), String> {
-        match self.config.get().and_then(SdkConfig::credentials_provider) {
-            Some(provider) => match provider.provide_credentials().await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(with_causes(&error)),
-            },
-            None => Ok(()),
+    /// Whether there are credentials to sign with.
+    ///
+    /// # Errors
+    /// When there are none; it says why, and what to do.
+    pub(crate) async fn credentials(&self) -> Result<(), Failure> {
+        let provider = self.config.get().and_then(SdkConfig::credentials_provider);
+        let Some(provider) = provider else {
+            return Ok(());
+        };
+        match provider.provide_credentials().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.no_credentials(&with_causes(&error)).await),
         }
     }
 
-    /// The same failure, or a clearer one if the credentials are missing: the SDK has many messages for that.
+    async fn no_credentials(&self, said: &str) -> Failure {
+        let (profiles, chosen) = (self.profiles().await, self.profile());
+        if let Err(missing) = profiles.must_have(&chosen) {
+            return missing;
+        }
+        // The login service, say.
+        if let Some(unreachable) = self.advice(|kind| matches!(kind, TroubleKind::Unreachable(_))) {
+            return unreachable;
+        }
+        let name = &chosen.name;
+        if let Some(login) = profiles.login(name) {
+            return Failure::failed(format_args!(
+                "there is no valid login of the profile {login:?} to IAM Identity Center (SSO): none was made, or it has \
+                 expired"
+            ))
+            .hint(format!("Log in: `aws sso login --profile {login}`."));
+        }
+        let mut names = profiles.names();
+        names.retain(|name| *name != "default");
+        let there = match names[..] {
+            [] => String::new(),
+            _ => format!(" (there are: {})", names.join(", ")),
+        };
+        let half = [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")];
+        let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        let half = half
+            .iter()
+            .find(|(id, secret)| is_set(id) != is_set(secret));
+        let why = match (chosen.by, half) {
+            (Some(_), _) => format!("the profile {name:?} gives none: {said}"),
+            (None, Some((id, secret))) => format!("only one of {id} and {secret} is set"),
+            // Each provider's own reason would fill a screen, and none is a fault.
+            (None, None) if profiles.setting(name, "credential_process").is_none() => {
+                "neither the environment, a profile nor a role of this machine gives any".to_owned()
+            }
+            (None, None) => said.to_owned(),
+        };
+        Failure::failed(format_args!("there are no AWS credentials to use: {why}")).hint(format!(
+            "Name a profile with --profile or AWS_PROFILE{there}, log in to it, or set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY."
+        ))
+    }
+
+    /// The same failure, or a clearer one if it is the person's at the keyboard to end it.
     pub(crate) async fn explain(&self, failure: Failure) -> Failure {
-        match self.credentials().await {
-            Ok(()) => failure,
-            Err(reason) => Failure::failed(format_args!("there are no AWS credentials to use: {reason}")).hint(
-                "Name a profile with --profile or AWS_PROFILE, log in to it, or set AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY.",
-            ),
+        let Some((_, code)) = failure.call.clone() else {
+            return failure;
+        };
+        let no_answer = ["NoAnswer", "OutOfTime"].contains(&code.as_str());
+        let known = self.advice(|kind| match kind {
+            TroubleKind::Unreachable(_) => no_answer,
+            TroubleKind::Refused { code: refused, .. } => *refused == code,
+        });
+        let clearer = match known {
+            Some(clearer) => clearer,
+            // Without credentials nothing is sent.
+            None if no_answer => match self.credentials().await {
+                Ok(()) => return failure,
+                Err(clearer) => clearer,
+            },
+            None => return failure,
+        };
+        match failure.says_more {
+            true => {
+                let hint = clearer.advice().unwrap_or_default();
+                failure.hint(format!("{clearer}. {hint}"))
+            }
+            false => clearer,
         }
     }
-}
 
-/// An error with what caused it.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let words = deeper.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
+    /// Says what a person can do about calls that failed and that the result tells of. A result in which all is done needs
+    /// no more than the advice.
+    pub(crate) fn advise(&self, status: Status) {
+        let Some(failure) = self.advice(|_| true) else {
+            return;
+        };
+        match status {
+            Status::Done => say::hint(&format!(
+                "{failure}. {}",
+                failure.advice().unwrap_or_default()
+            )),
+            _ => failure.say(),
         }
-        cause = deeper.source();
     }
-    text
+
+    /// What to say of the last trouble of these kinds that there is something to say of.
+    fn advice(&self, is_meant: impl Fn(&TroubleKind) -> bool) -> Option<Failure> {
+        let troubles = self.wire.troubles();
+        let mut meant = troubles.iter().rev().filter(|it| is_meant(&it.kind));
+        let around = self.around();
+        meant.find_map(|trouble| advice::of(trouble, &around))
+    }
+
+    /// What advice is given with.
+    fn around(&self) -> Around {
+        let chosen = self.profile();
+        let (name, by) = (&chosen.name, chosen.by);
+        let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        let of_environment = by != Some("--profile") && is_set("AWS_ACCESS_KEY_ID");
+        let login = self.profiles.get().and_then(|all| all.login(name));
+        let (credentials, renew) = match (of_environment, login) {
+            (true, _) => (
+                "AWS_ACCESS_KEY_ID in the environment".to_owned(),
+                "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it belongs to them, AWS_SESSION_TOKEN anew, or unset \
+                 them and give a --profile."
+                    .to_owned(),
+            ),
+            (false, Some(login)) => (
+                format!("the profile {name:?}"),
+                format!("Log in again: `aws sso login --profile {login}`."),
+            ),
+            (false, None) => (
+                format!("the profile {name:?}"),
+                format!("Get new ones for it, for example with `aws configure --profile {name}`."),
+            ),
+        };
+        Around {
+            credentials,
+            renew,
+            caller: self.caller.get().map(|caller| caller.arn.clone()),
+            table: self.options.table.clone(),
+        }
+    }
 }
 
 /// The one group of this name.

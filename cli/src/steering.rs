@@ -2,11 +2,14 @@
 
 use serde::Serialize;
 
+use crate::paint::is_mark;
+
 /// Whether a character steers a terminal, or the direction or the lines of text, and does not show: controls (C0, DEL,
 /// C1), line and paragraph separators, bidirectional controls (Unicode Standard Annex 9), and invisible format
-/// characters and tags, in which text can hide.
+/// characters and tags, in which text can hide; and the marks of our own colours.
 pub fn is_steering(c: char) -> bool {
     c.is_control()
+        || is_mark(c)
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
@@ -15,6 +18,16 @@ pub fn is_steering(c: char) -> bool {
 /// by anybody.
 pub fn spelled_out(text: &str) -> String {
     replaced(text, |c| c.escape_default().to_string())
+}
+
+/// The same for a text of our own with marks of colour in it.
+pub fn spelled_out_around_marks(text: &str) -> String {
+    text.split_inclusive(is_mark)
+        .map(|part| match part.strip_suffix(is_mark) {
+            Some(words) => spelled_out(words) + &part[words.len()..],
+            None => spelled_out(part),
+        })
+        .collect()
 }
 
 /// The text with another spelling of each steering character but line feeds.

@@ -12,8 +12,8 @@ use rulekeeper_core::ports::ScopeTable as _;
 use crate::args::{Cli, Verb};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
-use crate::render;
 use crate::session::Session;
+use crate::{interrupt, render, say};
 
 mod apply;
 mod changes;
@@ -44,9 +44,9 @@ mod status;
 pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
     let output = Output::new(cli.verb.name(), cli.global.output);
     let session = Session::new(cli.global);
-    if cli.verb.looks_at_groups() {
-        tell_of_pause(&session).await;
-    }
+    interrupt::watch(session.wire());
+    let asks_doctor = matches!(cli.verb, Verb::Doctor(_));
+    let looks_at_groups = cli.verb.looks_at_groups();
     let result = match cli.verb {
         Verb::Pin(pin) => pin::run(&session, output, pin).await,
         Verb::Apply(apply) => apply::run(&session, output, &apply).await,
@@ -74,15 +74,20 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         Verb::Man(man) => man::run(output, &man),
     };
     match result {
-        Err(failure) if failure.unanswered => Err(session.explain(failure).await),
-        result => result,
+        Err(failure) => Err(session.explain(failure).await),
+        // The doctor's findings say it all.
+        Ok(status) if asks_doctor => Ok(status),
+        Ok(status) => {
+            session.advise(status);
+            Ok(status)
+        }
     }
 }
 
 /// Says what a person should know of a record's rules before they are needed.
 fn warn_of(session: &Session, group: &GroupAddress, record: &DesiredRecord) {
     for remark in guardrail_remarks(session.never(), record) {
-        eprintln!("warning: {}: {}", group.id, render::plain(&remark));
+        say::warning(&format!("{}: {}", group.id, render::plain(&remark)));
     }
 }
 
@@ -109,9 +114,9 @@ async fn tell_of_pause(session: &Session) {
             .reason
             .map(|reason| format!(": {}", render::plain(&reason)));
         let reason = reason.unwrap_or_default();
-        eprintln!(
-            "warning: every group is paused until {:.0}{reason}",
+        say::warning(&format!(
+            "every group is paused until {:.0}{reason}",
             pause.until
-        );
+        ));
     }
 }

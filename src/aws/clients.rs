@@ -13,6 +13,7 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::call::{Greeting, RepeatUnusable};
 use super::pace::Pacer;
@@ -37,10 +38,23 @@ const GREETING_TIMEOUT: Duration = Duration::from_millis(500);
 /// The standard SDK configuration (environment, profile, the function's role) with our HTTP client, time limits and
 /// retries. Endpoint variables such as `AWS_ENDPOINT_URL_EC2` work as usual. If `profile` is given, its credentials win
 /// over the environment, as with the AWS CLI's `--profile`.
-pub async fn load_sdk_config(mut loader: ConfigLoader, profile: Option<&str>) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
+pub async fn load_sdk_config(loader: ConfigLoader, profile: Option<&str>) -> SdkConfig {
+    load_sdk_config_over(https(), loader, profile).await
+}
+
+/// The HTTP client of every call.
+pub fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+        .build_https()
+}
+
+/// The same configuration with another HTTP client.
+pub async fn load_sdk_config_over(
+    http: SharedHttpClient,
+    mut loader: ConfigLoader,
+    profile: Option<&str>,
+) -> SdkConfig {
     if let Some(profile) = profile {
         let config = ProviderConfig::without_region().with_http_client(http.clone());
         let credentials = ProfileFileCredentialsProvider::builder()

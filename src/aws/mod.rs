@@ -19,7 +19,7 @@ mod watch;
 mod wire;
 
 pub use call::{api_error, unusable, whole};
-pub use clients::{Clients, load_sdk_config};
+pub use clients::{Clients, https, load_sdk_config, load_sdk_config_over};
 pub use dynamodb::DynamoTable;
 pub use ec2::{Ec2, FoundGroup, filter};
 pub use sweep_queue::SqsSweepQueue;

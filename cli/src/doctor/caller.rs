@@ -5,6 +5,7 @@ use rulekeeper_core::model::Region;
 
 use super::check::{failed, ok, skipped, unknown};
 use super::facts::CallerFacts;
+use crate::failure::Failure;
 use crate::session::Caller;
 
 pub(super) fn judge(facts: &CallerFacts, region: &Region) -> Vec<Check> {
@@ -20,15 +21,9 @@ pub(super) fn judge(facts: &CallerFacts, region: &Region) -> Vec<Check> {
 }
 
 /// Without credentials no call can be made.
-pub(super) fn without_credentials(reason: &str) -> Vec<Check> {
-    let credentials = failed(
-        "credentials",
-        "this machine",
-        format!("there are no AWS credentials to use: {reason}"),
-    )
-    .fix(
-        "Name a profile with --profile or AWS_PROFILE, log in to it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    );
+pub(super) fn without_credentials(failure: &Failure) -> Vec<Check> {
+    let credentials = failed("credentials", "this machine", failure.to_string())
+        .fix(failure.advice().unwrap_or_default());
     let others = [
         "clock",
         "table",

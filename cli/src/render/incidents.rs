@@ -9,6 +9,7 @@ use rulekeeper_core::report::RuleOutcome;
 
 use super::standing::reopened;
 use super::{columns, named, plain, who};
+use crate::paint;
 
 /// Every incident, a line each, or with its rules a paragraph each.
 pub(crate) fn incidents(scope: &Scope, found: &Incidents, details: bool) -> String {
@@ -119,7 +120,7 @@ fn told(facts: &IncidentFacts) -> String {
     };
     format!(
         "{}{}\n  {}{open}\n{}",
-        plain(&facts.outcome),
+        paint::outcome(&plain(&facts.outcome)),
         reason.unwrap_or_default(),
         origin(facts),
         lines(facts),

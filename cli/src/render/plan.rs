@@ -6,6 +6,7 @@ use super::report::{answer, summary};
 use super::standing::reopened;
 use super::{columns, named, plain};
 use crate::planned::{Planned, PlannedGroup};
+use crate::{paint, say};
 
 /// A plan, after its source unless the command makes that plain.
 pub(crate) fn plan(plan: &Planned, origin: Option<&str>) -> String {
@@ -33,7 +34,7 @@ pub(crate) fn warn_of_plan(plan: &Planned) {
         let group = one.group.as_ref().map(|group| format!("{group}: "));
         let group = group.unwrap_or_default();
         for warning in &one.warnings {
-            eprintln!("warning: {group}{}", plain(warning));
+            say::warning(&format!("{group}{}", plain(warning)));
         }
     }
 }
@@ -46,7 +47,7 @@ fn group(one: &PlannedGroup) -> String {
         .unwrap_or_default();
     let head = format!(
         "{name}: {generation}{}: {}\n",
-        one.outcome,
+        paint::outcome(one.outcome),
         plain(&one.reason)
     );
     let rules = one.rules.iter().map(rule).collect();

@@ -6,6 +6,8 @@ use rulekeeper_core::function::Answer;
 use rulekeeper_core::report::{Report, RuleReport};
 
 use super::{checks, columns, named, plain};
+use crate::paint;
+use crate::say;
 
 /// An answer, after its source unless the command makes that plain.
 pub(crate) fn answer(answer: &Answer, origin: Option<&str>) -> String {
@@ -42,7 +44,7 @@ pub(crate) fn warn(answer: &Answer) {
             .map(|group| format!("{group}: "))
             .unwrap_or_default();
         for warning in &report.warnings {
-            eprintln!("warning: {group}{}", plain(warning));
+            say::warning(&format!("{group}{}", plain(warning)));
         }
     }
 }
@@ -68,7 +70,7 @@ pub(super) fn summary(counts: &BTreeMap<String, u64>, reason: Option<&str>) -> S
 
 fn report(report: &Report) -> String {
     let group = named(report.group.as_ref(), report.name.as_deref());
-    let (outcome, reason) = (report.outcome.name(), plain(&report.reason));
+    let (outcome, reason) = (paint::outcome(report.outcome.name()), plain(&report.reason));
     let rules = report.rules.iter().map(rule);
     let unexpected = report.unexpected.iter().map(|live| {
         vec![

@@ -9,8 +9,8 @@ use crate::args::Following;
 use crate::confirm;
 use crate::failure::{Failure, Status};
 use crate::output::{self, Output};
-use crate::render;
 use crate::session::Session;
+use crate::{render, say};
 
 /// What was done, in one document.
 #[derive(Serialize)]
@@ -98,9 +98,9 @@ async fn answer(
             "Put back now what is missing?",
         )?;
     if !wanted {
-        eprintln!(
+        say::note(&format!(
             "nothing is put back now; `rulekeeper restore {id}` does that, or the function when it next looks at the group"
-        );
+        ));
         return Ok(None);
     }
     let group = std::slice::from_ref(id);

@@ -8,8 +8,8 @@ use crate::args::Group;
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::render;
 use crate::session::{SWEEP_TIME, Session};
+use crate::{render, say};
 
 pub(super) async fn run(
     session: &Session,
@@ -32,7 +32,7 @@ pub(super) async fn run(
     }
     drop(progress);
     for unknown in &checks.unknown {
-        eprintln!("warning: it is not known {}", render::plain(unknown));
+        say::warning(&format!("it is not known {}", render::plain(unknown)));
     }
     let document = output
         .document(&checks.groups)

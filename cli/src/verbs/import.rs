@@ -14,7 +14,7 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::strict::Strict;
-use crate::{records, render};
+use crate::{records, render, say};
 
 pub(super) fn run(session: &Session, output: Output, asked: &Asked) -> Result<Status, Failure> {
     let (account, region) = session.stated()?;
@@ -32,7 +32,10 @@ pub(super) fn run(session: &Session, output: Output, asked: &Asked) -> Result<St
         Asked::Cloudformation(asked) => (&asked.file, of_cloudformation(asked, &stated)?),
     };
     for unresolved in &import.unresolved {
-        eprintln!("unresolved: {}", render::plain(&unresolved.to_string()));
+        say::note(&format!(
+            "unresolved: {}",
+            render::plain(&unresolved.to_string())
+        ));
     }
     for file in &import.records {
         super::warn_of(session, &file.address, &file.record);

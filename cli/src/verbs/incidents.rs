@@ -13,9 +13,9 @@ use crate::failure::{Failure, Status};
 use crate::output::{Document, Output};
 use crate::page_file::PageFile;
 use crate::progress::Progress;
-use crate::render;
 use crate::session::{SWEEP_TIME, Session};
 use crate::trouble::Trouble;
+use crate::{render, say};
 
 pub(super) async fn run(
     session: &Session,
@@ -127,9 +127,9 @@ async fn open_now(
             Err(failure) if must => return Err(failure),
             Err(failure) => {
                 let why = render::plain(&failure.to_string());
-                eprintln!(
-                    "warning: what is missing now is not known, only what the incidents told last: {why}"
-                );
+                say::warning(&format!(
+                    "what is missing now is not known, only what the incidents told last: {why}"
+                ));
                 return Ok(Open {
                     rules: Trouble::last_told(&found.incidents),
                     is_checked: false,
@@ -172,7 +172,7 @@ fn write(
 ) -> Result<(), Failure> {
     let text = render::page(scope, found, document, now)?;
     page.write(&text)?;
-    eprintln!("{}", written(page, found, text.len()));
+    say::note(&written(page, found, text.len()));
     Ok(())
 }
 

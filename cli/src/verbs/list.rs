@@ -15,8 +15,8 @@ use crate::args::{List, State};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::render;
 use crate::session::Session;
+use crate::{render, say};
 
 /// The time for asking EC2 which groups exist. The list is the table's; it waits no longer for more.
 const LOOK_UP_TIME: Duration = Duration::from_secs(15);
@@ -34,7 +34,9 @@ pub(super) async fn run(
             && let Err(failure) = find_gone(session, &scope, &mut records).await
         {
             let why = render::plain(&failure.to_string());
-            eprintln!("warning: {scope}: whether the groups exist is not known: {why}");
+            say::warning(&format!(
+                "{scope}: whether the groups exist is not known: {why}"
+            ));
         }
         let of_vpcs = match asked.vpcs.is_empty() {
             true => None,

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::records::Ordered;
 use crate::session::Session;
-use crate::{render, steering};
+use crate::{render, say, steering};
 
 pub(super) async fn run(
     session: &Session,
@@ -65,7 +65,7 @@ async fn add(session: &Session, output: Output, add: AddPrincipal) -> Result<Sta
         draft => (draft?, false),
     };
     if let Some(warning) = draft.warning() {
-        eprintln!("warning: {}", render::plain(&warning.to_string()));
+        say::warning(&render::plain(&warning.to_string()));
     }
     finish(session, output, draft, add.yes || asked).await
 }
@@ -91,11 +91,9 @@ async fn reset(
     let table = session.table().await?;
     let draft = operator::reset_principals(&table, reset.reason.as_deref()).await?;
     if let Some(lost) = draft.lost() {
-        eprintln!("these settings cannot be understood:");
-        eprint!(
-            "{}",
-            steering::json(&Ordered(lost)).map_err(Failure::failed)?
-        );
+        say::note("these settings cannot be understood:");
+        let lost = steering::json(&Ordered(lost)).map_err(Failure::failed)?;
+        say::note(lost.trim_end());
     }
     let question = "Replace them by an empty list?";
     if !confirm::agreed(reset.consent.yes, String::new, question)? {

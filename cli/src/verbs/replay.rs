@@ -17,8 +17,8 @@ use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::planned::Planned;
 use crate::progress::Progress;
-use crate::render;
 use crate::session::{GROUP_TIME, SWEEP_TIME, Session};
+use crate::{render, say};
 
 pub(super) async fn run(
     session: &Session,
@@ -159,7 +159,9 @@ impl<'a> Player<'a> {
             }
             if self.warned.borrow_mut().insert(account) {
                 let reason = render::plain(&reason);
-                eprintln!("warning: {reason}, so their recorded rules show as missing");
+                say::warning(&format!(
+                    "{reason}, so their recorded rules show as missing"
+                ));
             }
         }
         let Some(sweep) = sweep else {
