@@ -8,6 +8,7 @@
 //!
 //! - `operator`: what the operator's own credentials may do
 //! - `cloud`: the calls to AWS
+//! - `before`: what is there before anything is deployed
 //! - `role`: what the function says of its role
 //! - `records`: the records, settings and orphaned groups in the table
 //! - `caller`: the credentials and their account
@@ -19,14 +20,16 @@
 //! - `topics`: the topics of alarms and notices
 //! - `clock`: this machine's clock and the function's
 //! - `facts`: what AWS says, as plain data
+//! - `place`: commands, completed by Region, table and profile
 //! - `check`: how a check is made
 
 use rulekeeper_core::function::permissions::Check;
-use rulekeeper_core::model::Scope;
+use rulekeeper_core::model::{Region, Scope};
 
 use crate::failure::Failure;
 use crate::session::Session;
 
+mod before;
 mod caller;
 mod check;
 mod clock;
@@ -34,6 +37,7 @@ mod cloud;
 mod facts;
 mod function;
 mod operator;
+mod place;
 mod queues;
 mod records;
 mod role;
@@ -44,6 +48,7 @@ mod trail;
 
 use cloud::Cloud;
 use facts::{FoundFunction, FunctionFacts, RoleAnswer};
+use place::Place;
 
 /// What to check.
 #[derive(Debug)]
@@ -62,15 +67,74 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     let name = session.table_name()?;
     let region = session.region().await?;
     let cloud = Cloud::new(session.config().await?);
-    if let Err(failure) = session.credentials().await {
-        return Ok(caller::without_credentials(&failure));
+    let place = place(session, &region);
+    let checks = match session.credentials().await {
+        Ok(()) => look(session, &cloud, asked, name, region).await,
+        Err(failure) => caller::without_credentials(&failure, clock::ours(None)),
+    };
+    let checks = checks.into_iter().map(|check| place.complete(check));
+    Ok(checks.collect())
+}
+
+/// Makes the checks that need nothing to be deployed.
+///
+/// # Errors
+/// When no Region is set.
+pub(crate) async fn examine_before(session: &Session) -> Result<Vec<Check>, Failure> {
+    let region = session.region().await?;
+    let cloud = Cloud::new(session.config().await?);
+    let place = place(session, &region);
+    let checks = match session.credentials().await {
+        Ok(()) => {
+            let (who, trails, of_ec2, of_others) = tokio::join!(
+                cloud.caller(),
+                cloud.trails(&region),
+                cloud.reads_of_ec2(),
+                cloud.reads_of_others(),
+            );
+            let mut checks = caller::judge(&who, &region);
+            checks.push(clock::ours(who.clock.as_ref()));
+            checks.extend(trail::judge(&trails, &region));
+            let caller = who.identity.as_ref().ok();
+            checks.extend(before::judge(&region, of_ec2, of_others, caller));
+            checks
+        }
+        Err(failure) => caller::without_credentials(&failure, clock::ours(None)),
+    };
+    let checks = checks.into_iter().map(|check| place.complete(check));
+    Ok(checks.collect())
+}
+
+fn place(session: &Session, region: &Region) -> Place {
+    let named = session.named();
+    Place {
+        region: region.as_str().to_owned(),
+        table: named.table.map(str::to_owned),
+        table_region: named.table_region.map(str::to_owned),
+        profile: named.profile.map(str::to_owned),
     }
+}
+
+async fn look(
+    session: &Session,
+    cloud: &Cloud,
+    asked: Asked<'_>,
+    name: &str,
+    region: Region,
+) -> Vec<Check> {
     let (who, described, trails, function) = tokio::join!(
         cloud.caller(),
         cloud.table(name),
         cloud.trails(&region),
         cloud.function(asked.function, name),
     );
+    if let Err(error) = &who.identity
+        && caller::is_final(error, &described)
+    {
+        let failure = Failure::of_api(error, format_args!("nothing could be asked: {error}"));
+        let failure = session.explain(failure).await;
+        return caller::without_credentials(&failure, clock::ours(who.clock.as_ref()));
+    }
     let table_is_there = table::is_there(&described);
     let account = session
         .account_asked_for()
@@ -92,7 +156,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
             match &scope {
                 Some(scope) if table_is_there => tokio::join!(
                     records::examine(session, scope),
-                    operator::examine(session, &cloud, scope, who.account()),
+                    operator::examine(session, cloud, scope, who.account()),
                 ),
                 _ => (
                     records::unexamined(table_is_there),
@@ -100,7 +164,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
                 ),
             }
         },
-        around(&cloud, &function, &scopes),
+        around(cloud, &function, &scopes),
     );
 
     let mut checks = caller::judge(&who, &region);
@@ -123,7 +187,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     checks.extend(topics);
     checks.extend(role::judge(told, table_is_there, off));
     checks.extend(operator);
-    Ok(checks)
+    checks
 }
 
 /// What can be checked once the function is known.

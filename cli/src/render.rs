@@ -21,12 +21,13 @@ mod record;
 mod report;
 mod standing;
 mod troubles;
+mod wrap;
 mod written;
 
 pub(crate) use apply::{applied, live_rules};
 pub(crate) use bulk_pin::bulk_pin;
 pub(crate) use check::check;
-pub(crate) use checks::checks;
+pub(crate) use checks::{checks, section};
 pub(crate) use difference::difference;
 pub(crate) use history::history;
 pub(crate) use incidents::incidents;

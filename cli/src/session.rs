@@ -45,6 +45,17 @@ pub(crate) struct Caller {
     pub(crate) arn: String,
 }
 
+/// What the command line names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'a> {
+    /// The table.
+    pub(crate) table: Option<&'a str>,
+    /// The table's Region, if it is another one.
+    pub(crate) table_region: Option<&'a str>,
+    /// The profile.
+    pub(crate) profile: Option<&'a str>,
+}
+
 /// One run of the program.
 pub(crate) struct Session {
     options: Global,
@@ -262,6 +273,15 @@ impl Session {
         self.options.account.clone()
     }
 
+    /// What the command line names, for commands that people copy.
+    pub(crate) fn named(&self) -> Named<'_> {
+        Named {
+            table: self.options.table.as_deref(),
+            table_region: self.options.table_region.as_deref(),
+            profile: self.options.profile.as_deref(),
+        }
+    }
+
     /// The table's name.
     ///
     /// # Errors
@@ -466,6 +486,11 @@ impl Session {
                 Ok(()) => return failure,
                 Err(clearer) => clearer,
             },
+            None if code == "UnusableAnswer" && !failure.says_more => {
+                return failure.hint(
+                    "What answered may not be AWS: check --endpoint-url, AWS_ENDPOINT_URL and proxies.",
+                );
+            }
             None => return failure,
         };
         match failure.says_more {

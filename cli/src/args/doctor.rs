@@ -11,6 +11,7 @@ Exit code 1 means that something is broken or could not be found out; with warni
 
 Examples:
   rulekeeper doctor
+  rulekeeper doctor --pre --region eu-west-1
   rulekeeper doctor --function rulekeeper-Function-1A2B3C --scope 444455556666/eu-central-1
   rulekeeper doctor --output json | jq -r '.checks[] | select(.outcome == \"failed\") | .subject, .fix'";
 
@@ -23,6 +24,9 @@ pub(crate) struct Doctor {
     /// Another account and Region whose role the function should try; may be repeated
     #[arg(long = "scope", value_name = "ACCOUNT/REGION", value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
+    /// Look only at what is there before anything is deployed: credentials, clock, trail, EC2; no table is needed
+    #[arg(long)]
+    pub(crate) pre: bool,
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

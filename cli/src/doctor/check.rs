@@ -41,7 +41,9 @@ pub(super) fn fix_for(error: &ApiError, action: &str) -> String {
             format!("Allow {action} for these credentials, or use others (--profile).")
         }
         (Verdict::Expired, _) => {
-            "Log in again, for example with `aws sso login`; if that does not help, set this machine's clock.".to_owned()
+            "Get new credentials (`aws sso login`, for a profile of IAM Identity Center); if that does not help, set this \
+             machine's clock."
+                .to_owned()
         }
         (_, ApiFailure::NoAnswer | ApiFailure::OutOfTime) => {
             "Check the network, --region and --endpoint-url, and run doctor again.".to_owned()

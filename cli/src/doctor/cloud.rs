@@ -9,9 +9,10 @@ use rulekeeper::aws::{api_error, unusable, whole};
 use rulekeeper_core::function::permissions::NOWHERE;
 use rulekeeper_core::ports::ApiError;
 
-use super::facts::{CallerFacts, Description, Expiry, TableFacts};
+use super::facts::{CallerFacts, Description, Expiry, Readers, Subscriptions, TableFacts};
 use crate::session::Caller;
 
+mod before;
 mod events;
 mod function;
 mod times;
@@ -24,8 +25,9 @@ const ATTEMPTS: u32 = 3;
 /// No item meets it: an item is there or it is not.
 const NEVER: &str = "attribute_exists(pk) AND attribute_not_exists(pk)";
 
-/// The attribute of a topic with the number of its subscriptions.
+/// The attributes of a topic with the numbers of its subscriptions.
 const CONFIRMED: &str = "SubscriptionsConfirmed";
+const PENDING: &str = "SubscriptionsPending";
 
 /// Clients of everything but EC2, in our account and Region.
 #[derive(Debug)]
@@ -115,20 +117,19 @@ impl Cloud {
         }
     }
 
-    /// How many subscriptions each of these topics has that are confirmed; `None` if there is no such topic.
-    pub(super) async fn readers(
-        &self,
-        topics: &[String],
-    ) -> Vec<(String, Result<Option<u32>, ApiError>)> {
+    /// How many subscriptions each of these topics has; `None` if there is no such topic.
+    pub(super) async fn readers(&self, topics: &[String]) -> Vec<(String, Subscriptions)> {
         const OPERATION: &str = "GetTopicAttributes";
         let client = aws_sdk_sns::Client::new(&self.config);
         let mut found = Vec::new();
         for arn in topics {
             let readers = match client.get_topic_attributes().topic_arn(arn).send().await {
                 Ok(topic) => {
-                    let given = topic.attributes().and_then(|given| given.get(CONFIRMED));
-                    let number = given.and_then(|text| text.parse().ok());
-                    whole(OPERATION, CONFIRMED, number).map(Some)
+                    let given = |name| topic.attributes()?.get(name)?.parse().ok();
+                    whole(OPERATION, CONFIRMED, given(CONFIRMED)).map(|confirmed| {
+                        let pending = given(PENDING).unwrap_or(0);
+                        Some(Readers { confirmed, pending })
+                    })
                 }
                 Err(error) => absent(OPERATION, &error, "NotFound"),
             };

@@ -280,5 +280,17 @@ impl QueueName {
     }
 }
 
+/// How many read what is published to a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Readers {
+    /// Subscriptions that were confirmed.
+    pub(super) confirmed: u32,
+    /// Those that nobody has confirmed yet.
+    pub(super) pending: u32,
+}
+
+/// The readers of a topic; `None` when there is no such topic.
+pub(super) type Subscriptions = Result<Option<Readers>, ApiError>;
+
 /// How many messages a queue holds; `None` when there is no such queue.
 pub(super) type Waiting = Result<Option<usize>, (&'static str, ApiError)>;

@@ -162,8 +162,9 @@ pub(super) fn judge_concurrency(
     vec![match reserved {
         Ok(Some(0)) => failed(check, name, "reserved concurrency is 0, so it does not run: events wait, and go to the dead-letter queue after an hour")
             .fix(format!(
-                "aws lambda put-function-concurrency --function-name {name} --reserved-concurrent-executions 10 (the \
-                 stack's parameter ReservedConcurrency), then `rulekeeper restore`"
+                "Let it run again, and put back what was dropped meanwhile; the stack's parameter is ReservedConcurrency:\n\
+                 aws lambda put-function-concurrency --function-name {name} --reserved-concurrent-executions 10\n\
+                 rulekeeper restore"
             )),
         Ok(Some(reserved)) => ok(check, name, format!("reserved concurrency: {reserved}")),
         Ok(None) => ok(check, name, "no reserved concurrency: it shares the account's"),

@@ -7,7 +7,7 @@ use rulekeeper_core::desired::{DesiredRecord, Finding, SharedSettings, Unreadabl
 use rulekeeper_core::function::permissions::Check;
 use rulekeeper_core::model::{GroupAddress, GroupId, GroupRange, Scope};
 use rulekeeper_core::ports::{ApiError, GroupMarks, Lease, Table as _, WatchTable as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::check::{count, failed, ok, skipped, unknown, warning};
 use crate::session::{GROUP_TIME, Session};
@@ -146,7 +146,10 @@ fn of_records(
     for (name, item) in records {
         if let Err(error) = name.parse::<GroupId>() {
             let found = format!("the desired-state record cannot be understood: sk: {error}");
-            let fix = format!("Delete that item: {}.", item_key(scope, name));
+            let fix = format!(
+                "Delete that item:\naws dynamodb delete-item --key '{}'",
+                item_key(scope, name)
+            );
             checks.push(failed("record", name, found).fix(fix));
             continue;
         }
@@ -192,11 +195,20 @@ fn expires(item: &Value) -> bool {
 }
 
 fn without_expiry(key: &str) -> String {
-    format!("Take expires_at out of the item ({key}), and find out who put it there.")
+    format!(
+        "Take expires_at out of the item, and find out who put it there:\n\
+         aws dynamodb update-item --key '{key}' --update-expression 'REMOVE expires_at'"
+    )
 }
 
 fn item_key(scope: &Scope, name: &str) -> String {
-    format!("pk desired#{}#{}, sk {name}", scope.account, scope.region)
+    let pk = format!("desired#{}#{}", scope.account, scope.region);
+    key(&pk, name)
+}
+
+/// The key of an item, as the AWS CLI takes it.
+fn key(pk: &str, sk: &str) -> String {
+    json!({"pk": {"S": pk}, "sk": {"S": sk}}).to_string()
 }
 
 fn summary(all: usize, readable: usize, rules: usize, paused: usize, scope: &Scope) -> Check {
@@ -234,7 +246,8 @@ fn unreadable_record(name: &str, unreadable: &Unreadable, scope: &Scope) -> Chec
     let fix = match newer {
         true => "Update the function and this command line: a newer release wrote it. If none did, correct `schema`.".to_owned(),
         false => format!(
-            "Correct that attribute in the item ({}), or write the record anew with `rulekeeper apply -f FILE`.",
+            "Write the record anew with `rulekeeper apply -f FILE`, or correct that attribute. The item:\n\
+             aws dynamodb get-item --key '{}'",
             item_key(scope, name)
         ),
     };
@@ -255,7 +268,7 @@ fn of_settings(item: Option<&Value>) -> Check {
         return ok(check, subject, "none, so nobody is listed for all groups");
     };
     if expires(item) {
-        return failed(check, subject, EXPIRES).fix(without_expiry("pk settings, sk settings"));
+        return failed(check, subject, EXPIRES).fix(without_expiry(&key("settings", "settings")));
     }
     match SharedSettings::from_json(item) {
         Ok((settings, warnings)) if warnings.is_empty() => {
@@ -273,7 +286,11 @@ fn of_settings(item: Option<&Value>) -> Check {
                 unreadable.errors()
             );
             failed(check, subject, found)
-                .fix("Correct that attribute in the item (pk settings, sk settings).")
+                .fix(format!(
+                    "Correct that attribute in the item, or replace the list by an empty one with `rulekeeper principal reset`. \
+                     The item has pk settings, sk settings:\naws dynamodb get-item --key '{}'",
+                    key("settings", "settings")
+                ))
         }
     }
 }

@@ -15,8 +15,13 @@ pub(super) fn judge(name: &str, facts: &TableFacts) -> Vec<Check> {
         Ok(Some(description)) => description,
         Ok(None) => {
             let found = "there is no such table in this account and Region";
-            let fix = "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile. \
-                        If it was deleted, restore it from a backup (aws dynamodb restore-table-to-point-in-time).";
+            let fix = format!(
+                "Give the stack's output TableName as --table (RULEKEEPER_TABLE), and check --region and --profile:\n\
+                 aws dynamodb list-tables\n\
+                 If it was deleted, DynamoDB has kept a backup of its own for 35 days:\n\
+                 aws dynamodb list-backups --backup-type SYSTEM --table-name {name}\n\
+                 aws dynamodb restore-table-from-backup --target-table-name {name} --backup-arn ARN"
+            );
             let missing = failed("table", name, found).fix(fix);
             let others = [
                 "table_expiry",

@@ -96,8 +96,9 @@ pub(super) fn judge(trails: &Result<Vec<TrailFacts>, ApiError>, region: &Region)
         let found = format!(
             "{region} has no trail, so no call reaches EventBridge and only sweeps restore"
         );
-        let fix = "aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail, then aws \
-                    cloudtrail start-logging --name management";
+        let fix = "Make one; the bucket needs the policy of CloudTrail's User Guide, \"Amazon S3 bucket policy for CloudTrail\":\n\
+                   aws cloudtrail create-trail --name management --s3-bucket-name BUCKET --is-multi-region-trail\n\
+                   aws cloudtrail start-logging --name management";
         return vec![failed("trail", region.as_str(), found).fix(fix)];
     }
     // One trail that logs is enough; the others may log what they like.
@@ -140,9 +141,10 @@ fn of_trail(trail: &TrailFacts) -> (bool, Check) {
         }
     };
     let add = format!(
-        "aws cloudtrail put-event-selectors --trail-name {arn} {in_home} --event-selectors \
-         '[{{\"ReadWriteType\": \"WriteOnly\", \"IncludeManagementEvents\": true}}]' replaces what it logs now: look at \
-         aws cloudtrail get-event-selectors first"
+        "Look at what it logs now, which the second command replaces:\n\
+         aws cloudtrail get-event-selectors --trail-name {arn} {in_home}\n\
+         aws cloudtrail put-event-selectors --trail-name {arn} {in_home} --event-selectors \
+         '[{{\"ReadWriteType\": \"WriteOnly\", \"IncludeManagementEvents\": true}}]'"
     );
     match (logs, &status.delivery_error) {
         (Logs::No, _) => {
