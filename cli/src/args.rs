@@ -40,12 +40,14 @@ Exit codes:
   0  done, or nothing to do
   1  failed: something could not be read, written or found out, or is broken (doctor)
   2  wrong usage, or a setting is missing
-  3  drift found (plan, replay), a difference (apply --dry-run), or rules remain missing (restore, rollback, resume, replay --execute)
+  3  drift found (plan, replay), something wrong (status), a difference (apply --dry-run), or rules remain missing
+     (restore, rollback, resume, replay --execute)
+  130  interrupted by Ctrl-C; what was written by then is said. A closed pipe (| head -1) changes no exit code
 
 A superseded rule is no drift, nor is a group without a record. With several groups, the worst result decides.
 
 Region, profile, credentials and endpoints are found as by the AWS CLI: in AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL,
-~/.aws/config and so on. RULEKEEPER_LOG sets what is logged to stderr (default: warn).";
+~/.aws/config and so on. NO_COLOR turns colour off. RULEKEEPER_LOG sets what is logged to stderr (default: warn).";
 
 /// Keeps security group ingress rules where they should be: pins them in a record, and puts back what was dropped.
 #[derive(Debug, Parser)]

@@ -169,6 +169,13 @@ impl Terminal {
         input.flush().expect("it can be written");
     }
 
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&mut self) {
+        let input = self.child.stdin.as_mut().expect("piped");
+        input.write_all(b"\x03").expect("it can be written");
+        input.flush().expect("it can be written");
+    }
+
     /// Waits for the end; gives the exit code and all that was shown.
     pub(crate) fn end(mut self) -> Done {
         let mut rest = String::new();
