@@ -46,6 +46,7 @@ mod verbs;
 mod wire;
 
 fn main() -> ExitCode {
+    paint::begin();
     let cli = args::Cli::parse();
     match start(cli) {
         Ok(status) => status.into(),

@@ -1,8 +1,9 @@
 //! Colour in results for people. It says nothing that the words do not say.
 //!
-//! Text is marked with characters that take no room and that nobody else's text can hold, because
-//! [`spelled_out`](crate::steering::spelled_out) replaces them there. The marks become colour when the text is printed on a
-//! terminal, and nothing anywhere else.
+//! Where colour can be seen, text is marked with characters that take no room and that nobody else's text can hold, because
+//! they are spelled out there like those that steer a terminal. The marks become colour when the text is printed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
@@ -38,8 +39,31 @@ pub fn is_mark(c: char) -> bool {
     ('\u{fff0}'..=END).contains(&c)
 }
 
-/// A text in a tone.
+/// Whether anybody can see colour.
+static SEEN: AtomicBool = AtomicBool::new(false);
+
+/// Marks text from now on, if standard output or standard error shows colour. `anstream` knows: a terminal, unless `NO_COLOR`
+/// is set, or anything if `CLICOLOR_FORCE` is.
+pub fn begin() {
+    use anstream::{AutoStream, ColorChoice};
+    let choices = [
+        AutoStream::choice(&std::io::stdout()),
+        AutoStream::choice(&std::io::stderr()),
+    ];
+    let seen = choices.iter().any(|choice| *choice != ColorChoice::Never);
+    SEEN.store(seen, Ordering::Relaxed);
+}
+
+/// A text in a tone, where that can be seen.
 pub fn marked(tone: Tone, text: &str) -> String {
+    match SEEN.load(Ordering::Relaxed) {
+        true => mark(tone, text),
+        false => text.to_owned(),
+    }
+}
+
+/// A text in a tone.
+pub fn mark(tone: Tone, text: &str) -> String {
     let mut marks = MARKS.iter().filter(|(_, of)| *of == tone);
     match marks.next() {
         Some((mark, _)) => format!("{mark}{text}{END}"),
@@ -49,19 +73,20 @@ pub fn marked(tone: Tone, text: &str) -> String {
 
 /// An outcome, a state or an action, in the tone that it has everywhere; other words stay as they are.
 pub fn outcome(word: &str) -> String {
-    let tone = match word {
+    tone(word).map_or_else(|| word.to_owned(), |tone| marked(tone, word))
+}
+
+/// The tone of an outcome, a state or an action.
+pub fn tone(word: &str) -> Option<Tone> {
+    Some(match word {
         "ok" | "restored" | "restored_elsewhere" | "already_present" | "converged" | "enforce"
         | "live" => Tone::Good,
-        "failed" | "missing" | "orphaned" | "unreadable" | "unrestorable" | "no_room"
-        | "no room" => Tone::Bad,
+        "failed" | "missing" | "orphaned" | "unreadable" | "unrestorable" | "no_room" => Tone::Bad,
         "held" | "contested" | "observed" | "observe" | "paused" | "partial" | "pending"
-        | "reopened" | "unexpected" | "wait" | "waiting" | "warning" | "drifted" | "drift" => {
-            Tone::Doubt
-        }
+        | "reopened" | "unexpected" | "wait" | "waiting" | "warning" | "drifted" => Tone::Doubt,
         "skipped" | "ignored" | "unmanaged" | "leave" | "superseded" => Tone::Faint,
-        _ => return word.to_owned(),
-    };
-    marked(tone, word)
+        _ => return None,
+    })
 }
 
 /// The text with colours in place of its marks.
@@ -98,15 +123,15 @@ fn style(tone: Tone) -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steering::{spelled_out, spelled_out_around_marks};
 
     #[test]
-    fn words_have_their_colour_and_other_peoples_text_cannot_make_any() {
-        let text = format!("{} {}", outcome("failed"), outcome("web"));
+    fn words_have_their_colour_and_ends_without_a_beginning_none() {
+        let text = format!("{} web", mark(Tone::Bad, "failed"));
         assert_eq!(colored(&text), "\u{1b}[31mfailed\u{1b}[0m web");
-        assert_eq!(spelled_out_around_marks(&text), text);
-        let hostile = spelled_out("a\u{fff2}b\u{fff8}");
-        assert_eq!(hostile, "a\\u{fff2}b\\u{fff8}");
-        assert_eq!(colored("a\u{fff8}b"), "ab", "an end without a beginning");
+        assert_eq!(tone("restored"), Some(Tone::Good));
+        assert_eq!(tone("web"), None);
+        assert_eq!(colored("a\u{fff8}b"), "ab");
+        // Nobody asked for colour.
+        assert_eq!(outcome("failed"), "failed");
     }
 }

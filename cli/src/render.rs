@@ -47,6 +47,15 @@ const OF_OUTCOMES: [&str; 5] = ["OUTCOME", "STATE", "ACTION", "NOW", "STATUS"];
 /// Aligned columns without lines, indented, ending in a line break; nothing when there are no rows. Outcomes, states and
 /// actions are marked for colour.
 fn columns(header: &[&str], rows: Vec<Vec<String>>, indent: &str) -> String {
+    aligned(header, rows, indent, outcome)
+}
+
+fn aligned(
+    header: &[&str],
+    rows: Vec<Vec<String>>,
+    indent: &str,
+    outcome: fn(&str) -> String,
+) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -119,24 +128,17 @@ mod tests {
 
     #[test]
     fn marks_take_no_room_and_stand_in_columns_of_outcomes_only() {
+        use crate::paint::{colored, is_mark, mark, tone};
+        let marked =
+            |word: &str| tone(word).map_or_else(|| word.to_owned(), |tone| mark(tone, word));
         let row = |words: [&str; 2]| words.map(str::to_owned).to_vec();
         let rows = vec![row(["failed", "failed"]), row(["unrestorable", "x"])];
-        let text = columns(&["STATE", "NAME"], rows.clone(), "");
-        let bare: String = text
-            .chars()
-            .filter(|c| !crate::paint::is_mark(*c))
-            .collect();
-        assert_eq!(
-            bare,
-            "STATE         NAME\nfailed        failed\nunrestorable  x\n"
-        );
-        assert_eq!(
-            crate::paint::colored(&text).matches("\u{1b}[31m").count(),
-            2
-        );
-        assert_eq!(
-            columns(&[], rows, ""),
-            text.split_once('\n').expect("lines").1
-        );
+        let text = aligned(&["STATE", "NAME"], rows.clone(), "", marked);
+        let bare: String = text.chars().filter(|c| !is_mark(*c)).collect();
+        let expected = "STATE         NAME\nfailed        failed\nunrestorable  x\n";
+        assert_eq!(bare, expected);
+        assert_eq!(colored(&text).matches("\u{1b}[31m").count(), 2);
+        let headless = aligned(&[], rows, "", marked);
+        assert_eq!(headless, text.split_once('\n').expect("lines").1);
     }
 }

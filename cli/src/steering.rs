@@ -85,6 +85,15 @@ mod tests {
     }
 
     #[test]
+    fn our_own_marks_stay_and_those_of_others_are_spelled_out() {
+        use crate::paint::{Tone, mark};
+        let own = mark(Tone::Bad, "failed");
+        assert_eq!(spelled_out_around_marks(&own), own);
+        assert_eq!(spelled_out_around_marks(&(own.clone() + "\r")), own + "\\r");
+        assert_eq!(spelled_out("a\u{fff2}b\u{fff8}"), "a\\u{fff2}b\\u{fff8}");
+    }
+
+    #[test]
     fn documents_hold_no_character_that_steers_a_terminal_and_stay_the_same() {
         let document = value!({"items": [{"description": HOSTILE, HOSTILE: 1}]});
         let text = json(&document).expect("serializes");

@@ -1,6 +1,6 @@
 //! What goes over the wire: an HTTP client around that of the SDK, which every call of every verb passes.
 //!
-//! - It gives up an endpoint that has never answered after a second, where the SDK would try for ten: a wrong address does
+//! - It gives up an endpoint that has never answered within a second or two, where the SDK would try for ten: a wrong address does
 //!   not come right by itself. An endpoint that has answered once keeps all of the SDK's attempts, and so does a throttled
 //!   call, because that is an answer.
 //! - It keeps the troubles that a person can do something about, for the hint at the end.
@@ -28,8 +28,9 @@ mod asked;
 
 pub(crate) use asked::Asked;
 
-/// How long an endpoint that has never answered is tried. One attempt to connect may take 1.5 s.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an endpoint that has never answered is tried. One attempt to connect may take 1.5 s, and the SDK waits up to two
+/// before the next; all of it has to stay below three.
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// How long an endpoint that was given up is not tried again.
 const REST: Duration = Duration::from_secs(3);

@@ -43,7 +43,7 @@ pub(super) fn words(head: &str, text: &str, indent: usize) -> String {
 pub(super) fn command(text: &str, indent: usize) -> String {
     let gap = " ".repeat(indent);
     let (mut lines, mut line) = (Vec::new(), gap.clone());
-    for word in shell_words(text) {
+    for word in units(&shell_words(text)) {
         let fresh = line.trim().is_empty();
         let length = line.chars().count() + word.chars().count();
         // Room for the space before the word, and for the backslash after the next.
@@ -52,10 +52,29 @@ pub(super) fn command(text: &str, indent: usize) -> String {
         } else if !fresh {
             line.push(' ');
         }
-        line += word;
+        line += &word;
     }
     lines.push(line);
     lines.join("\n") + "\n"
+}
+
+/// Each option with the word after it, as far as both fit a line.
+fn units(words: &[&str]) -> Vec<String> {
+    let mut units: Vec<String> = Vec::new();
+    let mut open = false;
+    for word in words {
+        let is_option = word.starts_with("--");
+        match units.last_mut() {
+            Some(last)
+                if open && !is_option && last.chars().count() + word.chars().count() < 68 =>
+            {
+                *last += &format!(" {word}");
+            }
+            _ => units.push((*word).to_owned()),
+        }
+        open = is_option;
+    }
+    units
 }
 
 /// The words of a command, with their quotes.

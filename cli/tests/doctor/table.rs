@@ -16,7 +16,7 @@ async fn a_table_that_is_missing() {
         1,
         "table rulekeeper: failed",
         found,
-        "restore-table-to-point-in-time",
+        "restore-table-from-backup --target-table-name rulekeeper",
     );
 }
 
