@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rulekeeper_local::Call;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{ACCOUNT, REGION, bare, run};
 use crate::scene::{MEMBER, OPERATOR, Scene, TABLE, said, unskipped};
@@ -76,6 +76,59 @@ async fn all_is_well_and_nothing_is_changed() {
         .exits(0)
         .out;
     assert!(shown.ends_with("\n\n39 checks: 39 ok\n"), "{shown}");
+    assert!(shown.starts_with("You\n---\nok credentials "), "{shown}");
+    let wide = shown.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None, "{shown}");
+}
+
+#[tokio::test]
+async fn before_anything_is_deployed_it_looks_at_what_is_there_and_says_what_it_does_not_look_at() {
+    let scene = Scene::with(|config| config.table = None).await;
+    scene.adjust(|estate| estate.function.absent = true);
+    let pre = |code| {
+        let mut command = bare(&["doctor", "--pre"]);
+        command.envs(scene.stack.client_env());
+        let done = run(command, "").exits(code).json();
+        let checks = done["checks"].as_array().expect("a list").iter();
+        let part = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+        let names = checks.map(|check| {
+            let name = format!("{} {}", part(check, "check"), part(check, "outcome"));
+            (name, check.clone())
+        });
+        names.collect::<Vec<_>>()
+    };
+    let well = pre(0);
+    let mut kinds = BTreeMap::<&str, usize>::new();
+    for (name, check) in &well {
+        *kinds.entry(name).or_default() += 1;
+        assert!(check["section"].is_string(), "{check:#}");
+    }
+    let expected = json!({
+        "credentials ok": 1, "clock ok": 1, "trail ok": 1, "ec2 ok": 3, "quota skipped": 1, "deploy ok": 2,
+        "deploy skipped": 1,
+    });
+    assert_eq!(json!(kinds), expected);
+    let quota = well.iter().find(|(name, _)| name == "quota skipped");
+    said(
+        &quota.expect("it is there").1,
+        "not looked at",
+        "--quota-code L-0EA8095F --query Quota.Value --region eu-west-1",
+    );
+    scene.adjust(|estate| estate.trails.clear());
+    scene.refuse("DescribeVpcs", "UnauthorizedOperation", OPERATOR);
+    let wrong = pre(1);
+    let failed: Vec<_> = wrong
+        .iter()
+        .filter(|(name, _)| name.ends_with("failed"))
+        .map(|(_, check)| check)
+        .collect();
+    assert_eq!(failed.len(), 2, "{failed:#?}");
+    said(
+        failed[0],
+        "has no trail",
+        "start-logging --name management --region eu-west-1",
+    );
+    said(failed[1], "UnauthorizedOperation", "Allow ec2:DescribeVpcs");
 }
 
 #[tokio::test]
