@@ -62,8 +62,12 @@ fn refused(trouble: &Trouble, around: &Around, code: &str, said: &str) -> Option
     // "Signature expired: … is now earlier than …" and "Signature not yet current: …" are about time.
     let of_time = said.starts_with("Signature expired") || said.starts_with("Signature not yet");
     match code {
-        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => clock(service, code),
-        "SignatureDoesNotMatch" | "InvalidSignatureException" if of_time => clock(service, code),
+        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => {
+            Some(clock(service, code))
+        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" if of_time => {
+            Some(clock(service, code))
+        }
         "ExpiredToken" | "ExpiredTokenException" => fail(
             format!("the credentials have expired, those of {credentials} ({service}: {code})"),
             renew.clone(),
@@ -100,14 +104,14 @@ fn refused(trouble: &Trouble, around: &Around, code: &str, said: &str) -> Option
     }
 }
 
-fn clock(service: &str, code: &str) -> Option<Failure> {
+fn clock(service: &str, code: &str) -> Failure {
     let now = jiff::Timestamp::now();
     let message =
         format!("AWS takes this machine's clock for wrong: it says {now:.0} ({service}: {code})");
-    Some(Failure::failed(message).hint(
+    Failure::failed(message).hint(
         "Set the clock: `timedatectl set-ntp true`, or `chronyc makestep` where chrony runs. `rulekeeper doctor` says how far \
          it is off.",
-    ))
+    )
 }
 
 /// AWS's own sentence: "User: ARN is not authorized to perform: ACTION on resource: …".

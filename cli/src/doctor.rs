@@ -69,7 +69,7 @@ pub(crate) async fn examine(session: &Session, asked: Asked<'_>) -> Result<Vec<C
     let cloud = Cloud::new(session.config().await?);
     let place = place(session, &region);
     let checks = match session.credentials().await {
-        Ok(()) => look(session, &cloud, asked, name, region).await,
+        Ok(()) => look(session, &cloud, asked, name, &region).await,
         Err(failure) => caller::without_credentials(&failure, clock::ours(None)),
     };
     let checks = checks.into_iter().map(|check| place.complete(check));
@@ -120,12 +120,12 @@ async fn look(
     cloud: &Cloud,
     asked: Asked<'_>,
     name: &str,
-    region: Region,
+    region: &Region,
 ) -> Vec<Check> {
     let (who, described, trails, function) = tokio::join!(
         cloud.caller(),
         cloud.table(name),
-        cloud.trails(&region),
+        cloud.trails(region),
         cloud.function(asked.function, name),
     );
     if let Err(error) = &who.identity
@@ -167,7 +167,7 @@ async fn look(
         around(cloud, &function, &scopes),
     );
 
-    let mut checks = caller::judge(&who, &region);
+    let mut checks = caller::judge(&who, region);
     let off = who.clock.as_ref().map_or(0, clock::offset_ms);
     checks.push(clock::ours(who.clock.as_ref()));
     checks.extend(table::judge(name, &described));
@@ -182,7 +182,7 @@ async fn look(
     } = around;
     checks.extend(settings);
     checks.extend(rules);
-    checks.extend(trail::judge(&trails, &region));
+    checks.extend(trail::judge(&trails, region));
     checks.extend(queues);
     checks.extend(topics);
     checks.extend(role::judge(told, table_is_there, off));

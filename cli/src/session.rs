@@ -431,12 +431,15 @@ impl Session {
         if let Err(missing) = profiles.must_have(&chosen) {
             return missing;
         }
-        // The login service, say.
-        if let Some(unreachable) = self.advice(|kind| matches!(kind, TroubleKind::Unreachable(_))) {
-            return unreachable;
-        }
         let name = &chosen.name;
-        if let Some(login) = profiles.login(name) {
+        let login = profiles.login(name);
+        // A profile may need calls: to the login, or to STS for a role. Without one only this machine is asked.
+        if (login.is_some() || chosen.by.is_some())
+            && let Some(of_call) = self.advice(|_| true)
+        {
+            return of_call;
+        }
+        if let Some(login) = login {
             return Failure::failed(format_args!(
                 "there is no valid login of the profile {login:?} to IAM Identity Center (SSO): none was made, or it has \
                  expired"

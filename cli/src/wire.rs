@@ -128,7 +128,9 @@ impl Known {
                 true => self.under_way.retain(|it| it != write),
                 false => {
                     let place = self.under_way.iter().position(|it| it == write);
-                    place.map(|place| self.under_way.remove(place));
+                    if let Some(place) = place {
+                        self.under_way.remove(place);
+                    }
                 }
             }
             if took_effect && !self.written.contains(write) {

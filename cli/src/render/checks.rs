@@ -141,7 +141,14 @@ fn count(checks: &[Check]) -> String {
     let parts = parts.map(|(outcome, tone)| (of(outcome), outcome.name(), tone));
     let parts = parts.iter().filter(|(number, ..)| *number > 0);
     let parts: Vec<_> = parts
-        .map(|(number, name, tone)| marked(*tone, &format!("{number} {name}")))
+        .map(|(number, name, tone)| {
+            let plural = if *name == "warning" && *number > 1 {
+                "s"
+            } else {
+                ""
+            };
+            marked(*tone, &format!("{number} {name}{plural}"))
+        })
         .collect();
     let noun = if checks.len() == 1 { "check" } else { "checks" };
     format!("{} {noun}: {}", checks.len(), parts.join(", "))
