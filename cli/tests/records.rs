@@ -395,7 +395,9 @@ async fn a_table_that_does_not_exist_is_named_with_what_to_set() {
         "{listed:?}"
     );
     assert!(
-        listed.err.contains("hint: There is no such table"),
+        listed
+            .err
+            .contains("error: there is no table \"elsewhere\" in "),
         "{listed:?}"
     );
 }
