@@ -44,7 +44,8 @@ Exit codes:
      (restore, rollback, resume, replay --execute)
   130  interrupted by Ctrl-C; what was written by then is said. A closed pipe (| head -1) changes no exit code
 
-A superseded rule is no drift, nor is a group without a record. With several groups, the worst result decides.
+A superseded rule is no drift. A group that is named and has no record is a failure. With several groups, the worst
+result decides.
 
 Region, profile, credentials and endpoints are found as by the AWS CLI: in AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL,
 ~/.aws/config and so on. NO_COLOR turns colour off. RULEKEEPER_LOG sets what is logged to stderr (default: warn).";

@@ -7,9 +7,7 @@ use std::time::Duration;
 use aws_config::{Region as SdkRegion, SdkConfig};
 use aws_sdk_sts::config::ProvideCredentials as _;
 use jiff::Timestamp;
-use rulekeeper::aws::{
-    Clients, DynamoTable, Ec2, api_error, filter, https, load_sdk_config_over,
-};
+use rulekeeper::aws::{Clients, DynamoTable, Ec2, api_error, filter, https, load_sdk_config_over};
 use rulekeeper_cli::operator::{Author, OperatorError};
 use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::Mode;

@@ -78,6 +78,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Status, Failure> {
         // The doctor's findings say it all.
         Ok(status) if asks_doctor => Ok(status),
         Ok(status) => {
+            if looks_at_groups {
+                tell_of_pause(&session).await;
+            }
             session.advise(status);
             Ok(status)
         }
@@ -104,7 +107,7 @@ async fn scopes(session: &Session, all: bool) -> Result<Vec<Scope>, Failure> {
     Ok(scopes.into_iter().collect())
 }
 
-/// Says that every group is paused, if so. If that cannot be found out, the verb itself will say why.
+/// Says that every group is paused, if so. A verb says itself what cannot be found out of the table.
 async fn tell_of_pause(session: &Session) {
     let Ok(table) = session.table().await else {
         return;
