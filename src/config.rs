@@ -30,6 +30,8 @@ pub struct Config {
     /// `RULEKEEPER_RESULTS_BUS`: the name or ARN of the event bus that receives the results of such sweeps. Lambda
     /// sends all other results.
     pub results_bus: Option<String>,
+    /// `RULEKEEPER_OWNER_TAG`: the key of the tag of a group that names its owner, for notices.
+    pub owner_tag: Option<String>,
     /// `RULEKEEPER_NEVER`: rules that are never authorized, separated by semicolons.
     pub never: Guardrails,
     /// `RULEKEEPER_LOG`: a tracing filter, such as `info` or `rulekeeper=debug`.
@@ -115,6 +117,7 @@ impl Config {
             return wrong("RULEKEEPER_SWEEP_QUEUE", problem);
         }
         let results_bus = given("RULEKEEPER_RESULTS_BUS");
+        let owner_tag = given("RULEKEEPER_OWNER_TAG");
         let never = match given("RULEKEEPER_NEVER").unwrap_or_default().parse() {
             Ok(never) => never,
             Err(error) => {
@@ -141,6 +144,7 @@ impl Config {
             role_name,
             sweep_queue,
             results_bus,
+            owner_tag,
             never,
             log,
         })

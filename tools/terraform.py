@@ -472,7 +472,7 @@ class Module:
             target = self.resource("aws_cloudwatch_event_target", snake(name), condition)
             target.set("rule", Expression(f"{self.address(name)}.name"))
             target.set("event_bus_name", bus)
-            self.copy(target, one, [("Id", "target_id"), "Arn", "RoleArn", "Input"])
+            self.copy(target, one, [("Id", "target_id"), "Arn", "RoleArn", "Input", "InputPath"])
             self.inner(target, "dead_letter_config", one.inside("DeadLetterConfig"), ["Arn"])
             names = ["MaximumEventAgeInSeconds", "MaximumRetryAttempts"]
             self.inner(target, "retry_policy", one.inside("RetryPolicy"), names)

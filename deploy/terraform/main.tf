@@ -299,6 +299,7 @@ resource "aws_sqs_queue_policy" "rule_dead_letters_policy" {
               aws_cloudwatch_event_rule.function_sweep.arn,
               aws_cloudwatch_event_rule.event_notices_rule.arn,
               aws_cloudwatch_event_rule.sweep_notices_rule.arn,
+              aws_cloudwatch_event_rule.chat_notices_rule.arn,
             ]
           }
         }
@@ -363,6 +364,9 @@ resource "aws_cloudwatch_event_target" "event_notices_rule" {
       call       = "$.detail.responsePayload.trigger.event_name"
       time       = "$.detail.responsePayload.trigger.event_time"
       principal  = "$.detail.responsePayload.trigger.principal"
+      session    = "$.detail.responsePayload.trigger.session"
+      source     = "$.detail.responsePayload.trigger.source_ip"
+      owner      = "$.detail.responsePayload.owner"
       notices    = "$.detail.responsePayload.notices"
       generation = "$.detail.responsePayload.generation"
       request    = "$.detail.requestContext.requestId"
@@ -373,6 +377,8 @@ resource "aws_cloudwatch_event_target" "event_notices_rule" {
     "Found by: <kind>"
     "Call: <call> at <time>"
     "Principal: <principal>"
+    "Session: <session> from <source>"
+    "Owner of the group: <owner>"
     "Notices: <notices>"
     "Record: generation <generation>"
     " "
@@ -478,6 +484,53 @@ resource "aws_sns_topic_subscription" "notices_subscription" {
   endpoint  = var.notice_email
 }
 
+resource "aws_cloudwatch_event_rule" "chat_notices_rule" {
+  name           = "${var.name}-ChatNoticesRule"
+  description    = "rulekeeper has something to read in chat"
+  event_bus_name = aws_cloudwatch_event_bus.results_bus.name
+  event_pattern = jsonencode({
+    source      = ["lambda", "rulekeeper"]
+    detail-type = ["Lambda Function Invocation Result - Success", "Watch Result", "Sweep Result"]
+    detail      = { responsePayload = { chat = { version = ["1.0"] } } }
+  })
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "chat_notices_rule" {
+  rule           = aws_cloudwatch_event_rule.chat_notices_rule.name
+  event_bus_name = aws_cloudwatch_event_bus.results_bus.name
+  target_id      = "chat"
+  arn            = aws_sns_topic.chat_topic.arn
+  input_path     = "$.detail.responsePayload.chat"
+
+  dead_letter_config {
+    arn = aws_sqs_queue.rule_dead_letters.arn
+  }
+}
+
+resource "aws_sns_topic" "chat_topic" {
+  name              = "${var.name}-ChatTopic"
+  display_name      = "rulekeeper notices for chat"
+  kms_master_key_id = local.has_kms_key ? var.kms_key_arn : null
+  tags              = var.tags
+}
+
+resource "aws_sns_topic_policy" "chat_topic_policy" {
+  arn = aws_sns_topic.chat_topic.arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "RulesPublish"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.chat_topic.arn
+      },
+    ]
+  })
+}
+
 resource "aws_sns_topic" "alarm_topic" {
   name              = "${var.name}-AlarmTopic"
   display_name      = "rulekeeper alarms"
@@ -549,6 +602,7 @@ resource "aws_lambda_function" "function" {
       RULEKEEPER_ROLE_NAME       = local.has_member_role ? var.member_role_name : null
       RULEKEEPER_SWEEP_QUEUE     = aws_sqs_queue.sweep_queue.url
       RULEKEEPER_RESULTS_BUS     = aws_cloudwatch_event_bus.results_bus.name
+      RULEKEEPER_OWNER_TAG       = var.owner_tag
       RULEKEEPER_LOG             = var.log_filter
     } : name => value if value != null }
   }
@@ -697,6 +751,7 @@ resource "aws_lambda_function" "watch_function" {
       RULEKEEPER_ROLE_NAME       = local.has_member_role ? var.member_role_name : null
       RULEKEEPER_SWEEP_QUEUE     = aws_sqs_queue.sweep_queue.url
       RULEKEEPER_RESULTS_BUS     = aws_cloudwatch_event_bus.results_bus.name
+      RULEKEEPER_OWNER_TAG       = var.owner_tag
       RULEKEEPER_LOG             = var.log_filter
     } : name => value if value != null }
   }

@@ -45,6 +45,11 @@ output "notices_topic_arn" {
   value       = aws_sns_topic.notices_topic.arn
 }
 
+output "chat_topic_arn" {
+  description = "The topic for a channel of Amazon Q Developer in chat applications"
+  value       = aws_sns_topic.chat_topic.arn
+}
+
 output "results_bus_name" {
   description = "The event bus with every answer of the function, for rules of your own"
   value       = aws_cloudwatch_event_bus.results_bus.name

@@ -104,6 +104,17 @@ variable "notice_email" {
   }
 }
 
+variable "owner_tag" {
+  description = "Key of the tag of a security group that names its owner, for notices. It costs one describe call for each notice about an event. Empty, nobody looks."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^.{0,128}$", var.owner_tag))
+    error_message = "owner_tag must be of the form ^.{0,128}$."
+  }
+}
+
 variable "log_filter" {
   description = "Filter for the function's log lines, such as info, or info,rulekeeper=debug."
   type        = string

@@ -321,6 +321,12 @@ impl SecurityGroups for Ec2 {
         Ok(existing)
     }
 
+    async fn group_tag(&self, group: &GroupId, key: &str) -> Result<Option<String>, ApiError> {
+        let filters = vec![filter("group-id", [group.as_str()])];
+        let mut found = self.describe_groups(filters).await?;
+        Ok(found.pop().and_then(|mut group| group.tags.remove(key)))
+    }
+
     async fn groups_referring_to(&self, group: &GroupId) -> Result<BTreeSet<GroupId>, ApiError> {
         let refers = filter("ip-permission.group-id", [group.as_str()]);
         let found = self.describe_groups(vec![refers]).await?;

@@ -16,7 +16,7 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime
 use rulekeeper::aws::{Clients, load_sdk_config};
 use rulekeeper::config::Config;
 use rulekeeper_core::event::{Intent, WatchRequest, intent};
-use rulekeeper_core::function::{Answer, Handler, Home, QueueAnswer, metrics};
+use rulekeeper_core::function::{Answer, Handler, Home, Payload, QueueAnswer, metrics};
 use rulekeeper_core::ports::{ApiError, Budget};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -76,7 +76,8 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
         clients.connect().await;
     }
     let handler = Handler::new(clients, config.settings(), Timestamp::now);
-    let handler = Arc::new(handler.with_guardrails(config.never.clone()));
+    let handler = handler.with_guardrails(config.never.clone());
+    let handler = Arc::new(handler.with_owner_tag(config.owner_tag.clone()));
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let handler = Arc::clone(&handler);
         let arn = &event.context.invoked_function_arn;
@@ -84,7 +85,7 @@ async fn serve(config: Config) -> Result<(), lambda_runtime::Error> {
         let home = Home::of_function(arn)
             .with_roles(config.own_role.clone(), config.role_name.clone())
             .with_watch(config.watch_function.clone());
-        async move { answer(&handler, &home, event).await }
+        async move { answer(&handler, &home, event).await.map(Payload::from) }
     });
     Runtime::new(service)
         .layer(MapRequestLayer::new(json_at_least))
@@ -138,7 +139,7 @@ async fn watch(
         if let Answer::Group(_) = answer {
             let budget = Budget::of(TELL_MAX);
             let clients = handler.clouds();
-            let answer = json!(answer);
+            let answer = json!(Payload::from(answer.clone()));
             let told = clients.tell("Watch Result", &context.request_id, &answer, budget);
             warn_untold(told.await);
         }
@@ -167,8 +168,9 @@ async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     let done = queue.messages.iter();
     let done = done.filter(|(_, answer)| !answer.is_retryable());
     for (_, answer) in done {
+        let answer = json!(Payload::from(answer.clone()));
         let told = clients
-            .tell("Sweep Result", &context.request_id, &json!(answer), budget)
+            .tell("Sweep Result", &context.request_id, &answer, budget)
             .await;
         warn_untold(told);
     }

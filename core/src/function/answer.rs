@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::permissions::Findings;
 use crate::reconcile::GroupResult;
-use crate::report::{Report, WatchReport};
+use crate::report::{ChatNotice, Report, WatchReport};
 use crate::sweep::SweepResult;
 
 /// The answers to the messages of a delivery. They tell SQS which messages to deliver again.
@@ -61,6 +61,26 @@ impl Serialize for Answer {
             Self::Watch { watch } => BTreeMap::from([("watch", watch)]).serialize(serializer),
             Self::Doctor { doctor } => BTreeMap::from([("doctor", doctor)]).serialize(serializer),
         }
+    }
+}
+
+/// The function's answer with the message for chat, if it is news.
+#[derive(Debug, Serialize)]
+pub struct Payload {
+    #[serde(flatten)]
+    answer: Answer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat: Option<ChatNotice>,
+}
+
+impl From<Answer> for Payload {
+    fn from(answer: Answer) -> Self {
+        let chat = match &answer {
+            Answer::Group(result) => result.report.chat(),
+            Answer::Sweep(sweep) => sweep.report.chat(),
+            Answer::Queue(_) | Answer::Watch { .. } | Answer::Doctor { .. } => None,
+        };
+        Self { answer, chat }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Answer, Home, QueueAnswer};
 use crate::decide::guardrail::Guardrails;
 use crate::event::{GroupLocator, Ignored, Intent, Lookup, Sweep, Trigger, TriggerKind, intent};
 use crate::model::GroupAddress;
-use crate::ports::{Budget, Calls, Pace, ScopeTable, SweepQueue};
+use crate::ports::{Budget, Calls, Pace, ScopeTable, SecurityGroups, SweepQueue};
 use crate::reconcile::{GroupResult, MissingReferences, Settings, World, reconcile};
 use crate::report::{GroupOutcome, Report, SweepReport};
 use crate::sweep::parts::SweepRound;
@@ -28,6 +28,8 @@ pub struct Handler<C> {
     missing: MissingReferences,
     throttled: Throttled,
     checked: Checked,
+    /// The tag of a group that names its owner.
+    owner_tag: Option<String>,
     pub(super) now: fn() -> Timestamp,
 }
 
@@ -41,6 +43,7 @@ impl<C: TryClouds> Handler<C> {
             missing: MissingReferences::default(),
             throttled: Throttled::default(),
             checked: Checked::default(),
+            owner_tag: None,
             now,
         }
     }
@@ -49,6 +52,13 @@ impl<C: TryClouds> Handler<C> {
     #[must_use]
     pub fn with_guardrails(mut self, never: Guardrails) -> Self {
         self.never = never;
+        self
+    }
+
+    /// The same for a stack whose notices name the owners of groups, by this tag.
+    #[must_use]
+    pub fn with_owner_tag(mut self, tag: Option<String>) -> Self {
+        self.owner_tag = tag;
         self
     }
 
@@ -161,6 +171,11 @@ impl<C: TryClouds> Handler<C> {
                 let warning = format!("sweeps may not know this account and Region: {error}");
                 report.warn_unsaved(warning);
             }
+        }
+        if let Some(tag) = &self.owner_tag {
+            // Boxed, as it is rare, so that it does not enlarge the future of every event.
+            Box::pin(name_owner(&mut report, &ec2, tag)).await;
+            report.report.calls = calls.counted();
         }
         self.wake(&mut report, &calls, budget).await;
         report
@@ -283,5 +298,20 @@ impl<C: TryClouds> Handler<C> {
     fn ignored(&self, mut report: Report) -> GroupResult {
         report.timing.event_age_ms = report.trigger.age_ms((self.now)());
         report.into()
+    }
+}
+
+/// Looks who owns the group, if somebody is told of it.
+async fn name_owner(result: &mut GroupResult, ec2: &impl SecurityGroups, tag: &str) {
+    let report = &mut result.report;
+    let Some(group) = report.group.clone().filter(|_| report.is_news()) else {
+        return;
+    };
+    match ec2.group_tag(&group.id, tag).await {
+        Ok(owner) => report.owner = owner,
+        Err(error) => {
+            let warning = format!("the owner of the group could not be read: {error}");
+            report.warnings.push(warning);
+        }
     }
 }

@@ -11,6 +11,6 @@ pub mod permissions;
 mod throttled;
 mod watch;
 
-pub use answer::{Answer, QueueAnswer};
+pub use answer::{Answer, Payload, QueueAnswer};
 pub use handler::Handler;
 pub use home::Home;

@@ -45,6 +45,15 @@ pub trait SecurityGroups {
         groups: &BTreeSet<GroupId>,
     ) -> impl Future<Output = Result<BTreeMap<GroupId, String>, ApiError>>;
 
+    /// The value of a tag of a group, if the group exists and has it. Only who is told to look for owners asks.
+    fn group_tag(
+        &self,
+        _group: &GroupId,
+        _key: &str,
+    ) -> impl Future<Output = Result<Option<String>, ApiError>> {
+        std::future::ready(Ok(None))
+    }
+
     /// The groups with a live ingress rule that refers to this group.
     fn groups_referring_to(
         &self,

@@ -78,7 +78,11 @@ impl Report {
         let changes = changes.flat_map(|change| [&mut change.author, &mut change.reason]);
         let texts = of_trigger.into_iter().chain(lines).flatten();
         let texts = texts.chain(lists.into_iter().flatten()).chain(changes);
-        for text in texts.chain([&mut self.reason]).chain(&mut self.name) {
+        for text in texts
+            .chain([&mut self.reason])
+            .chain(&mut self.name)
+            .chain(&mut self.owner)
+        {
             if let Cow::Owned(short) = shortened(text, TEXT_MAX) {
                 *text = short;
             }

@@ -10,12 +10,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 mod capped;
+mod chat;
 pub mod incident;
 pub mod plan;
 mod sweep;
 mod watch;
 
 pub use capped::REPORT_BYTES_MAX;
+pub use chat::ChatNotice;
 pub use sweep::{HandedOver, Permission, SweepReport, Swept};
 pub use watch::WatchReport;
 
@@ -241,6 +243,9 @@ pub struct Report {
     /// The group's name, if the record has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Who owns the group, by the tag that the function is told to look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// What triggered this.
     pub trigger: Trigger,
     /// The outcome.
@@ -305,6 +310,7 @@ impl Report {
         Self {
             group,
             name: None,
+            owner: None,
             trigger,
             outcome,
             reason: shortened(&reason, REASON_MAX).into_owned(),

@@ -1,0 +1,451 @@
+//! Notices for chat: the form that Amazon Q Developer in chat applications renders in Slack and Microsoft Teams ("Custom
+//! notifications", event schema, version 1.0).
+//!
+//! The texts in a report are anybody's. They stand in code spans, in which nothing is a mention, a link or markup, with the
+//! backtick replaced and what Slack takes for markup escaped (Slack API, "Formatting text for app surfaces").
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{DroppedBy, GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
+use crate::event::TriggerKind;
+use crate::model::{GroupAddress, shortened};
+
+/// The most rules of a message that are named.
+const RULES_MAX: usize = 10;
+
+/// The longest text of anybody in a message, in characters.
+const TEXT_MAX: usize = 300;
+
+/// The longest description, in characters. The service names no limit; Slack cuts off a block of text at 3,000.
+const DESCRIPTION_MAX: usize = 2_800;
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChatNotice {
+    version: &'static str,
+    source: &'static str,
+    /// The same for every delivery of one event, so that a reader can leave out what it has.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    id: String,
+    content: Content,
+    metadata: Metadata,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    text_type: &'static str,
+    title: String,
+    description: String,
+    next_steps: Vec<String>,
+    keywords: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    /// Messages about one group stand in one thread.
+    thread_id: String,
+    summary: String,
+    event_type: String,
+    related_resources: Vec<String>,
+    additional_context: Map<String, Value>,
+}
+
+impl Report {
+    /// Whether somebody should read of it: rules came back, could not, or may not; a notice; a rule that left the record.
+    pub fn is_news(&self) -> bool {
+        use GroupOutcome::{Contested, Failed, Observed, Orphaned, Partial, Restored};
+        let outcomes = [Restored, Partial, Failed, Contested, Orphaned, Observed];
+        outcomes.contains(&self.outcome)
+            || !self.notices.is_empty()
+            || self.changes.iter().any(|change| !change.removed.is_empty())
+    }
+
+    /// The message about a group, if somebody should read it.
+    pub fn chat(&self) -> Option<ChatNotice> {
+        let group = self.group.as_ref().filter(|_| self.is_news())?;
+        let at = self.trigger.event_time;
+        let at = at.map(|at| at.to_string()).unwrap_or_default();
+        let event = self.trigger.event_id.as_deref().unwrap_or_default();
+        let name = self.title();
+        let outcome = self.outcome.name();
+        let mut context = Map::new();
+        let mut add = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                let value = shortened(value, TEXT_MAX).into_owned();
+                context.insert(name.to_owned(), value.into());
+            }
+        };
+        add("account", Some(group.scope.account.as_str()));
+        add("region", Some(group.scope.region.as_str()));
+        add("principal", self.trigger.principal.as_deref());
+        add("session", self.trigger.session.as_deref());
+        add("owner", self.owner.as_deref());
+        Some(ChatNotice {
+            version: "1.0",
+            source: "custom",
+            id: format!("{group}/{at}#{event}"),
+            content: Content {
+                text_type: "client-markdown",
+                title: format!("rulekeeper: {outcome}: {name}"),
+                description: fitted(&self.description()),
+                next_steps: self.next_steps(group),
+                keywords: [Some(outcome.to_owned()), self.owner.as_deref().map(code)]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+            },
+            metadata: Metadata {
+                thread_id: group.to_string(),
+                summary: format!("{outcome}: {name}"),
+                event_type: format!("rulekeeper {outcome}"),
+                related_resources: vec![group.id.to_string()],
+                additional_context: context,
+            },
+        })
+    }
+
+    fn title(&self) -> String {
+        let id = self.group.as_ref().map(|group| group.id.to_string());
+        let id = id.unwrap_or_default();
+        match &self.name {
+            Some(name) => format!("{} ({id})", code(name)),
+            None => id,
+        }
+    }
+
+    fn description(&self) -> Vec<String> {
+        let mut lines = vec![code(&self.reason)];
+        let is_its = |line: &&RuleReport| {
+            self.trigger.kind != TriggerKind::Event || line.dropped_by == DroppedBy::ThisEvent
+        };
+        let its: Vec<&RuleReport> = self.rules.iter().filter(is_its).collect();
+        for line in its.iter().take(RULES_MAX) {
+            let reason = line
+                .reason
+                .as_deref()
+                .filter(|_| line.outcome != RuleOutcome::Restored);
+            let reason = reason
+                .map(|reason| format!(": {}", code(reason)))
+                .unwrap_or_default();
+            let outcome = line.outcome.name();
+            lines.push(format!(
+                "• {outcome}: {}{reason}",
+                code(&line.rule.to_string())
+            ));
+        }
+        if let Some(more @ 1..) = its.len().checked_sub(RULES_MAX) {
+            lines.push(format!("• and {more} more"));
+        }
+        let trigger = &self.trigger;
+        if let (Some(call), Some(principal)) = (&trigger.event_name, &trigger.principal) {
+            let at = trigger
+                .event_time
+                .map(|at| format!(" at {at}"))
+                .unwrap_or_default();
+            let from = trigger.source_ip.as_ref();
+            let from = from
+                .map(|from| format!(" from {}", code(from)))
+                .unwrap_or_default();
+            let session = trigger.session.as_ref();
+            let session = session.map(|it| format!(", session {}", code(it)));
+            let session = session.unwrap_or_default();
+            lines.push(format!(
+                "Who: {}{session}, {}{at}{from}",
+                code(principal),
+                code(call)
+            ));
+        }
+        if let Some(ms) = self.drift_open_ms() {
+            let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
+            lines.push(format!("Open for: {seconds}.{tenths} s"));
+        }
+        if let Some(owner) = &self.owner {
+            lines.push(format!("Owner: {}", code(owner)));
+        }
+        lines.extend(self.notices.iter().map(|notice| code(notice)));
+        lines
+    }
+
+    fn next_steps(&self, group: &GroupAddress) -> Vec<String> {
+        let GroupAddress { scope, id } = group;
+        let place = format!("{id} --account {} --region {}", scope.account, scope.region);
+        let mut steps = vec![format!(
+            "See what is wrong now: `rulekeeper status {place}`"
+        )];
+        match self.outcome {
+            GroupOutcome::Contested | GroupOutcome::Held => {
+                steps.push(format!("Put it back now: `rulekeeper restore {place} --now`"));
+            }
+            GroupOutcome::Orphaned => {
+                steps.push(format!("Keep it no more: `rulekeeper unpin {place}`"));
+            }
+            _ => steps.push(format!(
+                "If the caller was right: `rulekeeper pause {place} --for 1h --reason WHY`, then `rulekeeper release`"
+            )),
+        }
+        if self.changes.iter().any(|change| !change.removed.is_empty()) {
+            steps.push(format!(
+                "See who changed the record: `rulekeeper history {place}`"
+            ));
+        }
+        steps
+    }
+}
+
+impl SweepReport {
+    /// The message about a sweep that brought rules back, or has something to say that is said once.
+    pub fn chat(&self) -> Option<ChatNotice> {
+        let is_new = |report: &&Report| {
+            matches!(
+                report.outcome,
+                GroupOutcome::Restored | GroupOutcome::Partial
+            ) || !report.notices.is_empty()
+                || report
+                    .changes
+                    .iter()
+                    .any(|change| !change.removed.is_empty())
+        };
+        let all = self.reports.iter().chain(&self.remarks);
+        let news: Vec<&Report> = all.filter(is_new).collect();
+        let permission = self.permission.as_ref().filter(|it| it.changed);
+        let first = news.first();
+        if first.is_none() && permission.is_none() {
+            return None;
+        }
+        let mut notice = match first {
+            Some(report) => report.chat()?,
+            None => ChatNotice::of_role(),
+        };
+        let mut lines: Vec<String> = permission.iter().map(|it| code(&it.found)).collect();
+        if let Some(more @ 1..) = news.len().checked_sub(1) {
+            let others = news.iter().skip(1).take(RULES_MAX);
+            let others: Vec<String> = others.map(|it| it.title()).collect();
+            lines.push(format!("and {more} more groups: {}", others.join(", ")));
+        }
+        lines.extend(first.iter().flat_map(|report| report.description()));
+        notice.content.description = fitted(&lines);
+        Some(notice)
+    }
+}
+
+impl ChatNotice {
+    /// The beginning of a message about what the function's role may do.
+    fn of_role() -> Self {
+        let title = "rulekeeper: what its role may do has changed".to_owned();
+        Self {
+            version: "1.0",
+            source: "custom",
+            id: String::new(),
+            content: Content {
+                text_type: "client-markdown",
+                title: title.clone(),
+                description: String::new(),
+                next_steps: vec![
+                    "Look at everything that is needed: `rulekeeper doctor`".to_owned(),
+                ],
+                keywords: vec!["role".to_owned()],
+            },
+            metadata: Metadata {
+                thread_id: "role".to_owned(),
+                summary: title,
+                event_type: "rulekeeper role".to_owned(),
+                related_resources: Vec::new(),
+                additional_context: Map::new(),
+            },
+        }
+    }
+}
+
+/// The lines that fit. None is cut: half a code span would be none.
+fn fitted(lines: &[String]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        if text.chars().count() + line.chars().count() > DESCRIPTION_MAX {
+            text.push_str("… `rulekeeper incidents --details` has the rest");
+            break;
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+/// A text of anybody as a code span.
+fn code(text: &str) -> String {
+    let short = shortened(text, TEXT_MAX);
+    let mut safe = String::with_capacity(short.len() + 2);
+    safe.push('`');
+    for c in short.chars() {
+        match c {
+            '`' => safe.push('\''),
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe.push('`');
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Trigger;
+    use crate::fakes::{group, key, now};
+
+    fn report(outcome: GroupOutcome, reason: &str) -> Report {
+        let trigger = Trigger {
+            kind: TriggerKind::Event,
+            event_id: Some("e-1".to_owned()),
+            event_name: Some("RevokeSecurityGroupIngress".to_owned()),
+            event_time: Some(now()),
+            principal: Some("arn:aws:iam::111122223333:role/admin".to_owned()),
+            session: Some("anna@example.com".to_owned()),
+            source_ip: Some("203.0.113.7".to_owned()),
+            ..Trigger::default()
+        };
+        let mut report = Report::bare(trigger, Some(group()), outcome, reason.to_owned());
+        report.name = Some("web".to_owned());
+        report.owner = Some("team-web".to_owned());
+        let rule = key("tcp 443 from 10.0.0.0/8");
+        report.rules = vec![RuleReport::new(rule, RuleOutcome::Restored).dropped_by_this_event()];
+        report.timing.event_age_ms = Some(2_900);
+        report.timing.restored_ms = Some(61);
+        report
+    }
+
+    #[test]
+    fn a_message_says_which_group_who_what_how_long_and_what_to_do() {
+        let notice = report(GroupOutcome::Restored, "1 of 1 dropped rule restored").chat();
+        let message = serde_json::to_value(notice.expect("news")).expect("JSON");
+        assert_eq!(
+            (&message["version"], &message["source"]),
+            (&"1.0".into(), &"custom".into())
+        );
+        let content = &message["content"];
+        assert_eq!(content["textType"], "client-markdown");
+        let id = &group().id;
+        assert_eq!(
+            content["title"],
+            format!("rulekeeper: restored: `web` ({id})")
+        );
+        let said = content["description"].as_str().expect("a text");
+        for part in [
+            "• restored: `tcp 443 from 10.0.0.0/8`",
+            "Who: `arn:aws:iam::111122223333:role/admin`, session `anna@example.com`",
+            "from `203.0.113.7`",
+            "Open for: 2.9 s",
+            "Owner: `team-web`",
+        ] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+        let step = content["nextSteps"][0].as_str().expect("a step");
+        assert!(
+            step.contains(&format!("rulekeeper status {id} --account")),
+            "{step}"
+        );
+        assert_eq!(message["metadata"]["threadId"], group().to_string());
+        assert_eq!(
+            message["metadata"]["additionalContext"]["owner"],
+            "team-web"
+        );
+        // A second delivery has the same key.
+        let again = report(GroupOutcome::Restored, "later")
+            .chat()
+            .expect("news");
+        assert_eq!(message["id"], again.id);
+        let other = Report {
+            trigger: Trigger {
+                event_id: Some("e-2".to_owned()),
+                ..report(GroupOutcome::Restored, "").trigger
+            },
+            ..report(GroupOutcome::Restored, "")
+        };
+        assert_ne!(message["id"], other.chat().expect("news").id);
+    }
+
+    #[test]
+    fn what_is_no_news_makes_no_message() {
+        for outcome in [
+            GroupOutcome::Converged,
+            GroupOutcome::Held,
+            GroupOutcome::Ignored,
+        ] {
+            assert_eq!(report(outcome, "").chat(), None);
+            let mut noticed = report(outcome, "");
+            noticed.notices.push("said once".to_owned());
+            assert!(noticed.chat().is_some());
+        }
+    }
+
+    #[test]
+    fn a_sweep_tells_of_its_first_group_names_the_others_and_says_what_the_role_may_not() {
+        let mut sweep = SweepReport::default();
+        assert_eq!(sweep.chat(), None);
+        sweep.reports = vec![report(GroupOutcome::Failed, "as ever")];
+        assert_eq!(sweep.chat(), None, "what stays wrong is told by alarms");
+        sweep.permission = Some(super::super::Permission {
+            authorize: false,
+            tag: true,
+            changed: true,
+            found: "the role may not authorize".to_owned(),
+        });
+        let role = sweep.chat().expect("news");
+        assert!(
+            role.content.description.contains("may not authorize"),
+            "{role:?}"
+        );
+        sweep.reports = vec![report(GroupOutcome::Restored, "back"); 3];
+        let all = sweep.chat().expect("news");
+        assert!(
+            all.content.title.starts_with("rulekeeper: restored: `web`"),
+            "{all:?}"
+        );
+        let said = all.content.description;
+        assert!(
+            said.contains("may not authorize") && said.contains("and 2 more groups: `web`"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn texts_of_anybody_are_neither_markup_nor_mentions_nor_too_long() {
+        let hostile = "<!channel> *bold* `x` <https://example.com|here> &\n".repeat(2_000);
+        let mut report = report(GroupOutcome::Failed, &hostile);
+        report.name = Some(hostile.clone());
+        report.trigger.session = Some(hostile.clone());
+        report.owner = Some(hostile.clone());
+        report.notices = vec![hostile.clone(); 200];
+        let line = report.rules[0].clone();
+        report.rules = vec![
+            RuleReport {
+                outcome: RuleOutcome::Failed,
+                ..line
+            }
+            .because(&hostile);
+            500
+        ];
+        let notice = report.chat().expect("news");
+        assert!(notice.content.description.chars().count() <= DESCRIPTION_MAX + 200);
+        for text in [
+            &notice.content.title,
+            &notice.content.description,
+            &notice.content.keywords[1],
+        ] {
+            assert!(!text.contains('<') && !text.contains('>'), "{text:.200}");
+            // Between two backticks nothing but our own words stands outside of a span.
+            let outside: String = text.split('`').step_by(2).collect();
+            assert!(
+                !outside.contains("channel") && !outside.contains("bold"),
+                "{outside:.200}"
+            );
+        }
+        let bytes = serde_json::to_vec(&notice).expect("JSON").len();
+        assert!(bytes < 20_000, "{bytes}");
+    }
+}
