@@ -91,8 +91,7 @@ impl Account {
     }
 
     fn records(&self) -> Vec<Value> {
-        let listed = self.rulekeeper(&["list"]).exits(0).json();
-        listed.as_array().expect("a list").clone()
+        self.rulekeeper(&["list"]).exits(0).items()
     }
 
     fn written(&self) -> usize {
@@ -455,7 +454,7 @@ fn several_groups_without_a_terminal_take_a_yes_and_what_contradicts_itself_is_w
             "no group is tagged both env=a and env=b",
         ),
         (&["--yes"], "required"),
-        (&["sg-zz"], "is not a security group id"),
+        (&["sg-zz"], "is no security group id"),
     ] {
         let done = run(bare(&[&["pin"][..], arguments].concat()), "").exits(2);
         assert!(done.err.contains(said), "{arguments:?}: {done:?}");

@@ -512,13 +512,13 @@ async fn every_group_is_paused_and_resumed_in_the_settings() {
     assert_eq!(held["outcome"], "held");
     let said = held["reason"].as_str().unwrap_or_default();
     assert!(said.ends_with("every group is paused: game day"), "{held}");
+    let status = scene.rulekeeper(&["status"]).exits(3).item();
+    assert_eq!(status["state"], "paused");
     // Listing somebody keeps the pause.
     let role = "arn:aws:iam::111122223333:role/terraform";
     scene
         .rulekeeper(&["principal", "add", role, "--policy", "accept"])
         .exits(0);
-    let status = scene.rulekeeper(&["status"]).exits(3).item();
-    assert_eq!(status["state"], "paused");
     assert_eq!(scene.ports(&group).await, [] as [i32; 0]);
 
     let resumed = scene.rulekeeper(&["resume", "--all"]).exits(0).item();

@@ -17,9 +17,9 @@ fn nowhere(name: &str) -> PathBuf {
     folder
 }
 
-fn outcomes(items: &Value) -> Vec<(&str, &str)> {
-    let items = items.as_array().expect("a list").iter();
+fn outcomes(items: &[Value]) -> Vec<(&str, &str)> {
     items
+        .iter()
         .map(|item| {
             (
                 item["group"]["id"].as_str().expect("an id"),
@@ -42,7 +42,7 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
     let folder = nowhere("git-folder");
     let dir = folder.to_str().expect("UTF-8");
     let export = ["export", "--all", "--output-dir", dir];
-    let told = scene.rulekeeper(&export).exits(0).json();
+    let told = scene.rulekeeper(&export).exits(0).items();
     let both = |outcome| sorted(vec![(web.as_str(), outcome), (other.as_str(), outcome)]);
     assert_eq!(outcomes(&told), both("written"));
     let schema = fs::read_to_string(folder.join("rulekeeper.schema.json")).expect("a schema");
@@ -61,7 +61,7 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
     // A comment is no difference, and no export takes it away.
     let commented = text.clone() + "# ours\n";
     fs::write(&file, &commented).expect("a file");
-    let again = scene.rulekeeper(&export).exits(0).json();
+    let again = scene.rulekeeper(&export).exits(0).items();
     assert_eq!(outcomes(&again), both("unchanged"));
     assert_eq!(fs::read_to_string(&file).expect("a file"), commented);
 
@@ -72,7 +72,7 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
     ] {
         let applied = scene.rulekeeper(arguments).exits(0);
         assert_eq!(applied.err, "", "{arguments:?}");
-        assert_eq!(outcomes(&applied.json()), both("unchanged"));
+        assert_eq!(outcomes(&applied.items()), both("unchanged"));
     }
 
     // Another port, which is not live; the one before it is.
@@ -88,12 +88,8 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
          {address}: 1 live rule is kept no more\n  {OLD}\n"
     );
     assert_eq!(dry.err, said);
-    let dry = dry.json();
-    let item = dry
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|item| item["group"]["id"] == *web);
+    let dry = dry.items();
+    let item = dry.iter().find(|item| item["group"]["id"] == *web);
     let item = item.expect("the record");
     assert_eq!(
         (&item["outcome"], &item["generation"]),
@@ -124,10 +120,10 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
         .exits(0);
     assert_eq!(applied.err, said);
     let expected = sorted(vec![(&web, "written"), (&other, "unchanged")]);
-    assert_eq!(outcomes(&applied.json()), expected);
+    assert_eq!(outcomes(&applied.items()), expected);
     let history = scene.rulekeeper(&["history", &web]).exits(0).json();
     let reason = format!("applied {}: CHG-1", file.display());
-    assert_eq!(history["generations"][0]["reason"], reason);
+    assert_eq!(history["items"][0]["reason"], reason);
     assert_eq!(scene.ports(&web).await, [80, 443], "apply touches no rule");
 
     fs::remove_file(folder.join(format!("{other}.yaml"))).expect("it goes");
@@ -138,7 +134,7 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
         .rulekeeper(&["apply", "-f", dir, "--dry-run", "--prune"])
         .exits(3);
     let expected = vec![(web.as_str(), "unchanged"), (other.as_str(), "would_prune")];
-    assert_eq!(outcomes(&dry.json()), expected);
+    assert_eq!(outcomes(&dry.items()), expected);
     let refused = scene.rulekeeper(&["apply", "-f", dir, "--prune"]).exits(1);
     assert!(
         refused.err.contains(&format!(
@@ -156,11 +152,11 @@ async fn a_folder_is_exported_applied_twice_changed_and_pruned() {
         "{pruned:?}"
     );
     let expected = vec![(web.as_str(), "unchanged"), (other.as_str(), "pruned")];
-    assert_eq!(outcomes(&pruned.json()), expected);
+    assert_eq!(outcomes(&pruned.items()), expected);
     scene.rulekeeper(&["show", &other]).exits(1);
     let history = scene.rulekeeper(&["history", &other]).exits(0).json();
     let reason = format!("unpinned: not in {dir}: CHG-2");
-    assert_eq!(history["generations"][0]["reason"], reason);
+    assert_eq!(history["items"][0]["reason"], reason);
     assert_eq!(scene.ports(&other).await, [443], "nor does a prune");
     scene.rulekeeper(&prune).exits(0);
 }
@@ -225,7 +221,7 @@ async fn a_prune_of_all_records_and_of_other_scopes_is_not_made_by_mistake() {
         "--region",
         REGION,
     ];
-    let pruned = scene.rulekeeper(&named).exits(0).json();
+    let pruned = scene.rulekeeper(&named).exits(0).items();
     assert_eq!(
         outcomes(&pruned),
         [
@@ -245,15 +241,15 @@ async fn the_same_content_is_unchanged_whatever_the_files_generation_and_a_pause
     let apply = |text: &str| scene.rulekeeper_reading(&["apply", "-f", "-"], text);
     let plain = first.replace("generation: 1\n", "");
     let other = plain.replace("port 80", "web");
-    assert_eq!(apply(&other).exits(0).json()[0]["generation"], 2);
+    assert_eq!(apply(&other).exits(0).items()[0]["generation"], 2);
     assert!(
         apply(&first)
             .exits(1)
             .err
             .contains("is at generation 2 with other content")
     );
-    assert_eq!(apply(&plain).exits(0).json()[0]["generation"], 3);
-    let same = apply(&first).exits(0).json();
+    assert_eq!(apply(&plain).exits(0).items()[0]["generation"], 3);
+    let same = apply(&first).exits(0).items();
     assert_eq!(
         (&same[0]["outcome"], &same[0]["generation"]),
         (&json!("unchanged"), &json!(3))
@@ -261,9 +257,9 @@ async fn the_same_content_is_unchanged_whatever_the_files_generation_and_a_pause
 
     let pause = ["pause", &group, "--for", "1h", "--reason", "work"];
     scene.rulekeeper(&pause).exits(0);
-    assert_eq!(apply(&plain).exits(0).json()[0]["outcome"], "unchanged");
+    assert_eq!(apply(&plain).exits(0).items()[0]["outcome"], "unchanged");
     apply(&other).exits(0);
-    let shown = scene.rulekeeper(&["show", &group]).exits(0).json();
+    let shown = scene.rulekeeper(&["show", &group]).exits(0).item();
     assert_eq!(shown["pause_reason"], "work");
     let exported = scene.rulekeeper(&["export", &group]).exits(0).out;
     assert!(!exported.contains("pause"), "{exported}");
@@ -296,7 +292,7 @@ async fn an_export_of_all_replaces_no_file_unasked_and_names_what_it_cannot_read
     scene.write_attribute("sg-0000000d", "mode", mode).await;
     let forced = [&export[..], &["--force", "--with-scope"]].concat();
     let done = scene.rulekeeper(&forced).exits(1);
-    assert_eq!(outcomes(&done.json()), [(group.as_str(), "written")]);
+    assert_eq!(outcomes(&done.items()), [(group.as_str(), "written")]);
     assert!(
         done.err.contains("not exported: ") && done.err.contains("sg-0000000d"),
         "{done:?}"

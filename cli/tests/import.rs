@@ -90,7 +90,7 @@ fn a_group_that_is_not_known_in_full_is_named_and_left_out() {
     let done = run(bare(&["import", "terraform", "-"]), &state.to_string()).exits(1);
     assert!(
         done.err.starts_with(
-            "unresolved: aws_security_group.0a: ingress[0].security_groups[0]: \"web\" is not a group's id"
+            "unresolved: aws_security_group.0000000a: ingress[0].security_groups[0]: \"web\" is not a group's id"
         ),
         "{done:?}"
     );

@@ -354,6 +354,7 @@ async fn a_page_holds_what_the_json_output_shows_and_replaces_the_page_before_it
 #[tokio::test]
 async fn a_page_goes_where_a_link_leads_and_takes_no_device_away() {
     let scene = Scene::new("incidents-page-link").await;
+    scene.put_incident("sg-0000000a", &ago(1), written()).await;
     // The link first: once what it leads to is gone, it looks as if there were none.
     let (link, file) = (scene.path("link.html"), scene.path("real.html"));
     std::fs::write(&file, "before").expect("a file");

@@ -159,7 +159,7 @@ fn readers_that_have_had_enough_are_no_failure() {
         (&["list", "--output", "table"][..], 0),
         (&["doctor", "--pre", "--output", "table"], 0),
         (&["--help"], 0),
-        (&["show", "sg-0dead"], 1),
+        (&["show", "sg-0000dead"], 1),
     ] {
         let mut child = command(&stack, arguments)
             .stdin(Stdio::null())

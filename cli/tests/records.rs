@@ -13,15 +13,16 @@ async fn pin_records_the_live_rules_once() {
     let pinned = scene
         .rulekeeper(&["pin", &group, "--note", "first"])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         pinned,
         json!({
-            "group": {"account": ACCOUNT, "region": REGION, "id": group}, "generation": 1, "changed": true,
+            "group": {"account": ACCOUNT, "region": REGION, "id": group}, "name": "pin-once",
+            "outcome": "new", "generation": 1, "changed": true,
             "added": ["tcp 80 from 10.0.0.0/8", "tcp 443 from 10.0.0.0/8"], "removed": [],
         })
     );
-    let again = scene.rulekeeper(&["pin", &group]).exits(0).json();
+    let again = scene.rulekeeper(&["pin", &group]).exits(0).item();
     assert_eq!(
         (&again["generation"], &again["changed"]),
         (&json!(1), &json!(false))
@@ -36,7 +37,7 @@ async fn pin_records_the_live_rules_once() {
         "{ACCOUNT}/{REGION}/{group}: generation 2 is written\n  - tcp 80 from 10.0.0.0/8\n"
     );
     assert_eq!(third.out, expected);
-    let shown = scene.rulekeeper(&["show", &group]).exits(0).json();
+    let shown = scene.rulekeeper(&["show", &group]).exits(0).item();
     assert_eq!(
         (&shown["mode"], &shown["note"]),
         (&json!("observe"), &json!("first")),
@@ -102,14 +103,14 @@ async fn apply_checks_every_file_before_it_writes_the_first() {
     }
     assert_eq!((applied.out.as_str(), scene.items().await), ("", 0));
 
-    let applied = scene.rulekeeper(&["apply", "-f", &good]).exits(0).json();
+    let applied = scene.rulekeeper(&["apply", "-f", &good]).exits(0).items();
     assert_eq!(applied[0]["generation"], 1);
     let two = scene.record("sg-0000000b", &[80]) + "---\n" + &scene.record("sg-0000000c", &[80]);
     let applied = scene
         .rulekeeper_reading(&["apply", "-f", "-"], &two)
         .exits(0)
-        .json();
-    assert_eq!(applied.as_array().map(Vec::len), Some(2));
+        .items();
+    assert_eq!(applied.len(), 2);
     assert_eq!(scene.items().await, 6, "a record and a state each");
 }
 
@@ -140,7 +141,7 @@ async fn apply_refuses_a_file_of_an_earlier_generation_and_writes_none_of_the_ot
     let applied = scene
         .rulekeeper(&["apply", "-f", &overruling])
         .exits(0)
-        .json();
+        .items();
     assert_eq!(
         (
             &applied[0]["generation"],
@@ -155,7 +156,7 @@ async fn what_is_exported_can_be_shown_edited_and_applied() {
     let scene = Scene::new("round-trip").await;
     let group = scene.group("round-trip", &[443, 80]).await;
     scene.rulekeeper(&["pin", &group]).exits(0);
-    let shown = scene.rulekeeper(&["show", &group]).exits(0).json();
+    let shown = scene.rulekeeper(&["show", &group]).exits(0).item();
     assert_eq!(shown["rules"][0]["description"], "port 443");
     assert_eq!(shown["rules"][1]["tags"], json!({"owner": "test"}));
 
@@ -204,7 +205,7 @@ async fn what_is_exported_can_be_shown_edited_and_applied() {
         let applied = scene
             .rulekeeper_reading(&["apply", "-f", "-"], text)
             .exits(0)
-            .json();
+            .items();
         assert_eq!(applied[0]["outcome"], "unchanged", "{text}");
     }
     let edited = yaml.replace("description: port 80", "description: web\n  priority: 7");
@@ -253,7 +254,7 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
     let told = scene
         .rulekeeper(&["export", "sg-0000000a", "--out", &out])
         .exits(0)
-        .json();
+        .item();
     assert_eq!(
         told,
         json!([{"group": {"account": ACCOUNT, "region": REGION, "id": "sg-0000000a"}, "outcome": "written", "generation": 1,
@@ -293,7 +294,10 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
 #[tokio::test]
 async fn list_tells_the_state_of_every_record() {
     let scene = Scene::new("list").await;
-    assert_eq!(scene.rulekeeper(&["list"]).exits(0).json(), json!([]));
+    assert_eq!(
+        scene.rulekeeper(&["list"]).exits(0).items(),
+        [] as [Value; 0]
+    );
     let empty = scene.rulekeeper(&["list", "--output", "table"]).exits(0);
     assert_eq!(empty.out, format!("{ACCOUNT}/{REGION} has no records\n"));
 
@@ -325,10 +329,8 @@ async fn list_tells_the_state_of_every_record() {
     delete.send().await.expect("deleted");
     let listed = scene.rulekeeper(&["list"]).exits(0);
     assert_eq!(listed.err, "");
-    let listed = listed.json();
+    let listed = listed.items();
     let mut states: Vec<_> = listed
-        .as_array()
-        .expect("a list")
         .iter()
         .map(|line| {
             (
@@ -347,7 +349,7 @@ async fn list_tells_the_state_of_every_record() {
     states.sort_unstable();
     expected.sort_unstable();
     assert_eq!(states, expected);
-    let lines = listed.as_array().expect("a list");
+    let lines = &listed;
     let paused = lines.iter().find(|line| line["group"] == *waiting);
     assert_eq!(paused.map(|line| &line["rules"]), Some(&json!(2)));
     let table = scene
@@ -383,7 +385,7 @@ async fn list_tells_the_state_of_every_record() {
         ),
         "{listed:?}"
     );
-    assert_eq!(listed.exits(0).json()[0]["state"], "enforce");
+    assert_eq!(listed.exits(0).items()[0]["state"], "enforce");
 }
 
 #[tokio::test]
@@ -443,9 +445,9 @@ async fn a_generation_that_history_holds_already_is_counted_on_from() {
     let applied = scene
         .rulekeeper_reading(&["apply", "-f", "-"], &record(80))
         .exits(0);
-    assert_eq!(applied.json()[0]["generation"], 3);
+    assert_eq!(applied.items()[0]["generation"], 3);
     assert_eq!(
-        scene.rulekeeper(&["show", "sg-0000000a"]).exits(0).json()["generation"],
+        scene.rulekeeper(&["show", "sg-0000000a"]).exits(0).item()["generation"],
         3
     );
 }

@@ -122,7 +122,9 @@ async fn write(
 ) -> Result<Status, Failure> {
     let author = session.author().await?;
     let written = draft.write(&session.table().await?, &author).await?;
-    let document = output.document(&written.principals);
+    let document = output
+        .document(&written.principals)
+        .with("group", &written.group)?;
     let document = document
         .with("generation", written.generation)?
         .with("changed", written.changed)?;
