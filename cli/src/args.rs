@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use rulekeeper::config::DEFAULT_RULES_PER_GROUP;
 use rulekeeper_core::decide::guardrail::Guardrails;
 use rulekeeper_core::desired::Mode;
@@ -58,6 +58,54 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// The verbs as the program's help shows them.
+const GROUPS: [(&str, &[&str]); 6] = [
+    (
+        "See what is so",
+        &[
+            "status",
+            "list",
+            "show",
+            "plan",
+            "check",
+            "incidents",
+            "history",
+        ],
+    ),
+    (
+        "Keep groups",
+        &["pin", "apply", "export", "import", "principal"],
+    ),
+    ("Put back", &["restore", "rollback", "replay"]),
+    (
+        "Leave alone, and let go",
+        &["pause", "resume", "release", "confirm", "unpin"],
+    ),
+    ("See that it works", &["doctor"]),
+    ("The program itself", &["schema", "completions", "man"]),
+];
+
+impl Cli {
+    /// The command line, with the verbs in groups in its help.
+    pub(crate) fn grouped() -> Command {
+        let command = Self::command();
+        let mut verbs = String::new();
+        for (heading, names) in GROUPS {
+            verbs += &format!("{heading}:\n");
+            for name in names {
+                let verb = command.find_subcommand(name);
+                let about = verb.and_then(Command::get_about);
+                let about = about.map(ToString::to_string).unwrap_or_default();
+                verbs += &format!("  {name:<12} {about}\n");
+            }
+            verbs.push('\n');
+        }
+        let template =
+            "{about-with-newline}\n{usage-heading} {usage}\n\nVERBS{options}{after-help}";
+        command.help_template(template.replace("VERBS", &verbs))
+    }
 }
 
 /// Where to work, and how to show it.
@@ -275,7 +323,7 @@ pub(crate) struct Apply {
 const SHOW_HELP: &str = "\
 Examples:
   rulekeeper show sg-0123456789abcdef0
-  rulekeeper show sg-0123456789abcdef0 --output json | jq '.rules[].description'";
+  rulekeeper show sg-0123456789abcdef0 -o json | jq '.items[].rules[].description'";
 
 #[derive(Debug, Args)]
 #[command(after_help = SHOW_HELP)]
@@ -334,7 +382,7 @@ EC2 nor to the table.
 
 Examples:
   rulekeeper plan sg-0123456789abcdef0
-  rulekeeper plan --output json | jq '.plans[].group.id'";
+  rulekeeper plan -o json | jq '.items[].group.id'";
 
 #[derive(Debug, Args)]
 #[command(after_help = PLAN_HELP)]
@@ -355,7 +403,7 @@ Exit code 3 says that some rules could not come back. The function looks for the
 
 Examples:
   rulekeeper check
-  rulekeeper check --output json | jq -r '.groups[].rules[] | \"\\(.rule): \\(.reason)\"'";
+  rulekeeper check -o json | jq -r '.items[].rules[] | \"\\(.rule): \\(.reason)\"'";
 
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_HELP)]
@@ -492,6 +540,29 @@ mod tests {
         let mut program = Cli::command().disable_help_subcommand(true);
         program.build();
         check(&mut program, "rulekeeper");
+    }
+
+    #[test]
+    fn the_help_has_every_verb_in_one_group() {
+        let mut grouped: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .copied()
+            .collect();
+        let command = Cli::command();
+        let mut verbs: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        grouped.sort_unstable();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+        let help = Cli::grouped().render_help().to_string();
+        for part in [
+            "Usage: rulekeeper",
+            "Put back:\n  restore ",
+            "--table",
+            "Exit codes:",
+        ] {
+            assert!(help.contains(part), "{part} is not in {help}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use rulekeeper_cli::{failure, import, paint, records, say, schema, steering, strict};
 
 mod advice;
@@ -47,7 +47,11 @@ mod wire;
 
 fn main() -> ExitCode {
     paint::begin();
-    let cli = args::Cli::parse();
+    let matches = args::Cli::grouped().get_matches();
+    let cli = match args::Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     match start(cli) {
         Ok(status) => status.into(),
         Err(failure) => failure.tell(),

@@ -143,7 +143,7 @@ The newest generation comes first. Each is compared with the latest before it th
 
 Examples:
   rulekeeper history sg-0123456789abcdef0
-  rulekeeper history --settings --output json | jq '.generations[].updated_by'";
+  rulekeeper history --settings -o json | jq '.items[].updated_by'";
 
 #[derive(Debug, Args)]
 #[command(after_help = HISTORY_HELP)]

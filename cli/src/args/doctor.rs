@@ -13,7 +13,7 @@ Examples:
   rulekeeper doctor
   rulekeeper doctor --pre --region eu-west-1
   rulekeeper doctor --function rulekeeper-Function-1A2B3C --scope 444455556666/eu-central-1
-  rulekeeper doctor --output json | jq -r '.checks[] | select(.outcome == \"failed\") | .subject, .fix'";
+  rulekeeper doctor -o json | jq -r '.items[] | select(.outcome == \"failed\") | .subject, .fix'";
 
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_HELP)]

@@ -24,7 +24,7 @@ Examples:
   rulekeeper pin sg-0123456789abcdef0 --mode observe --note 'watch first, CHG-1234'
   rulekeeper pin --all --dry-run
   rulekeeper pin --vpc vpc-0123456789abcdef0 --tag env=prod --tag team --mode observe
-  rulekeeper pin --all --yes --output json | jq '.groups[] | select(.outcome == \"left_out\")'";
+  rulekeeper pin --all --yes -o json | jq '.items[] | select(.outcome == \"left_out\")'";
 
 #[derive(Debug, Args)]
 #[command(after_help = PIN_HELP)]
@@ -62,7 +62,7 @@ pub(crate) struct Pin {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) watch: Option<bool>,
     /// Why, for the readers of the record [default: as before]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "reason", value_name = "TEXT")]
     pub(crate) note: Option<String>,
     /// Do not ask first; needed for several groups where there is no terminal to ask on
     #[arg(long)]
