@@ -1,9 +1,14 @@
 //! The templates against the code and against each other. `pipeline/privileges.rs` judges the roles' policies.
 
-use rulekeeper_core::event::{Intent, WatchRequest, intent};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use rulekeeper_core::event::{Intent, Trigger, WatchRequest, intent};
+use rulekeeper_core::function::{Answer, Payload};
+use rulekeeper_core::model::GroupAddress;
+use rulekeeper_core::report::{GroupOutcome, Report};
+use serde_json::json;
 
 fn source(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -315,13 +320,42 @@ fn the_watch_is_the_same_function_and_its_calls_are_known() {
     assert_eq!(intent(&request), Intent::Watch(every_2_s));
 }
 
+/// Lambda hands the answer on as `responsePayload`.
+#[test]
+fn what_the_rule_for_chat_takes_out_is_in_every_answer_that_is_news() {
+    let rule = resource("ChatNoticesRule");
+    assert_eq!(
+        values(&rule, "InputPath"),
+        ["$.detail.responsePayload.chat"]
+    );
+    assert!(
+        rule.contains("chat:\n              version: [\"1.0\"]"),
+        "{rule}"
+    );
+    let answered = |outcome| {
+        let group: GroupAddress = serde_json::from_value(json!({
+            "account": "111122223333", "region": "eu-west-1", "id": "sg-0123456789abcdef0",
+        }))
+        .expect("an address");
+        let report = Report::bare(Trigger::default(), Some(group), outcome, "why".to_owned());
+        json!(Payload::from(Answer::Group(Box::new(report.into()))))
+    };
+    let news = answered(GroupOutcome::Restored);
+    assert_eq!(news["chat"]["version"], "1.0");
+    assert_eq!(
+        (&news["outcome"], &news["reason"]),
+        (&json!("restored"), &json!("why"))
+    );
+    assert_eq!(answered(GroupOutcome::Converged).get("chat"), None);
+}
+
 #[test]
 fn a_key_of_the_customer_encrypts_all_that_keeps_something_and_is_used_through_its_services_only() {
     let key = "!If [HasKmsKey, !Ref KmsKeyArn, !Ref \"AWS::NoValue\"]";
     for (kind, count, property) in [
         ("AWS::DynamoDB::Table", 1, "KMSMasterKeyId"),
         ("AWS::SQS::Queue", 3, "KmsMasterKeyId"),
-        ("AWS::SNS::Topic", 2, "KmsMasterKeyId"),
+        ("AWS::SNS::Topic", 3, "KmsMasterKeyId"),
         ("AWS::Logs::LogGroup", 1, "KmsKeyId"),
     ] {
         let of_kind = resources(kind);

@@ -201,6 +201,64 @@ async fn only_what_happened_since_is_told_and_of_all_groups_the_newest_first() {
 }
 
 #[tokio::test]
+async fn open_incidents_and_those_of_a_caller_are_found_and_say_what_was_missing_before() {
+    let scene = Scene::new("incidents-open").await;
+    let group = scene.group("incidents-open", &[443, 80]).await;
+    scene.rulekeeper(&["pin", &group]).exits(0);
+    let drop = async |port, session: &str| {
+        scene.revoke(&group, port).await;
+        let event = scene.event("revoke-by-permission.json", &group);
+        let mut event: Value = serde_json::from_str(&event).expect("JSON");
+        let permission = "/detail/requestParameters/ipPermissions/items/0";
+        let permission = event.pointer_mut(permission).expect("a permission");
+        permission["fromPort"] = port.into();
+        permission["toPort"] = port.into();
+        event["detail"]["responseElements"] = json!({"_return": true});
+        event["detail"]["eventID"] = format!("event-{port}").into();
+        event["detail"]["sourceIPAddress"] = "203.0.113.7".into();
+        event["detail"]["userIdentity"]["principalId"] = format!("AROA:{session}").into();
+        let file = scene.file("event.json", &event.to_string());
+        let never = ["--never", "tcp 80 from 10.0.0.0/8"];
+        let replay = [&["replay", &file, "--execute"][..], &never].concat();
+        scene.rulekeeper(&replay)
+    };
+    let first = drop(80, "anna@example.com").await.exits(3).item();
+    assert_eq!(
+        (&first["outcome"], &first["rules"][0]["dropped_by"]),
+        (&json!("failed"), &json!("this_event"))
+    );
+    assert_eq!(first["trigger"]["session"], "anna@example.com");
+    assert_eq!(first["trigger"]["source_ip"], "203.0.113.7");
+    let second = drop(443, "berta@example.com").await.exits(3).item();
+    assert_eq!(second["outcome"], "restored", "{second:#}");
+    assert_eq!(
+        second["reason"],
+        "1 of 1 dropped rule restored; missing before: 1 failed"
+    );
+
+    let found = |more: &[&str]| {
+        let arguments = [&["incidents", "--since", "20y"][..], more].concat();
+        let items = scene.rulekeeper(&arguments).exits(0).items();
+        items
+            .iter()
+            .map(|it| it["trigger"]["event_id"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["--open"]), ["event-80"]);
+    assert_eq!(found(&["--principal", "berta"]), ["event-443"]);
+    assert_eq!(found(&["--until", "2001-01-01"]), [] as [&str; 0]);
+    let status = scene.rulekeeper(&["status", &group]).exits(3).item();
+    assert_eq!(
+        (
+            &status["state"],
+            &status["session"],
+            &status["key"].is_string()
+        ),
+        (&json!("failed"), &json!("anna@example.com"), &true)
+    );
+}
+
+#[tokio::test]
 async fn an_item_that_cannot_be_read_is_listed_and_hides_nothing() {
     let scene = Scene::new("incidents-unreadable").await;
     let (by_hand, good) = (ago(5), ago(10));

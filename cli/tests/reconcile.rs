@@ -263,3 +263,85 @@ async fn check_tells_what_could_not_come_back_and_pin_says_so_before() {
     let wrong = scene.rulekeeper(&["check", "--never", "tcp 22"]).exits(2);
     assert!(wrong.err.contains("is not a rule"), "{wrong:?}");
 }
+
+#[tokio::test]
+async fn status_says_what_is_wrong_and_which_command_helps_and_a_group_has_a_name() {
+    let scene = Scene::new("status").await;
+    let group = scene.group("web", &[443, 80]).await;
+    scene.rulekeeper(&["pin", "web"]).exits(0);
+    let well = scene.rulekeeper(&["status", "--output", "table"]).exits(0);
+    assert_eq!(
+        well.out,
+        "all is well: 1 group looked at, no rule is missing\n"
+    );
+    assert_eq!(
+        scene.rulekeeper(&["status"]).exits(0).items(),
+        [] as [Value; 0]
+    );
+
+    scene.revoke(&group, 80).await;
+    let command = format!("rulekeeper restore {group} --account {ACCOUNT} --region {REGION}");
+    for arguments in [
+        &["status"][..],
+        &["status", "web"],
+        &["status", "--all-scopes"],
+    ] {
+        let wrong = scene.rulekeeper(arguments).exits(3).item();
+        assert_eq!(wrong["group"]["id"], json!(group));
+        assert_eq!(
+            (
+                &wrong["state"],
+                &wrong["rule"],
+                &wrong["command"],
+                &wrong["live"]
+            ),
+            (
+                &json!("missing"),
+                &json!("tcp 80 from 10.0.0.0/8"),
+                &json!(command),
+                &json!(false)
+            )
+        );
+    }
+    let table = scene
+        .rulekeeper(&["status", "--output", "table"])
+        .exits(3)
+        .out;
+    let shown = format!(
+        "{ACCOUNT}/{REGION}/{group} (web)\n  missing  tcp 80 from 10.0.0.0/8\n    no principal is listed, so \
+         every dropped rule comes back\n    {command}\n\n1 group looked at: 1 rule is missing\n"
+    );
+    assert_eq!(table, shown);
+    let yaml = scene.rulekeeper(&["status", "-o", "yaml"]).exits(3).out;
+    assert!(yaml.starts_with("schema: 1\nkind: status\n"), "{yaml}");
+
+    let nobody = scene.rulekeeper(&["plan", "nobody"]).exits(1);
+    assert!(
+        nobody.err.contains("no record of a group named \"nobody\""),
+        "{nobody:?}"
+    );
+    scene.rulekeeper(&["restore", "web"]).exits(0);
+    scene.rulekeeper(&["status", "web"]).exits(0);
+    // An account that cannot be reached is named, and hides no other.
+    let other = scene
+        .record("sg-0000000a", &[443])
+        .replace(ACCOUNT, "444455556666");
+    scene
+        .rulekeeper_reading(&["apply", "-f", "-"], &other)
+        .exits(0);
+    scene.revoke(&group, 443).await;
+    let all = scene
+        .rulekeeper(&["status", "--all-scopes"])
+        .exits(1)
+        .items();
+    let states: Vec<&Value> = all.iter().map(|it| &it["state"]).collect();
+    assert_eq!(states, ["unknown", "missing"]);
+    let listed = scene
+        .rulekeeper(&["list", "--all-scopes", "--name", "we"])
+        .exits(0)
+        .item();
+    assert_eq!(
+        (&listed["account"], &listed["group"]),
+        (&json!(ACCOUNT), &json!(group))
+    );
+}
