@@ -721,3 +721,41 @@ fn an_envelope_of_another_account_than_its_record_is_ignored() {
         ignored.reason
     );
 }
+
+#[test]
+fn who_called_is_kept_as_far_as_the_event_tells_and_the_console_has_a_page_of_it() {
+    let mut event = read(&events_dir().join("revoke-by-permission.json"));
+    let detail = &mut event["detail"];
+    detail["sourceIPAddress"] = "203.0.113.7".into();
+    detail["userAgent"] = "aws-cli/2".into();
+    detail["userIdentity"]["accessKeyId"] = "ASIAEXAMPLE".into();
+    detail["userIdentity"]["principalId"] = "AROA:anna@example.com".into();
+    let Intent::Reconcile(lookup) = intent(&event) else {
+        panic!("{event}")
+    };
+    let trigger = serde_json::to_value(&lookup.trigger).expect("JSON");
+    for (name, value) in [
+        ("session", "anna@example.com"),
+        ("source_ip", "203.0.113.7"),
+        ("user_agent", "aws-cli/2"),
+        ("access_key_id", "ASIAEXAMPLE"),
+    ] {
+        assert_eq!(trigger[name], value, "{name}");
+    }
+    let link = |region: &str, id: &str| {
+        rulekeeper_core::event::console_link(&region.parse().expect("a Region"), id)
+    };
+    let id = "11111111-2222-4333-8444-555555555555";
+    for (region, console) in [
+        ("eu-west-1", "https://eu-west-1.console.aws.amazon.com/"),
+        (
+            "us-gov-west-1",
+            "https://us-gov-west-1.console.amazonaws-us-gov.com/",
+        ),
+        ("cn-north-1", "https://cn-north-1.console.amazonaws.cn/"),
+    ] {
+        let link = link(region, id).expect("a link");
+        assert!(link.starts_with(console) && link.ends_with(id), "{link}");
+    }
+    assert_eq!(link("eu-west-1", "https://example.com/?"), None);
+}

@@ -360,6 +360,9 @@ pub struct IncidentFacts {
     /// The session of the caller's role.
     #[serde(skip)]
     pub session: Option<String>,
+    /// CloudTrail's id of the event.
+    #[serde(skip)]
+    pub event_id: Option<String>,
     /// The group's outcome. A name that this version does not know is shown like any other.
     #[serde(skip)]
     pub outcome: String,
@@ -408,6 +411,7 @@ struct TriggerItem {
     event_name: Option<String>,
     principal: Option<String>,
     session: Option<String>,
+    event_id: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -450,6 +454,7 @@ impl IncidentFacts {
             event_name: trigger.event_name,
             principal: trigger.principal,
             session: trigger.session,
+            event_id: trigger.event_id,
             outcome: required(item, "outcome")?,
             reason: optional(item, "reason")?,
             lines,

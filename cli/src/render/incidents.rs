@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use rulekeeper_cli::operator::{
     Content, DroppedRule, IncidentFacts, Incidents, PastIncident, ReopenedGroup, UnrestorableGroup,
 };
+use rulekeeper_core::event::console_link;
 use rulekeeper_core::model::Scope;
 use rulekeeper_core::report::RuleOutcome;
 
@@ -102,7 +103,12 @@ fn incident(incident: &PastIncident) -> String {
     let group = named(Some(&incident.group), incident.name.as_deref());
     let time = time(incident);
     match &incident.content {
-        Content::Readable(facts) => format!("{time}  {group}  {}", told(facts)),
+        Content::Readable(facts) => {
+            let id = facts.event_id.as_deref();
+            let link = id.and_then(|id| console_link(&incident.group.scope.region, id));
+            let link = link.map(|link| format!("    {link}\n")).unwrap_or_default();
+            format!("{time}  {group}  {}{link}", told(facts))
+        }
         Content::Unreadable { unreadable } => format!(
             "{time}  {group}  unreadable\n  {}\n  the item's key is {}\n",
             plain(unreadable),
@@ -228,6 +234,7 @@ mod tests {
             open_ms: open,
             restored_at: None,
             session: None,
+            event_id: None,
             attributes: Default::default(),
             kind: kind.to_owned(),
             event_name: (kind == "event").then(|| "RevokeSecurityGroupIngress".to_owned()),

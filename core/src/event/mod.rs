@@ -188,6 +188,23 @@ impl Trigger {
     }
 }
 
+/// The page of an event in CloudTrail's console, if the id is one: anybody may have written it.
+pub fn console_link(region: &Region, event_id: &str) -> Option<String> {
+    let is_id = event_id.len() == 36
+        && event_id
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let region = region.as_str();
+    let console = match region {
+        _ if region.starts_with("us-gov-") => "console.amazonaws-us-gov.com",
+        _ if region.starts_with("cn-") => "console.amazonaws.cn",
+        _ => "console.aws.amazon.com",
+    };
+    is_id.then(|| {
+        format!("https://{region}.{console}/cloudtrailv2/home?region={region}#/events/{event_id}")
+    })
+}
+
 /// What an event says about rules. It shows that a read is stale, which call took a rule away, and which change a rule
 /// belongs to. Only a read tells which rules are missing or live.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

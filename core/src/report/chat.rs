@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{DroppedBy, GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
-use crate::event::TriggerKind;
+use crate::event::{TriggerKind, console_link};
 use crate::model::{GroupAddress, shortened};
 
 /// The most rules of a message that are named.
@@ -191,6 +191,9 @@ impl Report {
                 "See who changed the record: `rulekeeper history {place}`"
             ));
         }
+        let event_id = self.trigger.event_id.as_deref();
+        let link = event_id.and_then(|id| console_link(&scope.region, id));
+        steps.extend(link.map(|link| format!("See the call in CloudTrail: {link}")));
         steps
     }
 }
@@ -301,7 +304,7 @@ mod tests {
     fn report(outcome: GroupOutcome, reason: &str) -> Report {
         let trigger = Trigger {
             kind: TriggerKind::Event,
-            event_id: Some("e-1".to_owned()),
+            event_id: Some("11111111-2222-4333-8444-555555555555".to_owned()),
             event_name: Some("RevokeSecurityGroupIngress".to_owned()),
             event_time: Some(now()),
             principal: Some("arn:aws:iam::111122223333:role/admin".to_owned()),
@@ -348,6 +351,11 @@ mod tests {
         assert!(
             step.contains(&format!("rulekeeper status {id} --account")),
             "{step}"
+        );
+        let link = content["nextSteps"][2].as_str().expect("a step");
+        assert!(
+            link.ends_with("region=eu-west-1#/events/11111111-2222-4333-8444-555555555555"),
+            "{link}"
         );
         assert_eq!(message["metadata"]["threadId"], group().to_string());
         assert_eq!(

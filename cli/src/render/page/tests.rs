@@ -64,6 +64,7 @@ fn incident(n: usize) -> PastIncident {
             open_ms: (kind == "event").then_some(2060),
             restored_at: None,
             session: None,
+            event_id: None,
             attributes,
             kind: kind.to_owned(),
             event_name: Some("RevokeSecurityGroupIngress".to_owned()),
