@@ -254,9 +254,9 @@ async fn export_writes_a_whole_file_and_replaces_none_unasked() {
     let told = scene
         .rulekeeper(&["export", "sg-0000000a", "--out", &out])
         .exits(0)
-        .item();
+        .items();
     assert_eq!(
-        told,
+        json!(told),
         json!([{"group": {"account": ACCOUNT, "region": REGION, "id": "sg-0000000a"}, "outcome": "written", "generation": 1,
             "file": out}])
     );
@@ -381,7 +381,7 @@ async fn list_tells_the_state_of_every_record() {
     let listed = scene.rulekeeper(&["list", "--account", "444455556666"]);
     assert!(
         listed.err.starts_with(
-            "warning: whether the groups exist is not known: 444455556666 is not the account"
+            "warning: 444455556666/eu-west-1: whether the groups exist is not known: 444455556666 is not the account"
         ),
         "{listed:?}"
     );
