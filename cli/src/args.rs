@@ -439,7 +439,7 @@ pub(crate) struct Restore {
 const REPLAY_HELP: &str = "\
 A file holds events as EventBridge delivers them, CloudTrail records, a CloudTrail log file ({\"Records\": […]}), a JSON
 array of events, or one event after another, such as JSON lines. The result is a plan as `plan` shows it, with --execute
-the function's answer; for several events a list.
+the function's answer; an item for each event.
 
 Examples:
   rulekeeper replay events/revoke-by-permission.json

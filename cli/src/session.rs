@@ -52,6 +52,8 @@ pub(crate) struct Named<'a> {
     pub(crate) table_region: Option<&'a str>,
     /// The profile.
     pub(crate) profile: Option<&'a str>,
+    /// The role in other accounts.
+    pub(crate) role_name: Option<&'a str>,
 }
 
 /// One run of the program.
@@ -277,6 +279,7 @@ impl Session {
             table: self.options.table.as_deref(),
             table_region: self.options.table_region.as_deref(),
             profile: self.options.profile.as_deref(),
+            role_name: self.options.role_name.as_deref(),
         }
     }
 

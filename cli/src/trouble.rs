@@ -84,13 +84,9 @@ impl Trouble {
     /// Everything that is wrong with a group by the plan of it.
     pub(crate) fn of_plan(plan: &PlannedGroup) -> Vec<Self> {
         let about = |state| Self::of(plan.group.as_ref(), plan.name.as_deref(), state);
-        let is_planned = plan.generation.is_some() || !plan.rules.is_empty();
         let state = match plan.outcome {
             outcome if outcome == GroupOutcome::Orphaned.name() => Some(("orphaned", "unpin")),
             outcome if outcome == GroupOutcome::Unmanaged.name() => Some(("unmanaged", "pin")),
-            outcome if outcome == GroupOutcome::Failed.name() && !is_planned => {
-                Some(("unreadable", "show"))
-            }
             outcome if outcome == GroupOutcome::Failed.name() => Some(("unknown", "plan")),
             _ => None,
         };
@@ -131,6 +127,36 @@ impl Trouble {
             command: Some(rule.close.clone()),
             is_live: true,
             ..about
+        }
+    }
+
+    /// Says that it is the record that cannot be understood, where nothing is known of a group because of that.
+    pub(crate) fn of_unreadable(&mut self, listed: &Listed) {
+        if let Some(group) = self.group.as_ref().filter(|_| self.state == "unknown")
+            && group.id.as_str() == listed.group
+            && listed.state == "unreadable"
+        {
+            self.command = Some(command("show", group, ""));
+            self.state = "unreadable";
+        }
+    }
+
+    /// Names the command that ends the pause of all groups, where it is not the group's own.
+    pub(crate) fn of_pause(&mut self, listed: &Listed) {
+        if let Some(group) = self.group.as_ref().filter(|_| self.state == "paused")
+            && group.id.as_str() == listed.group
+            && listed.state != "paused"
+        {
+            self.command = Some("rulekeeper resume --all".to_owned());
+        }
+    }
+
+    /// Adds to the command what this run was told of the table and of credentials.
+    pub(crate) fn with_options(&mut self, options: &str) {
+        if let Some(command) = &mut self.command
+            && command.starts_with("rulekeeper ")
+        {
+            command.push_str(options);
         }
     }
 
@@ -210,7 +236,8 @@ impl Trouble {
                 self.reason = format!("the last try failed: {}", said.join(": "));
             }
             is_last = false;
-            if facts.own().any(|own| own == line) {
+            // A look that found it missing, or put others back, did not drop it.
+            if facts.kind == "event" && line.is_own() {
                 self.since = incident.time();
                 self.principal = facts.principal.clone().or(self.principal.take());
                 self.session.clone_from(&facts.session);

@@ -233,7 +233,7 @@ async fn open_incidents_and_those_of_a_caller_are_found_and_say_what_was_missing
     assert_eq!(second["outcome"], "restored", "{second:#}");
     assert_eq!(
         second["reason"],
-        "1 of 1 dropped rule restored; missing before: 1 failed"
+        "1 of 1 dropped rule restored; also missing: 1 failed"
     );
 
     let found = |more: &[&str]| {
@@ -246,7 +246,7 @@ async fn open_incidents_and_those_of_a_caller_are_found_and_say_what_was_missing
     };
     assert_eq!(found(&["--open"]), ["event-80"]);
     assert_eq!(found(&["--principal", "berta"]), ["event-443"]);
-    assert_eq!(found(&["--until", "2001-01-01"]), [] as [&str; 0]);
+    assert_eq!(found(&["--until", "2015-01-01"]), [] as [&str; 0]);
     let status = scene.rulekeeper(&["status", &group]).exits(3).item();
     assert_eq!(
         (

@@ -41,7 +41,7 @@ async fn nine_of_ten_rules_come_back_when_the_tenth_names_a_deleted_group() {
         failed,
         Some(
             &json!({"rule": reference, "outcome": "failed", "error_code": "InvalidGroup.NotFound",
-            "reason": format!("{gone} does not exist")})
+            "reason": format!("{gone} does not exist"), "dropped_by": "this_event"})
         )
     );
     assert_eq!(

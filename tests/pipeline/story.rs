@@ -40,7 +40,7 @@ async fn a_dropped_rule_comes_back_with_its_description_and_tags() {
     let id_now = ec2.rule_id(&scene.group, OFFICE).expect("live again");
     assert_eq!(
         report["rules"],
-        json!([{"rule": OFFICE, "outcome": "restored", "rule_id": id_now}])
+        json!([{"rule": OFFICE, "outcome": "restored", "rule_id": id_now, "dropped_by": "this_event"}])
     );
     assert_ne!(id_before, id_now);
 

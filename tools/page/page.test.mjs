@@ -344,7 +344,7 @@ test('a sweep counts what it puts back, and not again what an earlier call took'
   const numbers = await tiles(page);
   assert.deepEqual([numbers['Rules dropped'], numbers['Rules back'], numbers['Median until back']], ['1', '2', '–']);
   assert.match(await page.textContent('#list > .entry >> nth=0'), /tcp 1 from 10\.0\.0\.0\/8tcp 3 from 10\.0\.0\.0\/8/);
-  assert.match(await page.textContent('#list > .entry >> nth=1'), /1 rule missing before.*nothing missing/);
+  assert.match(await page.textContent('#list > .entry >> nth=1'), /1 rule missing for another reason.*nothing missing/);
   await page.click('#list > .entry >> nth=0 >> summary');
   await page.waitForSelector('#list .body');
   const tables = await page.$$eval('#list table', (all) => all.map((table) => table.textContent));

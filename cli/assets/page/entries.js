@@ -98,7 +98,7 @@ function told(entry, now) {
   line.still = still > 0;
   if (first.unreadable) line.note = first.unreadable;
   else if (rules.length === 0 && first.rules.length > 0)
-    line.note = `${plural(first.rules.length, 'rule')} missing before`;
+    line.note = `${plural(first.rules.length, 'rule')} missing for another reason`;
   if (kind === 'fight') line.note = `fight, ${stories.length} times in ${length(first.time - stories.at(-1).time)}`;
   if (kind === 'storm')
     line.note = `storm, ${plural(stories.length, 'call')}, ${plural(stories.flatMap(({ own }) => own).length, 'rule')}`;

@@ -71,7 +71,7 @@ function incidentMarkdown(story, now) {
   ];
   const rules = story.rules.map(
     (line) =>
-      `- ${code(line.rule)}: ${plain(spaced(line.outcome))}${line.details ? `, ${plain(line.details)}` : ''}${line.before === null ? '' : ` (missing before: ${plain(line.before)})`}`,
+      `- ${code(line.rule)}: ${plain(spaced(line.outcome))}${line.details ? `, ${plain(line.details)}` : ''}${line.before === null ? '' : ` (also missing: ${plain(line.before)})`}`,
   );
   return `### ${when}, ${group(story)}\n\n${facts
     .filter(([, value]) => value)

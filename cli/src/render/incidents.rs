@@ -74,6 +74,9 @@ fn rules(facts: &IncidentFacts) -> String {
 fn by(facts: &IncidentFacts) -> String {
     match (facts.kind.as_str(), &facts.principal) {
         ("sweep" | "watch", _) => format!("found by a {}", facts.kind),
+        ("operator", Some(principal)) => {
+            format!("found by {}", who(principal, facts.session.as_deref()))
+        }
         (_, Some(principal)) => who(principal, facts.session.as_deref()),
         (_, None) => nobody(),
     }
@@ -133,7 +136,7 @@ fn told(facts: &IncidentFacts) -> String {
     )
 }
 
-/// The rules that this is about, and those that were missing before.
+/// The rules that this is about, and what else was missing.
 fn lines(facts: &IncidentFacts) -> String {
     let own: Vec<&DroppedRule> = facts.own().collect();
     let is_before = |it: &&DroppedRule| !own.contains(it);
@@ -142,7 +145,7 @@ fn lines(facts: &IncidentFacts) -> String {
     let own = columns(&[], own.iter().map(|it| line(it)).collect(), "    ");
     match before.is_empty() {
         true => own,
-        false => format!("{own}    missing before:\n{before}"),
+        false => format!("{own}    also missing:\n{before}"),
     }
 }
 
@@ -377,7 +380,7 @@ TIME                  GROUP        OUTCOME  OPEN            RULES               
 2026-11-22T09:30:00Z  sg-0a (web)  partial  -               tcp 443 from 10.0.0.0/8     found by a sweep
 ";
         assert_eq!(texts[0], lines);
-        let before = "    missing before:\n    failed  tcp 80 from sg-0b  so it is\n";
+        let before = "    also missing:\n    failed  tcp 80 from sg-0b  so it is\n";
         assert!(texts[1].contains(before), "{}", texts[1]);
         let said = "in the session anna@example.com; open for 2s 900ms\n";
         assert!(texts[1].contains(said), "{}", texts[1]);

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Status};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::session::{SWEEP_TIME, Session};
-use crate::{records, render};
+use crate::{records, render, say};
 
 /// The time for asking EC2 which rules are live. Without an answer the records are written all the same.
 const LOOK_UP_TIME: Duration = Duration::from_secs(15);
@@ -53,7 +53,9 @@ pub(super) async fn run(
     let looked = look(session, &mut applying).await;
     let items = applying.items();
     let said = render::live_rules(&items);
-    eprint!("{said}");
+    if !said.is_empty() {
+        say::note(said.trim_end());
+    }
     let (to_write, to_prune) = applying.counts();
     if apply.dry_run {
         output.show(&items, || render::applied(&items))?;
@@ -150,10 +152,10 @@ async fn look(session: &Session, applying: &mut Applying) -> bool {
         };
         if let Err(why) = looked {
             all = false;
-            eprintln!(
-                "warning: {scope}: which rules are live is not known: {}",
+            say::warning(&format!(
+                "{scope}: which rules are live is not known: {}",
                 render::plain(&why)
-            );
+            ));
         }
     }
     all
@@ -186,7 +188,7 @@ fn agreed(apply: &Apply, applying: &Applying) -> Result<bool, Failure> {
     };
     let shown = || render::applied(&applying.items());
     if to_prune > 0 && !on_terminal() {
-        eprint!("{}", crate::steering::spelled_out(&shown()));
+        say::note(shown().trim_end());
         let out = records_in_words(to_prune);
         let message = format!("--prune would take out {out}; nothing was written");
         return Err(Failure::failed(message).hint("Give --yes to take them out."));

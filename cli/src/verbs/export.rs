@@ -13,7 +13,7 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::records::{self, Extras, FileFormat, SCHEMA_FILE};
 use crate::session::{SWEEP_TIME, Session};
-use crate::{render, schema, steering};
+use crate::{render, say, schema, steering};
 
 pub(super) async fn run(
     session: &Session,
@@ -107,7 +107,7 @@ async fn all(
         .collect();
     done.sort_by(|one, other| one.group.cmp(&other.group));
     for fault in &faults {
-        eprintln!("not exported: {}", render::plain(fault));
+        say::note(&format!("not exported: {}", render::plain(fault)));
     }
     show(output, &done)?;
     Ok(match faults.is_empty() {

@@ -120,10 +120,19 @@ async fn open_now(
     found: &Found,
     must: bool,
 ) -> Result<Open, Failure> {
-    let mut rules = Vec::new();
+    let (mut rules, mut is_checked) = (Vec::new(), true);
     for scope in scopes {
         match status::of_scope(session, scope, groups).await {
-            Ok(troubles) => rules.extend(troubles.items.into_iter().filter(Trouble::is_missing)),
+            Ok(troubles) => {
+                let unknown = |it: &Trouble| ["unknown", "unreadable"].contains(&it.state);
+                if troubles.items.iter().any(unknown) {
+                    is_checked = false;
+                    say::warning(
+                        "not everything could be looked at: `rulekeeper status` says what",
+                    );
+                }
+                rules.extend(troubles.items.into_iter().filter(Trouble::is_missing));
+            }
             Err(failure) if must => return Err(failure),
             Err(failure) => {
                 let why = render::plain(&failure.to_string());
@@ -137,7 +146,6 @@ async fn open_now(
             }
         }
     }
-    let is_checked = true;
     Ok(Open { rules, is_checked })
 }
 

@@ -92,7 +92,28 @@ async fn everywhere(session: &Session, asked: &StatusOf) -> Result<Troubles, Fai
             Err(failure) => return Err(failure),
         }
     }
+    let options = options(session);
+    all.items
+        .iter_mut()
+        .for_each(|it| it.with_options(&options));
     Ok(all)
+}
+
+/// What this run was told beside the environment, for the commands to say too.
+fn options(session: &Session) -> String {
+    let named = session.named();
+    let options = [
+        ("--table", named.table),
+        ("--table-region", named.table_region),
+        ("--profile", named.profile),
+        ("--role-name", named.role_name),
+    ];
+    let given = options
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value)?)));
+    given
+        .map(|(name, value)| format!(" {name} {value}"))
+        .collect()
 }
 
 /// What is wrong in a scope now. EC2 is read as a sweep reads it, and the table tells who dropped what is missing.
@@ -103,7 +124,7 @@ pub(super) async fn of_scope(
 ) -> Result<Troubles, Failure> {
     let answers = reconcile::answers(session, scope, groups, Does::Look).await?;
     let named = reconcile::named(&answers);
-    let (mut plans, mut looked_at, mut is_whole) = (Vec::new(), 0, named == Status::Done);
+    let (mut plans, mut unfinished, mut looked_at) = (Vec::new(), Vec::new(), 0);
     for answer in answers {
         match of_answer(session, answer).await? {
             Planned::Group(one) => {
@@ -112,14 +133,15 @@ pub(super) async fn of_scope(
             }
             Planned::Groups(all) => {
                 looked_at += all.sweep.get("groups").copied().unwrap_or(0);
-                is_whole &= all.reason.is_none();
+                // Groups that were not looked at may lack anything.
+                let unread = all.reason.iter();
+                unfinished.extend(unread.map(|why| Trouble::unknown(scope, why)));
                 plans.extend(all.plans);
             }
             Planned::Other(_) => {}
         }
     }
     let mut items: Vec<Trouble> = plans.iter().flat_map(Trouble::of_plan).collect();
-    is_whole &= !items.iter().any(|it| it.state == "unknown");
     let table = session.table_for(SWEEP_TIME).await?;
     let now = Timestamp::now();
     let about: BTreeSet<GroupId> = plans.iter().filter_map(PlannedGroup::id).collect();
@@ -133,6 +155,15 @@ pub(super) async fn of_scope(
         }
     }
     let listed = operator::list(&table, scope, now).await?;
+    for item in &mut items {
+        for one in &listed {
+            item.of_unreadable(one);
+            item.of_pause(one);
+        }
+    }
+    items.extend(unfinished);
+    let is_unknown = |it: &Trouble| ["unknown", "unreadable"].contains(&it.state);
+    let is_whole = named == Status::Done && !items.iter().any(is_unknown);
     let asked: BTreeMap<&str, ()> = groups.iter().map(|id| (id.as_str(), ())).collect();
     for one in &listed {
         if asked.is_empty() || asked.contains_key(one.group.as_str()) {

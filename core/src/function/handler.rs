@@ -172,12 +172,12 @@ impl<C: TryClouds> Handler<C> {
                 report.warn_unsaved(warning);
             }
         }
+        self.wake(&mut report, &calls, budget).await;
         if let Some(tag) = &self.owner_tag {
             // Boxed, as it is rare, so that it does not enlarge the future of every event.
             Box::pin(name_owner(&mut report, &ec2, tag)).await;
             report.report.calls = calls.counted();
         }
-        self.wake(&mut report, &calls, budget).await;
         report
     }
 

@@ -278,6 +278,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
         let seen_to = self
             .see_to_rules(&deferred, &judged, SeenTo::default())
             .await;
+        // The next judgement sees them live.
+        self.taken_by.append(&mut judged.taken_by);
         self.note_restored(&deferred);
         for (rule, (at, id)) in &seen_to.restored {
             self.snapshot.state.note_restored(rule, *at, id.clone());

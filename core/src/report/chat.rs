@@ -86,7 +86,11 @@ impl Report {
         Some(ChatNotice {
             version: "1.0",
             source: "custom",
-            id: format!("{group}/{at}#{event}"),
+            // What a look found has no event, and each is a message of its own.
+            id: match event {
+                "" => String::new(),
+                event => format!("{group}/{at}#{event}"),
+            },
             content: Content {
                 text_type: "client-markdown",
                 title: format!("rulekeeper: {outcome}: {name}"),
@@ -159,8 +163,7 @@ impl Report {
             ));
         }
         if let Some(ms) = self.drift_open_ms() {
-            let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
-            lines.push(format!("Open for: {seconds}.{tenths} s"));
+            lines.push(format!("Open for: {}", length(ms)));
         }
         if let Some(owner) = &self.owner {
             lines.push(format!("Owner: {}", code(owner)));
@@ -176,15 +179,16 @@ impl Report {
             "See what is wrong now: `rulekeeper status {place}`"
         )];
         match self.outcome {
-            GroupOutcome::Contested | GroupOutcome::Held => {
+            GroupOutcome::Contested => {
                 steps.push(format!("Put it back now: `rulekeeper restore {place} --now`"));
             }
             GroupOutcome::Orphaned => {
                 steps.push(format!("Keep it no more: `rulekeeper unpin {place}`"));
             }
-            _ => steps.push(format!(
-                "If the caller was right: `rulekeeper pause {place} --for 1h --reason WHY`, then `rulekeeper release`"
+            GroupOutcome::Restored if self.trigger.principal.is_some() => steps.push(format!(
+                "If the caller was right, leave the group alone while you change its record: `rulekeeper pause {place} --for 1h --reason WHY`"
             )),
+            _ => steps.push(format!("See what a restore would do: `rulekeeper plan {place}`")),
         }
         if self.changes.iter().any(|change| !change.removed.is_empty()) {
             steps.push(format!(
@@ -262,12 +266,22 @@ impl ChatNotice {
     }
 }
 
+/// A time that rules were open for, to what people care for.
+fn length(ms: u64) -> String {
+    let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
+    match seconds {
+        0..120 => format!("{seconds}.{tenths} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
+}
+
 /// The lines that fit. None is cut: half a code span would be none.
 fn fitted(lines: &[String]) -> String {
     let mut text = String::new();
     for line in lines {
         if text.chars().count() + line.chars().count() > DESCRIPTION_MAX {
-            text.push_str("… `rulekeeper incidents --details` has the rest");
+            text.push_str("… and more, in the function's answer and log");
             break;
         }
         text.push_str(line);
@@ -375,6 +389,12 @@ mod tests {
             ..report(GroupOutcome::Restored, "")
         };
         assert_ne!(message["id"], other.chat().expect("news").id);
+    }
+
+    #[test]
+    fn a_length_is_told_as_finely_as_it_matters() {
+        let told = [2_961, 119_999, 120_000, 7_199_000, 7_200_000].map(length);
+        assert_eq!(told, ["2.9 s", "119.9 s", "2 min", "119 min", "2 h"]);
     }
 
     #[test]

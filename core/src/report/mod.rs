@@ -135,7 +135,7 @@ pub enum DroppedBy {
     /// Nobody's that is known.
     #[default]
     Unknown,
-    /// An earlier one: the rule was missing before.
+    /// Another one that is known.
     #[serde(untagged)]
     Call {
         /// Who called.
@@ -340,8 +340,8 @@ impl Report {
         count(&self.rules, outcome)
     }
 
-    /// The rules that the metrics count: those that the event's call took, and all that came back. What was missing before
-    /// was counted before. Of a sweep, all.
+    /// The rules that the metrics count: those that the event's call took, and all that came back. What else is missing is
+    /// counted with its own event. Of a sweep, all.
     pub fn counted(&self) -> impl Iterator<Item = &RuleReport> {
         let all = self.trigger.kind != TriggerKind::Event;
         self.rules.iter().filter(move |line| {
@@ -373,7 +373,7 @@ impl Report {
 
 /// The outcome of a group whose record was read, from the outcomes of its rules, with a sentence for it.
 ///
-/// Both are about what the call of the event took, if it took anything. What was missing before is told apart.
+/// Both are about what the call of the event took, if it took anything. What else is missing is told apart.
 pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     let is_its = |line: &&RuleReport| line.dropped_by == DroppedBy::ThisEvent;
     let (its, before): (Vec<_>, Vec<_>) = rules.iter().partition(is_its);
@@ -393,7 +393,7 @@ pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
     let counts = counts.iter();
     let counts = counts.map(|(outcome, count)| format!("{count} {}", outcome.in_words()));
     let counts: Vec<String> = counts.collect();
-    let reason = format!("{reason}; missing before: {}", counts.join(", "));
+    let reason = format!("{reason}; also missing: {}", counts.join(", "));
     (outcome, reason)
 }
 

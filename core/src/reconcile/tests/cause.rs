@@ -113,6 +113,10 @@ async fn what_stays_in_the_record_is_restored_before_the_record_is_written() {
         (vec![HTTP.to_owned()], vec![HTTP.to_owned()])
     );
     assert!(report.timing.restored_ms < Some(1_000), "{report:#?}");
+    let mut lines = report.rules.iter();
+    let line = lines.find(|line| line.rule == key(HTTP)).expect("a line");
+    let by_another = matches!(&line.dropped_by, DroppedBy::Call { principal, .. } if principal.ends_with("/somebody"));
+    assert!(by_another, "{line:?}");
     assert_eq!(ec2.called("DescribeSecurityGroupRules"), 3);
     let states = table.states.lock().expect("not poisoned");
     let state = GroupState::from_json(&states[&group()]).expect("readable");
@@ -285,7 +289,7 @@ async fn an_event_is_about_what_its_call_took_and_tells_apart_what_was_missing_b
     assert_eq!(second.outcome, GroupOutcome::Restored, "{second:#?}");
     assert_eq!(
         second.reason,
-        "1 of 1 dropped rule restored; missing before: 1 restored, 1 held"
+        "1 of 1 dropped rule restored; also missing: 1 restored, 1 held"
     );
     let by = |rule: &str| {
         let mut lines = second.rules.iter();
@@ -339,7 +343,7 @@ async fn an_operator_who_will_not_wait_gets_back_what_waits() {
     assert_eq!((waits.outcome, ec2.live()), (GroupOutcome::Held, vec![]));
     let back = by_operator(&ec2, &table, true).await;
     assert_eq!(back.outcome, GroupOutcome::Restored, "{back:#?}");
-    assert_eq!(ec2.live(), [OFFICE, HTTP].map(str::to_owned));
+    assert_eq!(ec2.live(), [HTTP, OFFICE]);
 
     // A fight is no reason to wait either.
     let table = FakeTable::with(&record(&[OFFICE]));

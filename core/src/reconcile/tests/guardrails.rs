@@ -48,10 +48,10 @@ async fn a_forbidden_rule_fails_and_is_never_asked_for_and_the_others_come_back(
     let ec2 = FakeEc2::new(&[]);
     let never = "tcp 22 from 0.0.0.0/0; tcp 22 from ::/0";
     let report = handled_with(never, &ec2, &table, settings()).await;
-    // The event took OFFICE, and the others were missing before.
+    // The event took OFFICE, and the others were missing too.
     assert_eq!(report.outcome, GroupOutcome::Restored);
     assert!(
-        report.reason.ends_with("missing before: 2 failed"),
+        report.reason.ends_with("also missing: 2 failed"),
         "{}",
         report.reason
     );

@@ -504,7 +504,7 @@ async fn a_retry_that_finishes_the_work_makes_the_incident_whole() {
     ] {
         later.merge(&earlier.attributes);
         assert_eq!(later.attributes["outcome"], "restored");
-        let reason = "1 of 1 dropped rule restored; missing before: 1 restored";
+        let reason = "1 of 1 dropped rule restored; also missing: 1 restored";
         assert_eq!(later.attributes["reason"], reason);
     }
 }

@@ -103,7 +103,7 @@ async fn what_failed_once_does_not_fail_again_and_is_not_told_twice() {
     let dropped = handled(&ec2, &table, &revoke()).await;
     assert_eq!(dropped.outcome, GroupOutcome::Restored);
     assert!(
-        dropped.reason.ends_with("missing before: 1 failed"),
+        dropped.reason.ends_with("also missing: 1 failed"),
         "{}",
         dropped.reason
     );
