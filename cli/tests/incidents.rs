@@ -215,6 +215,8 @@ async fn open_incidents_and_those_of_a_caller_are_found_and_say_what_was_missing
         permission["toPort"] = port.into();
         event["detail"]["responseElements"] = json!({"_return": true});
         event["detail"]["eventID"] = format!("event-{port}").into();
+        let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a time");
+        event["detail"]["eventTime"] = now.to_string().into();
         event["detail"]["sourceIPAddress"] = "203.0.113.7".into();
         event["detail"]["userIdentity"]["principalId"] = format!("AROA:{session}").into();
         let file = scene.file("event.json", &event.to_string());

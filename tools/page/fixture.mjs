@@ -179,7 +179,7 @@ export function fixture(total, groups, now) {
       const { principal } = item.trigger;
       for (const { rule, outcome, reason } of left)
         open.push({
-          ...{ group: address(group), rule, since: second(time), outcome, reason, principal, key },
+          ...{ group: address(group), rule, since: second(time), state: outcome, reason, principal, key },
           command: `rulekeeper restore ${group} --now`,
         });
     }
@@ -287,7 +287,7 @@ export function night(moment) {
     open_checked: true,
     open: [
       {
-        ...{ ...GROUPS[0], rule: gone.rule, since: second(at(50)), outcome: 'failed', reason: gone.reason, key: first },
+        ...{ ...GROUPS[0], rule: gone.rule, since: second(at(50)), state: 'failed', reason: gone.reason, key: first },
         ...{ principal: CI.principal, command: `rulekeeper release ${GROUPS[0].group.id} '${gone.rule}'` },
       },
     ],

@@ -24,7 +24,7 @@ function openLine(one, now, open) {
     element(
       'p',
       { class: 'why' },
-      badge(one.state),
+      badge(one.outcome),
       ` ${sinceText(one.time, now)}${why}. Dropped by `,
       person(one),
       '. ',

@@ -156,7 +156,7 @@ const readOpen = (item) => ({
   ...whose(item),
   ...caller(item.principal, item.session, 'nobody knows by whom'),
   rule: visible(item.rule ?? ''),
-  outcome: visible(item.outcome ?? 'missing'),
+  outcome: visible(item.state ?? 'missing'),
   reason: textOf(item.reason),
   key: textOf(item.key),
   command: textOf(item.command),
