@@ -12,7 +12,7 @@ use super::deletion::{deletions, existing_references};
 use super::error::WorkError;
 use super::planned::{Found, planned};
 use super::record_update::{
-    RecordUpdate, judge_now, read_until_fresh, update_record, waiting_for_a_person,
+    RecordUpdate, decided_by_restore, judge_now, read_until_fresh, update_record,
 };
 use super::save_state::{Unsaved, save_state};
 use super::snapshot::{LiveRead, Snapshot};
@@ -223,10 +223,8 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
     async fn learn(&mut self, updates: bool) {
         if updates && self.lookup.trigger.kind == TriggerKind::Operator {
             let now = (self.world.now)();
-            let decided = match self.lookup.trigger.now {
-                false => waiting_for_a_person(&self.snapshot, &self.live, now),
-                true => self.missing(),
-            };
+            let at_once = self.lookup.trigger.now;
+            let decided = decided_by_restore(&self.snapshot, &self.live, at_once, now);
             self.snapshot.state.note_decided(&decided, now);
         }
         let (world, evidence) = (self.world, &self.lookup.evidence);
@@ -243,13 +241,6 @@ impl<'a, E: SecurityGroups, T: Table> Passes<'a, E, T> {
             self.calls.extend(deletions);
         }
         self.restorable_again().await;
-    }
-
-    /// The missing rules of the record.
-    fn missing(&self) -> Vec<RuleKey> {
-        let recorded = self.snapshot.record.rules.keys();
-        let missing = recorded.filter(|rule| !self.live.actual.contains(rule));
-        missing.cloned().collect()
     }
 
     /// If the record has to be written, restores before that what stays in it: a write may take long, or fail.

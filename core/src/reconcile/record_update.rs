@@ -154,10 +154,12 @@ pub(super) fn judge_now(
     judgement
 }
 
-/// The missing rules about which an operator who restores decides: pending ones, and those that a person closed twice.
-pub(super) fn waiting_for_a_person(
+/// The missing rules about which an operator who restores decides: pending ones, and those that a person closed twice; who
+/// will not wait, about all but those that leave the record, because somebody trusted decided that.
+pub(super) fn decided_by_restore(
     snapshot: &Snapshot,
     live: &LiveRead,
+    at_once: bool,
     now: Timestamp,
 ) -> Vec<RuleKey> {
     let situation = Situation {
@@ -179,7 +181,9 @@ pub(super) fn waiting_for_a_person(
             }
         );
         let is_missing = !live.actual.contains(rule);
-        is_missing && (insists || matches!(verdict, Verdict::Pend(_)))
+        let leaves = matches!(verdict, Verdict::Leave(_));
+        let waits = insists || matches!(verdict, Verdict::Pend(_));
+        is_missing && (waits || at_once && !leaves)
     });
     waiting.map(|(rule, _)| rule).collect()
 }

@@ -1,6 +1,7 @@
 //! If any principal is listed, a missing rule waits for the event that tells who removed it.
 
 use super::*;
+use crate::decide::changes::KnownCall;
 use crate::desired::Policy;
 use crate::event::{Evidence, Trigger, TriggerKind};
 use crate::report::DroppedBy;
@@ -344,6 +345,23 @@ async fn an_operator_who_will_not_wait_gets_back_what_waits() {
     let back = by_operator(&ec2, &table, true).await;
     assert_eq!(back.outcome, GroupOutcome::Restored, "{back:#?}");
     assert_eq!(ec2.live(), [HTTP, OFFICE]);
+
+    // What somebody trusted is known to have closed leaves the record all the same.
+    let (ec2, table) = (FakeEc2::new(&[OFFICE]), with_listed(Policy::Accept));
+    let Intent::Reconcile(taken) = intent(&revoke_of(80, "y")) else {
+        panic!("the event asks for a reconcile")
+    };
+    let mut state = GroupState::default();
+    state.note_call(KnownCall::of(&taken).expect("a call"), now());
+    let item = serde_json::to_value(&state).expect("JSON");
+    table
+        .states
+        .lock()
+        .expect("not poisoned")
+        .insert(group(), item);
+    let left = by_operator(&ec2, &table, true).await;
+    assert_eq!(ec2.live(), [OFFICE], "{left:#?}");
+    assert_eq!(recorded(&table), [OFFICE]);
 
     // A fight is no reason to wait either.
     let table = FakeTable::with(&record(&[OFFICE]));
