@@ -24,6 +24,9 @@ pub(crate) struct Doctor {
     /// Another account and Region whose role the function should try; may be repeated
     #[arg(long = "scope", value_name = "ACCOUNT/REGION", value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
+    /// Have the function try its role in all accounts and Regions that the table knows
+    #[arg(long, conflicts_with = "pre")]
+    pub(crate) all_scopes: bool,
     /// Look only at what is there before anything is deployed: credentials, clock, trail, EC2; no table is needed
     #[arg(long)]
     pub(crate) pre: bool,

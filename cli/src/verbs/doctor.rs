@@ -7,8 +7,8 @@ use crate::args::Doctor;
 use crate::doctor::{self, Asked};
 use crate::failure::{Failure, Status};
 use crate::output::Output;
-use crate::render;
 use crate::session::Session;
+use crate::{render, say};
 
 /// A check with the section that it stands in.
 #[derive(Serialize)]
@@ -27,9 +27,19 @@ pub(super) async fn run(
         true => doctor::examine_before(session).await?,
         false => {
             let named = asked.function.as_deref().map(str::trim);
+            let mut others = asked.scopes.clone();
+            if asked.all_scopes {
+                // The rest is looked at all the same.
+                match super::scopes(session, true).await {
+                    Ok(all) => others.extend(all),
+                    Err(why) => say::warning(&format!(
+                        "it is not known which accounts and Regions the table knows: {why}"
+                    )),
+                }
+            }
             let asked = Asked {
                 function: named.filter(|name| !name.is_empty()),
-                scopes: asked.scopes.clone(),
+                scopes: others,
             };
             doctor::examine(session, asked).await?
         }
