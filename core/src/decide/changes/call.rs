@@ -55,6 +55,20 @@ impl KnownCall {
         })
     }
 
+    /// Whether it is another call but for its time.
+    pub(super) fn is_but_for_time(&self, other: &Self) -> bool {
+        let Self {
+            at: _,
+            by,
+            person,
+            call,
+            reference,
+            evidence,
+        } = self;
+        (by, person, call, reference) == (&other.by, &other.person, &other.call, &other.reference)
+            && *evidence == other.evidence
+    }
+
     /// Whether the call can take part in a change of rules.
     pub(super) fn is_about_rules(&self) -> bool {
         !self.call.is_deletion()

@@ -243,15 +243,8 @@ impl GroupState {
     /// A call as it was noted. One from the future was noted with the time of its noting.
     pub(super) fn known(&self, call: &KnownCall) -> Option<&KnownCall> {
         self.calls.get(call).or_else(|| {
-            let is_it = |known: &&KnownCall| {
-                known.at < call.at
-                    && **known
-                        == KnownCall {
-                            at: known.at,
-                            ..call.clone()
-                        }
-            };
-            self.calls.iter().find(is_it)
+            let mut calls = self.calls.iter();
+            calls.find(|known| known.at < call.at && known.is_but_for_time(call))
         })
     }
 
@@ -259,13 +252,7 @@ impl GroupState {
     pub fn note_call(&mut self, mut call: KnownCall, now: Timestamp) {
         if call.at.duration_since(now) > CLOCKS_DIFFER_MAX {
             call.at = super::second(now);
-            let is_known = |known: &KnownCall| {
-                KnownCall {
-                    at: call.at,
-                    ..known.clone()
-                } == call
-            };
-            if self.calls.iter().any(is_known) {
+            if self.calls.iter().any(|known| known.is_but_for_time(&call)) {
                 return;
             }
         }
