@@ -139,7 +139,7 @@ async fn watch(
         if let Answer::Group(_) = answer {
             let budget = Budget::of(TELL_MAX);
             let clients = handler.clouds();
-            let answer = json!(Payload::from(answer.clone()));
+            let answer = json!(Payload::from(answer));
             let told = clients.tell("Watch Result", &context.request_id, &answer, budget);
             warn_untold(told.await);
         }
@@ -168,7 +168,7 @@ async fn tell(clients: &Clients, queue: &QueueAnswer, context: &Context) {
     let done = queue.messages.iter();
     let done = done.filter(|(_, answer)| !answer.is_retryable());
     for (_, answer) in done {
-        let answer = json!(Payload::from(answer.clone()));
+        let answer = json!(Payload::from(answer));
         let told = clients
             .tell("Sweep Result", &context.request_id, &answer, budget)
             .await;

@@ -1,5 +1,6 @@
 //! The function's answer.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -64,18 +65,18 @@ impl Serialize for Answer {
     }
 }
 
-/// The function's answer with the message for chat, if it is news.
+/// The function's answer, or a reference to it, with the message for chat if it is news.
 #[derive(Debug, Serialize)]
-pub struct Payload {
+pub struct Payload<A> {
     #[serde(flatten)]
-    answer: Answer,
+    answer: A,
     #[serde(skip_serializing_if = "Option::is_none")]
     chat: Option<ChatNotice>,
 }
 
-impl From<Answer> for Payload {
-    fn from(answer: Answer) -> Self {
-        let chat = match &answer {
+impl<A: Borrow<Answer>> From<A> for Payload<A> {
+    fn from(answer: A) -> Self {
+        let chat = match answer.borrow() {
             Answer::Group(result) => result.report.chat(),
             Answer::Sweep(sweep) => sweep.report.chat(),
             Answer::Queue(_) | Answer::Watch { .. } | Answer::Doctor { .. } => None,

@@ -7,8 +7,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{DroppedBy, GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
-use crate::event::{TriggerKind, console_link};
+use super::{GroupOutcome, Report, RuleOutcome, RuleReport, SweepReport};
+use crate::event::console_link;
 use crate::model::{GroupAddress, shortened};
 
 /// The most rules of a message that are named.
@@ -58,13 +58,16 @@ impl Report {
     pub fn is_news(&self) -> bool {
         use GroupOutcome::{Contested, Failed, Observed, Orphaned, Partial, Restored};
         let outcomes = [Restored, Partial, Failed, Contested, Orphaned, Observed];
-        outcomes.contains(&self.outcome)
-            || !self.notices.is_empty()
-            || self.changes.iter().any(|change| !change.removed.is_empty())
+        outcomes.contains(&self.outcome) || !self.notices.is_empty() || self.removes_rules()
     }
 
     /// The message about a group, if somebody should read it.
     pub fn chat(&self) -> Option<ChatNotice> {
+        self.chat_of(&self.description())
+    }
+
+    /// The same with other lines.
+    fn chat_of(&self, lines: &[String]) -> Option<ChatNotice> {
         let group = self.group.as_ref().filter(|_| self.is_news())?;
         let at = self.trigger.event_time;
         let at = at.map(|at| at.to_string()).unwrap_or_default();
@@ -94,7 +97,7 @@ impl Report {
             content: Content {
                 text_type: "client-markdown",
                 title: format!("rulekeeper: {outcome}: {name}"),
-                description: fitted(&self.description()),
+                description: fitted(lines),
                 next_steps: self.next_steps(group),
                 keywords: [Some(outcome.to_owned()), self.owner.as_deref().map(code)]
                     .into_iter()
@@ -122,10 +125,7 @@ impl Report {
 
     fn description(&self) -> Vec<String> {
         let mut lines = vec![code(&self.reason)];
-        let is_its = |line: &&RuleReport| {
-            self.trigger.kind != TriggerKind::Event || line.dropped_by == DroppedBy::ThisEvent
-        };
-        let its: Vec<&RuleReport> = self.rules.iter().filter(is_its).collect();
+        let its: Vec<&RuleReport> = self.own().collect();
         for line in its.iter().take(RULES_MAX) {
             let reason = line
                 .reason
@@ -190,7 +190,7 @@ impl Report {
             )),
             _ => steps.push(format!("See what a restore would do: `rulekeeper plan {place}`")),
         }
-        if self.changes.iter().any(|change| !change.removed.is_empty()) {
+        if self.removes_rules() {
             steps.push(format!(
                 "See who changed the record: `rulekeeper history {place}`"
             ));
@@ -205,42 +205,32 @@ impl Report {
 impl SweepReport {
     /// The message about a sweep that brought rules back, or has something to say that is said once.
     pub fn chat(&self) -> Option<ChatNotice> {
+        use GroupOutcome::{Partial, Restored};
         let is_new = |report: &&Report| {
-            matches!(
-                report.outcome,
-                GroupOutcome::Restored | GroupOutcome::Partial
-            ) || !report.notices.is_empty()
-                || report
-                    .changes
-                    .iter()
-                    .any(|change| !change.removed.is_empty())
+            matches!(report.outcome, Restored | Partial)
+                || !report.notices.is_empty()
+                || report.removes_rules()
         };
         let all = self.reports.iter().chain(&self.remarks);
         let news: Vec<&Report> = all.filter(is_new).collect();
         let permission = self.permission.as_ref().filter(|it| it.changed);
-        let first = news.first();
-        if first.is_none() && permission.is_none() {
-            return None;
-        }
-        let mut notice = match first {
-            Some(report) => report.chat()?,
-            None => ChatNotice::of_role(),
-        };
         let mut lines: Vec<String> = permission.iter().map(|it| code(&it.found)).collect();
-        if let Some(more @ 1..) = news.len().checked_sub(1) {
-            let others = news.iter().skip(1).take(RULES_MAX);
-            let others: Vec<String> = others.map(|it| it.title()).collect();
-            lines.push(format!("and {more} more groups: {}", others.join(", ")));
+        let Some((first, others)) = news.split_first() else {
+            return permission.map(|_| ChatNotice::of_role(&lines));
+        };
+        if !others.is_empty() {
+            let names: Vec<String> = others.iter().take(RULES_MAX).map(|it| it.title()).collect();
+            let names = names.join(", ");
+            lines.push(format!("and {} more groups: {names}", others.len()));
         }
-        lines.extend(first.iter().flat_map(|report| report.description()));
-        notice.content.description = fitted(&lines);
-        Some(notice)
+        lines.extend(first.description());
+        first.chat_of(&lines)
     }
 }
 
 impl ChatNotice {
-    /// The beginning of a message about what the function's role may do.
-    fn of_role() -> Self {
+    /// A message about what the function's role may do.
+    fn of_role(lines: &[String]) -> Self {
         let title = "rulekeeper: what its role may do has changed".to_owned();
         Self {
             version: "1.0",
@@ -249,7 +239,7 @@ impl ChatNotice {
             content: Content {
                 text_type: "client-markdown",
                 title: title.clone(),
-                description: String::new(),
+                description: fitted(lines),
                 next_steps: vec![
                     "Look at everything that is needed: `rulekeeper doctor`".to_owned(),
                 ],
@@ -312,7 +302,7 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Trigger;
+    use crate::event::{Trigger, TriggerKind};
     use crate::fakes::{group, key, now};
 
     fn report(outcome: GroupOutcome, reason: &str) -> Report {

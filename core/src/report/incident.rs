@@ -4,7 +4,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value};
 
 use crate::model::GroupAddress;
-use crate::report::{DroppedBy, GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
+use crate::report::{GroupOutcome, Report, RuleOutcome, RuleReport, conclude};
 
 /// How long an incident stays in the table, in hours: 90 days, as long as CloudTrail's own event history.
 const KEPT_FOR_HOURS: i64 = 90 * 24;
@@ -35,14 +35,12 @@ pub struct Incident {
 impl Incident {
     /// The incident of a report. `None` when its call took no rule and nothing was restored, or when it names no group.
     ///
-    /// What was missing before had an incident before, and every sweep would add another.
+    /// What else is missing has an incident of its own, and every sweep would add another.
     pub fn of(report: &Report, began: Timestamp) -> Option<Self> {
         let group = report.group.clone()?;
         let from_event = report.trigger.event_name.is_some();
-        let its = report.rules.iter();
-        let mut its = its.filter(|line| line.dropped_by == DroppedBy::ThisEvent);
-        let worth_keeping =
-            from_event && its.next().is_some() || report.timing.restored_ms.is_some();
+        let took_any = report.rules.iter().any(RuleReport::is_of_event);
+        let worth_keeping = from_event && took_any || report.timing.restored_ms.is_some();
         if !worth_keeping {
             return None;
         }

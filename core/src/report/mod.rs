@@ -181,6 +181,11 @@ impl RuleReport {
         }
     }
 
+    /// Whether the call of the event at hand took it away.
+    pub fn is_of_event(&self) -> bool {
+        self.dropped_by == DroppedBy::ThisEvent
+    }
+
     /// The same as dropped by the event at hand.
     #[must_use]
     pub fn dropped_by_this_event(mut self) -> Self {
@@ -340,13 +345,26 @@ impl Report {
         count(&self.rules, outcome)
     }
 
-    /// The rules that the metrics count: those that the event's call took, and all that came back. What else is missing is
-    /// counted with its own event. Of a sweep, all.
+    /// The rules that this is about: those that the event's call took. Of a sweep, all.
+    pub fn own(&self) -> impl Iterator<Item = &RuleReport> {
+        let all = self.trigger.kind != TriggerKind::Event;
+        self.rules
+            .iter()
+            .filter(move |line| all || line.is_of_event())
+    }
+
+    /// The rules that the metrics count: those that this is about, and all that came back. What else is missing is counted
+    /// with its own event.
     pub fn counted(&self) -> impl Iterator<Item = &RuleReport> {
         let all = self.trigger.kind != TriggerKind::Event;
-        self.rules.iter().filter(move |line| {
-            all || line.dropped_by == DroppedBy::ThisEvent || line.outcome == RuleOutcome::Restored
-        })
+        self.rules
+            .iter()
+            .filter(move |line| all || line.is_of_event() || line.outcome == RuleOutcome::Restored)
+    }
+
+    /// Whether a rule left the record.
+    pub fn removes_rules(&self) -> bool {
+        self.changes.iter().any(|change| !change.removed.is_empty())
     }
 
     /// Whether rules of the record are missing now, whether or not on purpose.
@@ -361,10 +379,8 @@ impl Report {
     /// From the event until the last rule that its call took was restored, in milliseconds. `None` without an event that has
     /// a time, or when none of them was restored. A sweep does not know since when a rule is missing.
     pub fn drift_open_ms(&self) -> Option<u64> {
-        let is_back = |line: &RuleReport| {
-            line.outcome == RuleOutcome::Restored && line.dropped_by == DroppedBy::ThisEvent
-        };
-        if self.trigger.kind != TriggerKind::Event || !self.rules.iter().any(is_back) {
+        let is_back = |line: &RuleReport| line.outcome == RuleOutcome::Restored;
+        if self.trigger.kind != TriggerKind::Event || !self.own().any(is_back) {
             return None;
         }
         Some(self.timing.event_age_ms? + self.timing.restored_ms?)
@@ -375,19 +391,18 @@ impl Report {
 ///
 /// Both are about what the call of the event took, if it took anything. What else is missing is told apart.
 pub fn conclude(rules: &[RuleReport]) -> (GroupOutcome, String) {
-    let is_its = |line: &&RuleReport| line.dropped_by == DroppedBy::ThisEvent;
-    let (its, before): (Vec<_>, Vec<_>) = rules.iter().partition(is_its);
-    if its.is_empty() || before.is_empty() {
+    let (its, others): (Vec<_>, Vec<_>) = rules.iter().partition(|line| line.is_of_event());
+    if its.is_empty() || others.is_empty() {
         return conclude_all(rules);
     }
     let (its_outcome, reason) = conclude_all(its);
     let outcome = match its_outcome {
         // Other rules are missing, so this would say too much.
-        GroupOutcome::Converged => conclude_all(before.iter().copied()).0,
+        GroupOutcome::Converged => conclude_all(others.iter().copied()).0,
         outcome => outcome,
     };
     let mut counts: BTreeMap<RuleOutcome, usize> = BTreeMap::new();
-    for line in before {
+    for line in others {
         *counts.entry(line.outcome).or_default() += 1;
     }
     let counts = counts.iter();
