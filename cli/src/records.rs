@@ -199,27 +199,15 @@ pub fn write_text(record: &RecordFile, format: FileFormat) -> Result<String, Fai
 fn text_of(content: &Value, format: FileFormat) -> Result<String, Failure> {
     match format {
         FileFormat::Json => steering::json(&Ordered(content)).map_err(Failure::failed),
-        FileFormat::Yaml => yaml(content),
+        FileFormat::Yaml => steering::yaml(&Ordered(content)).map_err(Failure::failed),
     }
-}
-
-/// A document in YAML. YAML lets through some characters that steer a terminal, so a document with any is written like
-/// JSON, which is YAML too, with YAML's escapes.
-fn yaml(content: &Value) -> Result<String, Failure> {
-    let text = yaml_serde::to_string(&Ordered(content)).map_err(Failure::failed)?;
-    if !text.chars().any(|c| c != '\n' && steering::is_steering(c)) {
-        return Ok(text);
-    }
-    let text = serde_json::to_string_pretty(&Ordered(content)).map_err(Failure::failed)?;
-    let escape = |c| format!("\\U{:08x}", u32::from(c));
-    Ok(steering::replaced(&text, escape) + "\n")
 }
 
 /// A record that is not from the table, in YAML. Without a generation `apply` writes it over any.
 pub fn new_text(record: &RecordFile) -> Result<String, Failure> {
     let mut content = record.to_json();
     content.remove("generation");
-    yaml(&Value::Object(content))
+    text_of(&Value::Object(content), FileFormat::Yaml)
 }
 
 /// Writes a file as a whole or not at all: to a file beside it first, which then takes its name.

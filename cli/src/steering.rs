@@ -53,16 +53,19 @@ pub fn json(document: &impl Serialize) -> serde_json::Result<String> {
     Ok(text + "\n")
 }
 
-/// The same in YAML. A document with characters that steer a terminal is written like JSON, which is YAML too, with escapes.
+/// The same in YAML. YAML lets through some characters that steer a terminal, so a document with any is written like JSON,
+/// which is YAML too, with YAML's escapes.
 ///
 /// # Errors
 /// When a key is no text, which no document gives cause for.
 pub fn yaml(document: &impl Serialize) -> Result<String, Box<dyn std::error::Error>> {
     let text = yaml_serde::to_string(document)?;
-    match text.chars().any(|c| c != '\n' && is_steering(c)) {
-        true => Ok(json(document)?),
-        false => Ok(text),
+    if !text.chars().any(|c| c != '\n' && is_steering(c)) {
+        return Ok(text);
     }
+    let text = serde_json::to_string_pretty(document)?;
+    let escape = |c| format!("\\U{:08x}", u32::from(c));
+    Ok(replaced(&text, escape) + "\n")
 }
 
 #[cfg(test)]
