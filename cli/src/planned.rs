@@ -175,20 +175,23 @@ impl Planned {
     /// The items of its document.
     pub(crate) fn items(&self) -> Vec<PlannedItem<'_>> {
         match self {
-            Self::Group(one) => vec![PlannedItem::Group(one)],
-            Self::Groups(all) => all.plans.iter().map(PlannedItem::Group).collect(),
             Self::Other(answer) => vec![PlannedItem::Other(answer)],
+            _ => self.groups().iter().map(PlannedItem::Group).collect(),
+        }
+    }
+
+    /// The groups that it is about.
+    pub(crate) fn groups(&self) -> &[PlannedGroup] {
+        match self {
+            Self::Group(one) => std::slice::from_ref(&**one),
+            Self::Groups(all) => &all.plans,
+            Self::Other(_) => &[],
         }
     }
 
     /// How many rules are missing.
     pub(crate) fn missing(&self) -> usize {
-        let groups = match self {
-            Self::Group(one) => std::slice::from_ref(&**one),
-            Self::Groups(all) => &all.plans[..],
-            Self::Other(_) => &[],
-        };
-        let rules = groups.iter().flat_map(|group| &group.rules);
+        let rules = self.groups().iter().flat_map(|group| &group.rules);
         rules.filter(|line| line.action.keeps()).count()
     }
 

@@ -201,43 +201,25 @@ impl Session {
 
     /// The ids of such groups, each once.
     pub(crate) async fn ids(&self, groups: &[Group]) -> Result<Vec<GroupId>, Failure> {
-        let mut ids = Vec::new();
-        for group in groups {
-            let id = match group {
-                Group::Id(id) => id.clone(),
-                Group::Name(_) => self.address(group).await?.id,
-            };
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        Ok(ids)
+        each_once(groups, async |name| {
+            self.recorded_group(&self.scope().await?, name).await
+        })
+        .await
     }
 
-    /// The ids of groups that need no record.
+    /// The ids of groups that need no record, each once.
     pub(crate) async fn live_ids(&self, groups: &[Group]) -> Result<Vec<GroupId>, Failure> {
-        let mut ids = Vec::new();
-        for group in groups {
-            let id = match group {
-                Group::Id(id) => id.clone(),
-                Group::Name(name) => {
-                    let scope = self.scope().await?;
-                    let (ec2, _) = self.in_scope(&scope).await?;
-                    let named = vec![filter("group-name", [name.as_str()])];
-                    let found = ec2
-                        .describe_groups(named)
-                        .await
-                        .map_err(OperatorError::from)?;
-                    let found = found.into_iter().filter(|group| group.name == *name);
-                    let place = format!("{scope} has no security group");
-                    the_one(name, &place, found.map(|group| group.id).collect())?
-                }
-            };
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        Ok(ids)
+        each_once(groups, async |name| {
+            let scope = self.scope().await?;
+            let (ec2, _) = self.in_scope(&scope).await?;
+            let named = vec![filter("group-name", [name])];
+            let found = ec2.describe_groups(named).await;
+            let found = found.map_err(OperatorError::from)?.into_iter();
+            let found = found.filter(|group| group.name == name);
+            let none = format!("{scope} has no security group");
+            the_one(name, &none, found.map(|group| group.id).collect())
+        })
+        .await
     }
 
     async fn recorded_group(&self, scope: &Scope, name: &str) -> Result<GroupId, Failure> {
@@ -559,6 +541,24 @@ impl Session {
             table: self.options.table.clone(),
         }
     }
+}
+
+/// The ids of groups, each once; `look_up` finds that of a name.
+async fn each_once(
+    groups: &[Group],
+    look_up: impl AsyncFn(&str) -> Result<GroupId, Failure>,
+) -> Result<Vec<GroupId>, Failure> {
+    let mut ids = Vec::new();
+    for group in groups {
+        let id = match group {
+            Group::Id(id) => id.clone(),
+            Group::Name(name) => look_up(name).await?,
+        };
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 /// The one group of this name.

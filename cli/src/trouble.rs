@@ -130,24 +130,24 @@ impl Trouble {
         }
     }
 
-    /// Says that it is the record that cannot be understood, where nothing is known of a group because of that.
-    pub(crate) fn of_unreadable(&mut self, listed: &Listed) {
-        if let Some(group) = self.group.as_ref().filter(|_| self.state == "unknown")
-            && group.id.as_str() == listed.group
-            && listed.state == "unreadable"
-        {
-            self.command = Some(command("show", group, ""));
-            self.state = "unreadable";
-        }
+    /// Whether it is not known what is wrong.
+    pub(crate) fn is_unknown(&self) -> bool {
+        ["unknown", "unreadable"].contains(&self.state)
     }
 
-    /// Names the command that ends the pause of all groups, where it is not the group's own.
-    pub(crate) fn of_pause(&mut self, listed: &Listed) {
-        if let Some(group) = self.group.as_ref().filter(|_| self.state == "paused")
-            && group.id.as_str() == listed.group
-            && listed.state != "paused"
-        {
-            self.command = Some("rulekeeper resume --all".to_owned());
+    /// Says what the record of the group tells: that it cannot be understood, so that nothing is known of the group, or that
+    /// the pause is not its own, so that another command ends it.
+    pub(crate) fn of_record(&mut self, listed: &Listed) {
+        let Some(group) = &self.group else { return };
+        match (self.state, listed.state) {
+            ("unknown", "unreadable") => {
+                self.command = Some(command("show", group, ""));
+                self.state = "unreadable";
+            }
+            ("paused", own) if own != "paused" => {
+                self.command = Some("rulekeeper resume --all".to_owned());
+            }
+            _ => {}
         }
     }
 

@@ -25,12 +25,10 @@ pub(crate) fn plan(plan: &Planned, origin: Option<&str>) -> String {
 
 /// Prints the warnings of a plan on standard error.
 pub(crate) fn warn_of_plan(plan: &Planned) {
-    let groups = match plan {
-        Planned::Group(one) => std::slice::from_ref(&**one),
-        Planned::Groups(all) => &all.plans[..],
-        Planned::Other(other) => return super::warn(other),
-    };
-    for one in groups {
+    if let Planned::Other(other) = plan {
+        super::warn(other);
+    }
+    for one in plan.groups() {
         let group = one.group.as_ref().map(|group| format!("{group}: "));
         let group = group.unwrap_or_default();
         for warning in &one.warnings {

@@ -124,8 +124,7 @@ async fn open_now(
     for scope in scopes {
         match status::of_scope(session, scope, groups).await {
             Ok(troubles) => {
-                let unknown = |it: &Trouble| ["unknown", "unreadable"].contains(&it.state);
-                if troubles.items.iter().any(unknown) {
+                if troubles.items.iter().any(Trouble::is_unknown) {
                     is_checked = false;
                     say::warning(
                         "not everything could be looked at: `rulekeeper status` says what",

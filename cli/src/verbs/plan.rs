@@ -26,8 +26,8 @@ pub(super) async fn run(
     asked: &Plan,
 ) -> Result<Status, Failure> {
     let (mut plans, mut status) = (Vec::new(), Status::Done);
+    let groups = session.ids(&asked.groups).await?;
     for scope in scopes(session, asked.all_scopes).await? {
-        let groups = session.ids(&asked.groups).await?;
         let answers = reconcile::answers(session, &scope, &groups, Does::Look).await?;
         status = status.max(reconcile::named(&answers));
         for answer in answers {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rulekeeper_cli::operator;
+use rulekeeper_cli::operator::Listed;
 use rulekeeper_core::model::{GroupId, Scope};
 
 use super::plan::of_answer;
@@ -49,7 +50,6 @@ pub(super) async fn run(
         let shown = || {
             let text = render::troubles(&found.items, found.groups);
             match follows {
-                // Clears the terminal and begins at its top.
                 true => format!("{:.0}\n\n{text}", Timestamp::now()),
                 false => text,
             }
@@ -155,21 +155,20 @@ pub(super) async fn of_scope(
         }
     }
     let listed = operator::list(&table, scope, now).await?;
+    let listed: BTreeMap<&str, &Listed> =
+        listed.iter().map(|one| (one.group.as_str(), one)).collect();
     for item in &mut items {
-        for one in &listed {
-            item.of_unreadable(one);
-            item.of_pause(one);
+        let id = item.group.as_ref().map(|group| group.id.as_str());
+        if let Some(one) = id.and_then(|id| listed.get(id)) {
+            item.of_record(one);
         }
     }
     items.extend(unfinished);
-    let is_unknown = |it: &Trouble| ["unknown", "unreadable"].contains(&it.state);
-    let is_whole = named == Status::Done && !items.iter().any(is_unknown);
-    let asked: BTreeMap<&str, ()> = groups.iter().map(|id| (id.as_str(), ())).collect();
-    for one in &listed {
-        if asked.is_empty() || asked.contains_key(one.group.as_str()) {
-            let foreseen = Trouble::foreseen(scope, one, &items);
-            items.extend(foreseen);
-        }
+    let is_whole = named == Status::Done && !items.iter().any(Trouble::is_unknown);
+    let is_asked = |id: &str| groups.is_empty() || groups.iter().any(|it| it.as_str() == id);
+    for (_, one) in listed.into_iter().filter(|(id, _)| is_asked(id)) {
+        let foreseen = Trouble::foreseen(scope, one, &items);
+        items.extend(foreseen);
     }
     items.sort();
     let groups = looked_at;
