@@ -242,10 +242,8 @@ impl GroupState {
 
     /// A call as it was noted. One from the future was noted with the time of its noting.
     pub(super) fn known(&self, call: &KnownCall) -> Option<&KnownCall> {
-        self.calls.get(call).or_else(|| {
-            let mut calls = self.calls.iter();
-            calls.find(|known| known.at < call.at && known.is_but_for_time(call))
-        })
+        let mut latest_first = self.calls.iter().rev();
+        latest_first.find(|known| known.at <= call.at && known.is_but_for_time(call))
     }
 
     /// Notes a call of somebody. A time ahead of our clock by more than clocks differ counts as now.

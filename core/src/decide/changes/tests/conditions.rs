@@ -643,6 +643,60 @@ fn a_rule_was_taken_by_the_call_at_hand_or_by_one_before_it() {
 }
 
 #[test]
+fn a_taker_has_the_session_of_a_person_who_has_one() {
+    for (person, session) in [(None, None), (Some(""), None), (Some("anna"), Some("anna"))] {
+        let mut scene = scene(&[A, B]);
+        let mut taken = scene.revoke(STRANGER, &[A]);
+        taken.person = person.map(str::to_owned);
+        let taker = scene.judged(&[taken]).taken_by.remove(&key(A));
+        assert_eq!(taker.expect("a taker").session.as_deref(), session);
+    }
+}
+
+#[test]
+fn a_call_from_the_future_is_known_by_all_but_its_time() {
+    let mut scene = scene(&[A, B]);
+    let now = scene.clock;
+    let mut call = scene.revoke(STRANGER, &[A]);
+    call.at += SignedDuration::from_hours(1);
+    let at = |call: &KnownCall| KnownCall {
+        at: second(now),
+        ..call.clone()
+    };
+    let mut state = GroupState::default();
+    state.note_call(call.clone(), now);
+    assert_eq!(state.known(&call), Some(&at(&call)));
+    // A second delivery is no second call.
+    state.note_call(call.clone(), now + SignedDuration::from_secs(5));
+    assert_eq!(state.calls.len(), 1);
+    assert!(scene.judged(&[call.clone()]).taken_by[&key(A)].at_hand);
+    // Another caller's, one of another kind or about other rules, or the same at a later time is another one.
+    let other_caller = KnownCall {
+        by: TERRAFORM.to_owned(),
+        ..at(&call)
+    };
+    let other_kind = KnownCall {
+        call: Call::Modify,
+        ..at(&call)
+    };
+    let other_rules = KnownCall {
+        evidence: Evidence::default(),
+        ..at(&call)
+    };
+    let later = KnownCall {
+        at: call.at + SignedDuration::from_secs(1),
+        ..call.clone()
+    };
+    for other in [other_caller, other_kind, other_rules, later] {
+        let state = GroupState {
+            calls: [other.clone()].into(),
+            ..GroupState::default()
+        };
+        assert_eq!(state.known(&call), None, "{other:?}");
+    }
+}
+
+#[test]
 fn of_two_returns_in_one_second_the_later_one_was_taken() {
     let mut scene = scene(&[A, B]);
     scene.lose(A);
